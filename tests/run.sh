@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# README's second command: installs what is missing, builds every flavour, runs every test. At most 45 minutes on 2 cores.
+#   tests/run.sh          release, ASan+UBSan and TSan
+#   tests/run.sh --fast   release only: the inner loop
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+flavours=(release asan tsan)
+case "${1:-}" in
+  "") ;;
+  --fast) flavours=(release) ;;
+  *) echo "usage: tests/run.sh [--fast]" >&2; exit 2 ;;
+esac
+
+deploy/dependencies.sh
+jobs=$(nproc)
+export CTEST_OUTPUT_ON_FAILURE=1
+export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1
+export UBSAN_OPTIONS=print_stacktrace=1
+export TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1 suppressions=$PWD/tests/tsan.supp"
+
+run() {  # preset, ctest arguments: a step with its duration
+  local started=$SECONDS preset=$1; shift
+  ctest --preset "$preset" --no-tests=error "$@"
+  echo "== $preset $*: passed in $((SECONDS - started)) s"
+}
+
+for flavour in "${flavours[@]}"; do
+  started=$SECONDS
+  cmake --preset "$flavour" >/dev/null
+  cmake --build --preset "$flavour" -j "$jobs"
+  echo "== $flavour: built in $((SECONDS - started)) s"
+  if [ "$flavour" = release ]; then
+    run release -L 'unit|simulation|fuzz' -j "$jobs"
+    # Integration tests start whole clusters: one at a time, so that none starves another.
+    run release -L integration -j 1
+  else
+    run "$flavour" -L 'unit|simulation|fuzz' -j "$jobs"
+    run "$flavour" -L integration_core -j 1
+  fi
+done
+echo "== all tests passed in $((SECONDS)) s"

@@ -1,0 +1,58 @@
+// Arguments: the flags of a command as a table, and their values as parsed. One table feeds parsing, help and the
+// nearest-name hints. Kafka's forms are all taken: `--flag value`, `--flag=value`, `-flag value`.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/result.h"
+
+namespace tidemark {
+
+struct FlagSpec {
+  std::string name;                  // without dashes
+  std::string value;                 // name of the value in help; empty: the flag takes none
+  std::string help;                  // one sentence
+  bool repeated = false;             // may be given several times
+  std::vector<std::string> aliases;  // other names, also without dashes
+};
+
+// How many values a positional part takes, for help and the stray-word error.
+struct PositionalSpec {
+  std::string name;
+  bool required = false;
+};
+
+class Arguments {
+ public:
+  // INVALID_REQUEST: an unknown flag (names the nearest one), a missing value, a stray word, a flag given twice.
+  // Unicode blanks around values are trimmed (people paste from documents).
+  static Result<Arguments> Parse(const std::vector<std::string>& words, const std::vector<FlagSpec>& flags,
+                                 const std::vector<PositionalSpec>& positionals = {});
+
+  bool Has(std::string_view flag) const;
+  std::optional<std::string> Get(std::string_view flag) const;
+  std::string GetOr(std::string_view flag, std::string fallback) const;
+  std::vector<std::string> All(std::string_view flag) const;
+  // INVALID_REQUEST names the flag and says what a right value looks like.
+  Result<std::string> Require(std::string_view flag) const;
+  Result<std::optional<int64_t>> GetInteger(std::string_view flag, int64_t min, int64_t max) const;
+  // Repeated `key=value` values of a flag as a map; a value may hold '='.
+  Result<std::map<std::string, std::string>> GetProperties(std::string_view flag) const;
+  const std::vector<std::string>& positionals() const { return positionals_; }
+
+ private:
+  std::map<std::string, std::vector<std::string>, std::less<>> values_;
+  std::vector<std::string> positionals_;
+};
+
+// Removes ASCII and Unicode blanks (no-break space and its kin) from both ends.
+std::string_view TrimBlanks(std::string_view text);
+
+// Splits at `separator`, trims each part, drops empty ones.
+std::vector<std::string> SplitList(std::string_view text, char separator = ',');
+
+}  // namespace tidemark

@@ -1,0 +1,134 @@
+#include "tools/command.h"
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+
+#include <fmt/format.h>
+
+#include "common/nearest_name.h"
+
+namespace tidemark {
+namespace {
+
+constexpr std::string_view kVersion = "0.1.0";
+
+const Command* FindCommand(std::string_view name) {
+  const auto& commands = Commands();
+  auto it = std::ranges::find(commands, name, &Command::name);
+  return it == commands.end() ? nullptr : &*it;
+}
+
+// "/usr/bin/tidemark-topics.sh" -> "topics"; "tidemark" -> "".
+std::string CommandNameOf(std::string_view program) {
+  program = program.substr(program.find_last_of('/') + 1);
+  if (program.ends_with(".sh")) program.remove_suffix(3);
+  if (program.starts_with("tidemark-")) return std::string(program.substr(9));
+  return {};
+}
+
+std::string Overview() {
+  std::string text =
+      "Tidemark: a partitioned, replicated commit log.\n\nUsage: tidemark COMMAND [--flag value ...]\n\n"
+      "Commands (each also as a program of its own, tidemark-COMMAND):\n";
+  for (const Command& command : Commands()) text += fmt::format("  {:<22} {}\n", command.name, command.summary);
+  return text + "\ntidemark COMMAND --help shows the flags of a command, with examples.\n";
+}
+
+int UnknownCommand(std::string_view name) {
+  std::vector<std::string> names;
+  for (const Command& command : Commands()) names.push_back(command.name);
+  const std::string nearest = NearestName(name, names);
+  fmt::print(stderr, "error: there is no command '{}'{}\n", name,
+             nearest.empty() ? "; tidemark --help lists them" : fmt::format("; did you mean '{}'?", nearest));
+  return kExitUsage;
+}
+
+int RunCommand(const Command& command, int argc, char** argv) {
+  if (command.raw_main != nullptr) return command.raw_main(argc, argv);
+  std::vector<std::string> words(argv + 1, argv + argc);
+  std::vector<FlagSpec> flags = command.flags;
+  flags.push_back({"help", "", "Shows this text.", false, {"h"}});
+  flags.push_back({"version", "", "Shows the version.", false, {}});
+  // Help is answered whatever else stands on the line.
+  if (std::ranges::any_of(words, [](const std::string& w) { return w == "--help" || w == "-help" || w == "-h"; })) {
+    fmt::print("{}", HelpText(command));
+    return kExitDone;
+  }
+  Result<Arguments> arguments = Arguments::Parse(words, flags, command.positionals);
+  if (!arguments) {
+    fmt::print(stderr, "error: {}\nhint: tidemark-{} --help\n", arguments.error().message, command.name);
+    return kExitUsage;
+  }
+  if (arguments->Has("version")) {
+    fmt::print("tidemark {}\n", kVersion);
+    return kExitDone;
+  }
+  return command.run(*arguments);
+}
+
+}  // namespace
+
+std::string HelpText(const Command& command) {
+  std::string text = fmt::format("tidemark-{}: {}\n\nUsage: tidemark-{}", command.name, command.summary, command.name);
+  for (const PositionalSpec& positional : command.positionals) {
+    text += positional.required ? fmt::format(" {}", positional.name) : fmt::format(" [{}]", positional.name);
+  }
+  text += " [--flag value ...]\n\nFlags:\n";
+  for (const FlagSpec& flag : command.flags) {
+    const std::string left = "--" + flag.name + (flag.value.empty() ? "" : " " + flag.value);
+    std::string right = flag.help;
+    if (flag.repeated) right += " May be given several times.";
+    for (const std::string& alias : flag.aliases) right += " Also --" + alias + ".";
+    text += fmt::format("  {:<36} {}\n", left, right);
+  }
+  text += fmt::format("  {:<36} {}\n  {:<36} {}\n", "--help", "Shows this text.", "--version", "Shows the version.");
+  if (!command.examples.empty()) text += "\nExamples:\n";
+  for (const std::string& example : command.examples) text += "  " + example + "\n";
+  return text;
+}
+
+int ReportError(const Error& error, std::string_view hint) {
+  fmt::print(stderr, "error: {}\n", ToString(error));
+  if (!hint.empty()) fmt::print(stderr, "hint: {}\n", hint);
+  switch (error.code) {
+    case v1::UNKNOWN_TOPIC_OR_PARTITION:
+    case v1::UNKNOWN_TOPIC_ID:
+    case v1::NOT_FOUND:
+      return kExitNotFound;
+    case v1::NETWORK_EXCEPTION:
+    case v1::REQUEST_TIMED_OUT:
+    case v1::BROKER_NOT_AVAILABLE:
+    case v1::COORDINATOR_NOT_AVAILABLE:
+      return kExitUnreachable;
+    default:
+      return kExitFailed;
+  }
+}
+
+int ToolMain(int argc, char** argv) {
+  // A reader that went away (| head) is noticed at the write, not by a signal that kills without a word.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::string name = argc > 0 ? CommandNameOf(argv[0]) : std::string();
+  if (!name.empty()) {
+    const Command* command = FindCommand(name);
+    return command == nullptr ? UnknownCommand(name) : RunCommand(*command, argc, argv);
+  }
+  if (argc < 2) {
+    fmt::print(stderr, "{}", Overview());
+    return kExitUsage;
+  }
+  name = argv[1];
+  if (name == "--help" || name == "-h" || name == "help") {
+    fmt::print("{}", Overview());
+    return kExitDone;
+  }
+  if (name == "--version") {
+    fmt::print("tidemark {}\n", kVersion);
+    return kExitDone;
+  }
+  const Command* command = FindCommand(name);
+  return command == nullptr ? UnknownCommand(name) : RunCommand(*command, argc - 1, argv + 1);
+}
+
+}  // namespace tidemark
