@@ -16,9 +16,13 @@ struct Scope::Detached {
   };
 };
 
-Scope::Scope(EventLoop& loop, std::string name) : loop_(loop), name_(std::move(name)), ended_(loop) {}
+Scope::Scope(EventLoop& loop, std::string name)
+    : loop_(loop), name_(std::move(name)), ended_(loop), self_(std::make_shared<Scope*>(this)) {}
 
-Scope::~Scope() { CHECK_EQ(running_, 0u) << "scope '" << name_ << "' destroyed before its children ended"; }
+Scope::~Scope() {
+  CHECK_EQ(running_, 0u) << "scope '" << name_ << "' destroyed before its children ended";
+  *self_ = nullptr;
+}
 
 Scope::Detached Scope::Run(const char* /*name*/, Task<void> task) {
   ++running_;

@@ -1,8 +1,9 @@
-// Scope: owns coroutines of one loop. Whoever owns a connection, partition or broker owns a Scope; closing it asks
-// its children to stop and awaits them, so nothing outlives what it works on. Owner thread only.
+// Scope: owns coroutines of one loop. Whoever owns a connection, partition or broker owns a Scope; closing it
+// asks its children to stop and awaits them, so nothing outlives what it works on. Owner thread only.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <stop_token>
 #include <string>
 #include <unordered_map>
@@ -36,6 +37,9 @@ class Scope {
   size_t running() const { return running_; }
   EventLoop& loop() const { return loop_; }
   const std::string& name() const { return name_; }
+  // A handle that other threads may keep; only this loop's thread looks into it. Null once the scope has
+  // gone.
+  std::shared_ptr<Scope* const> handle() const { return self_; }
 
  private:
   struct Detached;
@@ -46,6 +50,7 @@ class Scope {
   std::stop_source stop_;
   size_t running_ = 0;
   Notifier ended_;
+  const std::shared_ptr<Scope*> self_;
 };
 
 }  // namespace tidemark

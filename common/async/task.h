@@ -1,6 +1,6 @@
-// Task<T>: a lazy coroutine that yields one T. It starts when awaited (or when a Scope spawns it), resumes its
-// awaiter by symmetric transfer, and stays on one loop's thread for all its life. Destroying a Task that has not
-// finished destroys its frame, so a running one is owned by its awaiter or its Scope until it ends.
+// Task<T>: a lazy coroutine that yields one T. It starts when awaited (or when a Scope spawns it), resumes
+// its awaiter by symmetric transfer, and stays on one loop's thread for all its life. Destroying a Task that
+// has not finished destroys its frame, so a running one is owned by its awaiter or its Scope until it ends.
 // An exception that leaves a coroutine ends the process: expected failures are Result values.
 #pragma once
 

@@ -5,7 +5,8 @@ namespace tidemark {
 std::vector<WaitRegistry::Entry> WaitRegistry::Snapshot() const {
   std::vector<Entry> entries;
   entries.reserve(waiters_.size());
-  for (const Waiter* waiter : waiters_) entries.push_back({waiter->name(), waiter->since(), waiter->deadline()});
+  for (const Waiter* waiter : waiters_)
+    entries.push_back({waiter->name(), waiter->since(), waiter->deadline()});
   return entries;
 }
 
@@ -46,18 +47,25 @@ void Waiter::End(WaitOutcome outcome) {
   });
 }
 
-Notifier::~Notifier() { CHECK(waiters_.empty()) << "a Notifier died while '" << waiters_.front()->name() << "' waited"; }
+Notifier::~Notifier() {
+  for (Place* place : places_) {
+    CHECK(place->waiter.ended()) << "a Notifier died while '" << place->waiter.name() << "' waited";
+    place->notifier = nullptr;
+  }
+}
 
 Task<WaitOutcome> Notifier::Wait(const char* name, MonoTime deadline, std::stop_token stop) {
   Waiter waiter(loop_, name, deadline, std::move(stop));
-  auto position = waiters_.insert(waiters_.end(), &waiter);
-  const WaitOutcome outcome = co_await waiter;
-  waiters_.erase(position);
-  co_return outcome;
+  Place place(*this, waiter);
+  co_return co_await waiter;
 }
 
 void Notifier::NotifyAll() {
-  for (Waiter* waiter : waiters_) waiter->Wake();
+  for (Place* place : places_) {
+    place->notifier = nullptr;
+    place->waiter.Wake();  // defers; nobody enters or leaves the list meanwhile
+  }
+  places_.clear();
 }
 
 Task<WaitOutcome> Sleep(EventLoop& loop, Duration delay, const char* name, std::stop_token stop) {

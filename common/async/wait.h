@@ -1,7 +1,7 @@
-// Waits: the only places where a coroutine suspends. Every wait has a name, a deadline (possibly none) and a stop
-// token, is listed in its loop's WaitRegistry, and ends in exactly one of three ways. Resumption is always deferred
-// (never inside the call that woke it), so nobody's state changes under the feet of the one who notifies.
-// All classes here are loop-affine: owner thread only.
+// Waits: the only places where a coroutine suspends. Every wait has a name, a deadline (possibly none) and a
+// stop token, is listed in its loop's WaitRegistry, and ends in exactly one of three ways. Resumption is
+// always deferred (never inside the call that woke it), so nobody's state changes under the feet of the one
+// who notifies. All classes here are loop-affine: owner thread only.
 #pragma once
 
 #include <coroutine>
@@ -39,8 +39,8 @@ class WaitRegistry {
   std::list<Waiter*> waiters_;
 };
 
-// One suspension. Lives in the awaiting coroutine's frame: `Waiter w(loop, "name", deadline, stop); ... co_await w`.
-// Someone else calls Wake() once; a wake before the await makes it return at once.
+// One suspension. Lives in the awaiting coroutine's frame: `Waiter w(loop, "name", deadline, stop); ...
+// co_await w`. Someone else calls Wake() once; a wake before the await makes it return at once.
 class Waiter {
  public:
   // `name` must outlive the wait (a literal).
@@ -56,6 +56,8 @@ class Waiter {
   void await_suspend(std::coroutine_handle<> handle);
   WaitOutcome await_resume() noexcept { return *outcome_; }
 
+  // Ended, though its coroutine may not have been resumed yet.
+  bool ended() const { return outcome_.has_value(); }
   const char* name() const { return name_; }
   MonoTime since() const { return since_; }
   MonoTime deadline() const { return deadline_; }
@@ -86,17 +88,33 @@ class Waiter {
 class Notifier {
  public:
   explicit Notifier(EventLoop& loop) : loop_(loop) {}
+  // CHECKs that nobody waits any more. Those already woken may still be on their way.
   ~Notifier();
+  Notifier(const Notifier&) = delete;
+  Notifier& operator=(const Notifier&) = delete;
   Task<WaitOutcome> Wait(const char* name, MonoTime deadline = kNoDeadline, std::stop_token stop = {});
   void NotifyAll();
 
  private:
+  // A waiter's place in the list; it leaves the list when it is notified or its frame ends, whichever is
+  // first.
+  struct Place {
+    explicit Place(Notifier& n, Waiter& w)
+        : notifier(&n), waiter(w), position(n.places_.insert(n.places_.end(), this)) {}
+    ~Place() {
+      if (notifier != nullptr) notifier->places_.erase(position);
+    }
+    Notifier* notifier;
+    Waiter& waiter;
+    std::list<Place*>::iterator position;
+  };
+
   EventLoop& loop_;
-  std::list<Waiter*> waiters_;
+  std::list<Place*> places_;
 };
 
-// One value from a producer to one waiting coroutine; both on the same loop. The producer side may outlive the
-// consumer and the other way round.
+// One value from a producer to one waiting coroutine; both on the same loop. The producer side may outlive
+// the consumer and the other way round.
 template <typename T>
 class OneShot {
  public:
@@ -115,10 +133,10 @@ class OneShot {
   Task<Result<T>> Wait(const char* name, MonoTime deadline = kNoDeadline, std::stop_token stop = {}) {
     std::shared_ptr<State> state = state_;
     if (!state->value) {
+      CHECK(state->waiter == nullptr) << "two coroutines wait for " << name;
       Waiter waiter(state->loop, name, deadline, std::move(stop));
-      state->waiter = &waiter;
+      Registration registration(*state, waiter);
       const WaitOutcome outcome = co_await waiter;
-      state->waiter = nullptr;
       if (!state->value) {
         if (outcome == WaitOutcome::kTimedOut) co_return Fail(v1::REQUEST_TIMED_OUT, "waiting for {}", name);
         co_return Fail(v1::CANCELLED, "stopped waiting for {}", name);
@@ -133,6 +151,12 @@ class OneShot {
     EventLoop& loop;
     std::optional<T> value;
     Waiter* waiter = nullptr;
+  };
+  // Takes the waiter's address back also when the waiting frame is destroyed.
+  struct Registration {
+    Registration(State& s, Waiter& w) : state(s) { state.waiter = &w; }
+    ~Registration() { state.waiter = nullptr; }
+    State& state;
   };
   std::shared_ptr<State> state_;
 };

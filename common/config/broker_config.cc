@@ -1,0 +1,117 @@
+#include "common/config/broker_config.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace tidemark {
+namespace {
+
+using std::chrono::milliseconds;
+
+Result<> ParseAdminListener(std::string_view text, BrokerConfig* out) {
+  // The address of a listener without its name.
+  Result<ListenerAddress> address = ParseListenerAddress(fmt::format("ADMIN://{}", text));
+  if (!address) return Fail(v1::INVALID_CONFIG, "admin.listener: '{}' is not host:port", text);
+  out->admin_host = address->host;
+  out->admin_port = address->port;
+  return {};
+}
+
+Result<std::vector<std::string>> LogDirectories(const ConfigValues& values) {
+  std::vector<std::string> dirs = values.List("log.dirs");
+  if (dirs.empty()) dirs = values.List("log.dir");
+  if (dirs.empty()) {
+    return Fail(v1::INVALID_CONFIG, "log.dirs is not set: name the directories that are to hold the data");
+  }
+  for (std::string& dir : dirs) {
+    while (dir.size() > 1 && dir.ends_with('/')) dir.pop_back();
+  }
+  for (size_t i = 0; i < dirs.size(); ++i) {
+    if (std::find(dirs.begin(), dirs.begin() + static_cast<ptrdiff_t>(i), dirs[i]) !=
+        dirs.begin() + static_cast<ptrdiff_t>(i)) {
+      return Fail(v1::INVALID_CONFIG, "log.dirs: {} is given twice", dirs[i]);
+    }
+  }
+  return dirs;
+}
+
+void FillNetwork(const ConfigValues& values, BrokerConfig* out) {
+  out->num_shards = static_cast<uint32_t>(values.Int("num.shards"));
+  out->max_request_bytes = static_cast<size_t>(values.Int("socket.request.max.bytes"));
+  out->queued_max_requests = static_cast<size_t>(values.Int("queued.max.requests"));
+  out->connections_max_idle = milliseconds(values.Int("connections.max.idle.ms"));
+  out->max_connections = static_cast<size_t>(values.Int("max.connections"));
+  out->fetch_max_bytes = static_cast<size_t>(values.Int("fetch.max.bytes"));
+}
+
+void FillReplication(const ConfigValues& values, BrokerConfig* out) {
+  out->replica_lag_time_max = milliseconds(values.Int("replica.lag.time.max.ms"));
+  out->replica_fetch_max_bytes = static_cast<uint32_t>(values.Int("replica.fetch.max.bytes"));
+  out->replica_fetch_response_max_bytes =
+      static_cast<uint32_t>(values.Int("replica.fetch.response.max.bytes"));
+  out->replica_fetch_min_bytes = static_cast<uint32_t>(values.Int("replica.fetch.min.bytes"));
+  out->replica_fetch_wait_max = milliseconds(values.Int("replica.fetch.wait.max.ms"));
+  out->replica_fetch_backoff = milliseconds(values.Int("replica.fetch.backoff.ms"));
+  out->high_watermark_checkpoint_interval =
+      milliseconds(values.Int("replica.high.watermark.checkpoint.interval.ms"));
+  out->controlled_shutdown = values.Bool("controlled.shutdown.enable");
+  out->controlled_shutdown_max_retries = static_cast<int>(values.Int("controlled.shutdown.max.retries"));
+  out->controlled_shutdown_retry_backoff = milliseconds(values.Int("controlled.shutdown.retry.backoff.ms"));
+  out->watchdog_stuck = milliseconds(values.Int("watchdog.stuck.ms"));
+}
+
+void FillTopics(const ConfigValues& values, BrokerConfig* out) {
+  out->auto_create_topics = values.Bool("auto.create.topics.enable");
+  out->delete_topics = values.Bool("delete.topic.enable");
+  out->num_partitions = static_cast<uint32_t>(values.Int("num.partitions"));
+  out->default_replication_factor = static_cast<uint32_t>(values.Int("default.replication.factor"));
+  out->topic_defaults = MakeTopicConfigs(out->properties, {});
+}
+
+}  // namespace
+
+Result<BrokerConfig> BrokerConfig::FromProperties(const Properties& properties) {
+  TM_RETURN_IF_ERROR(BrokerConfigTable().Check(properties));
+  BrokerConfig out;
+  out.properties = properties;
+  const ConfigValues values(BrokerConfigTable(), out.properties);
+  out.broker_id = static_cast<BrokerId>(values.Int("broker.id"));
+  out.reserved_broker_max_id = static_cast<int32_t>(values.Int("reserved.broker.max.id"));
+  out.rack = values.Text("broker.rack");
+  out.zookeeper_connect = values.Text("zookeeper.connect");
+  if (out.zookeeper_connect.empty()) {
+    return Fail(v1::INVALID_CONFIG,
+                "zookeeper.connect is not set: name ZooKeeper as host:port,host:port/chroot");
+  }
+  out.zookeeper_session_timeout = milliseconds(values.Int("zookeeper.session.timeout.ms"));
+  if (!values.Text("zookeeper.connection.timeout.ms").empty()) {
+    out.zookeeper_connection_timeout = milliseconds(values.Int("zookeeper.connection.timeout.ms"));
+  }
+  if (out.broker_id > out.reserved_broker_max_id && values.IsSet("reserved.broker.max.id")) {
+    return Fail(v1::INVALID_CONFIG,
+                "broker.id={} is above reserved.broker.max.id={}, where generated ids live", out.broker_id,
+                out.reserved_broker_max_id);
+  }
+  TM_ASSIGN_OR_RETURN(out.listeners,
+                      ParseListeners({.listeners = values.Text("listeners"),
+                                      .advertised = values.Text("advertised.listeners"),
+                                      .protocol_map = values.Text("listener.security.protocol.map"),
+                                      .inter_broker_name = values.Text("inter.broker.listener.name")}));
+  TM_RETURN_IF_ERROR(ParseAdminListener(values.Text("admin.listener"), &out));
+  TM_ASSIGN_OR_RETURN(out.log_dirs, LogDirectories(values));
+  FillNetwork(values, &out);
+  FillReplication(values, &out);
+  FillTopics(values, &out);
+  if (out.topic_defaults.max_message_bytes > out.max_request_bytes) {
+    return Fail(v1::INVALID_CONFIG, "message.max.bytes={} is above socket.request.max.bytes={}",
+                out.topic_defaults.max_message_bytes, out.max_request_bytes);
+  }
+  for (const auto& [name, value] : properties) {
+    const ConfigDef* def = BrokerConfigTable().Find(name);
+    // What equals the default loses nothing.
+    if (def->effect == ConfigEffect::kNone && value != def->default_value) out.without_effect.push_back(name);
+  }
+  return out;
+}
+
+}  // namespace tidemark

@@ -1,0 +1,85 @@
+// BrokerConfig: what a broker is told by its properties file and --override, checked and typed. A value, made
+// once before the broker starts; copied to whoever needs it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/config/config_table.h"
+#include "common/config/listeners.h"
+#include "common/config/properties.h"
+#include "common/config/topic_configs.h"
+#include "common/result.h"
+#include "common/time.h"
+#include "common/types.h"
+
+namespace tidemark {
+
+// The table of broker configs: Kafka's names, and our own (ack.durability, num.shards, admin.listener,
+// watchdog.stuck.ms).
+const ConfigTable& BrokerConfigTable();
+
+struct BrokerConfig {
+  // As given, checked. Names not given are not in it.
+  Properties properties;
+
+  // kNoBroker: generated (or read from the log directory).
+  BrokerId broker_id = kNoBroker;
+  int32_t reserved_broker_max_id = 1000;
+  std::string rack;
+
+  std::string zookeeper_connect;
+  Duration zookeeper_session_timeout = 18s;
+  // Set: the start fails when ZooKeeper was not reached for so long. Empty: it keeps trying.
+  std::optional<Duration> zookeeper_connection_timeout;
+
+  std::vector<ListenerConfig> listeners;
+  std::string admin_host = "127.0.0.1";
+  uint16_t admin_port = 0;
+
+  std::vector<std::string> log_dirs;
+  uint32_t num_shards = 0;  // 0: one per core
+
+  size_t max_request_bytes = 16u << 20;
+  size_t queued_max_requests = 500;
+  Duration connections_max_idle = 600s;
+  size_t max_connections = 20000;
+  size_t fetch_max_bytes = 55u << 20;
+
+  bool auto_create_topics = false;
+  bool delete_topics = true;
+  uint32_t num_partitions = 1;
+  // 0: min(3, live brokers).
+  uint32_t default_replication_factor = 0;
+
+  Duration replica_lag_time_max = 30s;
+  uint32_t replica_fetch_max_bytes = 1u << 20;
+  uint32_t replica_fetch_response_max_bytes = 10u << 20;
+  uint32_t replica_fetch_min_bytes = 1;
+  Duration replica_fetch_wait_max = 500ms;
+  Duration replica_fetch_backoff = 1s;
+  Duration high_watermark_checkpoint_interval = 5s;
+
+  bool controlled_shutdown = true;
+  int controlled_shutdown_max_retries = 3;
+  Duration controlled_shutdown_retry_backoff = 5s;
+
+  // A shard or flush that has not moved for so long makes the broker leave ZooKeeper, so that others lead.
+  Duration watchdog_stuck = 30s;
+
+  // Defaults of topics: broker properties under the topic names.
+  TopicConfigs topic_defaults;
+
+  // Configs that were set and have no effect yet; the start logs each once.
+  std::vector<std::string> without_effect;
+
+  // INVALID_CONFIG names the config: unknown (with the nearest name), ill-typed, out of bounds,
+  // contradictory, or missing (zookeeper.connect, log.dirs).
+  static Result<BrokerConfig> FromProperties(const Properties& properties);
+
+  TopicConfigs ForTopic(const Properties& overrides) const { return MakeTopicConfigs(properties, overrides); }
+};
+
+}  // namespace tidemark

@@ -1,0 +1,50 @@
+// TopicConfigs: the settings of one topic: its overrides from /config/topics over the broker's defaults. A
+// value, replaced whole when an override changes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "common/config/config_table.h"
+#include "common/config/properties.h"
+#include "common/result.h"
+#include "common/time.h"
+
+namespace tidemark {
+
+struct TopicConfigs {
+  uint64_t segment_bytes = 1u << 30;
+  Duration segment_time = std::chrono::hours(168);
+  uint32_t index_interval_bytes = 4096;
+  uint32_t max_message_bytes = 1048588;
+  uint32_t min_insync_replicas = 2;
+  bool unclean_leader_election = false;
+  // ack.durability=synced: whose end counts is the flushed one.
+  bool synced = true;
+};
+
+// The table of topic configs (with Kafka's names; `ack.durability` is our own).
+const ConfigTable& TopicConfigTable();
+
+// Each config of a topic as text with where it comes from, for describe-configs.
+struct TopicConfigEntry {
+  const ConfigDef* def = nullptr;
+  std::string value;
+  bool overridden = false;   // by /config/topics
+  bool from_broker = false;  // by the broker's own file (log.segment.bytes for segment.bytes)
+};
+
+// Overrides as an operator gives them: INVALID_CONFIG names the first that is unknown or ill-typed.
+Result<> ValidateTopicOverrides(const Properties& overrides);
+
+// `broker` is the broker's own properties (checked). Overrides that this version does not know or cannot
+// parse are skipped: they come from ZooKeeper, perhaps from a newer broker, and must not take a topic down.
+TopicConfigs MakeTopicConfigs(const Properties& broker, const Properties& overrides);
+std::vector<TopicConfigEntry> DescribeTopicConfigs(const Properties& broker, const Properties& overrides);
+
+// min.insync.replicas as it counts for a partition with that many replicas: never above it.
+inline uint32_t EffectiveMinIsr(uint32_t configured, size_t replicas) {
+  return static_cast<uint32_t>(std::min<size_t>(configured, replicas));
+}
+
+}  // namespace tidemark
