@@ -1,0 +1,96 @@
+// The per-directory checkpoint files: recovery point, high watermark and log start of each partition. Kafka's
+// names and first three columns; the fourth is the topic id, because a re-created topic must not inherit an
+// offset:
+//
+//   0                                 version
+//   2                                 number of lines that follow
+//   orders 0 1234 AAAA...             topic, partition, offset, topic id
+//   orders 1 99 AAAA...
+//   crc32c 0123abcd
+//
+// Checkpoints is the one writer of a directory's three files. It belongs to the home loop of LogDirs; shards
+// send it changes and wait until they are durable. Changes that come while a write is under way share the
+// next write.
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/async/blocking_pool.h"
+#include "common/async/scope.h"
+#include "common/async/wait.h"
+#include "common/io/file_system.h"
+#include "common/result.h"
+#include "common/types.h"
+
+namespace tidemark {
+
+enum class CheckpointKind : uint8_t { kRecoveryPoint, kHighWatermark, kLogStart };
+inline constexpr size_t kCheckpointKinds = 3;
+
+std::string_view CheckpointFileName(CheckpointKind kind);
+
+struct CheckpointEntry {
+  std::string topic;
+  Offset offset = 0;
+  bool operator==(const CheckpointEntry&) const = default;
+};
+using CheckpointTable = std::map<PartitionKey, CheckpointEntry>;
+
+// The three tables of a directory. An absent table could not be read: what it held is unknown, not zero.
+struct CheckpointTables {
+  std::array<std::optional<CheckpointTable>, kCheckpointKinds> tables;
+  // NOT_FOUND: the table is readable and has no such partition. CORRUPT_MESSAGE: the table is not readable.
+  Result<Offset> Find(CheckpointKind kind, const PartitionKey& key) const;
+};
+
+// `offset` empty removes the partition's line.
+struct CheckpointChange {
+  CheckpointKind kind = CheckpointKind::kRecoveryPoint;
+  PartitionKey key;
+  std::string topic;
+  std::optional<Offset> offset;
+};
+
+std::string EncodeCheckpoint(const CheckpointTable& table);
+Result<CheckpointTable> DecodeCheckpoint(std::string_view bytes, const std::string& path);
+
+class Checkpoints {
+ public:
+  // `loop` is the home loop; `scope` lives on it and ends only after the last Update.
+  Checkpoints(FileSystem& files, BlockingPool& pool, EventLoop& loop, std::string directory);
+
+  // Reads one directory's files (pool thread). A missing file is an empty table when `may_be_new`.
+  static CheckpointTables Load(FileSystem& files, const std::string& directory);
+
+  // Starts from what was loaded; an unreadable table starts empty.
+  void Reset(const CheckpointTables& loaded);
+
+  // Applies the changes and returns when the files hold them durably. After a failure every call fails.
+  Task<Result<>> Update(std::vector<CheckpointChange> changes);
+
+  bool Has(CheckpointKind kind, const PartitionKey& key) const;
+
+ private:
+  Task<Result<>> WriteDirty();
+
+  FileSystem& files_;
+  BlockingPool& pool_;
+  EventLoop& loop_;
+  std::string directory_;
+  std::array<CheckpointTable, kCheckpointKinds> tables_;
+  std::array<bool, kCheckpointKinds> dirty_{};
+  std::optional<Error> failure_;
+  // Changes applied, and changes known durable, as running numbers.
+  uint64_t applied_ = 0;
+  uint64_t durable_ = 0;
+  bool writing_ = false;
+  Notifier written_;
+};
+
+}  // namespace tidemark

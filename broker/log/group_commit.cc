@@ -1,0 +1,92 @@
+#include "broker/log/group_commit.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/log/log.h"
+#include "common/async/wait.h"
+
+namespace tidemark {
+
+namespace {
+
+// No failure of a sync is like a full disk's refused write: the pages may be gone.
+Result<> AsSyncFailure(Result<> result) {
+  if (!result && result.error().code == v1::DISK_FULL)
+    return Fail(v1::IO_ERROR, "{}", result.error().message);
+  return result;
+}
+
+}  // namespace
+
+Result<> RunFlushRound(FileSystem& files, const std::string& log_directory, std::vector<FlushWork>& round) {
+  size_t dirty_files = 0;
+  for (const FlushWork& work : round) {
+    for (const IndexWrite& write : work.indexes) TM_RETURN_IF_ERROR(WriteIndex(files, write));
+    dirty_files += work.files.size();
+  }
+  if (dirty_files >= kSyncFileSystemThreshold) {
+    TM_RETURN_IF_ERROR(AsSyncFailure(files.SyncFileSystem(log_directory)));
+  } else {
+    for (const FlushWork& work : round) {
+      for (const auto& file : work.files) TM_RETURN_IF_ERROR(AsSyncFailure(file->Sync()));
+    }
+  }
+  for (const FlushWork& work : round) {
+    if (!work.epoch_table.empty()) {
+      // Its rename syncs the partition's directory with it.
+      TM_RETURN_IF_ERROR(WriteFileDurably(files, work.epoch_table_path, work.epoch_table));
+    } else if (!work.directory.empty()) {
+      TM_RETURN_IF_ERROR(AsSyncFailure(files.SyncDirectory(work.directory)));
+    }
+  }
+  return {};
+}
+
+GroupCommit::GroupCommit(FileSystem& files, BlockingPool& pool, Scope& scope, std::string log_directory)
+    : files_(files),
+      pool_(pool),
+      scope_(scope),
+      log_directory_(std::move(log_directory)),
+      idle_(scope.loop()) {}
+
+void GroupCommit::Enqueue(Log& log) {
+  waiting_.push_back(&log);
+  if (running_) return;
+  running_ = true;
+  scope_.Spawn("group commit", Run());
+}
+
+void GroupCommit::Forget(Log& log) { std::erase(waiting_, &log); }
+
+Task<void> GroupCommit::Run() {
+  // Whatever the current callback still appends (a request's other partitions) joins the first round.
+  Waiter gather(scope_.loop(), "group commit gather");
+  scope_.loop().Defer([&gather] { gather.Wake(); });
+  co_await gather;
+  while (!waiting_.empty()) {
+    std::vector<FlushWork> round;
+    std::vector<Log*> owners;
+    for (Log* log : std::exchange(waiting_, {})) {
+      if (auto work = log->BeginFlush()) {
+        round.push_back(std::move(*work));
+        owners.push_back(log);
+      }
+    }
+    if (round.empty()) continue;
+    const Result<> result = co_await RunBlocking(pool_, scope_.loop(), "group commit flush", [this, &round] {
+      return RunFlushRound(files_, log_directory_, round);
+    });
+    ++rounds_;
+    // The logs still live: each waits for its flush before it ends.
+    for (size_t i = 0; i < owners.size(); ++i) owners[i]->EndFlush(round[i], result);
+  }
+  running_ = false;
+  idle_.NotifyAll();
+}
+
+Task<void> GroupCommit::Idle() {
+  while (running_) co_await idle_.Wait("group commit idle");
+}
+
+}  // namespace tidemark

@@ -1,0 +1,393 @@
+#include "broker/log/log.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <glog/logging.h>
+
+#include "broker/log/log_internal.h"
+#include "broker/log/partition_files.h"
+#include "broker/log/recovery.h"
+#include "common/record/batch.h"
+
+namespace tidemark {
+namespace {
+
+// Entries of the active segment's index are written this many at a time (with the flush that comes next):
+// after an unclean stop at most so many index intervals below the recovery point are scanned again.
+constexpr size_t kIndexEntriesPerWrite = 64;
+
+WallMillis TimestampOf(const BatchHeader& header, const BodyInfo& info) {
+  return info.timestamp_type == v1::TIMESTAMP_TYPE_LOG_APPEND_TIME ? header.append_time : info.max_timestamp;
+}
+
+}  // namespace
+
+Log::Log(FileSystem& files, BlockingPool& pool, EventLoop& loop, LogHost& host, Place place, LogConfig config,
+         State state)
+    : files_(files),
+      pool_(pool),
+      loop_(loop),
+      host_(host),
+      place_(std::move(place)),
+      config_(config),
+      segments_(std::move(state.segments)),
+      epochs_(std::move(state.epochs)),
+      start_(state.start),
+      end_(state.end),
+      flushed_end_(state.end),
+      high_watermark_(state.high_watermark),
+      checkpointed_recovery_point_(state.recovery_point),
+      checkpointed_high_watermark_(state.high_watermark),
+      checkpointed_start_(state.checkpointed_start),
+      damage_(std::move(state.damage)),
+      changed_(loop) {
+  CHECK(!segments_.empty());
+  CHECK_LE(start_, end_);
+  CHECK(segments_.back()->index && segments_.back()->file && !segments_.back()->sealed);
+}
+
+Log::~Log() {
+  CHECK(operations_ == 0 && !flush_running_ && !changing_) << "log " << place_.path << " ends while in use";
+  *alive_ = false;
+}
+
+uint64_t Log::size_bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& segment : segments_) bytes += segment->size;
+  return bytes;
+}
+
+Result<> Log::Usable() const {
+  if (failure_) return std::unexpected(*failure_);
+  if (closing_) return Fail(v1::KAFKA_STORAGE_ERROR, "the log in {} is being closed", place_.path);
+  return {};
+}
+
+Result<> Log::Writable() const {
+  TM_RETURN_IF_ERROR(Usable());
+  if (damage_) return std::unexpected(*damage_);
+  if (changing_) return Fail(v1::BROKER_NOT_READY, "the log in {} is being truncated", place_.path);
+  return {};
+}
+
+void Log::NotifyFlush() {
+  // Deferred: whoever appends must not find his own state changed under his feet.
+  loop_.Defer([this, alive = alive_] {
+    if (*alive && flush_listener_) flush_listener_();
+  });
+}
+
+void Log::Poison(const Error& error) {
+  if (failure_) return;
+  failure_ = Error{v1::KAFKA_STORAGE_ERROR, error.message};
+  changed_.NotifyAll();
+  NotifyFlush();
+}
+
+void Log::DiskFailed(const Error& error) {
+  LOG(ERROR) << "log directory of " << place_.path << " failed: " << ToString(error);
+  Poison(error);
+  host_.OnDirectoryFailure(place_.directory, *failure_);
+}
+
+void Log::SetDamage(Error error) {
+  if (damage_) return;
+  LOG(ERROR) << error.message;
+  damage_ = std::move(error);
+  NotifyFlush();
+}
+
+Result<> Log::Roll() {
+  auto created = CreateSegment(files_, place_.path, end_);
+  if (!created) {
+    if (created.error().code != v1::DISK_FULL) DiskFailed(created.error());
+    return std::unexpected(failure_ ? *failure_ : created.error());
+  }
+  Segment& old = active();
+  old.sealed = true;
+  old.max_timestamp = old.index->max_timestamp();
+  old.max_timestamp_offset = old.index->max_timestamp_offset();
+  segments_.push_back(std::move(*created));
+  directory_dirty_ = true;
+  // The seal reaches the disk with the next round, whatever the durability asked for.
+  RequestFlush();
+  return {};
+}
+
+Result<> Log::RollIfNeeded(size_t bytes, Offset last_offset, WallMillis now) {
+  const Segment& segment = active();
+  if (segment.size == 0) return {};
+  const uint64_t limit = std::min<uint64_t>(config_.segment_bytes, kMaxSegmentBytes);
+  const bool full = segment.size + bytes > limit || last_offset - segment.base_offset > kMaxSegmentOffsets;
+  const bool old =
+      segment.first_append_time && now - *segment.first_append_time >= ToMillis(config_.segment_time);
+  if (!full && !old) return {};
+  return Roll();
+}
+
+Result<> Log::Write(std::span<const std::string_view> pieces, size_t bytes) {
+  Segment& segment = active();
+  auto written = segment.file->WriteAt(segment.size, pieces);
+  if (written) return {};
+  if (written.error().code == v1::DISK_FULL) {
+    // Nothing of a refused append may stay: a later, shorter one would leave whole batches of it behind
+    // itself.
+    auto cut = segment.file->Truncate(segment.size);
+    if (cut) return Fail(v1::DISK_FULL, "{}", written.error().message);
+    DiskFailed(cut.error());
+  } else {
+    DiskFailed(written.error());
+  }
+  LOG_IF(ERROR, bytes > 0) << "append of " << bytes << " bytes at offset " << end_ << " failed";
+  return std::unexpected(*failure_);
+}
+
+void Log::AfterAppend(size_t bytes, Offset end) {
+  Segment& segment = active();
+  segment.size += bytes;
+  segment.dirty = true;
+  CHECK_GT(end, end_);
+  end_ = end;
+  if (config_.durability == AckDurability::kSynced) RequestFlush();
+}
+
+Result<AppendResult> Log::AppendAsLeader(std::span<const UnstampedBatch> batches, LeaderEpoch epoch,
+                                         WallMillis now) {
+  TM_RETURN_IF_ERROR(Writable());
+  AppendResult result{.base_offset = end_, .end_offset = end_, .append_time = now};
+  if (batches.empty()) return result;
+  if (const auto latest = epochs_.latest(); latest && *latest > epoch) {
+    return Fail(v1::FENCED_LEADER_EPOCH, "epoch {} is older than the log's {}", epoch, *latest);
+  }
+  const uint64_t limit = std::min<uint64_t>(config_.segment_bytes, kMaxSegmentBytes);
+  for (const UnstampedBatch& batch : batches) {
+    const size_t size = BatchPrefixBytes(batch.body.size()) + batch.body.size();
+    if (size > limit)
+      return Fail(v1::RECORD_LIST_TOO_LARGE, "a batch of {} bytes, segments have {}", size, limit);
+    result.bytes += size;
+    result.end_offset += batch.last_offset_delta + 1ull;
+  }
+  if (result.bytes > kMaxSegmentBytes) {
+    return Fail(v1::RECORD_LIST_TOO_LARGE, "{} bytes at once, at most {}", result.bytes, kMaxSegmentBytes);
+  }
+  TM_RETURN_IF_ERROR(RollIfNeeded(result.bytes, result.end_offset, now));
+
+  std::vector<BatchPrefix> prefixes;
+  std::vector<std::string_view> pieces;
+  prefixes.reserve(batches.size());  // pieces point into it
+  pieces.reserve(batches.size() * 2);
+  Offset offset = end_;
+  for (const UnstampedBatch& batch : batches) {
+    prefixes.push_back(
+        StampBatch(batch.body, batch.body_crc, offset, epoch, now, place_.key.topic, place_.key.partition));
+    pieces.push_back(prefixes.back().view());
+    pieces.push_back(batch.body);
+    offset += batch.last_offset_delta + 1ull;
+  }
+  TM_RETURN_IF_ERROR(Write(pieces, result.bytes));
+
+  if (epochs_.latest() != epoch) {
+    epochs_.Begin(epoch, end_);
+    epochs_dirty_ = true;
+  }
+  Segment& segment = active();
+  if (segment.size == 0) segment.first_append_time = now;
+  uint64_t position = segment.size;
+  offset = end_;
+  for (size_t i = 0; i < batches.size(); ++i) {
+    segment.index->OnBatch(offset, position, batches[i].max_timestamp, config_.index_interval_bytes);
+    position += prefixes[i].size() + batches[i].body.size();
+    offset += batches[i].last_offset_delta + 1ull;
+  }
+  AfterAppend(result.bytes, result.end_offset);
+  return result;
+}
+
+Result<AppendResult> Log::AppendAsFollower(std::string_view bytes) {
+  TM_RETURN_IF_ERROR(Writable());
+  struct Fetched {
+    BatchView view;
+    Offset end;
+    WallMillis timestamp;
+  };
+  std::vector<Fetched> batches;
+  AppendResult result{.base_offset = end_, .end_offset = end_};
+  // Of the last record: an epoch that began here without one (a short leadership) binds nobody.
+  LeaderEpoch latest = end_ > start_ ? epochs_.EpochAt(end_ - 1).value_or(0) : 0;
+  while (!bytes.empty()) {
+    BatchView batch;
+    std::string why = "cut short";
+    if (ParseBatch(bytes, &batch, nullptr, &why) != BatchParse::kOk) {
+      return Fail(v1::CORRUPT_MESSAGE, "fetched bytes after offset {}: {}", result.end_offset, why);
+    }
+    bytes.remove_prefix(batch.total_bytes());
+    TM_RETURN_IF_ERROR(VerifyBatch(batch, place_.key.topic, place_.key.partition));
+    TM_ASSIGN_OR_RETURN(const BodyInfo info, ParseBody(batch.body));
+    // Known already. One that only reaches into what is known is no continuation of this log.
+    if (batch.base_offset < end_ && batch.base_offset + info.last_offset_delta < end_) continue;
+    if (batch.base_offset != result.end_offset) {
+      return Fail(v1::CORRUPT_MESSAGE, "fetched batch {} where {} was expected", batch.base_offset,
+                  result.end_offset);
+    }
+    if (batch.leader_epoch < latest) {
+      return Fail(v1::CORRUPT_MESSAGE, "fetched batch {} of epoch {} after epoch {}", batch.base_offset,
+                  batch.leader_epoch, latest);
+    }
+    latest = batch.leader_epoch;
+    if (batches.empty()) result.base_offset = batch.base_offset;
+    result.end_offset = batch.base_offset + info.last_offset_delta + 1;
+    result.append_time = batch.append_time;
+    result.bytes += batch.total_bytes();
+    batches.push_back({batch, result.end_offset, TimestampOf(batch, info)});
+  }
+  if (batches.empty()) return result;
+  if (result.bytes > kMaxSegmentBytes)
+    return Fail(v1::RECORD_LIST_TOO_LARGE, "{} bytes at once", result.bytes);
+  TM_RETURN_IF_ERROR(RollIfNeeded(result.bytes, result.end_offset, result.append_time));
+  // What is new is one run of bytes: the skipped batches come first.
+  const char* begin = batches.front().view.bytes.data();
+  const std::string_view run(begin, result.bytes);
+  CHECK(batches.back().view.bytes.data() + batches.back().view.bytes.size() == run.data() + run.size());
+  TM_RETURN_IF_ERROR(Write(std::span(&run, 1), run.size()));
+
+  Segment& segment = active();
+  if (segment.size == 0) segment.first_append_time = batches.front().view.append_time;
+  for (const Fetched& fetched : batches) {
+    if (epochs_.latest() != fetched.view.leader_epoch) {
+      epochs_.Begin(fetched.view.leader_epoch, fetched.view.base_offset);
+      epochs_dirty_ = true;
+    }
+    const uint64_t position = segment.size + static_cast<uint64_t>(fetched.view.bytes.data() - begin);
+    segment.index->OnBatch(fetched.view.base_offset, position, fetched.timestamp,
+                           config_.index_interval_bytes);
+  }
+  AfterAppend(result.bytes, result.end_offset);
+  return result;
+}
+
+bool Log::flush_needed() const {
+  return flushed_end_ < end_ || directory_dirty_ || epochs_dirty_ ||
+         std::any_of(
+             segments_.begin(), segments_.end(),
+             [this](const auto& segment) {
+               return segment->dirty || (segment->sealed && segment->index) ||
+                      (whole_index_ && segment->index && segment->entries_written < segment->index->size());
+             });
+}
+
+void Log::RequestFlush() {
+  if (flush_queued_ || failure_ || damage_ || closing_) return;
+  if (changing_) {
+    flush_wanted_ = true;
+    return;
+  }
+  if (!flush_needed()) return;
+  flush_queued_ = true;
+  host_.EnqueueFlush(*this);
+}
+
+std::optional<FlushWork> Log::BeginFlush() {
+  flush_queued_ = false;
+  CHECK(!flush_running_);
+  if (changing_) {
+    flush_wanted_ = true;
+    return std::nullopt;
+  }
+  if (failure_ || damage_ || !flush_needed()) return std::nullopt;
+  FlushWork work{.end = end_, .generation = generation_};
+  for (const auto& segment : segments_) {
+    if (segment->dirty && segment->file) {
+      work.files.push_back(segment->file);
+      work.segments.push_back(segment);
+      segment->dirty = false;
+    }
+    if (!segment->index) continue;
+    const size_t unwritten = segment->index->size() - segment->entries_written;
+    if (!segment->sealed && unwritten < (whole_index_ ? 1 : kIndexEntriesPerWrite)) continue;
+    IndexWrite write{.path_prefix = segment->path_prefix,
+                     .truncate_first = segment->index_files_stale,
+                     .first_entry = segment->entries_written,
+                     .sync = segment->sealed};
+    write.offsets = segment->index->EncodeOffsets(write.first_entry);
+    write.times = segment->index->EncodeTimes(write.first_entry);
+    if (segment->sealed) {
+      const auto next = std::upper_bound(segments_.begin(), segments_.end(), segment->base_offset,
+                                         [](Offset base, const auto& s) { return base < s->base_offset; });
+      write.offsets += segment->index->SealOffsets((*next)->base_offset, segment->size);
+      write.times += segment->index->SealTimes();
+      directory_dirty_ = true;
+      if (work.segments.empty() || work.segments.back() != segment) work.segments.push_back(segment);
+    }
+    segment->index_files_stale = false;
+    segment->entries_written = segment->index->size();
+    work.indexes.push_back(std::move(write));
+  }
+  if (epochs_dirty_) {
+    work.epoch_table_path = EpochFilePath(place_.path);
+    work.epoch_table = EncodeEpochTable(epochs_);
+    epochs_dirty_ = false;
+  }
+  if (std::exchange(directory_dirty_, false)) work.directory = place_.path;
+  flush_running_ = true;
+  return work;
+}
+
+void Log::EndFlush(const FlushWork& work, const Result<>& result) {
+  flush_running_ = false;
+  changed_.NotifyAll();
+  if (!result && result.error().code == v1::DISK_FULL) {
+    // An index or epoch file could not be written; no sync has failed. All of the work is still to be done,
+    // by the next append's or checkpoint round's request.
+    LOG(ERROR) << "flush of " << place_.path << " postponed: " << ToString(result.error());
+    for (const auto& segment : work.segments) segment->dirty = true;
+    for (const auto& segment : segments_) {
+      segment->index_files_stale = segment->index.has_value();
+      segment->entries_written = 0;
+    }
+    epochs_dirty_ = epochs_dirty_ || !work.epoch_table.empty();
+    directory_dirty_ = true;
+    return;
+  }
+  if (!result) {
+    DiskFailed(result.error());
+    return;
+  }
+  // Changes wait for the flush, so the generation cannot have moved; if it had, the end would mean another
+  // log.
+  if (work.generation != generation_) return;
+  for (const auto& segment : work.segments) {
+    segment->entry_synced = true;
+    // The seal is durable only if it was part of this work: a segment sealed meanwhile has its turn next.
+    const bool seal_written = std::any_of(
+        work.indexes.begin(), work.indexes.end(),
+        [&](const IndexWrite& write) { return write.sync && write.path_prefix == segment->path_prefix; });
+    if (seal_written) segment->index.reset();
+  }
+  CHECK_LE(work.end, end_);
+  if (work.end > flushed_end_) {
+    flushed_end_ = work.end;
+    NotifyFlush();
+  }
+}
+
+void Log::CollectCheckpoint(std::vector<CheckpointChange>* changes) {
+  // A damaged log keeps the recovery point that tells of the damage.
+  if (failure_ || damage_ || closing_) return;
+  const auto add = [&](CheckpointKind kind, Offset* last, Offset now) {
+    if (*last == now) return;
+    *last = now;
+    changes->push_back({kind, place_.key, place_.topic, now});
+  };
+  add(CheckpointKind::kRecoveryPoint, &checkpointed_recovery_point_, restarting_ ? 0 : flushed_end_);
+  add(CheckpointKind::kHighWatermark, &checkpointed_high_watermark_, high_watermark_);
+  // A restart that lowers the start says so itself, after the old data is gone.
+  if (!restarting_) add(CheckpointKind::kLogStart, &checkpointed_start_, start_);
+}
+
+Task<void> Log::Quiesce() {
+  closing_ = true;
+  while (operations_ > 0 || flush_running_ || changing_) co_await changed_.Wait("log quiesce");
+}
+
+}  // namespace tidemark

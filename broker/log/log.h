@@ -1,0 +1,272 @@
+// Log: one partition's log on disk. Owned by its partition, loop-affine: every method is called on the
+// partition's shard. Appends and cached reads run inline; what blocks goes to the blocking pool and is
+// awaited.
+//
+// Invariants (CHECKed where they change):
+//   start_offset <= flushed_end <= end_offset
+//   batches are contiguous in file order: each base offset is above the last offset of the batch before
+//   (equal to it
+//     plus one where no cleaner was at work), leader epochs never fall
+//   a file's bytes below flushed_end never change but by truncation, which lowers and syncs the recovery
+//   point first a flush completion carries the truncation generation it began with and is dropped when that
+//   has changed
+// After a failed write or sync the log is poisoned: every further call returns the same KAFKA_STORAGE_ERROR.
+// A full disk is no such failure: the append is refused with DISK_FULL, what was written of it is cut off,
+// nothing is lost.
+//
+// Files: log.cc state, append, flush; log_read.cc reading; log_change.cc epochs, truncation, restart,
+// deletion below the start; recovery.h how a log is opened.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/log/epoch_table.h"
+#include "broker/log/group_commit.h"
+#include "broker/log/log_config.h"
+#include "broker/log/log_host.h"
+#include "broker/log/segment.h"
+#include "common/async/blocking_pool.h"
+#include "common/async/task.h"
+#include "common/async/wait.h"
+#include "common/io/file_system.h"
+#include "common/result.h"
+#include "common/time.h"
+#include "common/types.h"
+
+namespace tidemark {
+
+// A validated batch body as a producer sent it.
+struct UnstampedBatch {
+  std::string_view body;
+  uint32_t body_crc = 0;
+  uint32_t last_offset_delta = 0;
+  WallMillis max_timestamp = 0;
+};
+
+struct AppendResult {
+  Offset base_offset = 0;  // of the first batch
+  Offset end_offset = 0;   // one past the last record appended
+  WallMillis append_time = 0;
+  size_t bytes = 0;
+};
+
+struct LogRead {
+  std::string bytes;       // whole batches, as in the file; empty when from == end
+  Offset next_offset = 0;  // one past the last record in bytes; `from` when empty
+};
+
+struct TimestampLookup {
+  Offset offset = 0;
+  WallMillis timestamp = 0;
+  LeaderEpoch leader_epoch = 0;
+};
+
+class Log {
+ public:
+  // Where a log lives; constant.
+  struct Place {
+    PartitionKey key;
+    std::string topic;
+    std::string path;      // of the partition's folder
+    size_t directory = 0;  // LogDirectory::index
+  };
+  // What recovery found (recovery.h).
+  struct State {
+    std::vector<std::shared_ptr<Segment>> segments;  // at least one
+    EpochTable epochs;
+    Offset start = 0;
+    Offset end = 0;
+    Offset high_watermark = 0;
+    // The values in the checkpoint files.
+    Offset recovery_point = 0;
+    Offset checkpointed_start = 0;
+    std::optional<Error> damage;
+  };
+
+  // All of the state is on disk: flushed_end() is its end.
+  Log(FileSystem& files, BlockingPool& pool, EventLoop& loop, LogHost& host, Place place, LogConfig config,
+      State state);
+  // CHECKs that nothing is under way: Quiesce() first.
+  ~Log();
+  Log(const Log&) = delete;
+  Log& operator=(const Log&) = delete;
+
+  const PartitionKey& key() const { return place_.key; }
+  const std::string& topic() const { return place_.topic; }
+  // Of the partition.
+  const std::string& directory() const { return place_.path; }
+  size_t directory_index() const { return place_.directory; }
+  Offset start_offset() const { return start_; }
+  Offset end_offset() const { return end_; }
+  // First offset not known to be on disk.
+  Offset flushed_end() const { return flushed_end_; }
+  // High watermark as of the last checkpoint; where a replica starts from.
+  Offset checkpointed_high_watermark() const { return checkpointed_high_watermark_; }
+  uint64_t size_bytes() const;
+  size_t segment_count() const { return segments_.size(); }
+  const EpochTable& epochs() const { return epochs_; }
+  const LogConfig& config() const { return config_; }
+  // Raised by every truncation and restart.
+  uint64_t generation() const { return generation_; }
+  // Set after a failed write or sync.
+  const std::optional<Error>& failure() const { return failure_; }
+  // Damage found below the recovery point while opening, or in a stored batch while reading: the log must be
+  // set aside and copied anew. Appends are refused.
+  const std::optional<Error>& damage() const { return damage_; }
+
+  // Stamps and appends batches that were validated. One write; all or (poisoned) nothing. `epoch` is not
+  // below the latest of epochs().
+  Result<AppendResult> AppendAsLeader(std::span<const UnstampedBatch> batches, LeaderEpoch epoch,
+                                      WallMillis now);
+  // Appends whole batches as fetched: verifies both checksums, place and epochs; CORRUPT_MESSAGE appends
+  // nothing. Batches that end below end_offset are skipped. Followers roll by the batches' own append times.
+  Result<AppendResult> AppendAsFollower(std::string_view batches);
+
+  // Whole batches from the one that contains `from` up to those that end at or below `below`, at most
+  // max_bytes but at least one batch. OFFSET_OUT_OF_RANGE outside [start_offset, end_offset]. Verifies
+  // headers always, bodies of what was on disk before this process. Completes without suspending when the
+  // bytes are in the page cache.
+  Task<Result<LogRead>> Read(Offset from, Offset below, size_t max_bytes);
+
+  // The first record with timestamp >= `timestamp` below `below`; -3 asks for the greatest timestamp's.
+  Task<Result<std::optional<TimestampLookup>>> FindTimestamp(WallMillis timestamp, Offset below);
+
+  // Writes the epoch's start at end_offset into the table, durably, before the first append of the epoch.
+  // FENCED_LEADER_EPOCH when the table has a later one.
+  Task<Result<>> BeginEpoch(LeaderEpoch epoch);
+  // Cuts everything at and above `offset` (no-op when offset >= end_offset); durable when it returns. A batch
+  // that contains `offset` goes whole. Below start_offset: OFFSET_OUT_OF_RANGE (RestartAt is meant). While
+  // it, RestartAt or BeginEpoch is under way appends are refused with BROKER_NOT_READY.
+  Task<Result<>> TruncateTo(Offset offset);
+  // Drops everything; the log is then empty at `offset`; durable when it returns.
+  Task<Result<>> RestartAt(Offset offset);
+  // Moves the log start; segments wholly below it are deleted later. No-op when not above start_offset; at
+  // most end_offset.
+  void AdvanceStartTo(Offset offset);
+
+  // Asks the directory's group commit to make everything appended so far durable; the flush listener is told.
+  // Called by every append itself when the config says so (ack.durability=synced); idempotent while one is
+  // asked for.
+  void RequestFlush();
+  // Called on the loop whenever flushed_end has moved, or the log has failed, or damage was found. One
+  // listener.
+  void SetFlushListener(std::function<void()> listener) { flush_listener_ = std::move(listener); }
+  // What the next checkpoint round writes.
+  void SetHighWatermark(Offset offset) { high_watermark_ = offset; }
+  void SetConfig(const LogConfig& config) { config_ = config; }
+
+  // --- For ShardLogs and GroupCommit ---
+
+  // What is to be made durable now; empty when there is nothing or when the log is being changed (it will ask
+  // again).
+  std::optional<FlushWork> BeginFlush();
+  void EndFlush(const FlushWork& work, const Result<>& result);
+  bool flush_needed() const;
+  // From now on flushes write every index entry, so that the next start scans nothing.
+  void PrepareToClose() { whole_index_ = true; }
+  // Adds what changed since the last call.
+  void CollectCheckpoint(std::vector<CheckpointChange>* changes);
+  bool has_segments_below_start() const {
+    return segments_.size() > 1 && segments_[1]->base_offset <= start_;
+  }
+  // Removes segments wholly below the start (blocking work on the pool).
+  Task<Result<>> RemoveBelowStart();
+  // Refuses everything from now on and tells the listener; the first error stays.
+  void Poison(const Error& error);
+  // No new operation is accepted; returns when none is under way.
+  Task<void> Quiesce();
+
+ private:
+  class Operation;    // counts an operation under way
+  class Change;       // ends what LockForChange began
+  struct ReadWindow;  // the batches of a buffer that a read answers with
+  struct Cut;         // where a truncation cuts
+
+  Result<> Usable() const;
+  Result<> Writable() const;
+  Segment& active() { return *segments_.back(); }
+  Result<> RollIfNeeded(size_t bytes, Offset last_offset, WallMillis now);
+  Result<> Roll();
+  Result<> Write(std::span<const std::string_view> pieces, size_t bytes);
+  void DiskFailed(const Error& error);
+  void SetDamage(Error error);
+  void NotifyFlush();
+
+  void AfterAppend(size_t bytes, Offset end);
+
+  size_t SegmentIndexFor(Offset offset) const;
+  Task<Result<std::shared_ptr<File>>> OpenForRead(std::shared_ptr<Segment> segment);
+  Task<Result<uint64_t>> FindPosition(std::shared_ptr<Segment> segment, Offset offset);
+  Task<Result<LogRead>> ReadOnce(Offset from, Offset below, size_t max_bytes, bool* changed);
+  Task<Result<LogRead>> ReadSegment(std::shared_ptr<Segment> segment, Offset from, Offset limit,
+                                    size_t max_bytes, bool* changed);
+  Task<Result<size_t>> ReadBytes(std::shared_ptr<File> file, uint64_t position, std::span<char> buffer,
+                                 bool* cold);
+  Result<> WalkWindow(const Segment& segment, std::string_view bytes, bool cold, ReadWindow* window) const;
+  void RememberCursor(const std::shared_ptr<Segment>& segment, Offset next, uint64_t position);
+  void CloseIdleFiles(const Segment& used);
+
+  // Waits for flushes and other changes to end, then keeps them and appends out until the Change ends.
+  Task<Result<>> LockForChange();
+  Task<Result<>> LowerCheckpoints(Offset recovery_point, Offset high_watermark,
+                                  std::vector<CheckpointChange> extra);
+  Task<Result<>> CutEpochs(Offset end);
+  Task<Result<>> CutFiles(size_t index, std::shared_ptr<File> file, Cut cut);
+  static Result<Cut> FindCut(FileSystem& files, const PartitionKey& key, const Segment& segment,
+                             uint32_t interval, Offset offset);
+  std::vector<std::string> CutMemory(size_t index, Cut cut);
+  void ForgetCursors();
+
+  // A place where a reader is likely to go on: batch `next` starts at `position`.
+  struct Cursor {
+    std::weak_ptr<Segment> segment;
+    Offset next = 0;
+    uint64_t position = 0;
+  };
+  static constexpr size_t kCursors = 8;
+
+  FileSystem& files_;
+  BlockingPool& pool_;
+  EventLoop& loop_;
+  LogHost& host_;
+  const Place place_;
+  LogConfig config_;
+  std::vector<std::shared_ptr<Segment>> segments_;  // by base offset; the last one is active
+  EpochTable epochs_;
+  bool epochs_dirty_ = false;
+  Offset start_;
+  Offset end_;
+  Offset flushed_end_;
+  Offset high_watermark_;
+  uint64_t generation_ = 0;
+  // What the checkpoint files hold or are about to hold.
+  Offset checkpointed_recovery_point_;
+  Offset checkpointed_high_watermark_;
+  Offset checkpointed_start_;
+  std::optional<Error> failure_;
+  std::optional<Error> damage_;
+  bool directory_dirty_ = false;  // a file in it is new
+  bool flush_queued_ = false;
+  bool flush_running_ = false;
+  bool flush_wanted_ = false;  // asked for while a change was under way
+  bool changing_ = false;
+  bool restarting_ = false;  // until done, nothing below any offset is promised
+  bool closing_ = false;
+  bool whole_index_ = false;
+  size_t operations_ = 0;
+  Notifier changed_;  // operations_, flush_running_ or changing_ fell
+  std::function<void()> flush_listener_;
+  std::array<Cursor, kCursors> cursors_;
+  size_t next_cursor_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for deferred calls
+};
+
+}  // namespace tidemark

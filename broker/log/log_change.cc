@@ -1,0 +1,353 @@
+// Changes of a log other than appends: epochs, truncation, restart, deletion below the start. One at a time;
+// appends are refused and flushes wait meanwhile.
+//
+// Truncation, step by step, so that a crash after any of them leaves a log that recovery understands:
+//   1. flushed_end and the durable recovery point are lowered to the cut: nothing above it is promised any
+//   more;
+//   2. the epoch table is cut and synced;
+//   3. memory is cut and the generation raised: readers under way start again;
+//   4. later segments are removed from the end, then the index files of the segment cut, then the file is
+//   cut;
+//   5. file and directory are synced, so that nothing of the old tail comes back under what is appended next.
+#include <algorithm>
+#include <utility>
+
+#include <glog/logging.h>
+
+#include "broker/log/batch_scan.h"
+#include "broker/log/log_internal.h"
+#include "broker/log/partition_files.h"
+#include "broker/log/recovery.h"
+
+namespace tidemark {
+
+// Where a truncation cuts a segment, and what is known of what stays.
+struct Log::Cut {
+  Offset end = 0;
+  uint64_t position = 0;
+  SegmentIndex index{0};
+  std::optional<WallMillis> first_append_time;
+};
+
+Task<Result<>> Log::LockForChange() {
+  while (changing_ || flush_running_) {
+    co_await changed_.Wait("log change");
+    TM_CO_RETURN_IF_ERROR(Usable());
+  }
+  TM_CO_RETURN_IF_ERROR(Usable());
+  if (damage_) co_return std::unexpected(*damage_);
+  changing_ = true;
+  co_return {};
+}
+
+// A checkpoint above the log's end would be believed once the log has grown past it again, so both are
+// lowered durably before anything is cut. `extra` goes along.
+Task<Result<>> Log::LowerCheckpoints(Offset recovery_point, Offset high_watermark,
+                                     std::vector<CheckpointChange> extra) {
+  std::vector<CheckpointChange> changes = std::move(extra);
+  high_watermark_ = std::min(high_watermark_, high_watermark);
+  const bool lower_recovery_point = checkpointed_recovery_point_ > recovery_point;
+  const bool lower_high_watermark = checkpointed_high_watermark_ > high_watermark;
+  if (lower_recovery_point) {
+    changes.push_back({CheckpointKind::kRecoveryPoint, place_.key, place_.topic, recovery_point});
+  }
+  if (lower_high_watermark) {
+    changes.push_back({CheckpointKind::kHighWatermark, place_.key, place_.topic, high_watermark});
+  }
+  if (changes.empty()) co_return {};
+  TM_CO_RETURN_IF_ERROR(co_await host_.WriteCheckpoints(place_.directory, std::move(changes)));
+  if (lower_recovery_point) checkpointed_recovery_point_ = recovery_point;
+  if (lower_high_watermark) checkpointed_high_watermark_ = high_watermark;
+  co_return {};
+}
+
+Task<Result<>> Log::BeginEpoch(LeaderEpoch epoch) {
+  const Operation operation(*this);
+  TM_CO_RETURN_IF_ERROR(co_await LockForChange());
+  const Change change(*this);
+  if (const auto latest = epochs_.latest()) {
+    if (*latest == epoch) co_return {};
+    if (*latest > epoch) co_return Fail(v1::FENCED_LEADER_EPOCH, "epoch {} is older than {}", epoch, *latest);
+  }
+  EpochTable epochs = epochs_;
+  epochs.Begin(epoch, end_);
+  const auto written =
+      co_await RunBlocking(pool_, loop_, "begin epoch", [this, bytes = EncodeEpochTable(epochs)] {
+        return WriteFileDurably(files_, EpochFilePath(place_.path), bytes);
+      });
+  if (!written) {
+    if (written.error().code == v1::DISK_FULL) co_return written;
+    DiskFailed(written.error());
+    co_return std::unexpected(*failure_);
+  }
+  epochs_ = std::move(epochs);
+  epochs_dirty_ = false;
+  co_return {};
+}
+
+// Pool thread; `segment` is a copy with its file open.
+Result<Log::Cut> Log::FindCut(FileSystem& files, const PartitionKey& key, const Segment& segment,
+                              uint32_t interval, Offset offset) {
+  Cut cut{.index = SegmentIndex(segment.base_offset)};
+  if (segment.index) {
+    cut.index = *segment.index;
+  } else {
+    const auto offsets = ReadFile(files, segment.path_prefix + ".index");
+    const auto times = ReadFile(files, segment.path_prefix + ".timeindex");
+    if (offsets && times) cut.index = SegmentIndex::Decode(segment.base_offset, *offsets, *times);
+  }
+  cut.index.TruncateTo(offset);
+  while (true) {
+    const uint64_t from = cut.index.size() == 0 ? 0 : cut.index.offsets().back().position;
+    BatchScanner scanner(*segment.file, key, from, segment.size);
+    cut.position = from;
+    cut.end = segment.base_offset;
+    BatchView batch;
+    BodyInfo info;
+    BatchScanner::Step step;
+    bool first = true;
+    bool again = false;
+    while ((step = scanner.Next(&batch, &info)) == BatchScanner::Step::kBatch) {
+      if (from == 0 && first) cut.first_append_time = batch.append_time;
+      const Offset next = batch.base_offset + info.last_offset_delta + 1;
+      if (next > offset) {
+        // The batch goes whole. If the index points at it, start once more before it, for the timestamps.
+        again = first && cut.index.size() > 0;
+        if (again) cut.index.TruncateTo(batch.base_offset);
+        break;
+      }
+      first = false;
+      cut.index.OnBatch(
+          batch.base_offset, scanner.position(),
+          info.timestamp_type == v1::TIMESTAMP_TYPE_LOG_APPEND_TIME ? batch.append_time : info.max_timestamp,
+          interval);
+      cut.position = scanner.next_position();
+      cut.end = next;
+    }
+    if (again) continue;
+    if (step == BatchScanner::Step::kBatch || step == BatchScanner::Step::kEnd) break;
+    if (cut.index.size() == 0) return std::unexpected(scanner.error());
+    cut.index = SegmentIndex(segment.base_offset);  // perhaps only the index is wrong
+  }
+  if (!cut.first_append_time && cut.position > 0) {
+    BatchScanner scanner(*segment.file, key, 0, segment.size);
+    BatchView batch;
+    if (scanner.Next(&batch, nullptr) == BatchScanner::Step::kBatch)
+      cut.first_append_time = batch.append_time;
+  }
+  if (cut.position == 0) cut.first_append_time.reset();
+  return cut;
+}
+
+// Step 3; returns the path prefixes of the segments that are to be removed, from the end.
+std::vector<std::string> Log::CutMemory(size_t index, Cut cut) {
+  ++generation_;
+  ForgetCursors();
+  std::vector<std::string> removed;
+  while (segments_.size() > index + 1) {
+    removed.push_back(segments_.back()->path_prefix);
+    segments_.pop_back();
+  }
+  // A fresh object: readers of the old one see that it is no longer part of the log.
+  auto segment = std::make_shared<Segment>(*segments_[index]);
+  segment->size = cut.position;
+  segment->trusted_from = std::min(segment->trusted_from, cut.position);
+  segment->first_append_time = cut.first_append_time;
+  segment->max_timestamp = cut.index.max_timestamp();
+  segment->max_timestamp_offset = cut.index.max_timestamp_offset();
+  segment->index = std::move(cut.index);
+  segment->entries_written = 0;
+  segment->index_files_stale = true;
+  segment->sealed = false;
+  segments_[index] = std::move(segment);
+  end_ = cut.end;
+  high_watermark_ = std::min(high_watermark_, end_);
+  return removed;
+}
+
+Task<Result<>> Log::TruncateTo(Offset offset) {
+  const Operation operation(*this);
+  TM_CO_RETURN_IF_ERROR(co_await LockForChange());
+  const Change change(*this);
+  if (offset >= end_) co_return {};
+  if (offset < start_) {
+    co_return Fail(v1::OFFSET_OUT_OF_RANGE, "cannot truncate to {}, the log starts at {}", offset, start_);
+  }
+  const size_t index = SegmentIndexFor(offset);
+  const std::shared_ptr<Segment> segment = segments_[index];
+  TM_CO_ASSIGN_OR_RETURN(const auto file, co_await OpenForRead(segment));
+  auto cut = co_await RunBlocking(
+      pool_, loop_, "find truncation point", [this, copy = *segment, file, offset]() mutable {
+        copy.file = file;
+        return FindCut(files_, place_.key, copy, config_.index_interval_bytes, offset);
+      });
+  if (!cut) {
+    SetDamage(
+        {v1::KAFKA_STORAGE_ERROR, fmt::format("damaged log in {}: {}", place_.path, cut.error().message)});
+    co_return std::unexpected(*damage_);
+  }
+  CHECK_LE(cut->end, offset);
+  // Below the start there is nothing to keep: a batch that straddles it goes whole.
+  start_ = std::min(start_, cut->end);
+
+  flushed_end_ = std::min(flushed_end_, cut->end);
+  TM_CO_RETURN_IF_ERROR(co_await LowerCheckpoints(cut->end, cut->end, {}));
+  TM_CO_RETURN_IF_ERROR(co_await CutEpochs(cut->end));
+  const Offset old_end = end_;
+  TM_CO_RETURN_IF_ERROR(co_await CutFiles(index, file, std::move(*cut)));
+  LOG(INFO) << place_.topic << "-" << place_.key.partition << ": truncated from " << old_end << " to "
+            << end_;
+  NotifyFlush();
+  co_return {};
+}
+
+// Step 2.
+Task<Result<>> Log::CutEpochs(Offset end) {
+  EpochTable epochs = epochs_;
+  epochs.TruncateTo(end);
+  if (epochs_dirty_ || epochs.entries() != epochs_.entries()) {
+    const auto written =
+        co_await RunBlocking(pool_, loop_, "truncate epochs", [this, bytes = EncodeEpochTable(epochs)] {
+          return WriteFileDurably(files_, EpochFilePath(place_.path), bytes);
+        });
+    if (!written) {
+      if (written.error().code == v1::DISK_FULL) co_return written;
+      DiskFailed(written.error());
+      co_return std::unexpected(*failure_);
+    }
+  }
+  epochs_ = std::move(epochs);
+  epochs_dirty_ = false;
+  co_return {};
+}
+
+// Steps 3 to 5.
+Task<Result<>> Log::CutFiles(size_t index, std::shared_ptr<File> file, Cut cut) {
+  const uint64_t size = cut.position;
+  const std::string path_prefix = segments_[index]->path_prefix;
+  std::vector<std::string> removed = CutMemory(index, std::move(cut));
+  const auto done = co_await RunBlocking(
+      pool_, loop_, "truncate",
+      [this, removed = std::move(removed), file, size, prefix = path_prefix]() -> Result<> {
+        for (const std::string& later : removed) TM_RETURN_IF_ERROR(RemoveSegmentFiles(files_, later));
+        TM_RETURN_IF_ERROR(RemoveIndexFiles(files_, prefix));
+        TM_RETURN_IF_ERROR(file->Truncate(size));
+        TM_RETURN_IF_ERROR(file->Sync());
+        return files_.SyncDirectory(place_.path);
+      });
+  if (!done) {
+    DiskFailed(done.error());
+    co_return std::unexpected(*failure_);
+  }
+  segments_[index]->file = file;
+  segments_[index]->dirty = false;
+  segments_[index]->entry_synced = true;
+  directory_dirty_ = false;
+  const bool all_on_disk = std::none_of(segments_.begin(), segments_.end(), [](const auto& each) {
+    return each->dirty || (each->sealed && each->index);
+  });
+  if (all_on_disk) flushed_end_ = end_;
+  flush_wanted_ = !all_on_disk;
+  co_return {};
+}
+
+Task<Result<>> Log::RestartAt(Offset offset) {
+  const Operation operation(*this);
+  TM_CO_RETURN_IF_ERROR(co_await LockForChange());
+  const Change change(*this);
+  // Until all is done nothing is promised: a crash on the way leaves a prefix of the old log or an empty one.
+  restarting_ = true;
+  std::vector<CheckpointChange> changes;
+  // The durable log start rises before the data goes and falls after it, so that nothing below it comes back.
+  if (offset > checkpointed_start_)
+    changes.push_back({CheckpointKind::kLogStart, place_.key, place_.topic, offset});
+  if (offset < start_ && checkpointed_start_ < start_) {
+    changes.push_back({CheckpointKind::kLogStart, place_.key, place_.topic, start_});
+  }
+  const auto lowered = co_await LowerCheckpoints(0, offset, std::move(changes));
+  if (!lowered) {
+    restarting_ = false;
+    co_return lowered;
+  }
+  checkpointed_start_ = std::max({checkpointed_start_, offset, offset < start_ ? start_ : 0});
+  const Offset old_end = end_;
+  ++generation_;
+  ForgetCursors();
+  std::vector<std::string> removed;
+  for (const auto& segment : segments_) removed.push_back(segment->path_prefix);
+  std::reverse(removed.begin(), removed.end());
+  auto placeholder = std::make_shared<Segment>();
+  placeholder->base_offset = offset;
+  segments_ = {placeholder};
+  start_ = end_ = flushed_end_ = high_watermark_ = offset;
+  epochs_.Clear();
+  epochs_dirty_ = false;
+  using Created = Result<std::shared_ptr<Segment>>;
+  auto created = co_await RunBlocking(
+      pool_, loop_, "restart log", [this, removed = std::move(removed), offset]() -> Created {
+        TM_RETURN_IF_ERROR(
+            WriteFileDurably(files_, EpochFilePath(place_.path), EncodeEpochTable(EpochTable())));
+        for (const std::string& prefix : removed) TM_RETURN_IF_ERROR(RemoveSegmentFiles(files_, prefix));
+        TM_ASSIGN_OR_RETURN(auto segment, CreateSegment(files_, place_.path, offset));
+        TM_RETURN_IF_ERROR(segment->file->Sync());
+        TM_RETURN_IF_ERROR(files_.SyncDirectory(place_.path));
+        return segment;
+      });
+  if (!created) {
+    DiskFailed(created.error());
+    co_return std::unexpected(*failure_);
+  }
+  (*created)->dirty = false;
+  (*created)->entry_synced = true;
+  segments_ = {std::move(*created)};
+  directory_dirty_ = false;
+  if (checkpointed_start_ != offset) {
+    std::vector<CheckpointChange> fallen;
+    fallen.push_back({CheckpointKind::kLogStart, place_.key, place_.topic, offset});
+    TM_CO_RETURN_IF_ERROR(co_await host_.WriteCheckpoints(place_.directory, std::move(fallen)));
+    checkpointed_start_ = offset;
+  }
+  restarting_ = false;
+  LOG(INFO) << place_.topic << "-" << place_.key.partition << ": restarted empty at " << offset << ", was at "
+            << old_end;
+  NotifyFlush();
+  co_return {};
+}
+
+void Log::AdvanceStartTo(Offset offset) {
+  offset = std::min(offset, end_);
+  // Under a change the end may be about to fall; whoever raises the start does so again.
+  if (offset <= start_ || changing_) return;
+  start_ = offset;
+  EpochTable epochs = epochs_;
+  epochs_.AdvanceStart(offset);
+  if (epochs.entries() != epochs_.entries()) epochs_dirty_ = true;
+}
+
+Task<Result<>> Log::RemoveBelowStart() {
+  if (segments_.size() < 2 || segments_[1]->base_offset > start_) co_return {};
+  const Operation operation(*this);
+  TM_CO_RETURN_IF_ERROR(co_await LockForChange());
+  const Change change(*this);
+  std::vector<std::string> removed;
+  size_t count = 0;
+  while (count + 1 < segments_.size() && segments_[count + 1]->base_offset <= start_ &&
+         !segments_[count]->dirty) {
+    removed.push_back(segments_[count++]->path_prefix);
+  }
+  segments_.erase(segments_.begin(), segments_.begin() + static_cast<ptrdiff_t>(count));
+  // From the beginning: what is left after a crash is a suffix.
+  const auto done = co_await RunBlocking(pool_, loop_, "remove segments",
+                                         [this, removed = std::move(removed)]() -> Result<> {
+                                           for (const std::string& prefix : removed)
+                                             TM_RETURN_IF_ERROR(RemoveSegmentFiles(files_, prefix));
+                                           return {};
+                                         });
+  if (!done) {
+    DiskFailed(done.error());
+    co_return std::unexpected(*failure_);
+  }
+  co_return {};
+}
+
+}  // namespace tidemark

@@ -1,0 +1,21 @@
+// LogConfig: what of a topic's configs the log obeys. Value; replaced whole when /config/topics changes.
+#pragma once
+
+#include <cstdint>
+
+#include "common/time.h"
+
+namespace tidemark {
+
+// ack.durability: whose end counts for acknowledgements.
+enum class AckDurability { kSynced, kReplicated };
+
+struct LogConfig {
+  uint64_t segment_bytes = 1u << 30;
+  Duration segment_time = std::chrono::hours(168);
+  uint32_t index_interval_bytes = 4096;
+  uint32_t max_message_bytes = 1048588;
+  AckDurability durability = AckDurability::kSynced;
+};
+
+}  // namespace tidemark

@@ -1,0 +1,140 @@
+#include "broker/log/log_directory.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <sstream>
+
+#include <fmt/format.h>
+#include <glog/logging.h>
+
+#include "broker/log/partition_files.h"
+
+namespace tidemark {
+namespace {
+
+constexpr std::string_view kIdentityName = "meta.properties";
+constexpr std::string_view kFormat = "tidemark-1";
+
+std::map<std::string, std::string> ParseProperties(const std::string& text) {
+  std::map<std::string, std::string> out;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) {
+    const size_t equals = line.find('=');
+    if (line.starts_with('#') || equals == std::string::npos) continue;
+    out[line.substr(0, equals)] = line.substr(equals + 1);
+  }
+  return out;
+}
+
+// What a directory without our meta.properties must not hold: somebody's log data.
+Result<> RefuseForeignData(const std::string& path, const std::vector<DirectoryEntry>& entries) {
+  for (const auto& entry : entries) {
+    const bool data = entry.is_directory
+                          ? ParsePartitionFolderName(entry.name).has_value()
+                          : entry.name.ends_with("-offset-checkpoint") ||
+                                entry.name == ".kafka_cleanshutdown" || entry.name.ends_with(".log");
+    if (data) {
+      return Fail(
+          v1::POLICY_VIOLATION,
+          "log directory {} holds '{}' but no meta.properties of Tidemark: it is Apache Kafka's or another "
+          "program's; give log.dirs an empty directory",
+          path, entry.name);
+    }
+  }
+  return {};
+}
+
+Result<> CreateIfMissing(FileSystem& files, const std::string& path) {
+  TM_ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
+  if (exists) return {};
+  TM_RETURN_IF_ERROR(files.CreateDirectories(path));
+  const size_t slash = path.rfind('/');
+  return files.SyncDirectory(slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash));
+}
+
+}  // namespace
+
+std::string EncodeIdentity(const DirectoryIdentity& identity) {
+  return WithChecksum(fmt::format("version={}\nbroker.id={}\ncluster.id={}\ndirectory.id={}\n", kFormat,
+                                  identity.broker, identity.cluster_id, identity.directory_id));
+}
+
+Result<DirectoryIdentity> DecodeIdentity(const std::string& bytes, const std::string& path) {
+  auto properties = ParseProperties(bytes);
+  const std::string version = properties["version"];
+  if (version == "0" || version == "1") {
+    return Fail(v1::POLICY_VIOLATION,
+                "{} says version={}: the directory holds Apache Kafka's data, which Tidemark cannot read; "
+                "give log.dirs "
+                "an empty directory",
+                path, version);
+  }
+  TM_RETURN_IF_ERROR(VerifyChecksum(bytes, path));
+  if (version != kFormat) {
+    return Fail(v1::POLICY_VIOLATION, "{} says version={}, this program knows {}", path, version, kFormat);
+  }
+  DirectoryIdentity identity{.cluster_id = properties["cluster.id"],
+                             .directory_id = properties["directory.id"]};
+  const std::string& broker = properties["broker.id"];
+  const auto [end, error] = std::from_chars(broker.data(), broker.data() + broker.size(), identity.broker);
+  if (error != std::errc() || end != broker.data() + broker.size() || identity.cluster_id.empty() ||
+      identity.directory_id.empty()) {
+    return Fail(v1::CORRUPT_MESSAGE, "{} lacks broker.id, cluster.id or directory.id", path);
+  }
+  return identity;
+}
+
+Result<> WriteIdentity(FileSystem& files, const std::string& directory, const DirectoryIdentity& identity) {
+  return WriteFileDurably(files, fmt::format("{}/{}", directory, kIdentityName), EncodeIdentity(identity));
+}
+
+Result<OpenedDirectory> OpenLogDirectory(FileSystem& files, const std::string& path) {
+  OpenedDirectory out;
+  TM_RETURN_IF_ERROR(CreateIfMissing(files, path));
+  const std::string identity_path = fmt::format("{}/{}", path, kIdentityName);
+  // Before the lock: what is not ours is not touched. Reading races with nobody, as only the first start
+  // writes it.
+  TM_ASSIGN_OR_RETURN(const bool has_identity, files.Exists(identity_path));
+  TM_ASSIGN_OR_RETURN(std::vector<DirectoryEntry> entries, files.List(path));
+  if (!has_identity) TM_RETURN_IF_ERROR(RefuseForeignData(path, entries));
+  if (has_identity) {
+    TM_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(files, identity_path, 64 << 10));
+    TM_ASSIGN_OR_RETURN(out.identity, DecodeIdentity(bytes, identity_path));
+  }
+  auto lock = files.Lock(path + "/.lock");
+  if (!lock) {
+    if (lock.error().code != v1::POLICY_VIOLATION) return std::unexpected(std::move(lock).error());
+    return Fail(v1::POLICY_VIOLATION, "log directory {} is in use: {}", path, lock.error().message);
+  }
+  out.lock = std::move(*lock);
+  // Again under the lock: another process may have been at work.
+  TM_ASSIGN_OR_RETURN(entries, files.List(path));
+  out.checkpoints = Checkpoints::Load(files, path);
+  for (const auto& entry : entries) {
+    const std::string child = path + "/" + entry.name;
+    if (!entry.is_directory) {
+      if (entry.name == kCleanShutdownName) out.clean_mark = true;
+      if (entry.name.ends_with(".tmp")) TM_RETURN_IF_ERROR(files.Remove(child));
+      continue;
+    }
+    if (entry.name.ends_with("-delete")) {
+      TM_RETURN_IF_ERROR(RemoveAll(files, child));
+      continue;
+    }
+    if (entry.name.ends_with("-stray") || entry.name.find("-damaged.") != std::string::npos) {
+      LOG(WARNING) << "set aside earlier and not used: " << child;
+      continue;
+    }
+    const auto name = ParsePartitionFolderName(entry.name);
+    if (!name) continue;
+    auto id = ReadPartitionMetadata(files, child);
+    if (!id) LOG(WARNING) << child << ": topic id not known: " << ToString(id.error());
+    out.found.push_back({child, name->first, name->second, id ? std::optional(*id) : std::nullopt});
+  }
+  // Opens the descriptor that syncfs reports errors through, before anything is written.
+  TM_RETURN_IF_ERROR(files.SyncFileSystem(path));
+  return out;
+}
+
+}  // namespace tidemark

@@ -1,0 +1,48 @@
+// One log directory's identity file and contents as they are found at the start. Blocking calls: pool thread.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/log/checkpoints.h"
+#include "common/io/file_system.h"
+#include "common/result.h"
+#include "common/types.h"
+
+namespace tidemark {
+
+inline constexpr std::string_view kCleanShutdownName = "clean-shutdown";
+
+// meta.properties.
+struct DirectoryIdentity {
+  BrokerId broker = kNoBroker;
+  std::string cluster_id;
+  std::string directory_id;
+};
+
+std::string EncodeIdentity(const DirectoryIdentity& identity);
+// POLICY_VIOLATION for Kafka's file or one of a later format, CORRUPT_MESSAGE for a damaged one.
+Result<DirectoryIdentity> DecodeIdentity(const std::string& bytes, const std::string& path);
+Result<> WriteIdentity(FileSystem& files, const std::string& directory, const DirectoryIdentity& identity);
+
+struct FoundFolder {
+  std::string path;
+  std::string topic;
+  PartitionIndex partition = 0;
+  std::optional<TopicId> topic_id;
+};
+
+struct OpenedDirectory {
+  std::unique_ptr<FileLock> lock;
+  std::optional<DirectoryIdentity> identity;  // empty: never used before
+  bool clean_mark = false;
+  CheckpointTables checkpoints;
+  std::vector<FoundFolder> found;
+};
+
+// Creates the directory if missing, refuses what is not ours, locks it, reads it, finishes deletions.
+Result<OpenedDirectory> OpenLogDirectory(FileSystem& files, const std::string& path);
+
+}  // namespace tidemark

@@ -1,0 +1,137 @@
+// LogDirs: the broker's log directories (`log.dirs`): their locks, identities, checkpoints and what
+// partitions they hold. One per broker. Opened and closed on its home loop (any one loop of the broker);
+// shards reach the directories through their ShardLogs. It outlives every ShardLogs.
+//
+// A log directory holds
+//   .lock                               held while the broker lives; its pid
+//   meta.properties                     version=tidemark-1, broker.id, cluster.id, directory.id; checksum
+//   clean-shutdown                      there only between a clean stop and the next start
+//   recovery-point-offset-checkpoint    per partition: everything below is on disk (may lag behind the truth)
+//   replication-offset-checkpoint       per partition: high watermark
+//   log-start-offset-checkpoint         per partition: log start, where above the first segment's
+//   <topic>-<partition>/                a partition (log.h)
+//   *-delete, *-stray, *-damaged.N      folders put out of service (deletes are finished at the next start)
+//
+// Invariants: nothing is written before the lock is held; a directory that is not ours (Kafka's, another
+// broker's, another cluster's) is not changed; after a failed write or sync a directory is `failed` for the
+// life of the process.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/log/checkpoints.h"
+#include "common/async/task.h"
+#include "common/env/environment.h"
+#include "common/result.h"
+#include "common/types.h"
+
+namespace tidemark {
+
+// One log directory. Constant but for the two atomics and the checkpoints (home loop).
+struct LogDirectory {
+  size_t index = 0;
+  std::string path;
+  // Random, given when the directory was first used; base64 as a topic id.
+  std::string id;
+  bool was_clean = false;
+  // Set once, by whoever sees a write or sync fail; read by any shard.
+  std::atomic<bool> failed = false;
+  // Partitions that live here; the tie-break of placement.
+  std::atomic<size_t> partitions = 0;
+  // Home loop only.
+  std::unique_ptr<Checkpoints> checkpoints;
+  // As read at the start; constant afterwards, read by any shard.
+  CheckpointTables at_start;
+};
+
+// A partition's folder found at the start.
+struct FoundPartition {
+  size_t directory = 0;  // index in LogDirs::directories()
+  std::string path;
+  std::string topic;
+  PartitionIndex partition = 0;
+  // Empty when partition.metadata is missing or unreadable.
+  std::optional<TopicId> topic_id;
+};
+
+class LogDirs {
+ public:
+  // Creates missing directories, locks and reads them. `loop` becomes the home loop. Errors: POLICY_VIOLATION
+  // (locked by pid N; holds Kafka's or foreign data; directories disagree), IO_ERROR and CORRUPT_MESSAGE name
+  // the path.
+  static Task<Result<std::unique_ptr<LogDirs>>> Open(Environment& env, EventLoop& loop,
+                                                     std::vector<std::string> paths);
+  ~LogDirs();
+
+  // What the directories say of themselves; empty when all are new.
+  const std::optional<BrokerId>& stored_broker_id() const { return stored_broker_id_; }
+  const std::optional<std::string>& stored_cluster_id() const { return stored_cluster_id_; }
+
+  // Fixes the directories' broker and cluster: writes meta.properties where missing; POLICY_VIOLATION (broker
+  // id) or INCONSISTENT_CLUSTER_ID when they belong to another. Before the first ShardLogs is used.
+  Task<Result<>> Bind(BrokerId broker, std::string cluster_id);
+
+  // True when every directory with partitions in it was closed cleanly by the process before.
+  bool last_stop_was_clean() const { return last_stop_was_clean_; }
+  // Id of the first directory; names this broker's disk in its registration.
+  const std::string& directory_id() const { return directories_.front()->id; }
+
+  const std::vector<std::unique_ptr<LogDirectory>>& directories() const { return directories_; }
+  // Constant after Open.
+  const std::vector<FoundPartition>& found() const { return found_; }
+
+  // Small text files of the server's own (ZooKeeper session; a final newline is added) in the first
+  // directory: written durably, mode 0600, with a checksum. Reading a missing one is NOT_FOUND, a damaged one
+  // CORRUPT_MESSAGE. Home loop.
+  Task<Result<std::string>> ReadSmall(std::string name);
+  Task<Result<>> WriteSmall(std::string name, std::string content);
+  Task<Result<>> RemoveSmall(std::string name);
+
+  // Changes the directory's checkpoint files; returns when they are durable. Any loop; changes that arrive
+  // while a write is under way share the next one.
+  Task<Result<>> UpdateCheckpoints(EventLoop& caller, LogDirectory& directory,
+                                   std::vector<CheckpointChange> changes);
+
+  // How a failure in one shard reaches the others. `told` runs on `loop` (of a ShardLogs) until the returned
+  // token dies, which it does on that loop. Any loop.
+  std::shared_ptr<void> ListenForFailures(EventLoop& loop,
+                                          std::function<void(size_t directory, const Error&)> told);
+  // Marks the directory failed and tells all listeners. Any loop.
+  void ReportFailure(size_t directory, const Error& error);
+
+  // After every ShardLogs was closed cleanly: leaves the clean-shutdown mark in each directory that has not
+  // failed, and gives up the locks. Home loop. Without it the next start is an unclean one.
+  Task<Result<>> CloseCleanly();
+  // Ends the writers without the mark (the locks go with the object). Home loop; implied by CloseCleanly.
+  Task<void> Close();
+
+  Environment& env() { return env_; }
+  EventLoop& loop() { return loop_; }
+
+ private:
+  struct Listener {
+    EventLoop& loop;
+    std::function<void(size_t, const Error&)> told;
+  };
+
+  LogDirs(Environment& env, EventLoop& loop);
+
+  Environment& env_;
+  EventLoop& loop_;
+  std::vector<std::unique_ptr<FileLock>> locks_;
+  std::vector<std::unique_ptr<LogDirectory>> directories_;
+  std::vector<FoundPartition> found_;
+  std::optional<BrokerId> stored_broker_id_;
+  std::optional<std::string> stored_cluster_id_;
+  bool last_stop_was_clean_ = true;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // home loop: for posts to come
+  std::vector<std::weak_ptr<Listener>> listeners_;              // home loop
+  std::unique_ptr<Scope> scope_;
+};
+
+}  // namespace tidemark

@@ -1,0 +1,26 @@
+// LogHost: what a log asks of the shard that owns it. Implemented by ShardLogs (and by tests). Same loop as
+// the log.
+#pragma once
+
+#include <vector>
+
+#include "broker/log/checkpoints.h"
+#include "common/async/task.h"
+#include "common/result.h"
+
+namespace tidemark {
+
+class Log;
+
+class LogHost {
+ public:
+  virtual ~LogHost() = default;
+  // Puts the log into the next round of its directory's group commit.
+  virtual void EnqueueFlush(Log& log) = 0;
+  // Returns when the directory's checkpoint files hold the changes durably.
+  virtual Task<Result<>> WriteCheckpoints(size_t directory, std::vector<CheckpointChange> changes) = 0;
+  // A write or sync failed: poisons every log of the directory, this shard's before it returns.
+  virtual void OnDirectoryFailure(size_t directory, const Error& error) = 0;
+};
+
+}  // namespace tidemark

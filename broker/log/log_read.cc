@@ -1,0 +1,380 @@
+// Reading: by offset and by timestamp. What is in the page cache is read on the loop, the rest on the
+// blocking pool.
+#include <algorithm>
+#include <utility>
+
+#include <glog/logging.h>
+
+#include "broker/log/batch_scan.h"
+#include "broker/log/log_internal.h"
+#include "common/record/batch.h"
+#include "common/record/reader.h"
+
+namespace tidemark {
+namespace {
+
+constexpr size_t kMaxIdleFiles = 4;  // sealed segments of one log that stay open for readers
+constexpr WallMillis kGreatestTimestamp = -3;
+
+// A segment as a search on the pool sees it.
+struct SearchPlace {
+  std::string path_prefix;
+  Offset base = 0;
+  uint64_t size = 0;
+  std::optional<uint64_t> position;  // where to start; looked up in the index files when empty
+};
+
+struct SearchRange {
+  WallMillis timestamp = 0;
+  Offset from = 0;
+  Offset below = 0;
+};
+
+// The first record of a batch that is in range with at least range.timestamp.
+Result<std::optional<TimestampLookup>> FindInBatch(const BatchView& batch, const SearchRange& range,
+                                                   ScratchBuffer& scratch) {
+  auto reader = RecordReader::Open(batch, scratch);
+  if (!reader) return std::unexpected(std::move(reader).error());
+  RecordView record;
+  while (reader->Next(&record)) {
+    if (record.offset >= range.below) break;
+    if (record.offset >= range.from && record.timestamp >= range.timestamp) {
+      return TimestampLookup{record.offset, record.timestamp, batch.leader_epoch};
+    }
+  }
+  if (reader->error()) return std::unexpected(*reader->error());
+  return std::nullopt;
+}
+
+WallMillis BatchTimestamp(const BatchView& batch, const BodyInfo& info) {
+  return info.timestamp_type == v1::TIMESTAMP_TYPE_LOG_APPEND_TIME ? batch.append_time : info.max_timestamp;
+}
+
+// Pool thread. With `greatest`, the greatest timestamp in range instead of the first that reaches it.
+Result<std::optional<TimestampLookup>> SearchSegment(FileSystem& files, const PartitionKey& key,
+                                                     const SearchPlace& place, const SearchRange& range,
+                                                     bool greatest) {
+  TM_ASSIGN_OR_RETURN(const auto file, files.Open(place.path_prefix + ".log", OpenMode::kRead));
+  uint64_t position = 0;
+  if (!greatest) {
+    position = place.position
+                   ? *place.position
+                   : LookUpTimestamp(files, place.path_prefix, place.base, range.timestamp).value_or(0);
+  }
+  BatchScanner scanner(*file, key, position, place.size);
+  ScratchBuffer scratch;
+  std::optional<TimestampLookup> best;
+  BatchView batch;
+  BodyInfo info;
+  BatchScanner::Step step;
+  while ((step = scanner.Next(&batch, &info)) == BatchScanner::Step::kBatch) {
+    if (batch.base_offset >= range.below) break;
+    if (batch.base_offset + info.last_offset_delta < range.from) continue;
+    const WallMillis timestamp = BatchTimestamp(batch, info);
+    if (greatest ? best && timestamp <= best->timestamp : timestamp < range.timestamp) continue;
+    if (!greatest) {
+      TM_ASSIGN_OR_RETURN(auto found, FindInBatch(batch, range, scratch));
+      if (found) return found;
+      continue;
+    }
+    // The batch's greatest may lie outside of the range: take the greatest record inside.
+    SearchRange within = range;
+    within.timestamp = best ? best->timestamp + 1 : kNoTimestamp;
+    while (true) {
+      TM_ASSIGN_OR_RETURN(const auto found, FindInBatch(batch, within, scratch));
+      if (!found) break;
+      best = found;
+      within.timestamp = found->timestamp + 1;
+    }
+  }
+  if (step == BatchScanner::Step::kBad || step == BatchScanner::Step::kIoError) {
+    return std::unexpected(scanner.error());
+  }
+  return best;
+}
+
+// Pool thread: scans a whole sealed segment whose index files are damaged.
+Result<SegmentIndex> RebuildIndex(File& file, const PartitionKey& key, Offset base, uint64_t size,
+                                  uint32_t interval) {
+  SegmentIndex index(base);
+  BatchScanner scanner(file, key, 0, size);
+  BatchView batch;
+  BodyInfo info;
+  while (true) {
+    switch (scanner.Next(&batch, &info)) {
+      case BatchScanner::Step::kBatch:
+        index.OnBatch(batch.base_offset, scanner.position(), BatchTimestamp(batch, info), interval);
+        break;
+      case BatchScanner::Step::kEnd:
+        return index;
+      case BatchScanner::Step::kBad:
+      case BatchScanner::Step::kIoError:
+        return std::unexpected(scanner.error());
+    }
+  }
+}
+
+}  // namespace
+
+// Walks the batches of a buffer and keeps the run of those wanted.
+struct Log::ReadWindow {
+  Offset from = 0;
+  Offset limit = 0;
+  size_t max_bytes = 0;
+  uint64_t position = 0;  // of the buffer in the file
+  // Results.
+  size_t at = 0;  // walked so far
+  std::optional<size_t> begin;
+  size_t end = 0;
+  Offset next = 0;
+  size_t needed = 0;     // of the batch at `at`, when it is not whole in the buffer
+  bool reached = false;  // the limit or max_bytes
+};
+
+size_t Log::SegmentIndexFor(Offset offset) const {
+  const auto after =
+      std::upper_bound(segments_.begin(), segments_.end(), offset,
+                       [](Offset wanted, const auto& segment) { return wanted < segment->base_offset; });
+  return after == segments_.begin() ? 0 : static_cast<size_t>(after - segments_.begin()) - 1;
+}
+
+void Log::RememberCursor(const std::shared_ptr<Segment>& segment, Offset next, uint64_t position) {
+  cursors_[next_cursor_++ % kCursors] = {segment, next, position};
+}
+
+void Log::ForgetCursors() { cursors_.fill({}); }
+
+void Log::CloseIdleFiles(const Segment& used) {
+  size_t open = 0;
+  for (const auto& segment : segments_) open += segment->sealed && segment->file;
+  for (const auto& segment : segments_) {
+    if (open <= kMaxIdleFiles) return;
+    if (segment->sealed && segment->file && !segment->dirty && segment.get() != &used) {
+      segment->file.reset();  // readers under way hold their own reference
+      --open;
+    }
+  }
+}
+
+Task<Result<std::shared_ptr<File>>> Log::OpenForRead(std::shared_ptr<Segment> segment) {
+  if (segment->file) co_return segment->file;
+  auto opened = co_await RunBlocking(pool_, loop_, "open segment", [this, path = segment->log_path()] {
+    return files_.Open(path, OpenMode::kReadWrite);
+  });
+  if (!opened) {
+    // A file that is gone is damage; one that cannot be opened (too many are) is not.
+    const ErrorCode code =
+        opened.error().code == v1::NOT_FOUND ? v1::CORRUPT_MESSAGE : v1::KAFKA_STORAGE_ERROR;
+    co_return Fail(code, "{}", opened.error().message);
+  }
+  if (!segment->file) segment->file = std::move(*opened);
+  CloseIdleFiles(*segment);
+  co_return segment->file;
+}
+
+Task<Result<uint64_t>> Log::FindPosition(std::shared_ptr<Segment> segment, Offset offset) {
+  for (const Cursor& cursor : cursors_) {
+    if (cursor.next == offset && cursor.segment.lock() == segment) co_return cursor.position;
+  }
+  if (segment->index) co_return segment->index->PositionFor(offset);
+  if (offset <= segment->base_offset) co_return 0;
+  const auto position = co_await RunBlocking(pool_, loop_, "index lookup", [this, segment, offset] {
+    return LookUpPosition(files_, segment->path_prefix, segment->base_offset, offset);
+  });
+  if (position) co_return *position;
+  LOG(WARNING) << "index of " << segment->log_path() << " is damaged; it is rebuilt";
+  const uint64_t generation = generation_;
+  TM_CO_ASSIGN_OR_RETURN(const auto file, co_await OpenForRead(segment));
+  auto index =
+      co_await RunBlocking(pool_, loop_, "index rebuild", [this, file, segment, size = segment->size] {
+        return RebuildIndex(*file, place_.key, segment->base_offset, size, config_.index_interval_bytes);
+      });
+  if (!index) co_return std::unexpected(std::move(index).error());
+  const uint64_t found = index->PositionFor(offset);
+  if (generation == generation_ && segment->sealed && !segment->index) {
+    segment->index = std::move(*index);
+    segment->entries_written = 0;
+    segment->index_files_stale = true;
+    RequestFlush();
+  }
+  co_return found;
+}
+
+Task<Result<size_t>> Log::ReadBytes(std::shared_ptr<File> file, uint64_t position, std::span<char> buffer,
+                                    bool* cold) {
+  bool would_block = false;
+  const auto read = file->ReadAtNowait(position, buffer, &would_block);
+  if (!read || !would_block) co_return read;
+  *cold = true;
+  co_return co_await RunBlocking(pool_, loop_, "cold read",
+                                 [file, position, buffer] { return file->ReadAt(position, buffer); });
+}
+
+Result<> Log::WalkWindow(const Segment& segment, std::string_view bytes, bool cold,
+                         ReadWindow* window) const {
+  while (true) {
+    BatchView batch;
+    std::string why;
+    window->needed = 0;
+    switch (ParseBatch(bytes.substr(window->at), &batch, &window->needed, &why)) {
+      case BatchParse::kOk:
+        break;
+      case BatchParse::kNeedMore:
+      case BatchParse::kEnd:
+        return {};
+      case BatchParse::kPadding:
+        window->at += std::min(window->needed, bytes.size() - window->at);
+        continue;
+      case BatchParse::kZeros:
+        why = "zero bytes";
+        [[fallthrough]];
+      case BatchParse::kCorrupt:
+        return Fail(v1::CORRUPT_MESSAGE, "byte {} of {}: {}", window->position + window->at,
+                    segment.log_path(), why);
+    }
+    // What this process appended was checked on its way in and came from its own page-cache pages.
+    const bool check_body = cold || window->position + window->at < segment.trusted_from;
+    if (!VerifyHeaderCrc(batch, place_.key.topic, place_.key.partition) ||
+        (check_body && !VerifyBodyCrc(batch))) {
+      return Fail(v1::CORRUPT_MESSAGE, "byte {} of {}: batch {} has a wrong checksum",
+                  window->position + window->at, segment.log_path(), batch.base_offset);
+    }
+    TM_ASSIGN_OR_RETURN(const BodyInfo info, ParseBody(batch.body));
+    const Offset next = batch.base_offset + info.last_offset_delta + 1;
+    const size_t end = window->at + batch.total_bytes();
+    if (next > window->limit || (window->begin && end - *window->begin > window->max_bytes)) {
+      window->reached = true;
+      return {};
+    }
+    if (next > window->from) {
+      if (!window->begin) window->begin = window->at;
+      window->end = end;
+      window->next = next;
+    }
+    window->at = end;
+  }
+}
+
+Task<Result<LogRead>> Log::ReadSegment(std::shared_ptr<Segment> segment, Offset from, Offset limit,
+                                       size_t max_bytes, bool* changed) {
+  const uint64_t generation = generation_;
+  // Taken before the first suspension: what is appended meanwhile belongs to a later read.
+  const uint64_t size = segment->size;
+  TM_CO_ASSIGN_OR_RETURN(const auto file, co_await OpenForRead(segment));
+  TM_CO_ASSIGN_OR_RETURN(uint64_t position, co_await FindPosition(segment, from));
+  LogRead out{.next_offset = from};
+  size_t want = max_bytes;
+  while (position < size) {
+    out.bytes.resize(std::min<uint64_t>(std::max(want, kMaxBatchPrefixBytes), size - position));
+    bool cold = false;
+    const auto read = co_await ReadBytes(file, position, out.bytes, &cold);
+    *changed = generation != generation_;
+    if (*changed) co_return LogRead{};
+    if (!read) co_return std::unexpected(read.error());
+    ReadWindow window{.from = from, .limit = limit, .max_bytes = max_bytes, .position = position};
+    TM_CO_RETURN_IF_ERROR(WalkWindow(*segment, std::string_view(out.bytes).substr(0, *read), cold, &window));
+    if (window.begin) {
+      out.next_offset = window.next;
+      RememberCursor(segment, window.next, position + window.end);
+      const size_t length = window.end - *window.begin;
+      // A large buffer is not held for a small answer.
+      if (length < out.bytes.size() / 2) {
+        out.bytes = out.bytes.substr(*window.begin, length);
+      } else {
+        out.bytes.resize(window.end);
+        out.bytes.erase(0, *window.begin);
+      }
+      co_return out;
+    }
+    if (window.reached) break;
+    position += window.at;
+    want = std::max(max_bytes, window.needed);
+    if (*read < out.bytes.size() || (window.needed > 0 && position + window.needed > size)) {
+      co_return Fail(v1::CORRUPT_MESSAGE, "byte {} of {}: a batch is cut short", position,
+                     segment->log_path());
+    }
+  }
+  out.bytes.clear();
+  co_return out;
+}
+
+Task<Result<LogRead>> Log::ReadOnce(Offset from, Offset below, size_t max_bytes, bool* changed) {
+  TM_CO_RETURN_IF_ERROR(Usable());
+  if (from < start_ || from > end_) {
+    co_return Fail(v1::OFFSET_OUT_OF_RANGE, "offset {} of {}-{}, whose log has [{}, {})", from, place_.topic,
+                   place_.key.partition, start_, end_);
+  }
+  const Offset limit = std::min(below, end_);
+  if (from >= limit) co_return LogRead{.next_offset = from};
+  const uint64_t generation = generation_;
+  for (size_t i = SegmentIndexFor(from); i < segments_.size(); ++i) {
+    const std::shared_ptr<Segment> segment = segments_[i];
+    if (segment->base_offset >= limit) break;
+    auto read = co_await ReadSegment(segment, from, limit, max_bytes, changed);
+    *changed = *changed || generation != generation_ || from < start_;
+    if (*changed) co_return LogRead{};
+    if (!read && read.error().code == v1::KAFKA_STORAGE_ERROR) co_return read;
+    if (!read) {
+      SetDamage(
+          {v1::KAFKA_STORAGE_ERROR, fmt::format("damaged log in {}: {}", place_.path, read.error().message)});
+      co_return Fail(v1::CORRUPT_MESSAGE, "{}", damage_->message);
+    }
+    if (!read->bytes.empty()) co_return read;
+    // Segments below the start may have been deleted meanwhile: positions in the list shift, identities do
+    // not.
+    i = SegmentIndexFor(segment->base_offset);
+  }
+  co_return LogRead{.next_offset = from};
+}
+
+Task<Result<LogRead>> Log::Read(Offset from, Offset below, size_t max_bytes) {
+  const Operation operation(*this);
+  while (true) {
+    bool changed = false;
+    auto read = co_await ReadOnce(from, below, max_bytes, &changed);
+    if (!changed) co_return read;
+  }
+}
+
+Task<Result<std::optional<TimestampLookup>>> Log::FindTimestamp(WallMillis timestamp, Offset below) {
+  const Operation operation(*this);
+  TM_CO_RETURN_IF_ERROR(Usable());
+  const bool greatest = timestamp == kGreatestTimestamp;
+  const SearchRange range{timestamp, start_, std::min(below, end_)};
+  std::vector<SearchPlace> places;
+  for (size_t i = 0; i < segments_.size(); ++i) {
+    const Segment& segment = *segments_[i];
+    if (segment.base_offset >= range.below || segment.size == 0) break;
+    const WallMillis reached = segment.index ? segment.index->max_timestamp() : segment.max_timestamp;
+    if (!greatest && reached < timestamp) continue;
+    SearchPlace place{segment.path_prefix, segment.base_offset, segment.size, std::nullopt};
+    if (segment.index && !greatest) place.position = segment.index->PositionForTimestamp(timestamp);
+    places.push_back(std::move(place));
+  }
+  const uint64_t generation = generation_;
+  auto found = co_await RunBlocking(
+      pool_, loop_, "timestamp search",
+      [this, places = std::move(places), range, greatest]() -> Result<std::optional<TimestampLookup>> {
+        std::optional<TimestampLookup> best;
+        for (const SearchPlace& place : places) {
+          auto hit = SearchSegment(files_, place_.key, place, range, greatest);
+          if (!hit) return hit;
+          if (!*hit) continue;
+          if (!greatest) return hit;
+          if (!best || (*hit)->timestamp > best->timestamp) best = *hit;
+        }
+        return best;
+      });
+  // A truncation or deletion under the search explains any answer; the caller asks again.
+  if (generation != generation_ || (!found && found.error().code == v1::NOT_FOUND)) {
+    co_return Fail(v1::OFFSET_NOT_AVAILABLE, "the log of {}-{} changed during the search", place_.topic,
+                   place_.key.partition);
+  }
+  if (!found && found.error().code == v1::CORRUPT_MESSAGE) {
+    SetDamage(
+        {v1::KAFKA_STORAGE_ERROR, fmt::format("damaged log in {}: {}", place_.path, found.error().message)});
+  }
+  co_return found;
+}
+
+}  // namespace tidemark

@@ -1,0 +1,346 @@
+#include "broker/log/recovery.h"
+
+#include <algorithm>
+
+#include <glog/logging.h>
+
+#include "broker/log/batch_scan.h"
+#include "broker/log/partition_files.h"
+
+namespace tidemark {
+namespace {
+
+class Recovery {
+ public:
+  Recovery(FileSystem& files, const RecoveryInput& input)
+      : files_(files),
+        input_(input),
+        known_(input.recovery_point.has_value()),
+        floor_(input.recovery_point.value_or(0)) {}
+
+  Result<Recovered> Run();
+
+ private:
+  using SegmentPtr = std::shared_ptr<Segment>;
+
+  Result<std::vector<Offset>> ListSegments();
+  Result<> LoadEpochs(bool has_segments);
+  // Takes segment `i` over; false when the log ends in it (cut or damaged).
+  Result<bool> TakeSegment(size_t i);
+  Result<bool> TakeSealed(Segment& segment, Offset next_base);
+  Result<bool> ScanSegment(Segment& segment, std::optional<Offset> next_base);
+  SegmentIndex LoadIndex(Segment& segment);
+  // The scan of `segment` met something bad after `segment.size` good bytes.
+  Result<bool> EndAt(Segment& segment, BatchScanner* scanner, const std::string& why);
+  size_t CountGoodAfter(BatchScanner& scanner);
+  Result<> RemoveSegmentsAfter(Offset base);
+  Result<> FinishSegment(Segment& segment, bool is_last);
+  Result<> MakeDurable();
+  void SetDamage(const std::string& what);
+
+  template <typename... Args>
+  void Note(fmt::format_string<Args...> format, Args&&... args) {
+    notes_.push_back(fmt::format(format, std::forward<Args>(args)...));
+  }
+
+  FileSystem& files_;
+  const RecoveryInput& input_;
+  const bool known_;
+  const Offset floor_;  // the recovery point; 0 when unknown
+  std::vector<Offset> bases_;
+  std::vector<SegmentPtr> segments_;
+  std::vector<SegmentPtr> scanned_above_floor_;
+  EpochTable epochs_;
+  std::string epochs_on_disk_;
+  bool rebuild_epochs_ = false;
+  bool changed_directory_ = false;
+  Offset end_ = 0;
+  std::optional<Error> damage_;
+  std::vector<std::string> notes_;
+};
+
+Result<std::vector<Offset>> Recovery::ListSegments() {
+  TM_ASSIGN_OR_RETURN(const auto entries, files_.List(input_.folder));
+  std::vector<Offset> bases;
+  for (const auto& entry : entries) {
+    if (const auto base = ParseSegmentName(entry.name, ".log"); base && !entry.is_directory)
+      bases.push_back(*base);
+  }
+  for (const auto& entry : entries) {
+    std::optional<Offset> base = ParseSegmentName(entry.name, ".index");
+    if (!base) base = ParseSegmentName(entry.name, ".timeindex");
+    const bool orphan = base && std::find(bases.begin(), bases.end(), *base) == bases.end();
+    if (orphan || entry.name.ends_with(".tmp")) {
+      TM_RETURN_IF_ERROR(files_.Remove(input_.folder + "/" + entry.name));
+    }
+  }
+  return bases;  // sorted, as the names are of one length
+}
+
+Result<> Recovery::LoadEpochs(bool has_segments) {
+  auto table = ReadEpochTable(files_, input_.folder);
+  if (table) {
+    epochs_on_disk_ = EncodeEpochTable(*table);
+    epochs_ = std::move(*table);
+    // What began at or above the recovery point is told by the batches themselves.
+    epochs_.TruncateTo(floor_);
+    return {};
+  }
+  if (table.error().code != v1::NOT_FOUND && table.error().code != v1::CORRUPT_MESSAGE) {
+    return std::unexpected(std::move(table).error());
+  }
+  rebuild_epochs_ = has_segments;
+  if (table.error().code == v1::CORRUPT_MESSAGE || (has_segments && floor_ > 0)) {
+    Note("epoch table rebuilt from the batches: {}", table.error().message);
+  }
+  return {};
+}
+
+void Recovery::SetDamage(const std::string& what) {
+  damage_ = Error{v1::KAFKA_STORAGE_ERROR, fmt::format("damaged log in {}: {}", input_.folder, what)};
+  Note("{}", damage_->message);
+}
+
+Result<bool> Recovery::TakeSealed(Segment& segment, Offset next_base) {
+  const auto seal = ReadSeal(files_, segment.path_prefix, segment.base_offset);
+  if (!seal || seal->end != next_base || seal->size != segment.size) return false;
+  segment.sealed = true;
+  segment.max_timestamp = seal->max_timestamp;
+  segment.max_timestamp_offset = seal->max_timestamp_offset;
+  segment.trusted_from = segment.size;
+  segment.file.reset();
+  end_ = next_base;
+  return true;
+}
+
+SegmentIndex Recovery::LoadIndex(Segment& segment) {
+  SegmentIndex index(segment.base_offset);
+  segment.index_files_stale = true;
+  if (rebuild_epochs_ || !known_) return index;  // every batch is to be seen
+  const auto offsets = ReadFile(files_, segment.path_prefix + ".index");
+  const auto times = ReadFile(files_, segment.path_prefix + ".timeindex");
+  if (!offsets || !times) return index;
+  SegmentIndex loaded = SegmentIndex::Decode(segment.base_offset, *offsets, *times);
+  const bool whole = offsets->size() == loaded.size() * SegmentIndex::kOffsetEntryBytes &&
+                     times->size() == loaded.size() * SegmentIndex::kTimeEntryBytes;
+  const size_t before = loaded.size();
+  loaded.TruncateTo(floor_);
+  if (loaded.size() == 0) return index;
+  // The last entry must point at its batch; if it does not, none is believed.
+  const auto& last = loaded.offsets().back();
+  BatchScanner scanner(*segment.file, input_.key, last.position, segment.size);
+  BatchView batch;
+  if (last.position >= segment.size || scanner.Next(&batch, nullptr) != BatchScanner::Step::kBatch ||
+      batch.base_offset != segment.base_offset + last.relative_offset) {
+    Note("index {}.index does not match its segment and is rebuilt", segment.path_prefix);
+    return index;
+  }
+  segment.index_files_stale = !whole || loaded.size() != before;
+  segment.entries_written = loaded.size();
+  return loaded;
+}
+
+Result<bool> Recovery::ScanSegment(Segment& segment, std::optional<Offset> next_base) {
+  SegmentIndex index = LoadIndex(segment);
+  const uint64_t from = index.size() == 0 ? 0 : index.offsets().back().position;
+  Offset expected =
+      index.size() == 0 ? segment.base_offset : index.base() + index.offsets().back().relative_offset;
+  // The index starts with the batch it points at once more: it adds nothing for it.
+  BatchScanner scanner(*segment.file, input_.key, from, segment.size);
+  const uint64_t file_size = segment.size;
+  segment.size = from;
+  BatchView batch;
+  BodyInfo info;
+  std::string why;
+  BatchScanner::Step step;
+  while ((step = scanner.Next(&batch, &info)) == BatchScanner::Step::kBatch) {
+    const auto latest = epochs_.latest();
+    const bool decides_epochs = rebuild_epochs_ || batch.base_offset >= floor_;
+    if (batch.base_offset < expected || (next_base && batch.base_offset >= *next_base)) {
+      why = fmt::format("batch {} where {} was expected", batch.base_offset, expected);
+    } else if (decides_epochs && latest && batch.leader_epoch < *latest) {
+      why =
+          fmt::format("batch {} of epoch {} after epoch {}", batch.base_offset, batch.leader_epoch, *latest);
+    }
+    if (!why.empty()) break;
+    if (decides_epochs) epochs_.Begin(batch.leader_epoch, batch.base_offset);
+    const WallMillis timestamp =
+        info.timestamp_type == v1::TIMESTAMP_TYPE_LOG_APPEND_TIME ? batch.append_time : info.max_timestamp;
+    index.OnBatch(batch.base_offset, scanner.position(), timestamp, input_.index_interval_bytes);
+    expected = batch.base_offset + info.last_offset_delta + 1;
+    segment.size = scanner.next_position();
+    end_ = expected;
+  }
+  if (step == BatchScanner::Step::kIoError) why = "unreadable: " + scanner.error().message;
+  if (step == BatchScanner::Step::kBad) why = scanner.error().message;
+  end_ = expected;
+  segment.max_timestamp = index.max_timestamp();
+  segment.max_timestamp_offset = index.max_timestamp_offset();
+  segment.index = std::move(index);
+  segment.trusted_from = segment.size;
+  if (end_ > floor_) segment.dirty = true;
+  if (!why.empty()) {
+    // Only an unreadable disk below the recovery point is damage; above it the cut would be a guess.
+    if (step == BatchScanner::Step::kIoError && end_ >= floor_) return std::unexpected(scanner.error());
+    return EndAt(segment, &scanner,
+                 fmt::format("{} at byte {} of {}", why, segment.size, segment.log_path()));
+  }
+  if (next_base && end_ != *next_base) {
+    return EndAt(segment, nullptr,
+                 fmt::format("{} ends at {} ({} bytes), the next segment begins at {}", segment.log_path(),
+                             end_, file_size, *next_base));
+  }
+  return true;
+}
+
+size_t Recovery::CountGoodAfter(BatchScanner& scanner) {
+  size_t good = 0;
+  BatchView batch;
+  while (scanner.Resync()) {
+    BatchScanner::Step step;
+    while ((step = scanner.Next(&batch, nullptr)) == BatchScanner::Step::kBatch) ++good;
+    if (step != BatchScanner::Step::kBad) break;
+  }
+  return good;
+}
+
+Result<> Recovery::RemoveSegmentsAfter(Offset base) {
+  // From the end, so that after a crash on the way what is left is a prefix still.
+  while (bases_.back() > base) {
+    TM_RETURN_IF_ERROR(RemoveSegmentFiles(files_, SegmentPathPrefix(input_.folder, bases_.back())));
+    bases_.pop_back();
+    changed_directory_ = true;
+  }
+  return {};
+}
+
+Result<bool> Recovery::EndAt(Segment& segment, BatchScanner* scanner, const std::string& why) {
+  if (end_ < floor_) {
+    SetDamage(fmt::format("below the recovery point {}, after offset {}: {}", floor_, end_, why));
+    return false;
+  }
+  TM_ASSIGN_OR_RETURN(const uint64_t file_size, segment.file->Size());
+  const size_t good = scanner != nullptr ? CountGoodAfter(*scanner) : 0;
+  const size_t later = bases_.size() - segments_.size();
+  if (!known_ && (good > 0 || later > 0)) {
+    SetDamage(
+        fmt::format("{} good batches and {} segments follow (recovery point unknown) after offset {}: {}",
+                    good, later, end_, why));
+    return false;
+  }
+  Note("cut at offset {}: {}; dropped {} bytes with {} good batches, and {} later segments", end_, why,
+       file_size - segment.size, good, later);
+  TM_RETURN_IF_ERROR(RemoveSegmentsAfter(segment.base_offset));
+  TM_RETURN_IF_ERROR(segment.file->Truncate(segment.size));
+  segment.dirty = true;
+  segment.index_files_stale = true;
+  return false;
+}
+
+Result<bool> Recovery::TakeSegment(size_t i) {
+  auto segment = std::make_shared<Segment>();
+  segment->base_offset = bases_[i];
+  segment->path_prefix = SegmentPathPrefix(input_.folder, bases_[i]);
+  TM_ASSIGN_OR_RETURN(segment->file, files_.Open(segment->log_path(), OpenMode::kReadWrite));
+  TM_ASSIGN_OR_RETURN(segment->size, segment->file->Size());
+  segments_.push_back(segment);
+  std::optional<Offset> next_base;
+  if (i + 1 < bases_.size()) next_base = bases_[i + 1];
+  if (next_base && known_ && *next_base <= floor_ && !rebuild_epochs_) {
+    TM_ASSIGN_OR_RETURN(const bool taken, TakeSealed(*segment, *next_base));
+    if (taken) return true;
+    Note("index of {} is missing or wrong and is rebuilt", segment->log_path());
+  }
+  TM_ASSIGN_OR_RETURN(const bool whole, ScanSegment(*segment, next_base));
+  if (!damage_) TM_RETURN_IF_ERROR(FinishSegment(*segment, !next_base || !whole));
+  return whole;
+}
+
+// A scanned segment: sealed with new index files when others follow, else the active one.
+Result<> Recovery::FinishSegment(Segment& segment, bool is_last) {
+  if (segment.dirty) TM_RETURN_IF_ERROR(segment.file->Sync());
+  segment.dirty = false;
+  if (is_last) return {};
+  IndexWrite write{.path_prefix = segment.path_prefix, .truncate_first = true, .sync = true};
+  write.offsets = segment.index->EncodeOffsets(0) + segment.index->SealOffsets(end_, segment.size);
+  write.times = segment.index->EncodeTimes(0) + segment.index->SealTimes();
+  TM_RETURN_IF_ERROR(WriteIndex(files_, write));
+  changed_directory_ = true;
+  segment.sealed = true;
+  segment.index.reset();
+  segment.index_files_stale = false;
+  segment.file.reset();
+  return {};
+}
+
+Result<> Recovery::MakeDurable() {
+  if (changed_directory_ || end_ > floor_ || !known_) TM_RETURN_IF_ERROR(files_.SyncDirectory(input_.folder));
+  epochs_.TruncateTo(end_);
+  if (const std::string bytes = EncodeEpochTable(epochs_); bytes != epochs_on_disk_) {
+    TM_RETURN_IF_ERROR(WriteFileDurably(files_, EpochFilePath(input_.folder), bytes));
+  }
+  Segment& active = *segments_.back();
+  if (active.size > 0) {
+    std::string bytes(kMaxBatchPrefixBytes, '\0');
+    TM_ASSIGN_OR_RETURN(const size_t read, active.file->ReadAt(0, bytes));
+    BatchHeader header;
+    if (ParseBatchHeader(std::string_view(bytes).substr(0, read), &header, nullptr, nullptr) ==
+        BatchParse::kOk) {
+      active.first_append_time = header.append_time;
+    }
+  }
+  return {};
+}
+
+Result<Recovered> Recovery::Run() {
+  TM_ASSIGN_OR_RETURN(bases_, ListSegments());
+  TM_RETURN_IF_ERROR(LoadEpochs(!bases_.empty()));
+  if (bases_.empty()) {
+    TM_ASSIGN_OR_RETURN(auto segment, CreateSegment(files_, input_.folder, 0));
+    segments_.push_back(std::move(segment));
+    changed_directory_ = true;
+  }
+  end_ = bases_.empty() ? 0 : bases_.front();
+  for (size_t i = 0; i < bases_.size(); ++i) {
+    TM_ASSIGN_OR_RETURN(const bool more, TakeSegment(i));
+    if (!more) break;
+  }
+  if (!damage_ && end_ < floor_) {
+    SetDamage(fmt::format("it ends at offset {}, but was on disk up to {}", end_, floor_));
+  }
+  if (!damage_) TM_RETURN_IF_ERROR(MakeDurable());
+  for (const SegmentPtr& segment : segments_) segment->entry_synced = true;
+  Recovered out;
+  out.state.start = std::max(segments_.front()->base_offset, std::min(input_.log_start, end_));
+  out.state.end = std::max(end_, out.state.start);
+  out.state.high_watermark = std::clamp(input_.high_watermark, out.state.start, out.state.end);
+  out.state.recovery_point = floor_;
+  out.state.checkpointed_start = input_.log_start;
+  out.state.segments = std::move(segments_);
+  out.state.epochs = std::move(epochs_);
+  out.state.epochs.AdvanceStart(out.state.start);
+  out.state.damage = std::move(damage_);
+  out.notes = std::move(notes_);
+  return out;
+}
+
+}  // namespace
+
+Result<Recovered> RecoverLog(FileSystem& files, const RecoveryInput& input) {
+  return Recovery(files, input).Run();
+}
+
+Result<std::shared_ptr<Segment>> CreateSegment(FileSystem& files, const std::string& folder,
+                                               Offset base_offset) {
+  auto segment = std::make_shared<Segment>();
+  segment->base_offset = base_offset;
+  segment->path_prefix = SegmentPathPrefix(folder, base_offset);
+  TM_ASSIGN_OR_RETURN(segment->file, files.Open(segment->log_path(), OpenMode::kCreateNew));
+  segment->index.emplace(base_offset);
+  segment->index_files_stale = true;
+  segment->entry_synced = false;
+  segment->dirty = true;
+  return segment;
+}
+
+}  // namespace tidemark

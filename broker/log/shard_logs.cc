@@ -1,0 +1,444 @@
+#include "broker/log/shard_logs.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <glog/logging.h>
+
+#include "broker/log/batch_scan.h"
+#include "broker/log/partition_files.h"
+#include "broker/log/recovery.h"
+
+namespace tidemark {
+namespace {
+
+// Directories whose free space differs by less than this part count as equally free (they may share a file
+// system).
+constexpr uint64_t kFreeSpaceTie = 64;
+// How often CloseCleanly asks for what is still not on disk (a full disk may refuse an index).
+constexpr int kCloseFlushes = 3;
+
+// A partition's folder that exists, as a pool thread finds it.
+struct Folder {
+  size_t directory = 0;
+  std::string path;
+};
+
+// Pool thread: whether the folder belongs to the topic. Its metadata says so, or, where that is unreadable,
+// the first batch's header checksum, which the topic id is part of; a folder without batches belongs to
+// whoever asks.
+Result<bool> BelongsTo(FileSystem& files, const std::string& folder, const PartitionKey& key) {
+  const auto id = ReadPartitionMetadata(files, folder);
+  if (id) return *id == key.topic;
+  if (id.error().code != v1::NOT_FOUND && id.error().code != v1::CORRUPT_MESSAGE) {
+    return std::unexpected(id.error());
+  }
+  TM_ASSIGN_OR_RETURN(const auto entries, files.List(folder));
+  for (const auto& entry : entries) {
+    if (!ParseSegmentName(entry.name, ".log")) continue;
+    TM_ASSIGN_OR_RETURN(const auto file, files.Open(folder + "/" + entry.name, OpenMode::kRead));
+    TM_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
+    if (size == 0) continue;
+    BatchView batch;
+    if (BatchScanner(*file, key, 0, size).Next(&batch, nullptr) != BatchScanner::Step::kBatch) return false;
+    break;
+  }
+  LOG(WARNING) << folder << ": partition.metadata rebuilt: " << ToString(id.error());
+  TM_RETURN_IF_ERROR(WritePartitionMetadata(files, folder, key.topic));
+  return true;
+}
+
+Result<> RenameDurably(FileSystem& files, const std::string& directory, const std::string& from,
+                       const std::string& to) {
+  TM_RETURN_IF_ERROR(files.Rename(from, to));
+  return files.SyncDirectory(directory);
+}
+
+std::vector<CheckpointChange> RemovalOf(const PartitionKey& key, const std::string& topic) {
+  std::vector<CheckpointChange> changes;
+  for (size_t i = 0; i < kCheckpointKinds; ++i) {
+    changes.push_back({static_cast<CheckpointKind>(i), key, topic, std::nullopt});
+  }
+  return changes;
+}
+
+}  // namespace
+
+// A partition's place in the table; `busy` while somebody opens it or takes it out.
+struct ShardLogs::Slot {
+  explicit Slot(EventLoop& loop) : changed(loop) {}
+  PartitionKey key;
+  std::unique_ptr<Log> log;
+  bool busy = false;
+  size_t users = 0;  // who hold or wait for it
+  Notifier changed;
+};
+
+// Holds a slot for one user at a time; forgets it when it is empty and nobody waits.
+class ShardLogs::SlotLock {
+ public:
+  SlotLock(ShardLogs& logs, Slot& slot) : logs_(logs), slot_(slot) {}
+  ~SlotLock() {
+    slot_.busy = false;
+    slot_.changed.NotifyAll();
+    if (--slot_.users == 0 && !slot_.log) logs_.slots_.erase(PartitionKey(slot_.key));
+  }
+  SlotLock(const SlotLock&) = delete;
+  SlotLock& operator=(const SlotLock&) = delete;
+
+ private:
+  ShardLogs& logs_;
+  Slot& slot_;
+};
+
+ShardLogs::ShardLogs(LogDirs& dirs, EventLoop& loop, ShardLogsOptions options)
+    : dirs_(dirs), env_(dirs.env()), loop_(loop), options_(options), scope_(loop, "logs") {
+  for (const auto& directory : dirs_.directories()) {
+    commits_.push_back(
+        std::make_unique<GroupCommit>(env_.files(), env_.blocking_pool(), scope_, directory->path));
+    failure_told_.push_back(false);
+  }
+  failure_token_ = dirs_.ListenForFailures(
+      loop_, [this](size_t directory, const Error& error) { PoisonDirectory(directory, error); });
+}
+
+ShardLogs::~ShardLogs() {
+  for (const auto& [key, slot] : slots_) CHECK(!slot->log) << slot->log->directory() << " was not closed";
+}
+
+void ShardLogs::SetDirectoryFailureListener(std::function<void(const LogDirectory&, const Error&)> listener) {
+  failure_listener_ = std::move(listener);
+}
+
+void ShardLogs::Start() { scope_.Spawn("checkpoints", CheckpointLoop()); }
+
+void ShardLogs::EnqueueFlush(Log& log) { commits_[log.directory_index()]->Enqueue(log); }
+
+Task<Result<>> ShardLogs::WriteCheckpoints(size_t directory, std::vector<CheckpointChange> changes) {
+  auto written = co_await dirs_.UpdateCheckpoints(loop_, *dirs_.directories()[directory], std::move(changes));
+  if (!written && written.error().code != v1::DISK_FULL && written.error().code != v1::CANCELLED) {
+    OnDirectoryFailure(directory, written.error());
+  }
+  co_return written;
+}
+
+void ShardLogs::OnDirectoryFailure(size_t directory, const Error& error) {
+  dirs_.ReportFailure(directory, error);
+  PoisonDirectory(directory, error);
+}
+
+void ShardLogs::PoisonDirectory(size_t directory, const Error& error) {
+  if (failure_told_[directory]) return;
+  failure_told_[directory] = true;
+  for (const auto& [key, slot] : slots_) {
+    if (slot->log && slot->log->directory_index() == directory) slot->log->Poison(error);
+  }
+  if (failure_listener_) {
+    // Deferred: the failure may be met in the middle of an append.
+    loop_.Defer([this, token = std::weak_ptr<void>(failure_token_), directory, error] {
+      if (!token.expired() && failure_listener_) failure_listener_(*dirs_.directories()[directory], error);
+    });
+  }
+}
+
+Log* ShardLogs::Find(const PartitionKey& key) {
+  const auto slot = slots_.find(key);
+  return slot == slots_.end() ? nullptr : slot->second->log.get();
+}
+
+std::vector<Log*> ShardLogs::All() {
+  std::vector<Log*> logs;
+  for (const auto& [key, slot] : slots_) {
+    if (slot->log) logs.push_back(slot->log.get());
+  }
+  return logs;
+}
+
+Task<ShardLogs::Slot*> ShardLogs::LockSlot(PartitionKey key) {
+  std::unique_ptr<Slot>& entry = slots_[key];
+  if (!entry) {
+    entry = std::make_unique<Slot>(loop_);
+    entry->key = key;
+  }
+  Slot& slot = *entry;  // stays: it has a user
+  ++slot.users;
+  while (slot.busy) co_await slot.changed.Wait("partition folder");
+  slot.busy = true;
+  co_return &slot;
+}
+
+Task<Result<Log*>> ShardLogs::OpenOrCreate(PartitionKey key, std::string topic, LogConfig config) {
+  loop_.CheckOwner();
+  Slot& slot = *co_await LockSlot(key);
+  const SlotLock lock(*this, slot);
+  if (closing_) co_return Fail(v1::KAFKA_STORAGE_ERROR, "the broker is closing its logs");
+  if (slot.log) {
+    if (slot.log->failure()) co_return std::unexpected(*slot.log->failure());
+    slot.log->SetConfig(config);
+    co_return slot.log.get();
+  }
+  co_return co_await OpenSlot(slot, std::move(topic), config);
+}
+
+Task<Result<std::optional<size_t>>> ShardLogs::FindFolder(PartitionKey key, std::string topic) {
+  const std::string name = PartitionFolderName(topic, key.partition);
+  for (const auto& directory : dirs_.directories()) {
+    const std::string path = directory->path + "/" + name;
+    if (directory->failed) {
+      const bool here =
+          std::any_of(dirs_.found().begin(), dirs_.found().end(), [&](const FoundPartition& found) {
+            return found.directory == directory->index && found.path == path;
+          });
+      if (here) co_return Fail(v1::KAFKA_STORAGE_ERROR, "{} is in a failed log directory", path);
+      continue;
+    }
+    using Answer = Result<std::optional<bool>>;
+    const auto belongs = co_await RunBlocking(env_.blocking_pool(), loop_, "find partition", [&]() -> Answer {
+      TM_ASSIGN_OR_RETURN(const bool exists, env_.files().Exists(path));
+      if (!exists) return std::nullopt;
+      TM_ASSIGN_OR_RETURN(const bool ours, BelongsTo(env_.files(), path, key));
+      return ours;
+    });
+    if (!belongs) co_return std::unexpected(belongs.error());
+    if (!*belongs) continue;
+    if (**belongs) co_return directory->index;
+    // Another incarnation of the topic.
+    const std::string aside = fmt::format("{}.{:016x}-stray", path, env_.random().Next());
+    LOG(WARNING) << path << " belongs to another topic of that name; it is set aside as " << aside;
+    const auto renamed = co_await RunBlocking(env_.blocking_pool(), loop_, "set stray aside", [&] {
+      return RenameDurably(env_.files(), directory->path, path, aside);
+    });
+    if (!renamed) {
+      OnDirectoryFailure(directory->index, renamed.error());
+      co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}", renamed.error().message);
+    }
+    --directory->partitions;
+  }
+  co_return std::nullopt;
+}
+
+Task<Result<size_t>> ShardLogs::ChooseDirectory() {
+  std::vector<std::pair<size_t, std::string>> healthy;
+  for (const auto& directory : dirs_.directories()) {
+    if (!directory->failed) healthy.emplace_back(directory->index, directory->path);
+  }
+  if (healthy.empty()) co_return Fail(v1::KAFKA_STORAGE_ERROR, "no log directory is online");
+  if (healthy.size() == 1) co_return healthy.front().first;
+  const auto free = co_await RunBlocking(env_.blocking_pool(), loop_, "free space", [&] {
+    std::vector<uint64_t> bytes;
+    for (const auto& [index, path] : healthy) bytes.push_back(env_.files().FreeBytes(path).value_or(0));
+    return bytes;
+  });
+  const uint64_t most = *std::max_element(free.begin(), free.end());
+  std::optional<size_t> best;
+  for (size_t i = 0; i < healthy.size(); ++i) {
+    if (free[i] < most - most / kFreeSpaceTie) continue;
+    const auto& directories = dirs_.directories();
+    if (!best || directories[healthy[i].first]->partitions < directories[*best]->partitions)
+      best = healthy[i].first;
+  }
+  co_return *best;
+}
+
+Task<Result<size_t>> ShardLogs::CreateFolder(PartitionKey key, std::string topic) {
+  TM_CO_ASSIGN_OR_RETURN(const size_t index, co_await ChooseDirectory());
+  LogDirectory& directory = *dirs_.directories()[index];
+  ++directory.partitions;
+  // Offsets of a log that was set aside must not be taken for this one's.
+  TM_CO_RETURN_IF_ERROR(co_await WriteCheckpoints(index, RemovalOf(key, topic)));
+  const std::string path = directory.path + "/" + PartitionFolderName(topic, key.partition);
+  const auto created =
+      co_await RunBlocking(env_.blocking_pool(), loop_, "create partition", [&]() -> Result<> {
+        TM_RETURN_IF_ERROR(env_.files().CreateDirectories(path));
+        TM_RETURN_IF_ERROR(WritePartitionMetadata(env_.files(), path, key.topic));
+        return env_.files().SyncDirectory(directory.path);
+      });
+  if (created) co_return index;
+  --directory.partitions;
+  if (created.error().code == v1::DISK_FULL) co_return std::unexpected(created.error());
+  OnDirectoryFailure(index, created.error());
+  co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}", created.error().message);
+}
+
+Task<Result<Log*>> ShardLogs::OpenSlot(Slot& slot, std::string topic, LogConfig config) {
+  const PartitionKey key = slot.key;
+  TM_CO_ASSIGN_OR_RETURN(std::optional<size_t> index, co_await FindFolder(key, topic));
+  const bool is_new = !index.has_value();
+  if (is_new) {
+    TM_CO_ASSIGN_OR_RETURN(index, co_await CreateFolder(key, topic));
+  }
+  LogDirectory& directory = *dirs_.directories()[*index];
+  RecoveryInput input{.folder = directory.path + "/" + PartitionFolderName(topic, key.partition),
+                      .key = key,
+                      .index_interval_bytes = config.index_interval_bytes,
+                      .recovery_point = 0};
+  if (!is_new && !recreated_.contains(key)) {
+    const auto recovery_point = directory.at_start.Find(CheckpointKind::kRecoveryPoint, key);
+    if (recovery_point) input.recovery_point = *recovery_point;
+    if (!recovery_point && recovery_point.error().code == v1::CORRUPT_MESSAGE) input.recovery_point.reset();
+    input.log_start = directory.at_start.Find(CheckpointKind::kLogStart, key).value_or(0);
+    input.high_watermark = directory.at_start.Find(CheckpointKind::kHighWatermark, key).value_or(0);
+  }
+  auto recovered = co_await RunBlocking(env_.blocking_pool(), loop_, "recover log",
+                                        [&] { return RecoverLog(env_.files(), input); });
+  if (!recovered) {
+    if (recovered.error().code == v1::DISK_FULL) co_return std::unexpected(std::move(recovered).error());
+    OnDirectoryFailure(*index, recovered.error());
+    co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}", recovered.error().message);
+  }
+  for (const std::string& note : recovered->notes)
+    LOG(WARNING) << topic << "-" << key.partition << ": " << note;
+  // Checkpoints above what the log holds (it was cut, or a restart was cut short) would be believed once it
+  // has grown past them: they are lowered before the first append.
+  std::vector<CheckpointChange> stale;
+  Log::State& state = recovered->state;
+  if (!state.damage && input.log_start > state.start) {
+    stale.push_back({CheckpointKind::kLogStart, key, topic, state.start});
+    state.checkpointed_start = state.start;
+  }
+  if (!state.damage && input.high_watermark > state.high_watermark) {
+    stale.push_back({CheckpointKind::kHighWatermark, key, topic, state.high_watermark});
+  }
+  if (!stale.empty()) TM_CO_RETURN_IF_ERROR(co_await WriteCheckpoints(*index, std::move(stale)));
+  slot.log = std::make_unique<Log>(env_.files(), env_.blocking_pool(), loop_, static_cast<LogHost&>(*this),
+                                   Log::Place{key, std::move(topic), input.folder, *index}, config,
+                                   std::move(recovered->state));
+  if (directory.failed) slot.log->Poison(Error{v1::KAFKA_STORAGE_ERROR, directory.path + " has failed"});
+  if (slot.log->failure()) co_return std::unexpected(*slot.log->failure());
+  co_return slot.log.get();
+}
+
+Task<Result<>> ShardLogs::TakeOut(PartitionKey key, std::string topic, bool remove) {
+  loop_.CheckOwner();
+  Slot& slot = *co_await LockSlot(key);
+  const SlotLock lock(*this, slot);
+  std::optional<size_t> index;
+  if (slot.log) {
+    index = slot.log->directory_index();
+    topic = slot.log->topic();
+    co_await slot.log->Quiesce();
+    commits_[*index]->Forget(*slot.log);
+    slot.log.reset();
+  } else {
+    TM_CO_ASSIGN_OR_RETURN(index, co_await FindFolder(key, topic));
+    if (!index) co_return Fail(v1::NOT_FOUND, "no log of {}-{} here", topic, key.partition);
+  }
+  LogDirectory& directory = *dirs_.directories()[*index];
+  if (directory.failed) co_return Fail(v1::KAFKA_STORAGE_ERROR, "{} has failed", directory.path);
+  const std::string path = directory.path + "/" + PartitionFolderName(topic, key.partition);
+  std::string aside = fmt::format("{}.{:016x}-delete", path, env_.random().Next());
+  const auto renamed =
+      co_await RunBlocking(env_.blocking_pool(), loop_, "take partition out", [&]() -> Result<> {
+        for (size_t n = 1; !remove; ++n) {
+          aside = fmt::format("{}-damaged.{}", path, n);
+          TM_ASSIGN_OR_RETURN(const bool taken, env_.files().Exists(aside));
+          if (!taken) break;
+        }
+        return RenameDurably(env_.files(), directory.path, path, aside);
+      });
+  if (!renamed) {
+    OnDirectoryFailure(*index, renamed.error());
+    co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}", renamed.error().message);
+  }
+  --directory.partitions;
+  recreated_.insert(key);
+  auto forgotten = co_await WriteCheckpoints(*index, RemovalOf(key, topic));
+  if (remove) scope_.Spawn("remove partition", RemoveFolder(std::move(aside)));
+  // With a full disk the lines stay for now: whoever creates the folder anew removes them first.
+  if (!forgotten && forgotten.error().code != v1::DISK_FULL) co_return forgotten;
+  co_return {};
+}
+
+Task<Result<>> ShardLogs::Delete(PartitionKey key, std::string topic) {
+  return TakeOut(key, std::move(topic), /*remove=*/true);
+}
+
+Task<Result<>> ShardLogs::SetAside(PartitionKey key, std::string reason) {
+  Log* log = Find(key);
+  if (log == nullptr) co_return Fail(v1::NOT_FOUND, "no such log is open");
+  LOG(ERROR) << log->topic() << "-" << key.partition << " is set aside: " << reason;
+  co_return co_await TakeOut(key, log->topic(), /*remove=*/false);
+}
+
+Task<void> ShardLogs::RemoveFolder(std::string path) {
+  const auto removed = co_await RunBlocking(env_.blocking_pool(), loop_, "remove folder",
+                                            [&] { return RemoveAll(env_.files(), path); });
+  // What is left is removed at the next start.
+  if (!removed) LOG(ERROR) << "could not remove " << path << ": " << ToString(removed.error());
+}
+
+Task<Result<>> ShardLogs::Checkpoint() {
+  for (const auto& directory : dirs_.directories()) {
+    if (directory->failed) continue;
+    std::vector<CheckpointChange> changes;
+    // Without a suspension between the collection and the sending, so that a later truncation's change comes
+    // later.
+    for (Log* log : All()) {
+      if (log->directory_index() == directory->index) log->CollectCheckpoint(&changes);
+    }
+    if (changes.empty()) continue;
+    TM_CO_RETURN_IF_ERROR(co_await WriteCheckpoints(directory->index, std::move(changes)));
+  }
+  co_return {};
+}
+
+Task<void> ShardLogs::CheckpointLoop() {
+  const std::stop_token stop = scope_.stop_token();
+  MonoTime next_background_flush = loop_.Now() + options_.background_flush_interval;
+  while (co_await Sleep(loop_, options_.checkpoint_interval, "checkpoint interval", stop) !=
+         WaitOutcome::kStopped) {
+    const bool flush_all = loop_.Now() >= next_background_flush;
+    if (flush_all) next_background_flush = loop_.Now() + options_.background_flush_interval;
+    std::vector<PartitionKey> with_garbage;
+    for (Log* log : All()) {
+      if (flush_all || log->config().durability == AckDurability::kSynced) log->RequestFlush();
+      if (log->has_segments_below_start()) with_garbage.push_back(log->key());
+    }
+    const auto written = co_await Checkpoint();
+    if (!written) LOG(ERROR) << "checkpoint: " << ToString(written.error());
+    for (const PartitionKey& key : with_garbage) {
+      Log* log = Find(key);
+      if (log == nullptr || !written) continue;
+      const auto removed = co_await log->RemoveBelowStart();
+      LOG_IF(WARNING, !removed) << "segments below the log start: " << ToString(removed.error());
+    }
+  }
+}
+
+Task<bool> ShardLogs::CloseCleanly() {
+  closing_ = true;
+  scope_.RequestStop();
+  for (Log* log : All()) log->PrepareToClose();
+  for (int i = 0; i < kCloseFlushes; ++i) {
+    for (Log* log : All()) log->RequestFlush();
+    for (const auto& commit : commits_) co_await commit->Idle();
+  }
+  bool clean = (co_await Checkpoint()).has_value();
+  for (const Log* log : All()) {
+    const bool settled = log->damage() || (!log->failure() && !log->flush_needed());
+    LOG_IF(ERROR, !settled) << log->directory() << " could not be made durable at its close";
+    clean = clean && settled;
+  }
+  co_await Close();
+  co_return clean;
+}
+
+Task<void> ShardLogs::Close() {
+  closing_ = true;
+  scope_.RequestStop();
+  while (true) {
+    const auto open = std::find_if(slots_.begin(), slots_.end(),
+                                   [](const auto& slot) { return slot.second->log != nullptr; });
+    if (open == slots_.end()) break;
+    Slot& slot = *co_await LockSlot(open->first);
+    const SlotLock lock(*this, slot);
+    if (!slot.log) continue;
+    co_await slot.log->Quiesce();
+    commits_[slot.log->directory_index()]->Forget(*slot.log);
+    slot.log.reset();
+  }
+  co_await scope_.Close();
+  failure_token_.reset();
+}
+
+}  // namespace tidemark

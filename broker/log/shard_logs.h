@@ -1,0 +1,103 @@
+// ShardLogs: the logs of one shard. Owns their Log objects, their group commits (one per directory) and
+// contributes to the directories' checkpoints. Loop-affine: one shard's loop.
+//
+// A Log* stays valid until Delete, SetAside or CloseCleanly is called for it; those wait for the log's own
+// operations under way (reads, flushes), which the caller must not start any more.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "broker/log/group_commit.h"
+#include "broker/log/log.h"
+#include "broker/log/log_dirs.h"
+#include "common/async/scope.h"
+#include "common/env/environment.h"
+
+namespace tidemark {
+
+struct ShardLogsOptions {
+  // Between checkpoint rounds (recovery points, high watermarks, log starts of what changed).
+  Duration checkpoint_interval = 5s;
+  // Logs that do not flush on append (ack.durability=replicated) are flushed this often in the background.
+  Duration background_flush_interval = 60s;
+};
+
+class ShardLogs final : private LogHost {
+ public:
+  ShardLogs(LogDirs& dirs, EventLoop& loop, ShardLogsOptions options = {});
+  ~ShardLogs() override;
+
+  // Called on this shard's loop once per directory whose write or sync failed (also when another shard saw
+  // it). Every log of that directory is poisoned by then.
+  void SetDirectoryFailureListener(std::function<void(const LogDirectory&, const Error&)> listener);
+
+  // Starts the checkpoint rounds.
+  void Start();
+
+  // The partition's log: the one already open; else the folder found at the start, recovered on the blocking
+  // pool; else a new one in the healthy directory with most free bytes. A folder of another incarnation of
+  // the topic is renamed to `-stray` and reported. Calls for different partitions run in parallel; for one,
+  // one after the other. A log with damage() is returned too: the caller decides (SetAside).
+  // KAFKA_STORAGE_ERROR: its directory failed.
+  Task<Result<Log*>> OpenOrCreate(PartitionKey key, std::string topic, LogConfig config);
+  // Null when not open.
+  Log* Find(const PartitionKey& key);
+  std::vector<Log*> All();
+
+  // Takes the partition out of service and removes its data: renamed to `-delete` durably when this returns,
+  // removed in the background. Also for a partition that is not open but was found. NOT_FOUND when there is
+  // none.
+  Task<Result<>> Delete(PartitionKey key, std::string topic);
+  // Renames a damaged log's folder to `-damaged.N`, durably; OpenOrCreate then makes an empty one.
+  Task<Result<>> SetAside(PartitionKey key, std::string reason);
+
+  // Writes the checkpoints of everything that changed since the last round, now.
+  Task<Result<>> Checkpoint();
+  // Flushes all logs, writes indexes and checkpoints, and closes everything. Returns false when something
+  // could not be made durable (a failed directory): no clean mark then. No other call after it.
+  Task<bool> CloseCleanly();
+  // Closes without flushing, as a crash would leave it; waits for what is under way.
+  Task<void> Close();
+
+ private:
+  struct Slot;
+  class SlotLock;
+  // LogHost.
+  void EnqueueFlush(Log& log) override;
+  Task<Result<>> WriteCheckpoints(size_t directory, std::vector<CheckpointChange> changes) override;
+  void OnDirectoryFailure(size_t directory, const Error& error) override;
+
+  Task<Result<Log*>> OpenSlot(Slot& slot, std::string topic, LogConfig config);
+  // Waits until nobody else opens or takes out the partition; a SlotLock ends it.
+  Task<Slot*> LockSlot(PartitionKey key);
+  // The directory that holds the partition's folder; folders of other incarnations are set aside on the way.
+  Task<Result<std::optional<size_t>>> FindFolder(PartitionKey key, std::string topic);
+  Task<Result<size_t>> CreateFolder(PartitionKey key, std::string topic);
+  Task<Result<>> TakeOut(PartitionKey key, std::string topic, bool remove);
+  Task<Result<size_t>> ChooseDirectory();
+  Task<void> CheckpointLoop();
+  Task<void> RemoveFolder(std::string path);
+  void PoisonDirectory(size_t directory, const Error& error);
+
+  LogDirs& dirs_;
+  Environment& env_;
+  EventLoop& loop_;
+  ShardLogsOptions options_;
+  std::function<void(const LogDirectory&, const Error&)> failure_listener_;
+  std::unordered_map<PartitionKey, std::unique_ptr<Slot>> slots_;
+  // Taken out in this process: what the checkpoints said of them at the start is void.
+  std::unordered_set<PartitionKey> recreated_;
+  std::vector<std::unique_ptr<GroupCommit>> commits_;  // by directory
+  std::vector<bool> failure_told_;                     // by directory
+  std::shared_ptr<void> failure_token_;
+  Scope scope_;
+  bool closing_ = false;
+};
+
+}  // namespace tidemark

@@ -1,0 +1,124 @@
+#include "broker/log/verify.h"
+
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "broker/log/batch_scan.h"
+#include "broker/log/partition_files.h"
+#include "broker/log/segment.h"
+
+namespace tidemark {
+namespace {
+
+// Every entry of the index files must name a batch that is there.
+void VerifyIndex(FileSystem& files, const std::string& prefix, Offset base,
+                 const std::map<uint64_t, Offset>& positions, SegmentReport* report) {
+  const auto offsets = ReadFile(files, prefix + ".index");
+  const auto times = ReadFile(files, prefix + ".timeindex");
+  if (!offsets || !times) {
+    if (report->sealed) report->problems.push_back("index files are missing");
+    return;
+  }
+  const SegmentIndex index = SegmentIndex::Decode(base, *offsets, *times);
+  for (const auto& entry : index.offsets()) {
+    const auto batch = positions.find(entry.position);
+    if (batch != positions.end() && batch->second == base + entry.relative_offset) continue;
+    report->problems.push_back(fmt::format("index entry (offset {}, byte {}) points at no batch",
+                                           base + entry.relative_offset, entry.position));
+  }
+  const size_t expected = index.size() + (report->sealed ? 1 : 0);
+  if (offsets->size() != expected * SegmentIndex::kOffsetEntryBytes) {
+    report->problems.push_back(fmt::format("only {} entries of the index are good", index.size()));
+  }
+}
+
+}  // namespace
+
+Result<PartitionFolder> ReadPartitionFolder(FileSystem& files, const std::string& path,
+                                            std::optional<TopicId> topic) {
+  PartitionFolder out{.path = path};
+  while (out.path.size() > 1 && out.path.ends_with('/')) out.path.pop_back();
+  std::string name = out.path.substr(out.path.rfind('/') + 1);
+  // Folders that were set aside can be looked at too.
+  if (const size_t aside = name.find("-damaged."); aside != std::string::npos) name.resize(aside);
+  if (name.ends_with("-stray") || name.ends_with("-delete"))
+    name.resize(std::min(name.rfind('.'), name.size()));
+  const auto parsed = ParsePartitionFolderName(name);
+  if (!parsed) return Fail(v1::CORRUPT_MESSAGE, "'{}' is not named like a partition (topic-0)", name);
+  out.topic = parsed->first;
+  out.key.partition = parsed->second;
+  auto id = ReadPartitionMetadata(files, out.path);
+  if (!id && !topic) return std::unexpected(std::move(id).error());
+  if (!id) out.problems.push_back(id.error().message);
+  out.key.topic = id ? *id : *topic;
+  TM_ASSIGN_OR_RETURN(const auto entries, files.List(out.path));
+  for (const auto& entry : entries) {
+    if (const auto base = ParseSegmentName(entry.name, ".log")) out.segments.push_back(*base);
+  }
+  auto epochs = ReadEpochTable(files, out.path);
+  if (epochs) out.epochs = std::move(*epochs);
+  if (!epochs && epochs.error().code != v1::NOT_FOUND) out.problems.push_back(epochs.error().message);
+  return out;
+}
+
+Result<SegmentReport> VerifySegment(FileSystem& files, const PartitionFolder& folder, Offset base_offset,
+                                    const std::function<void(const StoredBatch&)>& visit) {
+  const std::string prefix = SegmentPathPrefix(folder.path, base_offset);
+  TM_ASSIGN_OR_RETURN(const auto file, files.Open(prefix + ".log", OpenMode::kRead));
+  SegmentReport report{.base_offset = base_offset, .end_offset = base_offset};
+  TM_ASSIGN_OR_RETURN(report.file_bytes, file->Size());
+  const auto seal = ReadSeal(files, prefix, base_offset);
+  report.sealed = seal.has_value();
+  std::map<uint64_t, Offset> positions;
+  LeaderEpoch epoch = 0;
+  BatchScanner scanner(*file, folder.key, 0, report.file_bytes);
+  StoredBatch stored;
+  while (true) {
+    const auto step = scanner.Next(&stored.batch, &stored.body);
+    if (step == BatchScanner::Step::kIoError) return std::unexpected(scanner.error());
+    if (step == BatchScanner::Step::kEnd) break;
+    if (step == BatchScanner::Step::kBad) {
+      const uint64_t bad = scanner.position();
+      const bool more = scanner.Resync();
+      if (!report.tail_problem) report.tail_problem = report.problems.size();
+      report.problems.push_back(fmt::format("byte {}: {}; {} bytes skipped", bad, scanner.error().message,
+                                            (more ? scanner.next_position() : report.file_bytes) - bad));
+      if (!more) break;
+      continue;
+    }
+    stored.position = scanner.position();
+    report.tail_problem.reset();
+    if (stored.batch.base_offset != report.end_offset) {
+      report.problems.push_back(fmt::format("byte {}: batch {} where {} was expected", stored.position,
+                                            stored.batch.base_offset, report.end_offset));
+    }
+    if (stored.batch.leader_epoch < epoch) {
+      report.problems.push_back(
+          fmt::format("byte {}: epoch {} after epoch {}", stored.position, stored.batch.leader_epoch, epoch));
+    }
+    const auto listed = folder.epochs ? folder.epochs->EpochAt(stored.batch.base_offset) : std::nullopt;
+    if (listed && *listed > stored.batch.leader_epoch) {
+      report.problems.push_back(fmt::format("batch {} has epoch {}, the epoch table says {}",
+                                            stored.batch.base_offset, stored.batch.leader_epoch, *listed));
+    }
+    epoch = stored.batch.leader_epoch;
+    positions.emplace(stored.position, stored.batch.base_offset);
+    report.end_offset = stored.last_offset() + 1;
+    report.good_bytes += stored.batch.total_bytes();
+    report.records += stored.body.record_count;
+    ++report.batches;
+    if (visit) visit(stored);
+  }
+  if (seal && (seal->end != report.end_offset || seal->size != report.file_bytes)) {
+    report.problems.push_back(fmt::format("sealed as {} bytes up to offset {}, found {} up to {}", seal->size,
+                                          seal->end, report.file_bytes, report.end_offset));
+  }
+  const size_t of_batches = report.problems.size();
+  VerifyIndex(files, prefix, base_offset, positions, &report);
+  report.index_problems = report.problems.size() - of_batches;
+  return report;
+}
+
+}  // namespace tidemark

@@ -1,0 +1,160 @@
+#include "tests/unit/log/log_fixture.h"
+
+namespace tidemark {
+namespace {
+
+using testing::HasSubstr;
+
+Error OpenError(LogWorld& world, BrokerId broker = 1, const std::string& cluster = "c1") {
+  const auto started = world.StartDirs(broker, cluster);
+  return started ? Error{v1::NONE, "opened"} : started.error();
+}
+
+// Puts a file on the host's disk before any broker has run.
+void PutFile(LogWorld& world, const std::string& path, const std::string& content) {
+  SimProcess& process = world.world().StartProcess(kHost);
+  FileSystem& files = process.files();
+  const std::string parent = path.substr(0, path.rfind('/'));
+  CHECK(files.CreateDirectories(parent));
+  CHECK(WriteFileDurably(files, path, content));
+  process.Exit();
+}
+
+TEST(LogDirs, AMissingDirectoryIsMadeAndRemembersItsOwner) {
+  LogWorld world;
+  ASSERT_TRUE(world.StartDirs(4, "cluster-x"));
+  EXPECT_TRUE(world.dirs().last_stop_was_clean());
+  const std::string id = world.dirs().directory_id();
+  world.Kill(true);
+  ASSERT_TRUE(world.StartDirs(4, "cluster-x"));
+  EXPECT_EQ(world.dirs().stored_broker_id(), 4);
+  EXPECT_EQ(world.dirs().stored_cluster_id(), "cluster-x");
+  EXPECT_EQ(world.dirs().directory_id(), id);
+}
+
+TEST(LogDirs, AnotherBrokersOrClustersDirectoryIsRefused) {
+  LogWorld world;
+  ASSERT_TRUE(world.StartDirs(4, "cluster-x"));
+  world.Kill(false);
+  EXPECT_THAT(OpenError(world, 5, "cluster-x").message, HasSubstr("belongs to broker 4"));
+  world.Kill(false);
+  const Error other = OpenError(world, 4, "cluster-y");
+  EXPECT_EQ(other.code, v1::INCONSISTENT_CLUSTER_ID);
+  EXPECT_THAT(other.message, HasSubstr("cluster-x"));
+}
+
+TEST(LogDirs, ALockedDirectoryNamesItsHolder) {
+  LogWorld world;
+  ASSERT_TRUE(world.StartDirs());
+  const int pid = world.process().pid();
+  SimProcess& second = world.world().StartProcess(kHost);
+  const auto opened = second.Await([&] { return LogDirs::Open(second, second.main_loop(), {"/data"}); });
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, v1::POLICY_VIOLATION);
+  EXPECT_THAT(opened.error().message, HasSubstr(std::to_string(pid)));
+  world.Kill(false);
+  EXPECT_TRUE(second.Await([&] { return LogDirs::Open(second, second.main_loop(), {"/data"}); }));
+}
+
+TEST(LogDirs, KafkasDataIsRefusedAndNotTouched) {
+  LogWorld world;
+  PutFile(world, "/data/meta.properties", "#\n#Mon\nversion=0\nbroker.id=1\ncluster.id=abc\n");
+  EXPECT_THAT(OpenError(world).message, HasSubstr("Kafka"));
+  EXPECT_EQ(world.disk().Paths(), std::vector<std::string>{"/data/meta.properties"});
+}
+
+TEST(LogDirs, ForeignLogsWithoutIdentityAreRefused) {
+  LogWorld world;
+  PutFile(world, "/data/orders-0/00000000000000000000.log", "x");
+  EXPECT_EQ(OpenError(world).code, v1::POLICY_VIOLATION);
+  EXPECT_EQ(world.disk().Paths().size(), 1u);
+}
+
+TEST(LogDirs, ADamagedIdentityIsAnErrorAndNotANewDirectory) {
+  LogWorld world;
+  ASSERT_TRUE(world.StartDirs());
+  world.Kill(false);
+  ASSERT_TRUE(world.disk().FlipBit("/data/meta.properties", 200));
+  EXPECT_EQ(OpenError(world).code, v1::CORRUPT_MESSAGE);
+}
+
+TEST(LogDirs, FoundPartitionsAreListed) {
+  LogWorld world;
+  world.Start();
+  ASSERT_TRUE(world.CloseCleanly());
+  ASSERT_TRUE(world.StartDirs());
+  ASSERT_EQ(world.dirs().found().size(), 1u);
+  EXPECT_EQ(world.dirs().found()[0].topic, "orders");
+  EXPECT_EQ(world.dirs().found()[0].partition, 0u);
+  EXPECT_EQ(world.dirs().found()[0].topic_id, world.key().topic);
+}
+
+TEST(LogDirs, SmallFilesSurvivePowerLoss) {
+  LogWorld world;
+  ASSERT_TRUE(world.StartDirs());
+  const auto read = [&] { return world.process().Await([&] { return world.dirs().ReadSmall("session"); }); };
+  EXPECT_EQ(read().error().code, v1::NOT_FOUND);
+  ASSERT_TRUE(world.process().Await([&] { return world.dirs().WriteSmall("session", "id 5\n"); }));
+  world.Kill(true);
+  ASSERT_TRUE(world.StartDirs());
+  EXPECT_EQ(read().value(), "id 5\n");
+  ASSERT_TRUE(world.disk().FlipBit("/data/session", 3));
+  EXPECT_EQ(read().error().code, v1::CORRUPT_MESSAGE);
+  ASSERT_TRUE(world.process().Await([&] { return world.dirs().RemoveSmall("session"); }));
+  EXPECT_EQ(read().error().code, v1::NOT_FOUND);
+}
+
+TEST(LogDirs, NewPartitionsAreSpreadOverTheDirectories) {
+  LogWorld world(1, {"/data1", "/data2"});
+  ASSERT_TRUE(world.StartDirs());
+  for (uint32_t i = 0; i < 6; ++i) {
+    world.set_key({MakeTopicId(7), i});
+    ASSERT_TRUE(world.OpenLog());
+  }
+  EXPECT_EQ(world.dirs().directories()[0]->partitions, 3u);
+  EXPECT_EQ(world.dirs().directories()[1]->partitions, 3u);
+  ASSERT_TRUE(world.CloseCleanly());
+  ASSERT_TRUE(world.StartDirs());
+  EXPECT_EQ(world.dirs().found().size(), 6u);
+}
+
+TEST(LogDirs, ADirectoryThatFailsLeavesTheOthersInService) {
+  LogWorld world(1, {"/data1", "/data2"});
+  ASSERT_TRUE(world.StartDirs());
+  std::vector<Log*> logs;
+  for (uint32_t i = 0; i < 2; ++i) {
+    world.set_key({MakeTopicId(7), i});
+    logs.push_back(*world.OpenLog());
+  }
+  ASSERT_NE(logs[0]->directory_index(), logs[1]->directory_index());
+  world.disk().Fail({DiskOp::kSync, world.dirs().directories()[logs[0]->directory_index()]->path});
+  for (Log* log : logs) ASSERT_TRUE(world.Append(*log, MakeBatch("x")));
+  world.world().RunFor(1s);
+  EXPECT_TRUE(logs[0]->failure());
+  EXPECT_FALSE(logs[1]->failure());
+  EXPECT_EQ(logs[1]->flushed_end(), 1u);
+  EXPECT_FALSE(world.CloseCleanly());
+}
+
+TEST(EpochTable, FindsWhereTwoLogsPart) {
+  EpochTable table;
+  EXPECT_FALSE(table.EndOf(3, 100));
+  table.Begin(1, 10);
+  table.Begin(3, 20);
+  table.Begin(6, 50);
+  EXPECT_FALSE(table.EndOf(0, 100));
+  EXPECT_EQ(table.EndOf(1, 100), std::pair(LeaderEpoch(1), Offset(20)));
+  EXPECT_EQ(table.EndOf(2, 100), std::pair(LeaderEpoch(1), Offset(20)));
+  EXPECT_EQ(table.EndOf(4, 100), std::pair(LeaderEpoch(3), Offset(50)));
+  EXPECT_EQ(table.EndOf(9, 100), std::pair(LeaderEpoch(6), Offset(100)));
+  EXPECT_EQ(table.EpochAt(49), 3u);
+  table.Begin(7, 50);
+  EXPECT_EQ(table.entries().size(), 3u) << "epoch 6 held no record";
+  table.TruncateTo(20);
+  EXPECT_EQ(table.latest(), 1u);
+  table.AdvanceStart(15);
+  EXPECT_EQ(table.latest_entry(), (EpochTable::Entry{1, 15}));
+}
+
+}  // namespace
+}  // namespace tidemark

@@ -1,0 +1,405 @@
+#include "broker/log/partition_files.h"
+#include "broker/log/verify.h"
+#include "tests/unit/log/log_fixture.h"
+
+namespace tidemark {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// Appends `count` batches with a flush after each and returns them as they are read.
+std::vector<SeenBatch> Fill(LogWorld& world, Log& log, int count, size_t value_bytes = 60) {
+  for (int i = 0; i < count; ++i) {
+    CHECK(world.Append(log, MakeBatch(fmt::format("b{}", i), 2, value_bytes),
+                       static_cast<LeaderEpoch>(i / 10)));
+  }
+  world.WaitForFlush(log);
+  return world.ReadAll(log);
+}
+
+TEST(Recovery, ACleanStopIsRememberedOnceAndNothingIsLost) {
+  LogWorld world;
+  Log& log = world.Start();
+  const auto before = Fill(world, log, 60);
+  const auto epochs = log.epochs().entries();
+  ASSERT_TRUE(world.CloseCleanly());
+  Log& again = world.Start();
+  EXPECT_TRUE(world.dirs().last_stop_was_clean());
+  EXPECT_EQ(world.ReadAll(again), before);
+  EXPECT_EQ(again.epochs().entries(), epochs);
+  EXPECT_EQ(again.flushed_end(), again.end_offset());
+  world.Kill(false);
+  ASSERT_TRUE(world.StartDirs());
+  EXPECT_FALSE(world.dirs().last_stop_was_clean());
+}
+
+TEST(Recovery, AKilledProcessLosesNothing) {
+  LogWorld world;
+  world.config().durability = AckDurability::kReplicated;
+  Log& log = world.Start();
+  std::vector<SeenBatch> before;
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(world.Append(log, MakeBatch(fmt::format("b{}", i))));
+  before = world.ReadAll(log);
+  world.Kill(false);
+  EXPECT_EQ(world.ReadAll(world.Start()), before);
+}
+
+TEST(Recovery, CheckpointsComeBack) {
+  LogWorld world;
+  Log& log = world.Start();
+  Fill(world, log, 40);
+  world.Call([&] {
+    log.SetHighWatermark(44);
+    log.AdvanceStartTo(31);
+    return true;
+  });
+  ASSERT_TRUE(world.Checkpoint());
+  world.Kill(true);
+  Log& again = world.Start();
+  EXPECT_EQ(again.checkpointed_high_watermark(), 44u);
+  EXPECT_EQ(again.start_offset(), 31u);
+  EXPECT_EQ(again.end_offset(), 80u);
+}
+
+TEST(Recovery, ATornTailIsCutAndTheRestStays) {
+  LogWorld world;
+  Log& log = world.Start();
+  const auto before = Fill(world, log, 12);
+  const std::string path = world.LogPath(0);
+  const std::string good = *world.disk().Content(path);
+  ASSERT_TRUE(world.CloseCleanly());
+  for (const std::string& tail : {good.substr(0, 70), std::string(300, '\0'), std::string("garbage")}) {
+    ASSERT_TRUE(world.disk().SetContent(path, good + tail));
+    Log& again = world.Start();
+    EXPECT_FALSE(again.damage());
+    EXPECT_EQ(world.ReadAll(again), before);
+    EXPECT_EQ(*world.disk().Content(path), good);
+    world.Kill(false);
+  }
+}
+
+TEST(Recovery, AFlippedBitBelowTheRecoveryPointIsDamageAndNothingIsCut) {
+  LogWorld world;
+  Log& log = world.Start();
+  Fill(world, log, 12);
+  const std::string path = world.LogPath(0);
+  ASSERT_TRUE(world.CloseCleanly());
+  // The last batch: recovery scans from the last index entry on.
+  const std::string good = *world.disk().Content(path);
+  ASSERT_TRUE(world.disk().FlipBit(path, (good.size() - 10) * 8));
+  Log& again = world.Start();
+  ASSERT_TRUE(again.damage());
+  EXPECT_THAT(again.damage()->message, HasSubstr("below the recovery point"));
+  EXPECT_EQ(world.disk().Content(path)->size(), good.size());
+  EXPECT_FALSE(world.Append(again, MakeBatch("x"), 9));
+  const auto aside = world.process().Await([&] { return world.logs().SetAside(world.key(), "test"); });
+  ASSERT_TRUE(aside) << ToString(aside.error());
+  EXPECT_TRUE(world.disk().Content("/data/orders-0-damaged.1/00000000000000000000.log"));
+  const auto fresh = world.OpenLog();
+  ASSERT_TRUE(fresh) << ToString(fresh.error());
+  EXPECT_EQ((*fresh)->end_offset(), 0u);
+  EXPECT_FALSE((*fresh)->damage());
+  ASSERT_TRUE(world.Append(**fresh, MakeBatch("copied")));
+  world.Kill(false);
+  Log& last = world.Start();
+  EXPECT_FALSE(last.damage()) << "the old recovery point is not the new log's";
+  EXPECT_EQ(last.end_offset(), 1u);
+}
+
+TEST(Recovery, ARottenBatchIsSeenWhenItIsRead) {
+  LogWorld world;
+  Log& log = world.Start();
+  Fill(world, log, 60);
+  ASSERT_TRUE(world.CloseCleanly());
+  ASSERT_TRUE(world.disk().FlipBit(world.LogPath(0), 150 * 8));
+  Log& again = world.Start();
+  EXPECT_FALSE(again.damage()) << "a sealed segment is not scanned at the start";
+  EXPECT_EQ(world.Read(again, 0).error().code, v1::CORRUPT_MESSAGE);
+  ASSERT_TRUE(again.damage());
+  EXPECT_TRUE(world.Read(again, again.end_offset() - 1)) << "what is whole can be read";
+}
+
+TEST(Recovery, ALogThatEndsBelowItsRecoveryPointIsDamaged) {
+  LogWorld world;
+  Fill(world, world.Start(), 12);
+  ASSERT_TRUE(world.CloseCleanly());
+  const std::string path = world.LogPath(0);
+  ASSERT_TRUE(world.disk().SetContent(path, world.disk().Content(path)->substr(0, 0)));
+  EXPECT_TRUE(world.Start().damage());
+  world.Kill(false);
+  world.disk().RemovePath(path);
+  EXPECT_TRUE(world.Start().damage());
+}
+
+TEST(Recovery, AMissingSegmentIsDamage) {
+  LogWorld world;
+  Log& log = world.Start();
+  Fill(world, log, 100);
+  ASSERT_GT(log.segment_count(), 3u);
+  ASSERT_TRUE(world.CloseCleanly());
+  std::vector<std::string> segments;
+  for (const std::string& path : world.disk().Paths()) {
+    if (path.ends_with(".log")) segments.push_back(path);
+  }
+  world.disk().RemovePath(segments[1]);
+  EXPECT_TRUE(world.Start().damage());
+}
+
+TEST(Recovery, MissingAndWrongIndexesAreRebuilt) {
+  LogWorld world;
+  Log& log = world.Start();
+  const auto before = Fill(world, log, 100);
+  const size_t segments = log.segment_count();
+  ASSERT_TRUE(world.CloseCleanly());
+  std::vector<std::string> indexes;
+  for (const std::string& path : world.disk().Paths()) {
+    if (path.ends_with("index")) indexes.push_back(path);
+  }
+  ASSERT_GE(indexes.size(), 2 * (segments - 1));
+  for (size_t i = 0; i < indexes.size(); ++i) {
+    const std::string good = *world.disk().Content(indexes[i]);
+    if (i % 3 == 0) world.disk().RemovePath(indexes[i]);
+    if (i % 3 == 1) CHECK(world.disk().SetContent(indexes[i], std::string(good.size(), '\0')));
+    if (i % 3 == 2) CHECK(world.disk().SetContent(indexes[i], "garbage" + good));
+  }
+  Log& again = world.Start();
+  EXPECT_FALSE(again.damage());
+  EXPECT_EQ(world.ReadAll(again), before);
+  for (const SeenBatch& batch : before) {
+    EXPECT_EQ(ParseBatches(world.Read(again, batch.base_offset, ~0ull, 1)->bytes).at(0), batch);
+  }
+}
+
+TEST(Recovery, AnIndexThatRotsInServiceIsRebuilt) {
+  LogWorld world;
+  Log& log = world.Start();
+  const auto before = Fill(world, log, 100);
+  for (const std::string& path : world.disk().Paths()) {
+    if (!path.ends_with(".index")) continue;
+    // The seal stays good.
+    for (uint64_t byte = 0; byte + 12 < world.disk().Content(path)->size(); byte += 12) {
+      world.disk().FlipBit(path, byte * 8);
+    }
+  }
+  for (const SeenBatch& batch : before) {
+    const auto read = world.Read(log, batch.base_offset, ~0ull, 1);
+    ASSERT_TRUE(read) << ToString(read.error());
+    EXPECT_EQ(ParseBatches(read->bytes).at(0), batch);
+  }
+  world.world().RunFor(1s);
+  EXPECT_FALSE(log.damage());
+}
+
+TEST(Recovery, TheEpochTableIsRebuiltFromTheBatches) {
+  LogWorld world;
+  Log& log = world.Start();
+  Fill(world, log, 60);
+  const auto epochs = log.epochs().entries();
+  ASSERT_EQ(epochs.size(), 6u);
+  ASSERT_TRUE(world.CloseCleanly());
+  const std::string path = EpochFilePath("/data/orders-0");
+  ASSERT_TRUE(world.disk().FlipBit(path, 40));
+  EXPECT_EQ(world.Start().epochs().entries(), epochs);
+  ASSERT_TRUE(world.CloseCleanly());
+  world.disk().RemovePath(path);
+  EXPECT_EQ(world.Start().epochs().entries(), epochs);
+  ASSERT_TRUE(world.CloseCleanly());
+  EXPECT_EQ(world.Start().epochs().entries(), epochs) << "what was rebuilt was written";
+}
+
+TEST(Recovery, WithoutAReadableRecoveryPointRotIsNotTakenForATornTail) {
+  LogWorld world;
+  Log& log = world.Start();
+  const auto before = Fill(world, log, 12);
+  ASSERT_TRUE(world.CloseCleanly());
+  const std::string checkpoint = "/data/recovery-point-offset-checkpoint";
+  ASSERT_TRUE(world.disk().FlipBit(checkpoint, 33));
+  EXPECT_EQ(world.ReadAll(world.Start()), before) << "nothing is wrong with the log itself";
+  ASSERT_TRUE(world.CloseCleanly());
+  ASSERT_TRUE(world.disk().FlipBit(checkpoint, 33));
+  ASSERT_TRUE(world.disk().FlipBit(world.LogPath(0), 150 * 8));
+  EXPECT_TRUE(world.Start().damage()) << "good batches follow the bad one";
+  world.Kill(false);
+  ASSERT_TRUE(world.disk().FlipBit(world.LogPath(0), 150 * 8));
+  const std::string good = *world.disk().Content(world.LogPath(0));
+  ASSERT_TRUE(world.disk().SetContent(world.LogPath(0), good + "torn"));
+  EXPECT_EQ(world.ReadAll(world.Start()), before);
+}
+
+TEST(Recovery, AnotherIncarnationsFolderIsSetAside) {
+  LogWorld world;
+  Fill(world, world.Start(), 5);
+  ASSERT_TRUE(world.CloseCleanly());
+  world.set_key({MakeTopicId(8), 0});
+  Log& log = world.Start();
+  EXPECT_EQ(log.end_offset(), 0u);
+  bool stray = false;
+  for (const std::string& path : world.disk().Paths()) stray |= path.find("-stray/") != std::string::npos;
+  EXPECT_TRUE(stray);
+  ASSERT_TRUE(world.CloseCleanly());
+  EXPECT_EQ(world.Start().end_offset(), 0u);
+}
+
+TEST(Recovery, UnreadableMetadataIsRebuiltOnlyForTheTopicOfTheBatches) {
+  LogWorld world;
+  const auto before = Fill(world, world.Start(), 5);
+  ASSERT_TRUE(world.CloseCleanly());
+  const std::string path = "/data/orders-0/partition.metadata";
+  ASSERT_TRUE(world.disk().FlipBit(path, 100));
+  EXPECT_EQ(world.ReadAll(world.Start()), before);
+  ASSERT_TRUE(world.CloseCleanly());
+  ASSERT_TRUE(world.disk().FlipBit(path, 100));
+  world.set_key({MakeTopicId(8), 0});
+  EXPECT_EQ(world.Start().end_offset(), 0u) << "another topic does not inherit the batches";
+}
+
+TEST(Recovery, DeletedPartitionsAreGoneAlsoAfterACrash) {
+  LogWorld world;
+  Fill(world, world.Start(), 30);
+  const auto deleted = world.process().Await([&] { return world.logs().Delete(world.key(), "orders"); });
+  ASSERT_TRUE(deleted) << ToString(deleted.error());
+  EXPECT_EQ(world.logs().Find(world.key()), nullptr);
+  world.Kill(true);
+  ASSERT_TRUE(world.StartDirs());
+  EXPECT_TRUE(world.dirs().found().empty());
+  for (const std::string& path : world.disk().Paths())
+    EXPECT_EQ(path.find("orders"), std::string::npos) << path;
+  EXPECT_EQ(world.process().Await([&] { return world.logs().Delete(world.key(), "orders"); }).error().code,
+            v1::NOT_FOUND);
+}
+
+TEST(Truncation, CutsAndGoesOnAlsoAfterACrash) {
+  for (const Offset cut :
+       {Offset(0), Offset(1), Offset(7), Offset(60), Offset(61), Offset(119), Offset(150)}) {
+    LogWorld world(cut + 1);
+    Log& log = world.Start();
+    const auto before = Fill(world, log, 60);
+    ASSERT_TRUE(world.Checkpoint());
+    const uint64_t generation = log.generation();
+    ASSERT_TRUE(world.Truncate(log, cut));
+    std::vector<SeenBatch> expected;
+    for (const SeenBatch& batch : before) {
+      if (batch.next_offset <= cut) expected.push_back(batch);
+    }
+    EXPECT_EQ(world.ReadAll(log), expected) << cut;
+    EXPECT_EQ(log.generation() > generation, cut < 120);
+    EXPECT_EQ(log.end_offset(), expected.empty() ? 0 : expected.back().next_offset);
+    EXPECT_EQ(log.flushed_end(), log.end_offset());
+    const FinishedBatch next = MakeBatch("next", 1, 500);
+    const auto result = world.Append(log, next, 9);
+    ASSERT_TRUE(result);
+    expected.push_back({result->base_offset, result->end_offset, 9, next.body});
+    world.WaitForFlush(log);
+    const auto epochs = log.epochs().entries();
+    world.Kill(true);
+    Log& again = world.Start();
+    EXPECT_FALSE(again.damage()) << again.damage()->message;
+    EXPECT_EQ(world.ReadAll(again), expected) << cut;
+    EXPECT_EQ(again.epochs().entries(), epochs);
+  }
+}
+
+TEST(Truncation, AFlushUnderWayDoesNotCountWhatWasCut) {
+  LogWorld world;
+  Log& log = world.Start();
+  Fill(world, log, 5);
+  ASSERT_TRUE(world.Append(log, MakeBatch("x", 10), 9));
+  EXPECT_LT(log.flushed_end(), log.end_offset()) << "its flush is under way";
+  ASSERT_TRUE(world.Truncate(log, 12));
+  EXPECT_EQ(log.end_offset(), 10u);
+  EXPECT_EQ(log.flushed_end(), 10u);
+  world.world().RunFor(1s);
+  EXPECT_EQ(log.flushed_end(), 10u);
+}
+
+TEST(Restart, LeavesAnEmptyLogAtTheOffset) {
+  for (const Offset at : {Offset(0), Offset(50), Offset(1000)}) {
+    LogWorld world;
+    Log& log = world.Start();
+    Fill(world, log, 60);
+    ASSERT_TRUE(world.Checkpoint());
+    ASSERT_TRUE(world.process().Await([&] { return log.RestartAt(at); }));
+    EXPECT_EQ(log.start_offset(), at);
+    EXPECT_EQ(log.end_offset(), at);
+    EXPECT_TRUE(log.epochs().entries().empty());
+    ASSERT_TRUE(world.Append(log, MakeBatch("first"), 3));
+    world.WaitForFlush(log);
+    world.Kill(true);
+    Log& again = world.Start();
+    EXPECT_FALSE(again.damage());
+    EXPECT_EQ(again.start_offset(), at);
+    EXPECT_EQ(again.end_offset(), at + 1);
+    EXPECT_THAT(again.epochs().entries(), ElementsAre(EpochTable::Entry{3, at}));
+  }
+}
+
+TEST(LogStart, SegmentsBelowItAreRemovedByTheCheckpointRounds) {
+  LogWorld world;
+  Log& log = world.Start();
+  Fill(world, log, 100);
+  const size_t segments = log.segment_count();
+  world.Call([&] {
+    world.logs().Start();
+    log.AdvanceStartTo(150);
+    return true;
+  });
+  world.world().RunFor(20s);
+  EXPECT_LT(log.segment_count(), segments);
+  EXPECT_EQ(log.start_offset(), 150u);
+  EXPECT_TRUE(world.Read(log, 150));
+  world.Kill(true);
+  Log& again = world.Start();
+  EXPECT_EQ(again.start_offset(), 150u);
+  EXPECT_EQ(again.end_offset(), 200u);
+  EXPECT_FALSE(again.damage());
+}
+
+TEST(BeginEpoch, IsDurableAndNeverFalls) {
+  LogWorld world;
+  Log& log = world.Start();
+  const auto begin = [&](LeaderEpoch epoch) {
+    return world.process().Await([&log, epoch] { return log.BeginEpoch(epoch); });
+  };
+  ASSERT_TRUE(begin(3));
+  ASSERT_TRUE(begin(3));
+  EXPECT_EQ(begin(2).error().code, v1::FENCED_LEADER_EPOCH);
+  EXPECT_EQ(ReadEpochTable(world.process().files(), "/data/orders-0")->entries(), log.epochs().entries());
+  ASSERT_TRUE(world.Append(log, MakeBatch("x"), 3));
+  ASSERT_TRUE(begin(5));
+  EXPECT_THAT(log.epochs().entries(), ElementsAre(EpochTable::Entry{3, 0}, EpochTable::Entry{5, 1}));
+}
+
+TEST(Verify, DescribesAFolderAndItsDamage) {
+  LogWorld world;
+  Log& log = world.Start();
+  const auto before = Fill(world, log, 60);
+  ASSERT_TRUE(world.CloseCleanly());
+  ASSERT_TRUE(world.StartDirs());
+  FileSystem& files = world.process().files();
+  const auto folder = ReadPartitionFolder(files, "/data/orders-0/");
+  ASSERT_TRUE(folder) << ToString(folder.error());
+  EXPECT_EQ(folder->topic, "orders");
+  EXPECT_EQ(folder->key, world.key());
+  std::vector<SeenBatch> seen;
+  for (const Offset base : folder->segments) {
+    const auto report = VerifySegment(files, *folder, base, [&](const StoredBatch& stored) {
+      seen.push_back({stored.batch.base_offset, stored.last_offset() + 1, stored.batch.leader_epoch,
+                      std::string(stored.batch.body)});
+    });
+    ASSERT_TRUE(report);
+    EXPECT_THAT(report->problems, ElementsAre());
+    EXPECT_EQ(report->good_bytes, report->file_bytes);
+  }
+  EXPECT_EQ(seen, before);
+  ASSERT_TRUE(world.disk().FlipBit(world.LogPath(0), 150 * 8));
+  size_t good = 0;
+  const auto damaged = VerifySegment(files, *folder, 0, [&](const StoredBatch&) { ++good; });
+  ASSERT_TRUE(damaged);
+  EXPECT_FALSE(damaged->problems.empty());
+  EXPECT_EQ(good, damaged->batches);
+  EXPECT_GT(good, 3u) << "it goes on after the bad batch";
+}
+
+}  // namespace
+}  // namespace tidemark
