@@ -1,0 +1,146 @@
+// A partition as follower: what it asks of its leader and what it does with the answers.
+#include <algorithm>
+#include <utility>
+
+#include "broker/replica/partition.h"
+#include "broker/replica/partition_use.h"
+
+namespace tidemark {
+
+bool Partition::FollowsIn(LeaderEpoch epoch) const {
+  return wants_fetch() && leader_epoch_ == epoch && follower_->epoch == epoch;
+}
+
+v1::FetchRequest::Partition Partition::NextFetch() const {
+  CHECK(wants_fetch()) << name_;
+  v1::FetchRequest::Partition fetch;
+  fetch.set_partition(key_.partition);
+  fetch.set_fetch_offset(log_->end_offset());
+  fetch.set_max_bytes(context_.options.fetch_partition_bytes);
+  fetch.set_leader_epoch(follower_->epoch);
+  fetch.set_flushed_end(log_->flushed_end());
+  fetch.set_log_start_offset(log_->start_offset());
+  if (auto last = LastRecordEpoch({log_->start_offset(), log_->end_offset(), &log_->epochs()})) {
+    fetch.set_last_epoch(*last);
+  }
+  return fetch;
+}
+
+Task<FollowOutcome> Partition::ApplyFetched(v1::FetchResponse::Partition answer, LeaderEpoch epoch,
+                                            Offset fetch_offset) {
+  Use use(*this);
+  if (!FollowsIn(epoch) || log_->end_offset() != fetch_offset) co_return FollowOutcome::kStale;
+  if (answer.error().code() == v1::OFFSET_OUT_OF_RANGE && answer.leader_epoch() == epoch &&
+      answer.log_start_offset() > fetch_offset) {
+    co_return co_await RestartAtLeaders(answer.log_start_offset(), epoch);
+  }
+  // FENCED_LEADER_EPOCH and the like mend themselves: LeaderAndIsr is on its way to one of the two.
+  if (answer.error().code() != v1::NONE || answer.leader_epoch() != epoch) co_return FollowOutcome::kBackOff;
+  if (answer.has_diverging()) co_return co_await Diverge(answer.diverging(), epoch);
+  co_return AppendFetched(answer);
+}
+
+FollowOutcome Partition::AppendFetched(const v1::FetchResponse::Partition& answer) {
+  if (!answer.records().empty()) {
+    const auto appended = log_->AppendAsFollower(answer.records());
+    if (!appended) {
+      if (LogTrouble()) {
+        OnLogTrouble();
+        return FollowOutcome::kParked;
+      }
+      LOG(ERROR) << name_ << " cannot append what broker " << follower_->leader << " sent for offset "
+                 << log_->end_offset() << ": " << ToString(appended.error());
+      return FollowOutcome::kBackOff;
+    }
+    context_.counters.replicated_in_bytes += appended->bytes;
+    if (answer.flushed_ends_count()) log_->RequestFlush();
+  }
+  follower_->agreed = true;
+  AdoptBounds(answer);
+  return answer.records().empty() ? FollowOutcome::kNothing : FollowOutcome::kAppended;
+}
+
+void Partition::AdoptBounds(const v1::FetchResponse::Partition& answer) {
+  CHECK(follower_->agreed) << name_;
+  SetHighWatermark(AdoptedHighWatermark(high_watermark_, answer.high_watermark(), log_->end_offset()));
+  // What the leader has dropped is dropped here too, but never anything that is not committed.
+  const Offset start = std::min<Offset>(answer.log_start_offset(), high_watermark_);
+  if (start > log_->start_offset()) log_->AdvanceStartTo(start);
+}
+
+// A cut below the own high watermark loses what was committed: only right after an unclean election.
+bool Partition::MayCutTo(Offset end) {
+  if (end >= high_watermark_) return true;
+  if (!follower_->recovering) {
+    GoOffline(
+        {v1::KAFKA_STORAGE_ERROR,
+         fmt::format(
+             "the leader of epoch {}, broker {}, has another history below the high watermark: it would cut "
+             "{} to offset {}, committed up to {}, log end {}",
+             follower_->epoch, follower_->leader, name_, end, high_watermark_, log_->end_offset())});
+    // It holds what this leader does not: it must not hold up the high watermark as a member of the ISR.
+    if (follower_->in_isr && !leaving_isr_)
+      scope_.Spawn("leave isr", LeaveIsr(v1::RESIGN_REASON_DAMAGED_LOG));
+    return false;
+  }
+  LOG(WARNING) << name_ << " lowers its high watermark from " << high_watermark_ << " to " << end
+               << " after an unclean election";
+  high_watermark_ = end;
+  log_->SetHighWatermark(end);
+  return true;
+}
+
+Task<FollowOutcome> Partition::Diverge(const v1::EpochEnd& boundary, LeaderEpoch epoch) {
+  const Offset asked = log_->end_offset();
+  AsyncLock::Guard guard = co_await transition_.Acquire("truncation");
+  if (!FollowsIn(epoch) || log_->end_offset() != asked) co_return FollowOutcome::kStale;
+  // Once the histories agreed in an epoch, they grow alike.
+  if (follower_->agreed) {
+    LOG(ERROR) << name_ << ": broker " << follower_->leader << " contradicts its own history of epoch "
+               << epoch;
+    co_return FollowOutcome::kBackOff;
+  }
+  const auto cut = TruncationPoint({log_->start_offset(), log_->end_offset(), &log_->epochs()},
+                                   {boundary.epoch(), boundary.end_offset()});
+  if (!cut) {
+    LOG(ERROR) << name_ << ": broker " << follower_->leader << " answers divergence at epoch "
+               << boundary.epoch() << " offset " << boundary.end_offset()
+               << ", which cuts nothing of a log that ends at " << asked;
+    co_return FollowOutcome::kBackOff;
+  }
+  if (!MayCutTo(cut->end)) co_return FollowOutcome::kParked;
+  LOG(INFO) << name_ << " truncates from " << asked << " to " << cut->end << " following broker "
+            << follower_->leader << " in epoch " << epoch << " (high watermark " << high_watermark_ << ")";
+  ++context_.counters.truncations;
+  const Result<> done =
+      cut->restart ? co_await log_->RestartAt(cut->end) : co_await log_->TruncateTo(cut->end);
+  if (!done) {
+    if (LogTrouble()) OnLogTrouble();
+    co_return FollowsIn(epoch) ? FollowOutcome::kBackOff : FollowOutcome::kParked;
+  }
+  co_return FollowsIn(epoch) ? FollowOutcome::kTruncated : FollowOutcome::kStale;
+}
+
+Task<FollowOutcome> Partition::RestartAtLeaders(Offset leader_log_start, LeaderEpoch epoch) {
+  const Offset asked = log_->end_offset();
+  AsyncLock::Guard guard = co_await transition_.Acquire("restart at the leader's log start");
+  if (!FollowsIn(epoch) || log_->end_offset() != asked) co_return FollowOutcome::kStale;
+  LOG(INFO) << name_ << " ends at " << asked << ", below its leader's log start " << leader_log_start
+            << ": begins anew there";
+  ++context_.counters.restarts;
+  if (auto done = co_await log_->RestartAt(leader_log_start); !done) {
+    if (LogTrouble()) OnLogTrouble();
+    co_return FollowsIn(epoch) ? FollowOutcome::kBackOff : FollowOutcome::kParked;
+  }
+  // A leader drops only what is committed.
+  if (high_watermark_ < leader_log_start) SetHighWatermark(leader_log_start);
+  co_return FollowsIn(epoch) ? FollowOutcome::kTruncated : FollowOutcome::kStale;
+}
+
+void Partition::Park(Error error) {
+  const bool fetched = !follower_->parked;
+  follower_->parked = std::move(error);
+  if (fetched) context_.follow->StopFollowing(*this);
+}
+
+}  // namespace tidemark

@@ -1,0 +1,45 @@
+// ReplicaLog: what a Partition needs of its log. A seam, so that replication is tested against logs that
+// lose, damage and fail at will; the real one forwards to broker/log's Log, whose comments are the contract
+// (shard_log_store.h). Shard's loop only.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "broker/log/log.h"
+
+namespace tidemark {
+
+class ReplicaLog {
+ public:
+  virtual ~ReplicaLog() = default;
+
+  virtual const std::string& directory() const = 0;
+  virtual Offset start_offset() const = 0;
+  virtual Offset end_offset() const = 0;
+  virtual Offset flushed_end() const = 0;
+  virtual Offset checkpointed_high_watermark() const = 0;
+  virtual uint64_t size_bytes() const = 0;
+  virtual const EpochTable& epochs() const = 0;
+  virtual const std::optional<Error>& failure() const = 0;
+  virtual const std::optional<Error>& damage() const = 0;
+
+  virtual Result<AppendResult> AppendAsLeader(std::span<const UnstampedBatch> batches, LeaderEpoch epoch,
+                                              WallMillis now) = 0;
+  virtual Result<AppendResult> AppendAsFollower(std::string_view batches) = 0;
+  virtual Task<Result<LogRead>> Read(Offset from, Offset below, size_t max_bytes) = 0;
+  virtual Task<Result<std::optional<TimestampLookup>>> FindTimestamp(WallMillis timestamp, Offset below) = 0;
+  virtual Task<Result<>> BeginEpoch(LeaderEpoch epoch) = 0;
+  virtual Task<Result<>> TruncateTo(Offset offset) = 0;
+  virtual Task<Result<>> RestartAt(Offset offset) = 0;
+  virtual void AdvanceStartTo(Offset offset) = 0;
+  virtual void RequestFlush() = 0;
+  virtual void SetFlushListener(std::function<void()> listener) = 0;
+  virtual void SetHighWatermark(Offset offset) = 0;
+  virtual void SetConfig(const LogConfig& config) = 0;
+};
+
+}  // namespace tidemark

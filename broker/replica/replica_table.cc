@@ -1,0 +1,259 @@
+#include "broker/replica/replica_table.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace tidemark {
+
+// Keeps a slot while a coroutine needs it; the last one removes an empty slot.
+class ReplicaTable::SlotUse {
+ public:
+  SlotUse(ReplicaTable& table, const PartitionKey& key) : table_(table), key_(key) {
+    auto [found, added] = table_.slots_.try_emplace(key);
+    if (added) found->second = std::make_unique<Slot>(table_.context_.loop);
+    slot_ = found->second.get();
+    ++slot_->users;
+  }
+  ~SlotUse() {
+    if (--slot_->users == 0 && slot_->partition == nullptr) table_.slots_.erase(key_);
+  }
+  SlotUse(const SlotUse&) = delete;
+  SlotUse& operator=(const SlotUse&) = delete;
+  Slot* operator->() const { return slot_; }
+
+ private:
+  ReplicaTable& table_;
+  PartitionKey key_;
+  Slot* slot_;
+};
+
+// Collects the failures of pieces of work that run at once.
+template <typename Answer>
+struct ReplicaTable::Gather {
+  explicit Gather(EventLoop& loop) : done(loop, "replica commands") {}
+  Waiter done;
+  size_t pending = 1;
+  std::vector<Answer> failed;
+
+  void Finish(const PartitionKey& key, const Result<>& result) {
+    if (!result) {
+      Answer& answer = failed.emplace_back();
+      answer.set_topic_id(key.topic.ToBytes());
+      answer.set_partition(key.partition);
+      *answer.mutable_error() = ToProto(result.error());
+    }
+    if (--pending == 0) done.Wake();
+  }
+};
+
+ReplicaTable::ReplicaTable(EventLoop& loop, const Clock& clock, BrokerDirectory& brokers, IsrChannel& isr,
+                           LogStore& logs, ReplicationChannelFactory& channels, ReplicaOptions options,
+                           std::function<TopicSettings(const std::string& topic)> settings_of)
+    : context_{loop, clock, brokers, isr, logs, options, {}, this, loop.Now()},
+      channels_(channels),
+      settings_of_(std::move(settings_of)),
+      scope_(loop, "replica table") {}
+
+ReplicaTable::~ReplicaTable() {
+  CHECK(slots_.empty() && fetchers_.empty()) << "a replica table was destroyed before it was closed";
+}
+
+void ReplicaTable::Start() {
+  CHECK(!std::exchange(started_, true));
+  context_.last_isr_check = context_.loop.Now();
+  scope_.Spawn("isr checks", CheckLoop());
+}
+
+Partition* ReplicaTable::Find(const PartitionKey& key) {
+  context_.loop.CheckOwner();
+  auto found = slots_.find(key);
+  return found == slots_.end() ? nullptr : found->second->partition.get();
+}
+
+std::vector<Partition*> ReplicaTable::All() {
+  std::vector<Partition*> all;
+  all.reserve(slots_.size());
+  for (auto& [key, slot] : slots_) {
+    if (slot->partition != nullptr) all.push_back(slot->partition.get());
+  }
+  return all;
+}
+
+size_t ReplicaTable::size() const {
+  return static_cast<size_t>(
+      std::ranges::count_if(slots_, [](auto& s) { return s.second->partition != nullptr; }));
+}
+
+// --- commands
+
+Task<std::vector<v1::LeaderAndIsrResponse::Partition>> ReplicaTable::ApplyLeaderAndIsr(
+    std::vector<v1::TopicState> topics) {
+  Gather<v1::LeaderAndIsrResponse::Partition> gather(context_.loop);
+  for (v1::TopicState& topic : topics) {
+    const auto id = TopicId::FromBytes(topic.id());
+    for (v1::PartitionState& state : *topic.mutable_partitions()) {
+      ++gather.pending;
+      if (!id) {
+        gather.Finish({{}, state.partition()}, std::unexpected(id.error()));
+        continue;
+      }
+      scope_.Spawn("leader and isr",
+                   ApplyOne({*id, state.partition()}, topic.name(), std::move(state), &gather));
+    }
+  }
+  if (--gather.pending == 0) gather.done.Wake();
+  co_await gather.done;
+  co_return std::move(gather.failed);
+}
+
+Task<void> ReplicaTable::ApplyOne(PartitionKey key, std::string topic, v1::PartitionState state,
+                                  Gather<v1::LeaderAndIsrResponse::Partition>* gather) {
+  const Result<> result = co_await ApplyState(key, std::move(topic), std::move(state));
+  gather->Finish(key, result);
+}
+
+Task<Result<>> ReplicaTable::ApplyState(PartitionKey key, std::string topic, v1::PartitionState state) {
+  SlotUse slot(*this, key);
+  AsyncLock::Guard guard = co_await slot->lock.Acquire("replica command");
+  if (closed_) co_return Fail(v1::CANCELLED, "the replicas are closing");
+  if (slot->partition == nullptr) {
+    TM_CO_RETURN_IF_ERROR(ValidateTopicName(topic));
+    const TopicSettings settings = settings_of_(topic);
+    auto log = co_await context_.logs.OpenOrCreate(key, topic, settings.log);
+    if (closed_) co_return Fail(v1::CANCELLED, "the replicas are closing");
+    if (!log) {
+      LOG(ERROR) << topic << "-" << key.partition << " cannot be opened: " << ToString(log.error());
+      co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}-{}: {}", topic, key.partition, log.error().message);
+    }
+    // Asked for again: they may have changed while the log was recovered.
+    slot->partition = std::make_unique<Partition>(context_, key, topic, *log, settings_of_(topic));
+  }
+  co_return co_await slot->partition->ApplyLeaderAndIsr(std::move(state));
+}
+
+Task<std::vector<v1::StopReplicaResponse::Partition>> ReplicaTable::StopReplicas(
+    std::vector<v1::StopReplicaRequest::Replica> replicas) {
+  Gather<v1::StopReplicaResponse::Partition> gather(context_.loop);
+  for (v1::StopReplicaRequest::Replica& replica : replicas) {
+    ++gather.pending;
+    const auto id = TopicId::FromBytes(replica.topic_id());
+    const PartitionIndex partition = replica.partition();
+    if (!id) {
+      gather.Finish({{}, partition}, std::unexpected(id.error()));
+      continue;
+    }
+    scope_.Spawn("stop replica", StopOne({*id, partition}, std::move(replica), &gather));
+  }
+  if (--gather.pending == 0) gather.done.Wake();
+  co_await gather.done;
+  co_return std::move(gather.failed);
+}
+
+Task<void> ReplicaTable::StopOne(PartitionKey key, v1::StopReplicaRequest::Replica replica,
+                                 Gather<v1::StopReplicaResponse::Partition>* gather) {
+  const Result<> result = co_await StopReplica(key, std::move(replica));
+  gather->Finish(key, result);
+}
+
+Task<Result<>> ReplicaTable::StopReplica(PartitionKey key, v1::StopReplicaRequest::Replica replica) {
+  SlotUse slot(*this, key);
+  AsyncLock::Guard guard = co_await slot->lock.Acquire("stop replica");
+  if (closed_) co_return Fail(v1::CANCELLED, "the replicas are closing");
+  std::string topic = replica.topic();
+  if (slot->partition != nullptr) {
+    topic = slot->partition->topic();
+    // A command that was late must not stop the replica of a later epoch (KAFKA-9539).
+    const auto epoch = slot->partition->leader_epoch();
+    if (!replica.topic_deleted() && epoch && replica.leader_epoch() < *epoch) {
+      ++context_.counters.fenced_requests;
+      co_return Fail(v1::FENCED_LEADER_EPOCH, "{} is in leader epoch {}, the command in {}",
+                     slot->partition->name(), *epoch, replica.leader_epoch());
+    }
+    LOG(INFO) << slot->partition->name() << " stops in epoch " << epoch.value_or(0)
+              << (replica.delete_data() ? ", its data is deleted" : "");
+    // Out of sight first, so that nobody finds it while it closes.
+    const std::unique_ptr<Partition> closing = std::move(slot->partition);
+    co_await closing->Close();
+  }
+  if (!replica.delete_data()) co_return Result<>{};
+  auto deleted = co_await context_.logs.Delete(key, std::move(topic));
+  if (!deleted && deleted.error().code != v1::NOT_FOUND) {
+    co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}", deleted.error().message);
+  }
+  co_return Result<>{};
+}
+
+// --- followers
+
+void ReplicaTable::StartFollowing(Partition& partition) {
+  if (closed_) return;
+  const BrokerId leader = partition.follower_state()->leader;
+  CHECK_NE(leader, context_.brokers.self()) << partition.name();
+  StopFollowing(partition);
+  std::unique_ptr<Fetcher>& fetcher = fetchers_[leader];
+  if (fetcher == nullptr) fetcher = std::make_unique<Fetcher>(context_, channels_, leader);
+  source_of_[partition.key()] = leader;
+  fetcher->Add(partition);
+}
+
+void ReplicaTable::StopFollowing(Partition& partition) {
+  auto source = source_of_.find(partition.key());
+  if (source == source_of_.end()) return;
+  fetchers_.at(source->second)->Remove(partition.key());
+  source_of_.erase(source);
+}
+
+void ReplicaTable::FollowerFlushed(Partition& partition) {
+  auto source = source_of_.find(partition.key());
+  if (source != source_of_.end()) fetchers_.at(source->second)->FlushedEndMoved(partition);
+}
+
+void ReplicaTable::ReplicaProgress(const v1::ReplicaProgressRequest& request) {
+  for (const auto& told : request.partitions()) {
+    const auto id = TopicId::FromBytes(told.topic_id());
+    if (!id) continue;
+    if (Partition* partition = Find({*id, told.partition()})) {
+      partition->FollowerProgressed(request.replica_id(), request.broker_epoch(), told.leader_epoch(),
+                                    told.flushed_end());
+    }
+  }
+}
+
+// --- all
+
+void ReplicaTable::Describe(const std::vector<TopicId>& topics, v1::DescribeReplicasResponse* out) const {
+  for (const auto& [key, slot] : slots_) {
+    if (slot->partition == nullptr) continue;
+    if (!topics.empty() && std::ranges::find(topics, key.topic) == topics.end()) continue;
+    slot->partition->Describe(out->add_replicas());
+  }
+}
+
+void ReplicaTable::UpdateConfig(const std::string& topic, const TopicSettings& settings) {
+  for (Partition* partition : All()) {
+    if (partition->topic() == topic) partition->UpdateSettings(settings);
+  }
+}
+
+Task<void> ReplicaTable::CheckLoop() {
+  const Duration interval = context_.isr_check_interval();
+  while (co_await Sleep(context_.loop, interval, "next isr check", scope_.stop_token()) ==
+         WaitOutcome::kTimedOut) {
+    for (Partition* partition : All()) partition->CheckIsr();
+    context_.last_isr_check = context_.loop.Now();
+  }
+}
+
+Task<void> ReplicaTable::Close() {
+  closed_ = true;
+  // Fetchers first, so that nothing is appended to a partition that closes.
+  for (auto& [broker, fetcher] : fetchers_) co_await fetcher->Close();
+  // Then the commands under way, so that the partitions are nobody else's.
+  co_await scope_.Close();
+  for (Partition* partition : All()) co_await partition->Close();
+  fetchers_.clear();
+  source_of_.clear();
+  slots_.clear();
+}
+
+}  // namespace tidemark

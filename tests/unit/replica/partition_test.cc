@@ -1,0 +1,361 @@
+// A partition as leader and as follower, fetch slices, and logs that fail.
+#include <gtest/gtest.h>
+
+#include "tests/unit/replica/cluster.h"
+
+namespace tidemark {
+namespace {
+
+TEST(Produce, IsAcknowledgedWhenEveryMemberHasItOnDisk) {
+  Cluster cluster(3);
+  cluster[2].log().auto_flush = false;
+  ASSERT_TRUE(cluster.Produce(1, "a"));
+  auto acked = cluster.Await(1, 1);
+  cluster.Run();
+  EXPECT_EQ(cluster[2].log().Bodies(), "a");
+  EXPECT_FALSE(*acked) << "broker 2 has not flushed";
+  cluster[2].log().Flush();
+  cluster.Run(10ms);
+  ASSERT_TRUE(*acked) << "its progress comes while its fetch is parked";
+  EXPECT_TRUE(**acked);
+  EXPECT_EQ(cluster[1].replica().high_watermark(), 1u);
+}
+
+TEST(Produce, ReplicatedDurabilityCountsLogEnds) {
+  Cluster cluster(2, {.log = {.durability = AckDurability::kReplicated}, .min_insync_replicas = 2});
+  for (BrokerId b : {1, 2}) cluster[b].log().auto_flush = false;
+  ASSERT_TRUE(cluster.Produce(1, "a"));
+  auto acked = cluster.Await(1, 1);
+  cluster.Run();
+  EXPECT_TRUE(*acked && **acked);
+}
+
+TEST(Produce, IsRefusedByAFollowerWhichNamesTheLeader) {
+  Cluster cluster(2);
+  EXPECT_EQ(cluster.Produce(2, "a").error().code, v1::NOT_LEADER_OR_FOLLOWER);
+  EXPECT_EQ(cluster[2].replica().leader_known().leader, 1);
+}
+
+TEST(Produce, IsFencedByTheLeaderEpoch) {
+  Cluster cluster(1, {.min_insync_replicas = 1});
+  cluster.Elect(1);
+  UnstampedBatch batch{.body = "a"};
+  Partition& partition = cluster[1].replica();
+  EXPECT_EQ(partition.Append(std::span(&batch, 1), 1, 0).error().code, v1::FENCED_LEADER_EPOCH);
+  EXPECT_EQ(partition.Append(std::span(&batch, 1), 1, 2).error().code, v1::UNKNOWN_LEADER_EPOCH);
+  EXPECT_TRUE(partition.Append(std::span(&batch, 1), 1, 1));
+}
+
+TEST(Produce, NeedsEnoughMembersForAllButNotForOne) {
+  Cluster cluster(3);
+  cluster[2].Kill();
+  cluster[3].Kill();
+  cluster.Elect(1);
+  EXPECT_EQ(cluster.Produce(1, "a", -1).error().code, v1::NOT_ENOUGH_REPLICAS);
+  EXPECT_TRUE(cluster.Produce(1, "a", 1));
+  cluster.Run();
+  EXPECT_EQ(cluster[1].replica().high_watermark(), 0u) << "too few members to commit anything";
+}
+
+TEST(Produce, LearnsThatTheIsrBecameTooSmall) {
+  Cluster cluster(2);
+  cluster[2].Kill();
+  ASSERT_TRUE(cluster.Produce(1, "a"));
+  auto acked = cluster.Await(1, 1);
+  cluster.Run(60s);
+  ASSERT_TRUE(*acked);
+  EXPECT_EQ((*acked)->error().code, v1::NOT_ENOUGH_REPLICAS_AFTER_APPEND);
+}
+
+TEST(Produce, LearnsThatLeadershipWasLost) {
+  Cluster cluster(2);
+  cluster.Hold(Hop::kFetch, 2, 1);
+  cluster.Run(1s);
+  ASSERT_TRUE(cluster.Produce(1, "a"));
+  auto acked = cluster.Await(1, 1);
+  cluster.Elect(2);
+  ASSERT_TRUE(*acked);
+  EXPECT_EQ((*acked)->error().code, v1::NOT_LEADER_OR_FOLLOWER);
+}
+
+TEST(Produce, TimesOutAtItsDeadline) {
+  Cluster cluster(2);
+  cluster.Hold(Hop::kFetch, 2, 1);
+  cluster.Run(1s);
+  ASSERT_TRUE(cluster.Produce(1, "a"));
+  const auto result = cluster.loop.Run(cluster[1].replica().WaitCommitted(1, 0, cluster.loop.Now() + 1s, {}));
+  EXPECT_EQ(result.error().code, v1::REQUEST_TIMED_OUT);
+}
+
+TEST(Consumer, SeesNothingAboveTheHighWatermark) {
+  Cluster cluster(2);
+  ASSERT_TRUE(cluster.Produce(1, "a"));
+  cluster.Run();
+  cluster.Hold(Hop::kFetch, 2, 1);
+  cluster.Run(1s);
+  ASSERT_TRUE(cluster.Produce(1, "b"));
+  Partition& leader = cluster[1].replica();
+  EXPECT_EQ(cluster.loop.Run(leader.ReadForConsumer(0, {}, 1000))->records, "0 0 a\n");
+  EXPECT_EQ(cluster.loop.Run(leader.ReadForConsumer(1, {}, 1000))->records, "");
+  EXPECT_EQ(cluster.loop.Run(leader.ReadForConsumer(2, {}, 1000))->records, "");
+  EXPECT_EQ(cluster.loop.Run(leader.ReadForConsumer(3, {}, 1000)).error().code, v1::OFFSET_OUT_OF_RANGE);
+  EXPECT_EQ(cluster.loop.Run(cluster[2].replica().ReadForConsumer(0, {}, 1)).error().code,
+            v1::NOT_LEADER_OR_FOLLOWER);
+}
+
+TEST(ListOffsets, LatestIsNotToldBeforeTheEpochsStartIsCommitted) {
+  Cluster cluster(2);
+  cluster.Run();
+  ASSERT_TRUE(cluster.Produce(1, "a"));
+  cluster.Hold(Hop::kFetch, 2, 1);
+  cluster.Hold(Hop::kFetch, 1, 2);
+  cluster.Run(10ms);
+  cluster.Elect(2);
+  Partition& leader = cluster[2].replica();
+  ASSERT_EQ(leader.log_end(), 1u);
+  ASSERT_EQ(leader.high_watermark(), 0u);
+  EXPECT_EQ(cluster.loop.Run(leader.ListOffset(-1, {})).error().code, v1::OFFSET_NOT_AVAILABLE);
+  EXPECT_EQ(cluster.loop.Run(leader.ListOffset(-2, {}))->offset(), 0u);
+  cluster.Release(Hop::kFetch, 1, 2);
+  cluster.Run();
+  EXPECT_EQ(cluster.loop.Run(leader.ListOffset(-1, {}))->offset(), 1u);
+}
+
+TEST(Transition, ObeysOnlyWhatIsNewer) {
+  Cluster cluster(2);
+  cluster.Elect(1);
+  v1::PartitionState old = cluster.state;
+  old.set_leader_epoch(0);
+  old.set_leader(2);
+  EXPECT_EQ(cluster.loop.Run(cluster[1].replica().ApplyLeaderAndIsr(old)).error().code,
+            v1::FENCED_LEADER_EPOCH);
+  EXPECT_TRUE(cluster.loop.Run(cluster[1].replica().ApplyLeaderAndIsr(cluster.state))) << "the same again";
+  EXPECT_EQ(cluster[1].table->counters().became_leader, 2u);
+}
+
+TEST(Transition, AnEpochBelowTheLogsIsRefused) {
+  Cluster cluster(2);
+  for (int i = 0; i < 3; ++i) cluster.Elect(1);
+  ASSERT_TRUE(cluster.Produce(1, "a"));
+  cluster.Run();
+  cluster[1].Kill();
+  cluster[1].Start();
+  cluster.state.set_leader_epoch(1);  // ZooKeeper forgot two elections
+  cluster.Send({1}, false);
+  EXPECT_EQ(cluster[1].replica().role(), PartitionRole::kNone);
+}
+
+TEST(Follower, BeginsAnewAtTheLeadersLogStart) {
+  Cluster cluster(2, {.min_insync_replicas = 1});
+  cluster[2].Kill();
+  cluster.Elect(1);
+  for (const char* body : {"a", "b", "c"}) ASSERT_TRUE(cluster.Produce(1, body));
+  cluster[1].log().AdvanceStartTo(2);
+  cluster[2].Start();
+  cluster.Send({2});
+  cluster.Run();
+  EXPECT_EQ(cluster[2].log().Bodies(), "c");
+  EXPECT_EQ(cluster[2].replica().log_start(), 2u);
+  EXPECT_EQ(cluster[2].replica().high_watermark(), 3u);
+  EXPECT_EQ(cluster.Isr(), (std::vector<BrokerId>{1, 2}));
+}
+
+// Both have "a" committed; 1 alone loses it. What follows depends on whether the election said so.
+void UncleanLeader(Cluster& cluster, v1::LeaderRecoveryState recovery) {
+  ASSERT_TRUE(cluster.Produce(1, "a"));
+  cluster.Run();
+  cluster[1].Kill(true, true);
+  cluster[1].Start();
+  cluster.state.set_recovery_state(recovery);
+  cluster.state.clear_isr();
+  cluster.state.add_isr(1);
+  cluster.Elect(1);
+  ASSERT_TRUE(cluster.Produce(1, "z", 1));
+  cluster.Run(3s);
+}
+
+TEST(Follower, TruncatesBelowItsHighWatermarkOnlyAfterAnUncleanElection) {
+  Cluster recovering(2, {.min_insync_replicas = 1});
+  UncleanLeader(recovering, v1::LEADER_RECOVERY_STATE_RECOVERING);
+  EXPECT_EQ(recovering[2].log().Bodies(), "z");
+  EXPECT_EQ(recovering.Isr(), (std::vector<BrokerId>{1, 2}));
+  EXPECT_EQ(recovering.state.recovery_state(), v1::LEADER_RECOVERY_STATE_RECOVERED);
+
+  Cluster clean(2, {.min_insync_replicas = 1});
+  UncleanLeader(clean, v1::LEADER_RECOVERY_STATE_RECOVERED);
+  EXPECT_EQ(clean[2].log().Bodies(), "a") << "nothing committed is cut";
+  EXPECT_TRUE(clean[2].replica().offline());
+  EXPECT_EQ(clean[2].table->counters().went_offline, 1u);
+}
+
+TEST(Health, ADamagedFollowerLeavesTheIsrAndIsCopiedWhole) {
+  Cluster cluster(3);
+  ASSERT_TRUE(cluster.Produce(1, "a"));
+  cluster.Run();
+  cluster[3].Kill();
+  cluster[3].disk->Damage();
+  cluster[3].Start();
+  cluster.Send({3});
+  cluster.Run(3s);
+  EXPECT_EQ(cluster[3].resigned, std::vector<v1::ResignReason>{v1::RESIGN_REASON_DAMAGED_LOG});
+  ASSERT_NE(cluster[3].aside, nullptr);
+  EXPECT_EQ(cluster[3].aside->Bodies(), "a");
+  EXPECT_EQ(cluster[3].log().Bodies(), "a");
+  EXPECT_FALSE(cluster[3].replica().offline());
+  EXPECT_EQ(cluster.Isr(), (std::vector<BrokerId>{1, 2, 3}));
+}
+
+TEST(Health, ADamagedLeaderIsRelievedAndCopiedWhole) {
+  Cluster cluster(3);
+  ASSERT_TRUE(cluster.Produce(1, "a"));
+  cluster.Run();
+  cluster[1].log().Damage();
+  EXPECT_EQ(cluster.loop.Run(cluster[1].replica().ReadForConsumer(0, {}, 100)).error().code,
+            v1::KAFKA_STORAGE_ERROR);
+  EXPECT_EQ(cluster.Produce(1, "b").error().code, v1::KAFKA_STORAGE_ERROR);
+  ASSERT_EQ(cluster.state.leader(), 2);
+  cluster.Send();
+  cluster.Run(3s);
+  ASSERT_NE(cluster[1].aside, nullptr);
+  EXPECT_EQ(cluster[1].log().Bodies(), "a");
+  EXPECT_EQ(cluster.Isr().size(), 3u);
+}
+
+TEST(Health, ASoleCopyGoesOfflineWithNothingDeleted) {
+  Cluster cluster(1, {.min_insync_replicas = 1});
+  ASSERT_TRUE(cluster.Produce(1, "a"));
+  cluster[1].Kill();
+  cluster[1].disk->Damage();
+  cluster[1].Start();
+  cluster.Elect(1);
+  cluster.Run(100s);
+  EXPECT_EQ(cluster[1].aside, nullptr);
+  EXPECT_EQ(cluster[1].log().Bodies(), "a");
+  EXPECT_TRUE(cluster[1].replica().offline());
+  v1::DescribeReplicasResponse response;
+  cluster[1].table->Describe({}, &response);
+  EXPECT_EQ(response.replicas(0).offline().code(), v1::CORRUPT_MESSAGE);
+}
+
+TEST(Health, AFailedFsyncGivesUpLeadership) {
+  Cluster cluster(2);
+  cluster[1].log().Break();
+  cluster.Run(100ms);
+  EXPECT_EQ(cluster.state.leader(), 2);
+  EXPECT_EQ(cluster[1].resigned.front(), v1::RESIGN_REASON_STORAGE);
+  EXPECT_EQ(cluster.Produce(1, "a").error().code, v1::KAFKA_STORAGE_ERROR);
+}
+
+TEST(Isr, AFollowerThatFallsSilentLeavesAndReturns) {
+  Cluster cluster(3);
+  cluster.Run();
+  cluster.Hold(Hop::kFetch, 3, 1);
+  cluster.Run(1s);
+  ASSERT_TRUE(cluster.Produce(1, "a"));
+  auto acked = cluster.Await(1, 1);
+  cluster.Run(20s);
+  EXPECT_EQ(cluster.Isr().size(), 3u);
+  EXPECT_FALSE(*acked);
+  cluster.Run(30s);
+  EXPECT_EQ(cluster.Isr(), (std::vector<BrokerId>{1, 2}));
+  EXPECT_TRUE(*acked && **acked);
+  cluster.Release(Hop::kFetch, 3, 1);
+  cluster.Run(3s);
+  EXPECT_EQ(cluster.Isr().size(), 3u);
+}
+
+TEST(FetchSession, AnIdlePartitionIsNotNamedAgain) {
+  Cluster cluster(2);
+  cluster.Run(3s);
+  int named = 0, fetches = 0;
+  cluster.on_fetch = [&](BrokerId, const v1::FetchRequest& request) {
+    ++fetches;
+    named += request.topics_size();
+  };
+  cluster.Run(10s);
+  EXPECT_EQ(named, 0);
+  EXPECT_LE(fetches, 21);
+  ASSERT_TRUE(cluster.Produce(1, "a"));
+  cluster.Run(100ms);
+  EXPECT_GE(named, 1);
+}
+
+class SliceTest : public testing::Test {
+ protected:
+  FetchWanted Want(Offset from, std::optional<LeaderEpoch> epoch = {}) {
+    FetchWanted wanted{cluster.key, {}};
+    wanted.request.set_fetch_offset(from);
+    wanted.request.set_max_bytes(1000);
+    if (epoch) wanted.request.set_leader_epoch(*epoch);
+    return wanted;
+  }
+  void Open() { slice = std::make_unique<FetchSlice>(*cluster[1].table, FetchReader{}); }
+  FetchSliceAnswer Collect(bool only_changed) { return cluster.loop.Run(slice->Collect(1000, only_changed)); }
+  WaitOutcome Wait() { return cluster.loop.Run(slice->WaitReady(cluster.loop.Now() + 1s, {})); }
+  Cluster cluster{1, {.min_insync_replicas = 1}};
+  std::unique_ptr<FetchSlice> slice;
+};
+
+TEST_F(SliceTest, ASessionIsToldOnlyWhatChanged) {
+  Open();
+  slice->Update({Want(0)}, {});
+  EXPECT_EQ(Collect(false).items.size(), 1u);
+  slice->Update({}, {});
+  EXPECT_TRUE(Collect(true).items.empty());
+  EXPECT_EQ(Wait(), WaitOutcome::kTimedOut);
+  ASSERT_TRUE(cluster.Produce(1, "a"));
+  EXPECT_EQ(Wait(), WaitOutcome::kReady);
+  const FetchSliceAnswer answer = Collect(true);
+  ASSERT_EQ(answer.items.size(), 1u);
+  EXPECT_EQ(answer.items[0].response.records(), "0 0 a\n");
+  EXPECT_EQ(answer.items[0].response.high_watermark(), 1u);
+}
+
+TEST_F(SliceTest, WhatWasNotDeliveredIsThereAgain) {
+  Open();
+  slice->Update({Want(0)}, {});
+  Collect(false);
+  slice->Update({}, {});
+  ASSERT_TRUE(cluster.Produce(1, "a"));
+  EXPECT_EQ(Collect(true).bytes, 6u);
+  EXPECT_EQ(Collect(true).bytes, 6u) << "too little for min_bytes: collected again with what comes";
+}
+
+TEST_F(SliceTest, AnErrorIsToldOnceUntilThePartitionIsNamedAgain) {
+  Open();
+  slice->Update({Want(7)}, {});
+  EXPECT_TRUE(Collect(true).urgent);
+  slice->Update({}, {});
+  EXPECT_TRUE(Collect(true).items.empty());
+  slice->Update({Want(7)}, {});
+  EXPECT_EQ(Collect(true).items.at(0).response.error().code(), v1::OFFSET_OUT_OF_RANGE);
+}
+
+TEST_F(SliceTest, ARoleChangeAndAStoppedReplicaWakeTheReader) {
+  Open();
+  slice->Update({Want(0, 0)}, {});
+  Collect(false);
+  cluster.Elect(1);
+  EXPECT_EQ(Wait(), WaitOutcome::kReady);
+  FetchSliceAnswer answer = Collect(true);
+  EXPECT_EQ(answer.items.at(0).response.error().code(), v1::FENCED_LEADER_EPOCH);
+  EXPECT_EQ(answer.items[0].response.current_leader().leader_epoch(), 1u);
+  v1::StopReplicaRequest::Replica stop;
+  stop.set_topic_id(cluster.key.topic.ToBytes());
+  stop.set_leader_epoch(1);
+  EXPECT_TRUE(cluster.loop.Run(cluster[1].table->StopReplicas({stop})).empty());
+  EXPECT_EQ(Wait(), WaitOutcome::kReady);
+  slice->Update({Want(0)}, {});
+  EXPECT_EQ(Collect(true).items.at(0).response.error().code(), v1::UNKNOWN_TOPIC_OR_PARTITION);
+}
+
+TEST_F(SliceTest, ForgottenPartitionsAreNotAnswered) {
+  Open();
+  slice->Update({Want(0)}, {});
+  slice->Update({}, {cluster.key});
+  EXPECT_EQ(slice->partitions(), 0u);
+  EXPECT_TRUE(Collect(false).items.empty());
+}
+
+}  // namespace
+}  // namespace tidemark
