@@ -1,0 +1,304 @@
+// ControllerTerm: requests of brokers about partitions, and changes of topic configs.
+#include <utility>
+
+#include <glog/logging.h>
+
+#include "common/zk/zk_paths.h"
+#include "common/zk/znodes.h"
+#include "controller/alter_partition.h"
+#include "controller/command_maker.h"
+#include "controller/term.h"
+
+namespace tidemark {
+namespace {
+
+// What a request names, or why not.
+struct Found {
+  TopicContext* topic = nullptr;
+  PartitionContext* partition = nullptr;
+  Error error{v1::NONE, {}};
+};
+
+Found Find(ClusterContext& cluster, const std::string& topic_id, PartitionIndex index) {
+  const Result<TopicId> id = TopicId::FromBytes(topic_id);
+  if (!id) return {.error = id.error()};
+  Found found{.topic = cluster.Topic(*id)};
+  if (found.topic == nullptr) return {.error = {v1::UNKNOWN_TOPIC_ID, "no topic has the id " + id->ToBase64()}};
+  const auto it = found.topic->partitions.find(index);
+  if (it == found.topic->partitions.end() || !it->second.state || found.topic->deleting) {
+    found.error = {v1::UNKNOWN_TOPIC_OR_PARTITION,
+                   fmt::format("{}-{} {}", found.topic->name, index,
+                               found.topic->deleting ? "is being deleted" : "is not there (yet)")};
+    return found;
+  }
+  found.partition = &it->second;
+  if (!found.topic->quarantine.empty()) {
+    found.error = {v1::BROKER_NOT_READY,
+                   fmt::format("topic {} is left alone: {}", found.topic->name, found.topic->quarantine)};
+  }
+  return found;
+}
+
+}  // namespace
+
+std::optional<Error> ControllerTerm::CheckSender(BrokerId id, BrokerEpoch epoch) const {
+  const LiveBrokerContext* broker = cluster_.Broker(id);
+  if (broker == nullptr) {
+    return Error{v1::BROKER_ID_NOT_REGISTERED, fmt::format("broker {} is not registered", id)};
+  }
+  if (broker->epoch != epoch) {
+    return Error{v1::STALE_BROKER_EPOCH,
+                 fmt::format("broker {} is registered with epoch {}, not {}", id, broker->epoch, epoch)};
+  }
+  return std::nullopt;
+}
+
+Task<ControllerTerm::Step> ControllerTerm::ServeAlterPartition(Pending& pending) {
+  const v1::AlterPartitionRequest& request = pending.request.alter_partition();
+  v1::Response response;
+  v1::AlterPartitionResponse& out = *response.mutable_alter_partition();
+  if (const auto error = CheckSender(request.broker_id(), request.broker_epoch())) {
+    // Perhaps it has just registered: the next try finds it.
+    Hint({.brokers = true});
+    ToProto(*error, out.mutable_error());
+    pending.answer.Set(std::move(response));
+    co_return Step::kDone;
+  }
+  std::vector<StateChange> changes;
+  std::set<PartitionKey> seen;
+  for (const auto& wish : request.partitions()) {
+    v1::AlterPartitionResponse::Partition& answer = *out.add_partitions();
+    answer.set_topic_id(wish.topic_id());
+    answer.set_partition(wish.partition());
+    const Found found = Find(cluster_, wish.topic_id(), wish.partition());
+    if (found.error.code != v1::NONE) {
+      ToProto(found.error, answer.mutable_error());
+      continue;
+    }
+    if (!seen.insert({found.topic->id, wish.partition()}).second) {
+      ToProto({v1::INVALID_REQUEST, "the partition is named twice"}, answer.mutable_error());
+      continue;
+    }
+    const PartitionFacts facts = cluster_.Facts(*found.topic, wish.partition());
+    AlterPartitionDecision decision =
+        DecideAlterPartition(facts, found.partition->epoch(), request.broker_id(), wish);
+    if (decision.error.code == v1::NOT_CONTROLLER) Hint({.verify = true, .topic_names = {found.topic->name}});
+    if (decision.error.code != v1::NONE) ToProto(decision.error, answer.mutable_error());
+    if (decision.tells_state) FillPartitionState(wish.partition(), *found.partition, answer.mutable_state());
+    if (decision.next) {
+      changes.push_back({.topic = found.topic->name, .partition = wish.partition(), .next = *decision.next});
+    }
+  }
+  const std::vector<StateChange> wanted = changes;
+  co_await WriteStates(std::move(changes));
+  if (ended() || hints_.full) co_return Step::kAgain;
+  for (auto& answer : *out.mutable_partitions()) {
+    if (answer.error().code() != v1::NONE) continue;
+    const Found found = Find(cluster_, answer.topic_id(), answer.partition());
+    if (found.partition == nullptr) continue;
+    answer.clear_state();
+    FillPartitionState(answer.partition(), *found.partition, answer.mutable_state());
+    for (const StateChange& change : wanted) {
+      if (change.topic != found.topic->name || change.partition != answer.partition()) continue;
+      // The write was refused: the topic is read again, and the leader asks anew.
+      if (found.partition->state->isr != change.next.isr) {
+        ToProto({v1::INVALID_UPDATE_VERSION, "the state was changed by someone else"}, answer.mutable_error());
+      }
+    }
+  }
+  PumpAll();
+  pending.answer.Set(std::move(response));
+  co_return Step::kDone;
+}
+
+Task<ControllerTerm::Step> ControllerTerm::ServeResignLeadership(Pending& pending) {
+  const v1::ResignLeadershipRequest& request = pending.request.resign_leadership();
+  v1::Response response;
+  v1::ResignLeadershipResponse& out = *response.mutable_resign_leadership();
+  if (const auto error = CheckSender(request.broker_id(), request.broker_epoch())) {
+    ToProto(*error, out.mutable_error());
+    pending.answer.Set(std::move(response));
+    co_return Step::kDone;
+  }
+  std::vector<StateChange> changes;
+  std::set<PartitionKey> seen;
+  for (const auto& wish : request.partitions()) {
+    auto& answer = *out.add_partitions();
+    answer.set_topic_id(wish.topic_id());
+    answer.set_partition(wish.partition());
+    const Found found = Find(cluster_, wish.topic_id(), wish.partition());
+    Error error = found.error;
+    if (error.code == v1::NONE && wish.leader_epoch() < found.partition->state->leader_epoch &&
+        found.partition->state->leader == request.broker_id()) {
+      error = {v1::FENCED_LEADER_EPOCH, fmt::format("leader epoch {} is in force", found.partition->state->leader_epoch)};
+    }
+    if (error.code != v1::NONE) {
+      ToProto(error, answer.mutable_error());
+      continue;
+    }
+    if (!seen.insert({found.topic->id, wish.partition()}).second) continue;
+    const Relief relief{.replica = request.broker_id(), .leave_isr = wish.leave_isr()};
+    if (auto next = DecideLeadership(cluster_.Facts(*found.topic, wish.partition()), relief)) {
+      changes.push_back({.topic = found.topic->name, .partition = wish.partition(), .next = std::move(*next)});
+    }
+  }
+  LOG(INFO) << "broker " << request.broker_id() << " asks to be relieved of " << request.partitions_size()
+            << " partitions: " << v1::ResignReason_Name(request.reason());
+  co_await WriteStates(std::move(changes));
+  if (ended() || hints_.full) co_return Step::kAgain;
+  for (int i = 0; i < out.partitions_size(); ++i) {
+    auto& answer = *out.mutable_partitions(i);
+    if (answer.error().code() != v1::NONE) continue;
+    const Found found = Find(cluster_, answer.topic_id(), answer.partition());
+    if (found.partition == nullptr) continue;
+    const Leadership& state = *found.partition->state;
+    const bool in_isr = state.Member(request.broker_id()) != nullptr;
+    if (state.leader == request.broker_id() || (request.partitions(i).leave_isr() && in_isr)) {
+      ToProto({v1::ELIGIBLE_LEADERS_NOT_AVAILABLE, "no other replica in sync is live"}, answer.mutable_error());
+    }
+  }
+  PumpAll();
+  pending.answer.Set(std::move(response));
+  co_return Step::kDone;
+}
+
+Task<ControllerTerm::Step> ControllerTerm::ServeControlledShutdown(Pending& pending) {
+  const v1::ControlledShutdownRequest& request = pending.request.controlled_shutdown();
+  v1::Response response;
+  v1::ControlledShutdownResponse& out = *response.mutable_controlled_shutdown();
+  if (const auto error = CheckSender(request.broker_id(), request.broker_epoch())) {
+    ToProto(*error, out.mutable_error());
+    pending.answer.Set(std::move(response));
+    co_return Step::kDone;
+  }
+  LiveBrokerContext& broker = cluster_.brokers.at(request.broker_id());
+  if (!broker.shutting_down) LOG(INFO) << "broker " << broker.id << " is going to stop";
+  broker.shutting_down = true;
+  co_await Decide();
+  if (ended() || hints_.full) co_return Step::kAgain;
+  for (const auto& [name, topic] : cluster_.topics) {
+    for (const auto& [index, partition] : topic.partitions) {
+      const bool leads = partition.state && partition.state->leader == request.broker_id();
+      if (!leads || partition.replicas.size() == 1 || topic.deleting) continue;
+      auto& remaining = *out.add_remaining();
+      remaining.set_topic(name);
+      remaining.set_partition(index);
+    }
+  }
+  pending.answer.Set(std::move(response));
+  co_return Step::kDone;
+}
+
+Task<ControllerTerm::Step> ControllerTerm::ServeAlterConfigs(Pending& pending) {
+  const v1::AlterConfigsRequest& request = pending.request.alter_configs();
+  v1::Response response;
+  v1::AlterConfigsResponse& out = *response.mutable_alter_configs();
+  for (const auto& change : request.changes()) {
+    auto& result = *out.add_results();
+    *result.mutable_entity() = change.entity();
+    if (change.entity().type() != v1::CONFIG_ENTITY_TYPE_TOPIC) {
+      ToProto({v1::INVALID_REQUEST, "only the configs of topics can be changed at run time"}, result.mutable_error());
+      continue;
+    }
+    const Step step = co_await AlterTopicConfig(change, request.validate_only(), &result);
+    // What was changed before is changed again, to the same.
+    if (step == Step::kAgain) co_return Step::kAgain;
+  }
+  pending.answer.Set(std::move(response));
+  co_return Step::kDone;
+}
+
+Task<ControllerTerm::Step> ControllerTerm::AlterTopicConfig(const v1::AlterConfigsRequest::Change& change,
+                                                            bool validate_only,
+                                                            v1::AlterConfigsResponse::Result* out) {
+  const std::string name = change.entity().name();
+  const auto known = cluster_.topics.find(name);
+  if (known == cluster_.topics.end() || known->second.deleting) {
+    ToProto({v1::UNKNOWN_TOPIC_OR_PARTITION, fmt::format("there is no topic '{}'", name)}, out->mutable_error());
+    co_return Step::kDone;
+  }
+  Properties wanted;
+  for (const auto& [key, value] : change.set()) wanted[key] = value;
+  Result<> legal = ValidateTopicOverrides(wanted);
+  const ZkResult<ZkNode> node = co_await seat_.session->Get(zkpath::TopicConfig(name));
+  if (!node && node.error() != ZkCode::kNoNode) co_return Step::kAgain;
+  v1::ConfigZnode config;
+  if (node) {
+    Result<v1::ConfigZnode> decoded = DecodeConfig(node->data);
+    if (decoded) config = std::move(*decoded);
+    if (!decoded && legal) legal = Fail(v1::INVALID_CONFIG, "the present config is damaged: {}", decoded.error().message);
+  }
+  for (const std::string& key : change.remove()) {
+    if (wanted.contains(key) && legal) legal = Fail(v1::INVALID_CONFIG, "{} is both set and removed", key);
+    if (config.config().contains(key) || TopicConfigTable().Find(key) != nullptr) continue;
+    if (legal) legal = Fail(v1::INVALID_CONFIG, "there is no topic config {}", key);
+  }
+  if (!legal) {
+    ToProto(legal.error(), out->mutable_error());
+    co_return Step::kDone;
+  }
+  for (const auto& [key, value] : wanted) (*config.mutable_config())[key] = value;
+  for (const std::string& key : change.remove()) config.mutable_config()->erase(key);
+  Properties overrides;
+  for (const auto& [key, value] : config.config()) overrides[key] = value;
+  const TopicConfigs configs = MakeTopicConfigs(options_.broker_properties, overrides);
+  TopicContext* topic = &cluster_.topics.at(name);
+  const size_t replicas = topic->partitions.begin()->second.replicas.size();
+  if (configs.min_insync_replicas > replicas) {
+    out->add_warnings(fmt::format("min.insync.replicas={} is above the replication factor and acts as {}",
+                                  configs.min_insync_replicas, replicas));
+  }
+  if (validate_only) co_return Step::kDone;
+
+  v1::ConfigChangeZnode notification;
+  notification.set_entity_path(zkpath::TopicEntity(name));
+  std::vector<ZkOp> ops;
+  if (node) {
+    ops.push_back(ZkSet{zkpath::TopicConfig(name), EncodeConfig(config), node->stat.version});
+  } else {
+    ops.push_back(ZkCreate{zkpath::TopicConfig(name), EncodeConfig(config)});
+  }
+  ops.push_back(ZkCreate{std::string(zkpath::kConfigChangePrefix), EncodeConfigChange(notification),
+                         ZkCreateMode::kPersistentSequential});
+  const WriteResult written = co_await writer_.Write(std::move(ops));
+  if (written.outcome == WriteOutcome::kRefused && written.at == 1) {
+    ToProto({v1::BROKER_NOT_READY, fmt::format("the change cannot be announced: {}", ToString(written.code))},
+            out->mutable_error());
+    co_return Step::kDone;
+  }
+  if (written.outcome != WriteOutcome::kDone) co_return Step::kAgain;
+  topic = &cluster_.topics.at(name);
+  topic->overrides = std::move(overrides);
+  topic->configs = configs;
+  LOG(INFO) << "the configs of topic " << name << " were changed";
+  // An election may be allowed now that was not before.
+  Hint({.decide = true});
+  co_return Step::kDone;
+}
+
+v1::Response ControllerTerm::DescribeTopics(const v1::DescribeTopicsRequest& request) const {
+  v1::Response response;
+  v1::DescribeTopicsResponse& out = *response.mutable_describe_topics();
+  if (request.names().empty()) {
+    for (const auto& [name, topic] : cluster_.topics) FillTopicMetadata(cluster_, topic, out.add_topics());
+    return response;
+  }
+  for (const std::string& name : request.names()) {
+    v1::TopicMetadata& topic = *out.add_topics();
+    const auto known = cluster_.topics.find(name);
+    if (known != cluster_.topics.end()) {
+      FillTopicMetadata(cluster_, known->second, &topic);
+      continue;
+    }
+    topic.set_name(name);
+    const auto unreadable = cluster_.unreadable_topics.find(name);
+    if (unreadable != cluster_.unreadable_topics.end()) {
+      ToProto({v1::UNKNOWN_SERVER_ERROR, "its znode cannot be used: " + unreadable->second}, topic.mutable_error());
+    } else {
+      ToProto({v1::UNKNOWN_TOPIC_OR_PARTITION, fmt::format("there is no topic '{}'", name)}, topic.mutable_error());
+    }
+  }
+  return response;
+}
+
+}  // namespace tidemark
