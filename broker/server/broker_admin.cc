@@ -1,0 +1,252 @@
+// What a broker tells about itself over HTTP: /livez, /readyz, /metrics, /state.
+#include <glog/logging.h>
+#include <nlohmann/json.hpp>
+
+#include "broker/server/broker_impl.h"
+#include "broker/server/gather.h"
+#include "broker/server/shard.h"
+#include "controller/controller.h"
+
+namespace tidemark {
+namespace {
+
+constexpr Duration kReportPatience = 1s;
+using Json = nlohmann::ordered_json;
+
+AdminReply JsonReply(int status, const Json& body) {
+  return {.status = status,
+          .content_type = "application/json",
+          .body = body.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"};
+}
+
+Json WaitsOf(const std::vector<WaitRegistry::Entry>& waits, MonoTime now) {
+  Json out = Json::array();
+  for (const WaitRegistry::Entry& wait : waits) {
+    Json entry = {{"name", wait.name}, {"age_ms", ToMillis(now - wait.since)}};
+    if (wait.deadline != kNoDeadline) entry["left_ms"] = ToMillis(wait.deadline - now);
+    out.push_back(std::move(entry));
+  }
+  return out;
+}
+
+Json ReplicaJson(const v1::DescribeReplicasResponse::Replica& replica) {
+  Json out = {{"topic", replica.topic()},
+              {"partition", replica.partition()},
+              {"leader", replica.leader()},
+              {"leader_epoch", replica.leader_epoch()},
+              {"isr", std::vector<int32_t>(replica.isr().begin(), replica.isr().end())},
+              {"log_start", replica.log_start_offset()},
+              {"high_watermark", replica.high_watermark()},
+              {"flushed_end", replica.flushed_end()},
+              {"log_end", replica.log_end_offset()},
+              {"bytes", replica.size_bytes()},
+              {"log_dir", replica.log_dir()}};
+  if (replica.has_offline()) out["offline"] = replica.offline().message();
+  return out;
+}
+
+Task<v1::DescribeReplicasResponse> DescribeAll(Shard& owner) {
+  v1::DescribeReplicasResponse out;
+  if (owner.active()) owner.table()->Describe({}, &out);
+  co_return out;
+}
+
+}  // namespace
+
+std::vector<std::string> Broker::Impl::NotReadyReasons() const {
+  std::vector<std::string> reasons;
+  if (stopping_) reasons.push_back("the broker is stopping");
+  if (!stopping_ && !phase_.empty()) reasons.push_back(phase_);
+  if (keeper_ != nullptr && identity_.broker_id != kNoBroker && !keeper_->connected()) {
+    const std::optional<MonoTime> since = keeper_->down_since();
+    reasons.push_back(fmt::format("ZooKeeper at {} is out of reach for {} ms", keeper_->connect(),
+                                  since ? ToMillis(loop_.Now() - *since) : 0));
+  }
+  if (registration_ != nullptr && identity_.broker_id != kNoBroker &&
+      registration_->epoch() == kNoBrokerEpoch) {
+    reasons.push_back(registration_->waiting_for());
+  }
+  if (phase_.empty() && executor_ != nullptr && !executor_->took_over()) {
+    reasons.push_back("no controller has told this broker what to lead and follow yet");
+  }
+  if (dirs_ != nullptr) {
+    for (const auto& directory : dirs_->directories()) {
+      if (directory->failed) reasons.push_back(fmt::format("log directory {} is offline", directory->path));
+    }
+  }
+  return reasons;
+}
+
+Task<std::vector<ShardReport>> Broker::Impl::Reports() {
+  auto ask = [](Shard& shard) -> Task<ShardReport> { co_return shard.Report(); };
+  Gather<ShardReport> gather(loop_, context_.shards.size());
+  for (const auto& shard : context_.shards) {
+    gather.Start(shard->index(), shard->loop(), shard->life_scope(), "report",
+                 [&shard = *shard, ask] { return ask(shard); });
+  }
+  (void)co_await gather.Wait("shard reports", loop_.Now() + kReportPatience, scope_.stop_token());
+  std::vector<ShardReport> reports;
+  for (auto& report : gather.results()) {
+    if (report) reports.push_back(std::move(*report));
+  }
+  co_return reports;
+}
+
+void Broker::Impl::OnHttp(const std::string& path, AdminReplyFn reply) {
+  // On the HTTP thread. What it posts may come after the broker has gone.
+  loop_.Post([this, alive = std::weak_ptr(alive_), path, reply = std::move(reply)]() mutable {
+    if (alive.expired()) return;
+    scope_.Spawn("http", AnswerHttp(std::move(path), std::move(reply)));
+  });
+}
+
+Task<void> Broker::Impl::AnswerHttp(std::string path, AdminReplyFn reply) {
+  if (path == "/livez") {
+    reply({.body = "ok\n"});
+  } else if (path == "/readyz") {
+    const std::vector<std::string> reasons = NotReadyReasons();
+    std::string body = reasons.empty() ? "ok\n" : "";
+    for (const std::string& reason : reasons) body += reason + "\n";
+    reply({.status = reasons.empty() ? 200 : 503, .body = std::move(body)});
+  } else if (path == "/metrics") {
+    std::string text = co_await Metrics();
+    reply({.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = std::move(text)});
+  } else if (path == "/state") {
+    std::string text = co_await State();
+    reply({.content_type = "application/json", .body = std::move(text)});
+  } else {
+    reply({.status = 404, .body = "there are /livez, /readyz, /metrics and /state\n"});
+  }
+}
+
+void Broker::Impl::AddOwnMetrics(Exposition* out) const {
+  out->Gauge("tidemark_build_info", 1, {{"version", "0.1.0"}});
+  out->Gauge("tidemark_broker_ready", NotReadyReasons().empty() ? 1 : 0);
+  out->Gauge("tidemark_broker_epoch", static_cast<double>(epoch()));
+  if (keeper_) {
+    out->Gauge("tidemark_zookeeper_session_connected", keeper_->connected() ? 1 : 0);
+    out->Counter("tidemark_zookeeper_sessions_total", keeper_->generation());
+  }
+  if (controller_) controller_->AddMetrics(out);
+  if (executor_) {
+    out->Gauge("tidemark_metadata_version", static_cast<double>(executor_->snapshot()->version()));
+  }
+  size_t offline = 0;
+  if (dirs_) {
+    for (const auto& directory : dirs_->directories()) offline += directory->failed ? 1 : 0;
+  }
+  out->Gauge("tidemark_log_directories_offline", static_cast<double>(offline));
+  out->Gauge("tidemark_loop_waits", static_cast<double>(loop_.waits().size()), {{"loop", "control"}});
+  for (size_t api = 0; api < RequestMetrics::kApis; ++api) {
+    const std::string name = RequestMetrics::NameOf(api);
+    uint64_t requests = 0;
+    HistogramSnapshot latency;
+    for (const auto& shard : context_.shards) {
+      requests += shard->metrics().At(api).requests.value();
+      latency += shard->metrics().At(api).latency.Snapshot();
+    }
+    if (name.empty() || requests == 0) continue;
+    out->Counter("tidemark_requests_total", requests, {{"api", name}});
+    out->Histogram("tidemark_request_seconds", latency, {{"api", name}});
+  }
+}
+
+Task<std::string> Broker::Impl::Metrics() {
+  const std::vector<ShardReport> reports = co_await Reports();
+  Exposition out;
+  AddOwnMetrics(&out);
+  ShardReport sum;
+  for (size_t i = 0; i < reports.size(); ++i) {
+    const ShardReport& report = reports[i];
+    const Exposition::Labels shard = {{"shard", std::to_string(i)}};
+    out.Gauge("tidemark_connections", static_cast<double>(report.rpc.connections), shard);
+    out.Counter("tidemark_connection_bytes_in_total", report.rpc.bytes_in, shard);
+    out.Counter("tidemark_connection_bytes_out_total", report.rpc.bytes_out, shard);
+    out.Gauge("tidemark_connection_bytes_in_flight", static_cast<double>(report.rpc.bytes_in_flight), shard);
+    out.Counter("tidemark_connection_refused_frames_total", report.rpc.refused_frames, shard);
+    out.Counter("tidemark_connection_paused_total", report.rpc.paused_for_budget, shard);
+    out.Gauge("tidemark_loop_waits", static_cast<double>(report.waits.size()),
+              {{"loop", fmt::format("shard-{}", i)}});
+    sum.replicas += report.replicas;
+    sum.leading += report.leading;
+    sum.following += report.following;
+    sum.offline += report.offline;
+    sum.under_replicated += report.under_replicated;
+  }
+  out.Gauge("tidemark_partitions", static_cast<double>(sum.leading), {{"role", "leader"}});
+  out.Gauge("tidemark_partitions", static_cast<double>(sum.following), {{"role", "follower"}});
+  out.Gauge("tidemark_partitions_offline", static_cast<double>(sum.offline));
+  out.Gauge("tidemark_partitions_under_replicated", static_cast<double>(sum.under_replicated));
+  const ReplicaCounters& counters = sum.replicas;
+  out.Counter("tidemark_produced_bytes_total", counters.produced_bytes);
+  out.Counter("tidemark_fetched_bytes_total", counters.fetched_bytes);
+  out.Counter("tidemark_replicated_in_bytes_total", counters.replicated_in_bytes);
+  out.Counter("tidemark_replicated_out_bytes_total", counters.replicated_out_bytes);
+  out.Counter("tidemark_leader_elections_total", counters.became_leader);
+  out.Counter("tidemark_followings_total", counters.became_follower);
+  out.Counter("tidemark_truncations_total", counters.truncations);
+  out.Counter("tidemark_restarts_total", counters.restarts);
+  out.Counter("tidemark_fenced_requests_total",
+              counters.fenced_requests + (executor_ ? executor_->fence().refused() : 0));
+  out.Counter("tidemark_isr_shrinks_total", counters.isr_shrinks);
+  out.Counter("tidemark_isr_expands_total", counters.isr_expands);
+  out.Counter("tidemark_isr_failed_updates_total", counters.isr_failed_updates);
+  out.Counter("tidemark_resignations_total", counters.resignations);
+  out.Counter("tidemark_logs_set_aside_total", counters.set_aside);
+  co_return out.Text();
+}
+
+Task<std::string> Broker::Impl::State() {
+  const std::vector<ShardReport> reports = co_await Reports();
+  Gather<v1::DescribeReplicasResponse> gather(loop_, context_.shards.size());
+  for (const auto& shard : context_.shards) {
+    gather.Start(shard->index(), shard->loop(), shard->life_scope(), "state",
+                 [&shard = *shard] { return DescribeAll(shard); });
+  }
+  (void)co_await gather.Wait("shard state", loop_.Now() + kReportPatience, scope_.stop_token());
+  const MonoTime now = loop_.Now();
+  Json state;
+  state["broker"] = {{"id", identity_.broker_id}, {"epoch", epoch()}, {"cluster", identity_.cluster_id}};
+  state["not_ready"] = NotReadyReasons();
+  if (keeper_ != nullptr) {
+    const ZkSession* session = keeper_->session();
+    state["zookeeper"] = {{"connect", keeper_->connect()},
+                          {"connected", keeper_->connected()},
+                          {"session", session == nullptr ? "" : fmt::format("0x{:x}", session->session_id())},
+                          {"lease_left_ms", ToMillis(keeper_->lease_end() - now)}};
+  }
+  if (executor_ && channel_) {
+    state["controller"] = {{"id", channel_->controller()},
+                           {"epoch", executor_->fence().highest()},
+                           {"here", is_controller()},
+                           {"metadata_version", executor_->snapshot()->version()}};
+    const ControllerStatus status = controller_->status();
+    for (const QuarantinedItem& item : status.quarantined) {
+      state["controller"]["quarantined"].push_back({{"what", item.what}, {"reason", item.reason}});
+    }
+    for (const PendingDeletion& item : status.deletions) {
+      state["controller"]["deletions"].push_back({{"topic", item.topic}, {"waits_for", item.waits_for}});
+    }
+  }
+  Json listeners = Json::array();
+  for (const BoundListener& listener : bound_) {
+    listeners.push_back({{"name", listener.name},
+                         {"bound", ToString(listener.bound)},
+                         {"advertised", ToString(listener.advertised)}});
+  }
+  state["listeners"] = std::move(listeners);
+  state["loops"]["control"] = {{"waits", WaitsOf(loop_.waits().Snapshot(), now)}};
+  for (size_t i = 0; i < reports.size(); ++i) {
+    state["loops"][fmt::format("shard-{}", i)] = {{"connections", reports[i].rpc.connections},
+                                                  {"waits", WaitsOf(reports[i].waits, now)}};
+  }
+  Json partitions = Json::array();
+  for (const auto& part : gather.results()) {
+    if (!part) continue;
+    for (const auto& replica : part->replicas()) partitions.push_back(ReplicaJson(replica));
+  }
+  state["partitions"] = std::move(partitions);
+  co_return JsonReply(200, state).body;
+}
+
+}  // namespace tidemark

@@ -1,0 +1,120 @@
+// Broker::Impl: the parts of a broker and how they are wired. Control loop only. broker.cc holds the life
+// cycle, broker_requests.cc the control plane, broker_admin.cc what it tells about itself, broker_watchdog.cc
+// the watchdog.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/log/log_dirs.h"
+#include "broker/server/broker.h"
+#include "broker/server/broker_context.h"
+#include "broker/server/command_executor.h"
+#include "broker/server/controller_channel.h"
+#include "broker/server/controller_host.h"
+#include "broker/server/registration.h"
+#include "broker/server/topic_config_watcher.h"
+#include "common/metrics/exposition.h"
+#include "common/zk/zk_keeper.h"
+
+namespace tidemark {
+
+class Broker::Impl final : public ControlPlane {
+ public:
+  Impl(Environment& env, EventLoop& loop, BrokerConfig config, BrokerOptions options);
+  ~Impl() override;
+
+  // --- life cycle (broker.cc)
+  Task<Result<>> Start();
+  void RequestStop();
+  Task<bool> Stop();
+
+  // --- ControlPlane (broker_requests.cc)
+  Task<Result<v1::Response>> Serve(v1::Request request, bool forwarded) override;
+  Task<Result<v1::AlterPartitionResponse::Partition>> AlterPartition(
+      v1::AlterPartitionRequest::Partition wish) override;
+  Task<Result<>> Resign(v1::ResignLeadershipRequest::Partition partition, v1::ResignReason reason) override;
+  void OnDirectoryFailure(size_t directory, Error error) override;
+
+  // --- what it tells (broker_admin.cc)
+  std::vector<std::string> NotReadyReasons() const;
+  Task<std::vector<ShardReport>> Reports();
+  Endpoint FirstEndpoint() const { return bound_.empty() ? Endpoint{} : bound_.front().bound; }
+
+  bool serving() const { return serving_; }
+  const BrokerIdentity& identity() const { return identity_; }
+  BrokerEpoch epoch() const { return registration_ ? registration_->epoch() : kNoBrokerEpoch; }
+  const std::vector<BoundListener>& bound() const { return bound_; }
+  std::optional<Endpoint> admin_endpoint() const;
+  bool is_controller() const { return controller_ && controller_->active(); }
+
+ private:
+  // broker.cc
+  Task<Result<>> OpenDirectories();
+  Task<void> OpenShards();
+  Result<> BindListeners();
+  Result<> StartAdmin();
+  void MakeZooKeeperParts();
+  Task<Result<>> ReachZooKeeper();
+  Task<void> ActivateShards();
+  v1::BrokerZnode RegistrationNode() const;
+  Task<void> WaitForController();
+  void OnEpoch(BrokerEpoch epoch);
+  void Accept(const ListenerConfig& listener, std::unique_ptr<PendingStream> stream);
+  Task<void> ControlledShutdown();
+  Task<void> LeaveZooKeeper();
+  Task<bool> CloseShards();
+  template <typename F>
+  Task<bool> OnEveryShard(const char* name, F call);
+  void Fatal(Error error);
+
+  // broker_requests.cc
+  Task<v1::DescribeConfigsResponse> DescribeConfigs(v1::DescribeConfigsRequest request);
+  Task<Result<>> DescribeTopic(std::string topic, bool include_defaults,
+                               v1::DescribeConfigsResponse::Result* out);
+  Result<> DescribeBroker(const std::string& name, bool include_defaults,
+                          v1::DescribeConfigsResponse::Result* out);
+
+  // broker_admin.cc
+  void OnHttp(const std::string& path, AdminReplyFn reply);
+  Task<void> AnswerHttp(std::string path, AdminReplyFn reply);
+  Task<std::string> Metrics();
+  Task<std::string> State();
+  void AddOwnMetrics(Exposition* out) const;
+
+  // broker_watchdog.cc
+  Task<void> Watch();
+
+  Environment& env_;
+  EventLoop& loop_;
+  BrokerOptions options_;
+  Scope scope_;
+  BrokerContext context_;
+
+  std::unique_ptr<LogDirs> dirs_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::vector<BoundListener> bound_;
+  std::unique_ptr<AdminServer> admin_;
+  std::unique_ptr<ZkKeeper> keeper_;
+  std::unique_ptr<Registration> registration_;
+  std::unique_ptr<TopicConfigWatcher> configs_;
+  std::unique_ptr<ControllerHost> controller_;
+  std::unique_ptr<ControllerChannel> channel_;
+  std::unique_ptr<CommandExecutor> executor_;
+
+  // Expires when no HTTP request is to be taken any more.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  BrokerIdentity identity_;
+  std::string phase_ = "starting";
+  bool serving_ = false;
+  bool stopping_ = false;
+  bool fatal_ = false;
+  bool left_zookeeper_ = false;
+  bool active_ = false;
+  size_t next_shard_ = 0;
+};
+
+}  // namespace tidemark

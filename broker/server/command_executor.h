@@ -1,0 +1,58 @@
+// CommandExecutor: obeys the controller's commands: fences them, then hands each shard its part and gathers
+// the outcome. Control loop only. Commands are begun one after the other in the order of their arrival (a
+// StopReplica must not overtake the LeaderAndIsr before it); the shards' work of successive commands
+// overlaps.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "broker/replica/async_lock.h"
+#include "broker/server/broker_context.h"
+#include "broker/server/cluster_snapshot.h"
+#include "broker/server/control_fence.h"
+#include "broker/server/topic_config_watcher.h"
+#include "common/zk/zk_keeper.h"
+
+namespace tidemark {
+
+class CommandExecutor {
+ public:
+  CommandExecutor(BrokerContext& context, ZkKeeper& keeper, TopicConfigWatcher& configs);
+
+  void SetBrokerEpoch(BrokerEpoch epoch) { fence_.SetBrokerEpoch(epoch); }
+  const ClusterSnapshot::Ptr& snapshot() const { return snapshot_; }
+  const ControlFence& fence() const { return fence_; }
+  // True after the first full LeaderAndIsr of this registration was worked off: replicas are in service.
+  bool took_over() const { return took_over_; }
+  void OnRegistrationLost() { took_over_ = false; }
+
+  Task<v1::LeaderAndIsrResponse> LeaderAndIsr(v1::LeaderAndIsrRequest request);
+  Task<v1::UpdateMetadataResponse> UpdateMetadata(v1::UpdateMetadataRequest request);
+  Task<v1::StopReplicaResponse> StopReplica(v1::StopReplicaRequest request);
+
+ private:
+  using Failed = std::vector<v1::LeaderAndIsrResponse::Partition>;
+
+  // Obeys (true), or the error to answer.
+  Task<Result<>> Fence(v1::ControllerStamp stamp);
+  Task<Result<ControllerEpoch>> EpochInZooKeeper();
+  // Removes from the request what has no configs known, and says so.
+  Task<Failed> EnsureConfigs(v1::LeaderAndIsrRequest* request);
+  Task<std::vector<v1::StopReplicaRequest::Replica>> FindStrays(const v1::LeaderAndIsrRequest& request);
+  // True when ZooKeeper says for certain that this topic id exists no more.
+  Task<bool> CertainlyGone(std::string topic, TopicId id);
+  Task<void> RemoveStrays(std::vector<v1::StopReplicaRequest::Replica> strays);
+  Task<std::vector<v1::StopReplicaResponse::Partition>> StopOnShards(
+      std::vector<v1::StopReplicaRequest::Replica> replicas);
+
+  BrokerContext& context_;
+  ZkKeeper& keeper_;
+  TopicConfigWatcher& configs_;
+  ControlFence fence_;
+  AsyncLock order_;
+  ClusterSnapshot::Ptr snapshot_ = ClusterSnapshot::Empty();
+  bool took_over_ = false;
+};
+
+}  // namespace tidemark

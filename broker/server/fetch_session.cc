@@ -1,0 +1,65 @@
+#include "broker/server/fetch_session.h"
+
+#include "broker/server/shard.h"
+
+namespace tidemark {
+namespace {
+
+constexpr size_t kNoShard = SIZE_MAX;
+
+}  // namespace
+
+FetchSession::FetchSession(Shard& home, FetchReader reader)
+    : home_(home),
+      reader_(reader),
+      handle_(home.NextHandle()),
+      used_(home.context().shards.size(), false),
+      idle_(home.loop()) {}
+
+FetchSession::~FetchSession() {
+  for (const size_t index : UsedShards()) {
+    Shard& owner = *home_.context().shards[index];
+    owner.loop().Post([&owner, handle = handle_] { owner.DropSlice(handle); });
+  }
+}
+
+std::vector<size_t> FetchSession::UsedShards() const {
+  std::vector<size_t> out;
+  for (size_t i = 0; i < used_.size(); ++i) {
+    if (used_[i]) out.push_back(i);
+  }
+  return out;
+}
+
+void FetchSession::CutSlices(BrokerContext& context, const std::vector<size_t>& shards, uint64_t handle,
+                             size_t except) {
+  for (const size_t index : shards) {
+    if (index == except) continue;
+    Shard& owner = *context.shards[index];
+    owner.loop().Post([&owner, handle] {
+      if (const auto slice = owner.FindSlice(handle, std::nullopt)) slice->cut.request_stop();
+    });
+  }
+}
+
+void FetchSession::Cut() {
+  cut_ = true;
+  if (busy_) CutSlices(home_.context(), UsedShards(), handle_, kNoShard);
+}
+
+Task<bool> FetchSession::Begin(std::stop_token stop) {
+  while (busy_) {
+    Cut();
+    if (co_await idle_.Wait("fetch session", kNoDeadline, stop) == WaitOutcome::kStopped) co_return false;
+  }
+  busy_ = true;
+  cut_ = false;
+  co_return true;
+}
+
+void FetchSession::End() {
+  busy_ = false;
+  idle_.NotifyAll();
+}
+
+}  // namespace tidemark

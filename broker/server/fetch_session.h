@@ -1,0 +1,55 @@
+// FetchSession: what one connection has asked to fetch, kept between its requests (incremental sessions), or
+// for one request alone. Lives on the connection's shard; its slices live on the shards that own the
+// partitions and are named by handles, never by pointers. Dropping the session drops its slices.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "broker/replica/fetch_slice.h"
+#include "broker/server/broker_context.h"
+#include "common/async/wait.h"
+
+namespace tidemark {
+
+class FetchSession {
+ public:
+  FetchSession(Shard& home, FetchReader reader);
+  ~FetchSession();
+  FetchSession(const FetchSession&) = delete;
+  FetchSession& operator=(const FetchSession&) = delete;
+
+  const FetchReader& reader() const { return reader_; }
+  // Of the last request begun; 0 before the first.
+  uint64_t epoch = 0;
+
+  // Shards that have, or with this request get, a part of the session.
+  void Use(size_t shard) { used_[shard] = true; }
+  std::vector<size_t> UsedShards() const;
+  // Names this session's slice on every shard.
+  uint64_t handle() const { return handle_; }
+
+  // The poll under way answers what it has; none is begun again by its request. For a successor on the
+  // connection.
+  void Cut();
+  bool cut() const { return cut_; }
+  // Ends the polls of all used shards but one.
+  static void CutSlices(BrokerContext& context, const std::vector<size_t>& shards, uint64_t handle,
+                        size_t except);
+
+  // One request at a time: waits until the one before has been answered. False when stopped first.
+  Task<bool> Begin(std::stop_token stop);
+  void End();
+
+ private:
+  Shard& home_;
+  FetchReader reader_;
+  uint64_t handle_;
+  std::vector<bool> used_;
+  bool busy_ = false;
+  bool cut_ = false;
+  Notifier idle_;
+};
+
+}  // namespace tidemark

@@ -1,0 +1,149 @@
+// ListOffsets and DescribeReplicas: questions to the shards that own the partitions, gathered here.
+#include <algorithm>
+
+#include "broker/server/gather.h"
+#include "broker/server/request_router.h"
+#include "broker/server/shard.h"
+
+namespace tidemark {
+namespace {
+
+constexpr Duration kPatience = 30s;
+
+struct Question {
+  int topic = 0;
+  int partition = 0;
+  PartitionKey key;
+  v1::ListOffsetsRequest::Partition wanted;
+};
+struct Answer {
+  int topic = 0;
+  int partition = 0;
+  PartitionKey key;
+  LeaderKnown leader;
+  v1::ListOffsetsResponse::Partition response;
+};
+
+Task<std::vector<Answer>> AnswerOn(Shard& owner, std::vector<Question> questions) {
+  std::vector<Answer> answers;
+  for (const Question& question : questions) {
+    Answer answer{.topic = question.topic, .partition = question.partition, .key = question.key};
+    Partition* partition = owner.active() ? owner.table()->Find(question.key) : nullptr;
+    if (partition == nullptr) {
+      ToProto(owner.snapshot().WhyNotHere(question.key, owner.self()), answer.response.mutable_error());
+    } else {
+      answer.leader = partition->leader_known();
+      std::optional<LeaderEpoch> epoch;
+      if (question.wanted.has_leader_epoch()) epoch = question.wanted.leader_epoch();
+      Result<v1::ListOffsetsResponse::Partition> found =
+          co_await partition->ListOffset(question.wanted.timestamp(), epoch);
+      if (found) {
+        answer.response = std::move(*found);
+      } else {
+        ToProto(found.error(), answer.response.mutable_error());
+      }
+    }
+    answer.response.set_partition(question.key.partition);
+    answers.push_back(std::move(answer));
+  }
+  co_return answers;
+}
+
+std::vector<std::vector<Question>> Split(Shard& shard, const v1::ListOffsetsRequest& request,
+                                         v1::ListOffsetsResponse* response) {
+  BrokerContext& context = shard.context();
+  std::vector<std::vector<Question>> by_shard(context.shards.size());
+  for (int t = 0; t < request.topics_size(); ++t) {
+    v1::ListOffsetsResponse::Topic* answer = response->add_topics();
+    answer->set_id(request.topics(t).id());
+    const Result<TopicId> id = TopicId::FromBytes(request.topics(t).id());
+    for (int p = 0; p < request.topics(t).partitions_size(); ++p) {
+      const v1::ListOffsetsRequest::Partition& wanted = request.topics(t).partitions(p);
+      v1::ListOffsetsResponse::Partition* slot = answer->add_partitions();
+      slot->set_partition(wanted.partition());
+      ToProto({v1::REQUEST_TIMED_OUT, "the shard of this partition did not answer"}, slot->mutable_error());
+      if (!id) {
+        ToProto(id.error(), slot->mutable_error());
+        continue;
+      }
+      const PartitionKey key{*id, wanted.partition()};
+      by_shard[context.OwnerOf(key).index()].push_back(
+          {.topic = t, .partition = p, .key = key, .wanted = wanted});
+    }
+  }
+  return by_shard;
+}
+
+Task<v1::DescribeReplicasResponse> DescribeOn(Shard& owner, std::vector<TopicId> topics) {
+  v1::DescribeReplicasResponse out;
+  if (owner.active()) owner.table()->Describe(topics, &out);
+  out.set_broker_id(owner.self());
+  out.set_broker_epoch(owner.self_epoch());
+  co_return out;
+}
+
+}  // namespace
+
+Task<void> HandleListOffsets(Shard& shard, std::unique_ptr<RpcCall> call) {
+  v1::Response response;
+  v1::ListOffsetsResponse* out = response.mutable_list_offsets();
+  const std::string listener = call->connection() == nullptr ? std::string() : call->connection()->listener;
+  std::vector<std::vector<Question>> by_shard = Split(shard, call->request().list_offsets(), out);
+  const auto used = static_cast<size_t>(
+      std::count_if(by_shard.begin(), by_shard.end(), [](const auto& slice) { return !slice.empty(); }));
+  Gather<std::vector<Answer>> gather(shard.loop(), used);
+  size_t next = 0;
+  for (size_t i = 0; i < by_shard.size(); ++i) {
+    if (by_shard[i].empty()) continue;
+    Shard& owner = *shard.context().shards[i];
+    gather.Start(
+        next++, owner.loop(), owner.scope(), "list offsets",
+        [&owner, slice = std::move(by_shard[i])]() mutable { return AnswerOn(owner, std::move(slice)); });
+  }
+  const MonoTime deadline = std::min(call->deadline(), shard.loop().Now() + kPatience);
+  (void)co_await gather.Wait("list offsets", deadline, shard.scope().stop_token());
+  for (const auto& answers : gather.results()) {
+    if (!answers) continue;
+    for (const Answer& answer : *answers) {
+      v1::ListOffsetsResponse::Partition* slot =
+          out->mutable_topics(answer.topic)->mutable_partitions(answer.partition);
+      *slot = answer.response;
+      const ErrorCode code = slot->error().code();
+      if (code == v1::NOT_LEADER_OR_FOLLOWER || code == v1::FENCED_LEADER_EPOCH) {
+        shard.snapshot().FillHint(answer.key, listener, answer.leader.leader, answer.leader.epoch,
+                                  slot->mutable_current_leader());
+      }
+    }
+  }
+  call->Reply(std::move(response));
+}
+
+Task<void> HandleDescribeReplicas(Shard& shard, std::unique_ptr<RpcCall> call) {
+  std::vector<TopicId> topics;
+  for (const std::string& bytes : call->request().describe_replicas().topic_ids()) {
+    const Result<TopicId> id = TopicId::FromBytes(bytes);
+    if (!id) {
+      call->ReplyError(id.error());
+      co_return;
+    }
+    topics.push_back(*id);
+  }
+  BrokerContext& context = shard.context();
+  Gather<v1::DescribeReplicasResponse> gather(shard.loop(), context.shards.size());
+  for (const auto& owner : context.shards) {
+    gather.Start(owner->index(), owner->loop(), owner->scope(), "describe replicas",
+                 [&owner = *owner, topics] { return DescribeOn(owner, topics); });
+  }
+  const MonoTime deadline = std::min(call->deadline(), shard.loop().Now() + kPatience);
+  const WaitOutcome waited = co_await gather.Wait("describe replicas", deadline, shard.scope().stop_token());
+  if (waited != WaitOutcome::kReady) {
+    call->ReplyError({v1::REQUEST_TIMED_OUT, "a shard did not answer"});
+    co_return;
+  }
+  v1::Response response;
+  v1::DescribeReplicasResponse* out = response.mutable_describe_replicas();
+  for (auto& part : gather.results()) out->MergeFrom(*part);
+  call->Reply(std::move(response));
+}
+
+}  // namespace tidemark

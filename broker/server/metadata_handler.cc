@@ -1,0 +1,103 @@
+// Metadata: the cluster as this shard's snapshot has it.
+#include "broker/server/request_router.h"
+#include "broker/server/shard.h"
+#include "common/async/call_on.h"
+#include "common/nearest_name.h"
+
+namespace tidemark {
+namespace {
+
+void FillBrokers(const ClusterSnapshot& snapshot, const std::string& listener, v1::MetadataResponse* out) {
+  for (const auto& [id, broker] : snapshot.brokers()) {
+    // A broker without the listener asked cannot be reached by this client; it is not named.
+    const Endpoint* endpoint = broker.On(listener);
+    if (endpoint == nullptr) continue;
+    v1::BrokerEndpoint* entry = out->add_brokers();
+    entry->set_id(id);
+    entry->set_host(endpoint->host);
+    entry->set_port(endpoint->port);
+    entry->set_rack(broker.rack);
+    entry->set_admin_address(broker.admin_address);
+  }
+}
+
+Error UnknownName(const ClusterSnapshot& snapshot, const std::string& name) {
+  if (Result<> legal = ValidateTopicName(name); !legal) return legal.error();
+  const std::string nearest = NearestName(name, snapshot.TopicNames());
+  return {v1::UNKNOWN_TOPIC_OR_PARTITION,
+          nearest.empty() ? fmt::format("there is no topic '{}'", name)
+                          : fmt::format("there is no topic '{}'; did you mean '{}'?", name, nearest)};
+}
+
+void FillWanted(const ClusterSnapshot& snapshot, const v1::MetadataRequest::Topic& wanted,
+                v1::TopicMetadata* out) {
+  const TopicInfo* topic = nullptr;
+  if (wanted.id().empty()) {
+    topic = snapshot.Topic(wanted.name());
+  } else if (const Result<TopicId> id = TopicId::FromBytes(wanted.id()); id) {
+    topic = snapshot.Topic(*id);
+  } else {
+    out->set_id(wanted.id());
+    ToProto(id.error(), out->mutable_error());
+    return;
+  }
+  if (topic != nullptr) {
+    snapshot.FillTopic(*topic, out);
+    return;
+  }
+  out->set_name(wanted.name());
+  out->set_id(wanted.id());
+  const Error error = wanted.id().empty() ? UnknownName(snapshot, wanted.name())
+                                          : Error{v1::UNKNOWN_TOPIC_ID, "no topic has this id"};
+  ToProto(error, out->mutable_error());
+}
+
+// Asks the controller for missing topics; the client's next metadata request finds them.
+void AutoCreate(Shard& shard, const v1::MetadataRequest& request) {
+  v1::Request create;
+  for (const auto& wanted : request.topics()) {
+    if (!wanted.id().empty() || shard.snapshot().Topic(wanted.name()) != nullptr) continue;
+    if (!ValidateTopicName(wanted.name()) || IsInternalTopic(wanted.name())) continue;
+    create.mutable_create_topics()->add_topics()->set_name(wanted.name());
+  }
+  if (!create.has_create_topics()) return;
+  BrokerContext& context = shard.context();
+  context.control_loop.Post([&context, create = std::move(create)]() mutable {
+    auto run = [](ControlPlane& control, v1::Request body) -> Task<void> {
+      // A failure shows in the next answer: the topic is still not there.
+      (void)co_await control.Serve(std::move(body), false);
+    };
+    context.control_scope.Spawn("auto create", run(context.control, std::move(create)));
+  });
+}
+
+}  // namespace
+
+Task<void> HandleMetadata(Shard& shard, std::unique_ptr<RpcCall> call) {
+  const v1::MetadataRequest& request = call->request().metadata();
+  const ClusterSnapshot& snapshot = shard.snapshot();
+  const ConnectionInfo* connection = call->connection();
+  if (snapshot.version() == 0) {
+    // Nothing was heard from a controller yet: an empty picture would be a wrong one.
+    call->ReplyError({v1::BROKER_NOT_READY, "no controller has told this broker of the cluster yet"});
+    co_return;
+  }
+  v1::Response response;
+  v1::MetadataResponse* out = response.mutable_metadata();
+  FillBrokers(snapshot, connection == nullptr ? std::string() : connection->listener, out);
+  out->set_controller_id(snapshot.controller());
+  out->set_cluster_id(shard.identity().cluster_id);
+  out->set_controller_epoch(snapshot.controller_epoch());
+  out->set_version(snapshot.version());
+  if (request.all_topics()) {
+    for (const std::string& name : snapshot.TopicNames())
+      snapshot.FillTopic(*snapshot.Topic(name), out->add_topics());
+  }
+  for (const auto& wanted : request.topics()) {
+    if (!request.all_topics()) FillWanted(snapshot, wanted, out->add_topics());
+  }
+  if (request.allow_auto_create() && shard.context().config.auto_create_topics) AutoCreate(shard, request);
+  call->Reply(std::move(response));
+}
+
+}  // namespace tidemark

@@ -1,0 +1,435 @@
+// Shards and their request handlers without the rest of a broker: leadership is told to them by hand. With
+// one shard and with three, so that the scattering is seen.
+#include "broker/server/shard.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "broker/server/gather.h"
+#include "common/net/rpc_channel.h"
+#include "common/record/builder.h"
+#include "tests/simulation/env/sim_process.h"
+#include "tests/simulation/env/sim_world.h"
+
+namespace tidemark {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr BrokerId kSelf = 1;
+constexpr uint32_t kPartitions = 6;
+
+TopicId OrdersId() {
+  std::array<uint8_t, TopicId::kSize> bytes{};
+  bytes[3] = 42;
+  return TopicId(bytes);
+}
+
+class NoControlPlane final : public ControlPlane {
+ public:
+  Task<Result<v1::Response>> Serve(v1::Request, bool forwarded) override {
+    ++served;
+    last_forwarded = forwarded;
+    co_return Fail(v1::NOT_CONTROLLER, "no controller here");
+  }
+  Task<Result<v1::AlterPartitionResponse::Partition>> AlterPartition(
+      v1::AlterPartitionRequest::Partition) override {
+    co_return Fail(v1::NOT_CONTROLLER, "no controller here");
+  }
+  Task<Result<>> Resign(v1::ResignLeadershipRequest::Partition, v1::ResignReason) override {
+    co_return Result<>();
+  }
+  void OnDirectoryFailure(size_t, Error) override {}
+
+  int served = 0;
+  bool last_forwarded = false;
+};
+
+// The part of a broker that owns shards.
+class Host {
+ public:
+  Host(SimProcess& process, size_t shards)
+      : process_(process),
+        scope_(process.main_loop(), "host"),
+        context_{
+            .env = process,
+            .config = *BrokerConfig::FromProperties({{"zookeeper.connect", "none:1"}, {"log.dirs", "/data"}}),
+            .control_loop = process.main_loop(),
+            .control_scope = scope_,
+            .control = control},
+        count_(shards) {}
+
+  Task<bool> Start() {
+    dirs_ = std::move(*co_await LogDirs::Open(process_, process_.main_loop(), {"/data"}));
+    context_.dirs = dirs_.get();
+    CHECK((co_await dirs_->Bind(kSelf, "cluster")).has_value());
+    for (size_t i = 0; i < count_; ++i) context_.shards.push_back(std::make_unique<Shard>(context_, i));
+    co_await OnAll([](Shard& shard) { return shard.Open(); });
+    listener_ = std::move(*process_.transport().Listen(
+        process_.main_loop(), {process_.host(), 9092}, [this](std::unique_ptr<PendingStream> stream) {
+          context_.shards[next_++ % count_]->PostConnection(std::move(stream), "PLAINTEXT", {});
+        }));
+    co_return true;
+  }
+  Task<bool> Activate() {
+    const BrokerIdentity identity{.cluster_id = "cluster", .broker_id = kSelf};
+    co_await OnAll([identity](Shard& shard) {
+      return shard.Activate(identity, 5, std::make_shared<TopicSettingsMap>());
+    });
+    v1::UpdateMetadataRequest update;
+    update.set_full(true);
+    update.mutable_stamp()->set_controller_epoch(1);
+    v1::LiveBroker* self = update.add_live_brokers();
+    self->set_id(kSelf);
+    self->set_inter_broker_listener("PLAINTEXT");
+    self->add_endpoints()->set_listener("PLAINTEXT");
+    self->mutable_endpoints(0)->set_host(process_.host());
+    self->mutable_endpoints(0)->set_port(9092);
+    *update.add_topics() = Orders();
+    const auto snapshot = ClusterSnapshot::Apply(*ClusterSnapshot::Empty(), update);
+    for (auto& shard : context_.shards) shard->PostSnapshot(snapshot);
+    // Each shard takes over what lives on it.
+    co_await OnAll([this](Shard& shard) { return Lead(shard); });
+    co_return true;
+  }
+  Task<bool> Stop() {
+    listener_.reset();
+    co_await OnAll([](Shard& shard) { return shard.CloseConnections(); });
+    const bool clean = co_await OnAll([](Shard& shard) { return shard.CloseReplicas(true); });
+    co_await OnAll([](Shard& shard) { return shard.CloseScope(); });
+    context_.shards.clear();
+    co_await scope_.Close();
+    CHECK((co_await dirs_->CloseCleanly()).has_value());
+    dirs_.reset();
+    co_return clean;
+  }
+
+  NoControlPlane control;
+
+ private:
+  static v1::TopicState Orders() {
+    v1::TopicState topic;
+    topic.set_name("orders");
+    topic.set_id(OrdersId().ToBytes());
+    for (uint32_t i = 0; i < kPartitions; ++i) {
+      v1::PartitionState* partition = topic.add_partitions();
+      partition->set_partition(i);
+      partition->set_leader(kSelf);
+      partition->set_leader_epoch(1);
+      partition->add_isr(kSelf);
+      partition->add_replicas(kSelf);
+      partition->set_is_new(true);
+    }
+    return topic;
+  }
+  Task<bool> Lead(Shard& shard) {
+    v1::TopicState mine = Orders();
+    mine.clear_partitions();
+    for (const v1::PartitionState& partition : Orders().partitions()) {
+      const PartitionKey key{OrdersId(), partition.partition()};
+      if (&context_.OwnerOf(key) == &shard) *mine.add_partitions() = partition;
+    }
+    co_return (co_await shard.table()->ApplyLeaderAndIsr({mine})).empty();
+  }
+  template <typename F>
+  Task<bool> OnAll(F call) {
+    Gather<bool> gather(process_.main_loop(), count_);
+    for (auto& shard : context_.shards) {
+      gather.Start(shard->index(), shard->loop(), shard->life_scope(), "test",
+                   [&shard = *shard, call] { return call(shard); });
+    }
+    (void)co_await gather.Wait("all shards", kNoDeadline, {});
+    for (auto& result : gather.results()) CHECK(*result);
+    co_return true;
+  }
+
+  SimProcess& process_;
+  Scope scope_;
+  BrokerContext context_;
+  const size_t count_;
+  size_t next_ = 0;
+  std::unique_ptr<LogDirs> dirs_;
+  std::unique_ptr<Listener> listener_;
+};
+
+class ShardTest : public testing::TestWithParam<size_t> {
+ protected:
+  void SetUp() override {
+    process = &world.StartProcess("broker");
+    host = std::make_shared<Host>(*process, GetParam());
+    process->Await([this] { return host->Start(); });
+    client = &world.StartProcess("client");
+    channel = std::make_shared<RpcChannel>(client->main_loop(), client->transport(), client->random(),
+                                           Endpoint{"broker", 9092}, RpcChannelOptions{.client_id = "test"});
+  }
+  void TearDown() override {
+    client->Await([this] { return channel->Close(); });
+    EXPECT_TRUE(process->Await([this] { return host->Stop(); }));
+    host.reset();
+  }
+  void Activate() {
+    process->Await([this] { return host->Activate(); });
+  }
+
+  Result<v1::Response> Call(v1::Request request) {
+    return client->Await([this, request] { return channel->Call(request, 20s, {}); });
+  }
+  // Starts a call; its answer comes into the slot.
+  std::shared_ptr<std::optional<Result<v1::Response>>> Begin(v1::Request request) {
+    auto slot = std::make_shared<std::optional<Result<v1::Response>>>();
+    client->Spawn("call", [this, request, slot] { return Into(channel, request, slot); });
+    return slot;
+  }
+  static Task<void> Into(std::shared_ptr<RpcChannel> channel, v1::Request request,
+                         std::shared_ptr<std::optional<Result<v1::Response>>> slot) {
+    slot->emplace(co_await channel->Call(std::move(request), 20s, {}));
+  }
+
+  static v1::Request Produce(const std::vector<std::pair<uint32_t, std::string>>& records, int acks = -1) {
+    v1::Request request;
+    request.mutable_produce()->set_acks(acks);
+    auto* topic = request.mutable_produce()->add_topics();
+    topic->set_id(OrdersId().ToBytes());
+    for (const auto& [partition, value] : records) {
+      BatchBuilder builder;
+      CHECK(builder.Append(std::nullopt, value, 1));
+      FinishedBatch batch = *builder.Finish(v1::COMPRESSION_NONE);
+      auto* part = topic->add_partitions();
+      part->set_partition(partition);
+      part->add_batches()->set_body(batch.body);
+      part->mutable_batches(0)->set_body_crc(batch.body_crc);
+    }
+    return request;
+  }
+  static v1::Request Fetch(const std::vector<std::pair<uint32_t, Offset>>& wanted, uint32_t max_wait_ms = 0,
+                           uint64_t session_epoch = 0, uint32_t min_bytes = 1) {
+    v1::Request request;
+    request.mutable_fetch()->set_max_wait_ms(max_wait_ms);
+    request.mutable_fetch()->set_session_epoch(session_epoch);
+    request.mutable_fetch()->set_min_bytes(min_bytes);
+    if (wanted.empty()) return request;
+    auto* topic = request.mutable_fetch()->add_topics();
+    topic->set_id(OrdersId().ToBytes());
+    for (const auto& [partition, offset] : wanted) {
+      auto* part = topic->add_partitions();
+      part->set_partition(partition);
+      part->set_fetch_offset(offset);
+      part->set_max_bytes(1 << 20);
+    }
+    return request;
+  }
+  static std::map<uint32_t, v1::FetchResponse::Partition> ByPartition(const Result<v1::Response>& response) {
+    CHECK(response) << response.error().message;
+    std::map<uint32_t, v1::FetchResponse::Partition> out;
+    for (const auto& topic : response->fetch().topics()) {
+      for (const auto& partition : topic.partitions()) out[partition.partition()] = partition;
+    }
+    return out;
+  }
+  static std::vector<std::string> Values(const std::string& batches) {
+    v1::LogSegment segment;
+    CHECK(segment.ParseFromString(batches));
+    std::vector<std::string> values;
+    for (const v1::RecordBatch& batch : segment.batches()) {
+      v1::BatchBody body;
+      v1::RecordSet records;
+      CHECK(body.ParseFromString(batch.body()) && records.ParseFromString(body.records()));
+      for (const v1::Record& record : records.records()) values.push_back(record.value());
+    }
+    return values;
+  }
+
+  SimWorld world{11};
+  SimProcess* process = nullptr;
+  SimProcess* client = nullptr;
+  std::shared_ptr<Host> host;
+  std::shared_ptr<RpcChannel> channel;
+};
+
+TEST_P(ShardTest, BeforeItIsActiveItSaysSoAndTellsItsVersions) {
+  const Result<v1::Response> produced = Call(Produce({{0, "x"}}));
+  ASSERT_FALSE(produced);
+  EXPECT_EQ(produced.error().code, v1::BROKER_NOT_READY);
+  v1::Request versions;
+  versions.mutable_api_versions();
+  const Result<v1::Response> told = Call(versions);
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->api_versions().max_frame_bytes(), 16u << 20);
+}
+
+TEST_P(ShardTest, OneProduceReachesEveryPartitionAndOneFetchReadsThemAll) {
+  Activate();
+  std::vector<std::pair<uint32_t, std::string>> records;
+  for (uint32_t i = 0; i < kPartitions; ++i) records.emplace_back(i, "value-" + std::to_string(i));
+  const Result<v1::Response> produced = Call(Produce(records));
+  ASSERT_TRUE(produced) << produced.error().message;
+  const auto& topic = produced->produce().topics(0);
+  ASSERT_EQ(topic.partitions_size(), static_cast<int>(kPartitions));
+  for (int i = 0; i < topic.partitions_size(); ++i) {
+    EXPECT_EQ(topic.partitions(i).partition(), static_cast<uint32_t>(i));
+    EXPECT_EQ(topic.partitions(i).error().code(), v1::NONE) << topic.partitions(i).error().message();
+  }
+  std::vector<std::pair<uint32_t, Offset>> wanted;
+  for (uint32_t i = 0; i < kPartitions; ++i) wanted.emplace_back(i, 0);
+  auto fetched = ByPartition(Call(Fetch(wanted)));
+  ASSERT_EQ(fetched.size(), kPartitions);
+  for (uint32_t i = 0; i < kPartitions; ++i) {
+    EXPECT_THAT(Values(fetched[i].records()), ElementsAre("value-" + std::to_string(i)));
+    EXPECT_EQ(fetched[i].high_watermark(), 1u);
+  }
+}
+
+TEST_P(ShardTest, PipelinedProducesToOnePartitionKeepTheirOrder) {
+  Activate();
+  std::vector<std::shared_ptr<std::optional<Result<v1::Response>>>> answers;
+  std::vector<std::string> sent;
+  for (int i = 0; i < 40; ++i) {
+    sent.push_back(std::to_string(i));
+    // Other partitions along with some, so that requests finish at different times.
+    std::vector<std::pair<uint32_t, std::string>> records = {{2, sent.back()}};
+    if (i % 3 == 0) records.emplace_back(i % 2 == 0 ? 4 : 5, "other");
+    answers.push_back(Begin(Produce(records, i % 2 == 0 ? -1 : 1)));
+  }
+  ASSERT_TRUE(world.RunUntil(
+      [&] { return std::ranges::all_of(answers, [](auto& a) { return a->has_value(); }); }, 60s));
+  for (int i = 0; i < 40; ++i) {
+    ASSERT_TRUE(**answers[i]);
+    EXPECT_EQ((**answers[i])->produce().topics(0).partitions(0).base_offset(), static_cast<Offset>(i));
+  }
+  EXPECT_EQ(Values(ByPartition(Call(Fetch({{2, 0}})))[2].records()), sent);
+}
+
+TEST_P(ShardTest, ABadBatchIsRefusedAloneAndNamesWhatIsWrong) {
+  Activate();
+  v1::Request request = Produce({{0, "good"}, {1, "bad"}, {77, "nowhere"}});
+  request.mutable_produce()->mutable_topics(0)->mutable_partitions(1)->mutable_batches(0)->set_body_crc(1);
+  const Result<v1::Response> produced = Call(request);
+  ASSERT_TRUE(produced);
+  const auto& topic = produced->produce().topics(0);
+  EXPECT_EQ(topic.partitions(0).error().code(), v1::NONE);
+  EXPECT_EQ(topic.partitions(1).error().code(), v1::CORRUPT_MESSAGE);
+  EXPECT_EQ(topic.partitions(1).error().error_class(), ClassOf(v1::CORRUPT_MESSAGE));
+  EXPECT_EQ(topic.partitions(2).error().code(), v1::UNKNOWN_TOPIC_OR_PARTITION);
+  EXPECT_EQ(ByPartition(Call(Fetch({{1, 0}})))[1].high_watermark(), 0u);
+}
+
+TEST_P(ShardTest, AParkedFetchOfSeveralShardsEndsWithTheFirstRecord) {
+  Activate();
+  std::vector<std::pair<uint32_t, Offset>> wanted;
+  for (uint32_t i = 0; i < kPartitions; ++i) wanted.emplace_back(i, 0);
+  const MonoTime before = world.Now();
+  auto parked = Begin(Fetch(wanted, 10000));
+  world.RunFor(500ms);
+  ASSERT_FALSE(parked->has_value());
+  ASSERT_TRUE(Call(Produce({{3, "late"}})));
+  ASSERT_TRUE(world.RunUntil([&] { return parked->has_value(); }, 5s));
+  EXPECT_LT(world.Now() - before, 2s);
+  EXPECT_THAT(Values(ByPartition(**parked)[3].records()), ElementsAre("late"));
+}
+
+TEST_P(ShardTest, MinBytesAreCountedOverAllShards) {
+  Activate();
+  std::vector<std::pair<uint32_t, Offset>> wanted;
+  for (uint32_t i = 0; i < kPartitions; ++i) wanted.emplace_back(i, 0);
+  auto parked = Begin(Fetch(wanted, 15000, 0, 1500));
+  const MonoTime before = world.Now();
+  for (uint32_t i = 0; i < kPartitions; ++i) {
+    ASSERT_FALSE(parked->has_value()) << "after " << i;
+    // 300 bytes a partition: together over 1500 with the fifth or sixth, none alone.
+    ASSERT_TRUE(Call(Produce({{i, std::string(230, 'x')}})));
+    world.RunFor(100ms);
+  }
+  ASSERT_TRUE(world.RunUntil([&] { return parked->has_value(); }, 5s));
+  EXPECT_LT(world.Now() - before, 10s);
+  size_t bytes = 0;
+  for (const auto& [number, partition] : ByPartition(**parked)) bytes += partition.records().size();
+  EXPECT_GE(bytes, 1500u);
+}
+
+TEST_P(ShardTest, ASessionNamesOnlyWhatChanged) {
+  Activate();
+  std::vector<std::pair<uint32_t, Offset>> wanted;
+  for (uint32_t i = 0; i < kPartitions; ++i) wanted.emplace_back(i, 0);
+  EXPECT_EQ(ByPartition(Call(Fetch(wanted, 0, 1))).size(), kPartitions);
+  EXPECT_EQ(ByPartition(Call(Fetch({}, 0, 2))).size(), 0u);
+  ASSERT_TRUE(Call(Produce({{4, "new"}})));
+  auto changed = ByPartition(Call(Fetch({}, 1000, 3)));
+  ASSERT_EQ(changed.size(), 1u);
+  EXPECT_THAT(Values(changed[4].records()), ElementsAre("new"));
+  EXPECT_EQ(ByPartition(Call(Fetch({{4, 1}}, 0, 4))).size(), 0u);
+  // Out of step: refused, and the session is over.
+  EXPECT_EQ(Call(Fetch({}, 0, 9)).error().code, v1::INVALID_FETCH_SESSION_EPOCH);
+  EXPECT_EQ(Call(Fetch({}, 0, 5)).error().code, v1::FETCH_SESSION_ID_NOT_FOUND);
+}
+
+TEST_P(ShardTest, ASecondFetchOfASessionEndsTheParkedOne) {
+  Activate();
+  ASSERT_TRUE(Call(Fetch({{0, 0}, {1, 0}, {2, 0}}, 0, 1)));
+  auto parked = Begin(Fetch({}, 15000, 2));
+  world.RunFor(100ms);
+  auto second = Begin(Fetch({}, 200, 3));
+  ASSERT_TRUE(world.RunUntil([&] { return parked->has_value() && second->has_value(); }, 5s));
+  EXPECT_TRUE(**parked);
+  EXPECT_TRUE(**second);
+}
+
+TEST_P(ShardTest, ListsOffsetsAndDescribesReplicasOfEveryShard) {
+  Activate();
+  ASSERT_TRUE(Call(Produce({{0, "a"}, {5, "b"}})));
+  v1::Request request;
+  auto* topic = request.mutable_list_offsets()->add_topics();
+  topic->set_id(OrdersId().ToBytes());
+  for (const uint32_t partition : {0u, 3u, 5u, 9u}) {
+    topic->add_partitions()->set_partition(partition);
+    topic->mutable_partitions(topic->partitions_size() - 1)->set_timestamp(-1);
+  }
+  const Result<v1::Response> listed = Call(request);
+  ASSERT_TRUE(listed);
+  const auto& answer = listed->list_offsets().topics(0);
+  EXPECT_EQ(answer.partitions(0).offset(), 1u);
+  EXPECT_EQ(answer.partitions(1).offset(), 0u);
+  EXPECT_EQ(answer.partitions(2).offset(), 1u);
+  EXPECT_EQ(answer.partitions(3).error().code(), v1::UNKNOWN_TOPIC_OR_PARTITION);
+  v1::Request describe;
+  describe.mutable_describe_replicas();
+  const Result<v1::Response> described = Call(describe);
+  ASSERT_TRUE(described);
+  EXPECT_EQ(described->describe_replicas().replicas_size(), static_cast<int>(kPartitions));
+  EXPECT_EQ(described->describe_replicas().broker_id(), kSelf);
+}
+
+TEST_P(ShardTest, MetadataSuggestsTheNearestName) {
+  Activate();
+  v1::Request request;
+  request.mutable_metadata()->add_topics()->set_name("odrers");
+  request.mutable_metadata()->add_topics()->set_name("orders");
+  const Result<v1::Response> answer = Call(request);
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_THAT(answer->metadata().topics(0).error().message(), HasSubstr("'orders'"));
+  EXPECT_EQ(answer->metadata().topics(1).partitions_size(), static_cast<int>(kPartitions));
+  EXPECT_EQ(answer->metadata().brokers(0).host(), "broker");
+}
+
+TEST_P(ShardTest, AdminCallsGoToTheControlPlane) {
+  Activate();
+  v1::Request request;
+  request.mutable_create_topics()->add_topics()->set_name("more");
+  EXPECT_EQ(Call(request).error().code, v1::NOT_CONTROLLER);
+  EXPECT_EQ(host->control.served, 1);
+  EXPECT_FALSE(host->control.last_forwarded);
+}
+
+TEST_P(ShardTest, StopsWhileRequestsAreParked) {
+  Activate();
+  auto parked = Begin(Fetch({{0, 0}, {1, 0}, {2, 0}, {3, 0}}, 15000));
+  world.RunFor(100ms);
+  ASSERT_FALSE(parked->has_value());
+  // TearDown stops the host; the parked fetch must not hold it up or outlive it.
+}
+
+INSTANTIATE_TEST_SUITE_P(Shards, ShardTest, testing::Values(1, 3),
+                         [](const auto& info) { return "Shards" + std::to_string(info.param); });
+
+}  // namespace
+}  // namespace tidemark
