@@ -1,0 +1,175 @@
+#include "client/admin.h"
+
+#include <algorithm>
+
+#include "client/backoff.h"
+#include "client/list_offsets.h"
+
+namespace tidemark {
+
+namespace {
+
+// What the broker itself may use of the caller's time; the rest is for the answer's way back.
+uint32_t ServerMillis(EventLoop& loop, MonoTime deadline) {
+  if (deadline == kNoDeadline) return 60'000;
+  return static_cast<uint32_t>(std::clamp<int64_t>(ToMillis(deadline - loop.Now()) * 9 / 10, 1, 600'000));
+}
+
+Duration Left(EventLoop& loop, MonoTime deadline) { return std::min<Duration>(deadline - loop.Now(), 600s); }
+
+std::unexpected<Error> WrongBody(const char* what) {
+  return Fail(v1::UNKNOWN_SERVER_ERROR, "{} was answered with another body", what);
+}
+
+// What still differs from "the topic is there, led everywhere" or "gone"; empty when nothing does.
+std::string Difference(const v1::MetadataResponse& metadata, const std::string& topic, bool gone,
+                       BrokerId broker) {
+  for (const v1::TopicMetadata& told : metadata.topics()) {
+    if (told.name() != topic) continue;
+    if (told.error().code() == v1::UNKNOWN_TOPIC_OR_PARTITION) break;
+    if (gone) return fmt::format("broker {} still shows topic '{}'", broker, topic);
+    if (told.error().code() != v1::NONE)
+      return fmt::format("broker {}: {}", broker, ToString(FromProto(told.error())));
+    for (const v1::PartitionMetadata& partition : told.partitions()) {
+      if (partition.leader() < 0) {
+        return fmt::format("broker {} knows no leader for {}-{}", broker, topic, partition.partition());
+      }
+    }
+    return {};
+  }
+  return gone ? std::string() : fmt::format("broker {} does not show topic '{}' yet", broker, topic);
+}
+
+}  // namespace
+
+Task<Result<v1::Response>> Admin::CallController(v1::Request request, MonoTime deadline) {
+  Backoff backoff(cluster_.options());
+  while (true) {
+    auto response = co_await cluster_.CallAny(request, deadline, {});
+    if (response || !IsRetriable(response.error().code)) co_return response;
+    const Duration pause = backoff.Next(cluster_.env().random());
+    if (response.error().code == v1::CANCELLED || cluster_.loop().Now() + pause >= deadline)
+      co_return response;
+    co_await Sleep(cluster_.loop(), pause, "retry of an admin call");
+  }
+}
+
+Task<Result<v1::CreateTopicsResponse>> Admin::CreateTopics(v1::CreateTopicsRequest request,
+                                                           MonoTime deadline) {
+  if (request.timeout_ms() == 0) request.set_timeout_ms(ServerMillis(cluster_.loop(), deadline));
+  v1::Request call;
+  *call.mutable_create_topics() = std::move(request);
+  auto response = co_await CallController(std::move(call), deadline);
+  if (!response) co_return std::unexpected(std::move(response.error()));
+  if (!response->has_create_topics()) co_return WrongBody("create topics");
+  co_return std::move(*response->mutable_create_topics());
+}
+
+Task<Result<v1::DeleteTopicsResponse>> Admin::DeleteTopics(v1::DeleteTopicsRequest request,
+                                                           MonoTime deadline) {
+  if (request.timeout_ms() == 0) request.set_timeout_ms(ServerMillis(cluster_.loop(), deadline));
+  v1::Request call;
+  *call.mutable_delete_topics() = std::move(request);
+  auto response = co_await CallController(std::move(call), deadline);
+  if (!response) co_return std::unexpected(std::move(response.error()));
+  if (!response->has_delete_topics()) co_return WrongBody("delete topics");
+  co_return std::move(*response->mutable_delete_topics());
+}
+
+Task<Result<v1::DescribeTopicsResponse>> Admin::DescribeTopics(std::vector<std::string> names,
+                                                               MonoTime deadline) {
+  v1::Request call;
+  call.mutable_describe_topics()->mutable_names()->Add(names.begin(), names.end());
+  auto response = co_await CallController(std::move(call), deadline);
+  if (!response) co_return std::unexpected(std::move(response.error()));
+  if (!response->has_describe_topics()) co_return WrongBody("describe topics");
+  co_return std::move(*response->mutable_describe_topics());
+}
+
+Task<Result<v1::DescribeConfigsResponse>> Admin::DescribeConfigs(v1::DescribeConfigsRequest request,
+                                                                 MonoTime deadline) {
+  v1::Request call;
+  *call.mutable_describe_configs() = std::move(request);
+  auto response = co_await CallController(std::move(call), deadline);
+  if (!response) co_return std::unexpected(std::move(response.error()));
+  if (!response->has_describe_configs()) co_return WrongBody("describe configs");
+  co_return std::move(*response->mutable_describe_configs());
+}
+
+Task<Result<v1::AlterConfigsResponse>> Admin::AlterConfigs(v1::AlterConfigsRequest request,
+                                                           MonoTime deadline) {
+  v1::Request call;
+  *call.mutable_alter_configs() = std::move(request);
+  auto response = co_await CallController(std::move(call), deadline);
+  if (!response) co_return std::unexpected(std::move(response.error()));
+  if (!response->has_alter_configs()) co_return WrongBody("alter configs");
+  co_return std::move(*response->mutable_alter_configs());
+}
+
+Task<Result<v1::MetadataResponse>> Admin::Metadata(v1::MetadataRequest request, BrokerId broker,
+                                                   MonoTime deadline) {
+  if (broker == kNoBroker) co_return co_await cluster_.Metadata(std::move(request), deadline, {});
+  RpcChannel* channel = cluster_.Channel(broker);
+  if (channel == nullptr) co_return Fail(v1::BROKER_NOT_AVAILABLE, "broker {} is not known", broker);
+  v1::Request call;
+  *call.mutable_metadata() = std::move(request);
+  auto response = co_await channel->Call(std::move(call), Left(cluster_.loop(), deadline), {});
+  if (!response) co_return std::unexpected(std::move(response.error()));
+  if (!response->has_metadata()) co_return WrongBody("metadata");
+  co_return std::move(*response->mutable_metadata());
+}
+
+Task<Result<v1::DescribeReplicasResponse>> Admin::DescribeReplicas(BrokerId broker,
+                                                                   std::vector<std::string> topic_ids,
+                                                                   MonoTime deadline) {
+  RpcChannel* channel = cluster_.Channel(broker);
+  if (channel == nullptr) co_return Fail(v1::BROKER_NOT_AVAILABLE, "broker {} is not known", broker);
+  v1::Request call;
+  for (std::string& id : topic_ids) call.mutable_describe_replicas()->add_topic_ids(std::move(id));
+  if (topic_ids.empty()) call.mutable_describe_replicas();
+  auto response = co_await channel->Call(std::move(call), Left(cluster_.loop(), deadline), {});
+  if (!response) co_return std::unexpected(std::move(response.error()));
+  if (!response->has_describe_replicas()) co_return WrongBody("describe replicas");
+  co_return std::move(*response->mutable_describe_replicas());
+}
+
+Task<Result<std::vector<Admin::OffsetAnswer>>> Admin::ListOffsets(std::string topic, int64_t timestamp,
+                                                                  MonoTime deadline) {
+  TM_CO_RETURN_IF_ERROR(co_await EnsureTopic(cluster_, topic, deadline, {}));
+  std::vector<PartitionIndex> partitions(cluster_.Find(topic)->partitions.size());
+  for (size_t i = 0; i < partitions.size(); ++i) partitions[i] = static_cast<PartitionIndex>(i);
+  auto offsets = co_await AskOffsets(cluster_, topic, std::move(partitions), timestamp, deadline, {});
+  if (!offsets) co_return std::unexpected(std::move(offsets.error()));
+  std::vector<OffsetAnswer> answers;
+  for (OffsetOfPartition& offset : *offsets) {
+    answers.push_back({offset.partition, std::move(offset.offset), offset.timestamp});
+  }
+  co_return answers;
+}
+
+Task<Result<>> Admin::AwaitTopic(std::string topic, bool gone, MonoTime deadline) {
+  std::string missing = "no broker answered";
+  Backoff backoff(cluster_.options());
+  while (true) {
+    v1::MetadataRequest request;
+    request.add_topics()->set_name(topic);
+    auto any = co_await cluster_.Metadata(request, deadline, {});
+    if (!any && !IsRetriable(any.error().code)) co_return std::unexpected(std::move(any.error()));
+    bool agreed = any.has_value() && any->brokers_size() > 0;
+    for (const BrokerId broker : cluster_.brokers()) {
+      const MonoTime until = std::min(deadline, cluster_.loop().Now() + 3s);
+      auto metadata = co_await Metadata(request, broker, until);
+      missing = metadata ? Difference(*metadata, topic, gone, broker)
+                         : fmt::format("broker {} does not answer: {}", broker, ToString(metadata.error()));
+      if (missing.empty()) continue;
+      agreed = false;
+      break;
+    }
+    if (agreed) co_return Result<>();
+    const Duration pause = backoff.Next(cluster_.env().random());
+    if (cluster_.loop().Now() + pause >= deadline) co_return Fail(v1::REQUEST_TIMED_OUT, "{}", missing);
+    co_await Sleep(cluster_.loop(), pause, "topic to be known everywhere");
+  }
+}
+
+}  // namespace tidemark

@@ -1,0 +1,47 @@
+// Admin: topics, configs and the state of replicas. Loop-affine. Every call goes to any broker, which
+// forwards it to the controller; NOT_CONTROLLER and passing trouble are retried until the deadline.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "client/cluster.h"
+#include "tidemark/v1/admin_api.pb.h"
+
+namespace tidemark {
+
+class Admin {
+ public:
+  explicit Admin(Cluster& cluster) : cluster_(cluster) {}
+
+  // Per-topic outcomes are in the answer.
+  Task<Result<v1::CreateTopicsResponse>> CreateTopics(v1::CreateTopicsRequest request, MonoTime deadline);
+  Task<Result<v1::DeleteTopicsResponse>> DeleteTopics(v1::DeleteTopicsRequest request, MonoTime deadline);
+  Task<Result<v1::DescribeTopicsResponse>> DescribeTopics(std::vector<std::string> names, MonoTime deadline);
+  Task<Result<v1::DescribeConfigsResponse>> DescribeConfigs(v1::DescribeConfigsRequest request,
+                                                            MonoTime deadline);
+  Task<Result<v1::AlterConfigsResponse>> AlterConfigs(v1::AlterConfigsRequest request, MonoTime deadline);
+  // The picture as one broker has it: kNoBroker asks any.
+  Task<Result<v1::MetadataResponse>> Metadata(v1::MetadataRequest request, BrokerId broker,
+                                              MonoTime deadline);
+  Task<Result<v1::DescribeReplicasResponse>> DescribeReplicas(BrokerId broker,
+                                                              std::vector<std::string> topic_ids,
+                                                              MonoTime deadline);
+  // Asks the leaders; per-partition outcomes. Timestamps as in ListOffsetsRequest.
+  struct OffsetAnswer {
+    PartitionIndex partition = 0;
+    Result<std::optional<Offset>> offset;
+    WallMillis timestamp = -1;
+  };
+  Task<Result<std::vector<OffsetAnswer>>> ListOffsets(std::string topic, int64_t timestamp,
+                                                      MonoTime deadline);
+  // Waits until every live broker's metadata shows the topic with leaders for all partitions (or, when
+  // `gone`, shows it no more). REQUEST_TIMED_OUT says which broker or partition it waits for.
+  Task<Result<>> AwaitTopic(std::string topic, bool gone, MonoTime deadline);
+
+ private:
+  Task<Result<v1::Response>> CallController(v1::Request request, MonoTime deadline);
+  Cluster& cluster_;
+};
+
+}  // namespace tidemark

@@ -1,0 +1,66 @@
+// Cluster: a client's picture of the cluster and its connections to brokers. Shared by the producer, consumer
+// and admin of one application; loop-affine. Never goes back to a leader with a lower epoch than one seen.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "client/options.h"
+#include "common/async/task.h"
+#include "common/env/environment.h"
+#include "common/net/rpc_channel.h"
+#include "common/types.h"
+
+namespace tidemark {
+
+struct PartitionLeader {
+  BrokerId leader = kNoBroker;
+  LeaderEpoch epoch = 0;
+};
+
+struct TopicPicture {
+  std::string name;
+  TopicId id;
+  std::vector<PartitionLeader> partitions;  // by number
+};
+
+class Cluster {
+ public:
+  Cluster(Environment& env, EventLoop& loop, ClientOptions options);
+  ~Cluster();
+
+  EventLoop& loop();
+  Environment& env();
+  const ClientOptions& options() const;
+
+  // What is known of the topic, without asking; null when nothing is. Valid until the next co_await.
+  const TopicPicture* Find(const std::string& topic) const;
+  // Asks for the topic (and the brokers) anew. UNKNOWN_TOPIC_OR_PARTITION carries the broker's hint. Calls
+  // while one is under way share it.
+  Task<Result<>> Refresh(std::string topic, MonoTime deadline, std::stop_token stop);
+  // A leader hint that came with an error; taken when its epoch is not lower than what is known.
+  void ApplyHint(const std::string& topic, PartitionIndex partition, const v1::LeaderHint& hint);
+
+  // The connection to a broker by id; null when the id is not known.
+  RpcChannel* Channel(BrokerId broker);
+  std::vector<BrokerId> brokers() const;
+  // Sends to any broker, one after the other until one answers: bootstrap and admin calls.
+  Task<Result<v1::Response>> CallAny(v1::Request request, MonoTime deadline, std::stop_token stop);
+  Task<Result<v1::MetadataResponse>> Metadata(v1::MetadataRequest request, MonoTime deadline,
+                                              std::stop_token stop);
+
+  Task<void> Close();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// `--zookeeper host:port/chroot` on tools only finds brokers: reads /brokers/ids.
+Task<Result<std::vector<Endpoint>>> BrokersFromZooKeeper(Environment& env, EventLoop& loop,
+                                                         std::string connect, Duration timeout);
+
+}  // namespace tidemark

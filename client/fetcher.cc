@@ -1,0 +1,419 @@
+#include "client/fetcher.h"
+
+#include <algorithm>
+
+#include "client/list_offsets.h"
+#include "common/record/reader.h"
+
+namespace tidemark::internal {
+
+namespace {
+// Partitions whose buffer has room again need not wait for the long poll of the others.
+constexpr int kMaxFetchesInFlight = 8;
+constexpr size_t kLeastAllowance = 64u << 10;
+// Errors that no one foresaw, in a row, before they are believed to last.
+constexpr int kMaxUnforeseen = 10;
+// How long brokers may not know the topic before that is believed: metadata of a change takes a moment to
+// spread.
+constexpr Duration kUnknownTopicGrace = 10s;
+
+std::string Where(const Assignment& assignment) {
+  return fmt::format("{}-{}", assignment.topic, assignment.partition);
+}
+}  // namespace
+
+Fetcher::Fetcher(Cluster& cluster, const ConsumerOptions& options)
+    : cluster_(cluster),
+      loop_(cluster.loop()),
+      options_(options),
+      scope_(cluster.loop(), "consumer"),
+      wake_(cluster.loop()),
+      arrived_(cluster.loop()),
+      backoff_(options.client) {
+  scope_.Spawn("consumer fetcher", Run());
+}
+
+Assignment& Fetcher::Add(const std::string& topic, PartitionIndex partition, StartPosition start) {
+  auto assignment = std::make_unique<Assignment>();
+  assignment->topic = topic;
+  assignment->id = cluster_.Find(topic)->id;
+  assignment->partition = partition;
+  assignments_.push_back(std::move(assignment));
+  Restart(*assignments_.back(), start);
+  return *assignments_.back();
+}
+
+Assignment* Fetcher::Find(const std::string& topic, PartitionIndex partition) const {
+  for (const auto& assignment : assignments_) {
+    if (assignment->partition == partition && assignment->topic == topic) return assignment.get();
+  }
+  return nullptr;
+}
+
+void Fetcher::Restart(Assignment& assignment, StartPosition start) {
+  ++assignment.generation;
+  assignment.start = start;
+  assignment.failed = false;
+  assignment.fetch_offset.reset();
+  assignment.failures = 0;
+  assignment.not_before = loop_.Now();
+  if (start.kind == StartPosition::Kind::kOffset) {
+    assignment.fetch_offset = assignment.next_offset = static_cast<Offset>(std::max<int64_t>(start.value, 0));
+  }
+  Wake();
+}
+
+Task<void> Fetcher::WaitForStart(Assignment& assignment, MonoTime deadline) {
+  while (!assignment.fetch_offset && !assignment.failed && !scope_.stopping()) {
+    if (co_await arrived_.Wait("start of a partition", deadline, scope_.stop_token()) ==
+        WaitOutcome::kTimedOut)
+      break;
+  }
+}
+
+std::optional<Chunk> Fetcher::Take() {
+  while (!chunks_.empty()) {
+    Chunk chunk = std::move(chunks_.front());
+    chunks_.pop_front();
+    if (chunk.generation == chunk.of->generation) return chunk;
+    Release(chunk);
+  }
+  return std::nullopt;
+}
+
+void Fetcher::Release(const Chunk& chunk) {
+  buffered_ -= chunk.bytes.size();
+  chunk.of->buffered -= chunk.bytes.size();
+  Wake();
+}
+
+Task<WaitOutcome> Fetcher::WaitForChunk(MonoTime deadline, std::stop_token stop) {
+  return arrived_.Wait("records", deadline, std::move(stop));
+}
+
+Task<void> Fetcher::Close() {
+  co_await scope_.Close();
+  chunks_.clear();
+}
+
+void Fetcher::Wake() {
+  dirty_ = true;
+  wake_.NotifyAll();
+}
+
+Task<void> Fetcher::Run() {
+  const std::stop_token stop = scope_.stop_token();
+  while (!stop.stop_requested()) {
+    dirty_ = false;
+    const MonoTime next = Pump();
+    if (!dirty_) co_await wake_.Wait("consumer partitions", next, stop);
+  }
+}
+
+// Begins every fetch that can begin; returns when to look again without being woken.
+MonoTime Fetcher::Pump() {
+  const MonoTime now = loop_.Now();
+  MonoTime next = kNoDeadline;
+  std::map<BrokerId, std::vector<Asked>> by_leader;
+  for (const auto& owned : assignments_) {
+    Assignment& assignment = *owned;
+    if (assignment.failed || assignment.in_flight) continue;
+    // One more fetch is begun while the last one is being polled.
+    if (assignment.buffered >= options_.max_partition_fetch_bytes) continue;
+    if (assignment.not_before > now) {
+      next = std::min(next, assignment.not_before);
+      continue;
+    }
+    if (!assignment.fetch_offset) {
+      assignment.in_flight = true;
+      scope_.Spawn("start of a partition", Resolve(assignment, assignment.generation));
+      continue;
+    }
+    const BrokerId leader = Destination(assignment);
+    if (leader != kNoBroker) {
+      by_leader[leader].push_back({&assignment, assignment.generation});
+    } else if (!assignment.failed) {
+      next = std::min(next, assignment.not_before);
+    }
+  }
+  for (auto& [leader, asked] : by_leader) {
+    if (in_flight_[leader] >= kMaxFetchesInFlight) continue;  // its next answer wakes us
+    const size_t allowance = Allowance(asked.size());
+    if (allowance == 0) continue;  // Release wakes us
+    ++in_flight_[leader];
+    allowed_ += allowance;
+    for (const Asked& one : asked) one.assignment->in_flight = true;
+    scope_.Spawn("fetch", Fetch(leader, std::move(asked), allowance));
+  }
+  return next;
+}
+
+// How many bytes a fetch of so many partitions may bring; 0: none now.
+size_t Fetcher::Allowance(size_t partitions) const {
+  const size_t used = buffered_ + allowed_;
+  const size_t wanted =
+      std::min<size_t>({options_.fetch_max_bytes, partitions * options_.max_partition_fetch_bytes,
+                        std::max<size_t>(options_.prefetch_bytes / 4, kLeastAllowance)});
+  if (used == 0) return wanted;
+  const size_t left = options_.prefetch_bytes > used ? options_.prefetch_bytes - used : 0;
+  return left >= std::min(wanted, kLeastAllowance) ? std::min(wanted, left) : 0;
+}
+
+BrokerId Fetcher::Destination(Assignment& assignment) {
+  const TopicPicture* picture = cluster_.Find(assignment.topic);
+  if (picture != nullptr && picture->id != assignment.id) {
+    FailPartition(assignment,
+                  {v1::UNKNOWN_TOPIC_ID,
+                   fmt::format("{}: the topic was deleted and created again", Where(assignment))});
+    return kNoBroker;
+  }
+  if (picture != nullptr && assignment.partition < picture->partitions.size()) {
+    const BrokerId leader = picture->partitions[assignment.partition].leader;
+    if (leader >= 0 && cluster_.Channel(leader) != nullptr) return leader;
+  }
+  Delay(assignment);
+  RequestRefresh(assignment.topic);
+  return kNoBroker;
+}
+
+v1::Request Fetcher::Encode(const std::vector<Asked>& asked, size_t allowance) const {
+  v1::Request request;
+  v1::FetchRequest* fetch = request.mutable_fetch();
+  fetch->set_max_wait_ms(static_cast<uint32_t>(ToMillis(options_.fetch_max_wait)));
+  fetch->set_min_bytes(options_.fetch_min_bytes);
+  fetch->set_max_bytes(static_cast<uint32_t>(allowance));
+  std::map<TopicId, v1::FetchRequest::Topic*> topics;
+  for (const Asked& one : asked) {
+    const Assignment& assignment = *one.assignment;
+    v1::FetchRequest::Topic*& topic = topics[assignment.id];
+    if (topic == nullptr) {
+      topic = fetch->add_topics();
+      topic->set_id(assignment.id.ToBytes());
+    }
+    v1::FetchRequest::Partition* partition = topic->add_partitions();
+    partition->set_partition(assignment.partition);
+    partition->set_fetch_offset(*assignment.fetch_offset);
+    partition->set_max_bytes(options_.max_partition_fetch_bytes);
+    if (const TopicPicture* picture = cluster_.Find(assignment.topic); picture != nullptr) {
+      partition->set_leader_epoch(picture->partitions[assignment.partition].epoch);
+    }
+  }
+  return request;
+}
+
+Task<void> Fetcher::Fetch(BrokerId leader, std::vector<Asked> asked, size_t allowance) {
+  RpcChannel* channel = cluster_.Channel(leader);
+  Result<v1::Response> response = tidemark::Fail(v1::CANCELLED, "the client is closing");
+  if (channel != nullptr) {
+    response = co_await channel->Call(Encode(asked, allowance),
+                                      options_.client.request_timeout + options_.fetch_max_wait,
+                                      scope_.stop_token());
+  }
+  --in_flight_[leader];
+  allowed_ -= allowance;
+  for (const Asked& one : asked) one.assignment->in_flight = false;
+  if (scope_.stopping()) co_return;
+  std::map<std::pair<std::string, PartitionIndex>, v1::FetchResponse::Partition*> answers;
+  if (response) {
+    for (v1::FetchResponse::Topic& topic : *response->mutable_fetch()->mutable_topics()) {
+      for (auto& partition : *topic.mutable_partitions())
+        answers[{topic.id(), partition.partition()}] = &partition;
+    }
+  }
+  for (const Asked& one : asked) {
+    Assignment& assignment = *one.assignment;
+    if (assignment.generation != one.generation) continue;
+    if (!response) {
+      Error error = response.error();
+      if (error.code == v1::CANCELLED) error.code = v1::NETWORK_EXCEPTION;  // the broker has moved
+      HandleError(assignment, std::move(error));
+      continue;
+    }
+    auto found = answers.find({assignment.id.ToBytes(), assignment.partition});
+    if (found == answers.end()) {
+      FailPartition(assignment, {v1::UNKNOWN_SERVER_ERROR,
+                                 fmt::format("broker {} did not answer for {}", leader, Where(assignment))});
+      continue;
+    }
+    Accept(assignment, found->second);
+  }
+  Wake();
+}
+
+void Fetcher::Accept(Assignment& assignment, v1::FetchResponse::Partition* answer) {
+  if (answer->error().code() != v1::NONE) {
+    if (answer->has_current_leader()) {
+      cluster_.ApplyHint(assignment.topic, assignment.partition, answer->current_leader());
+    }
+    return HandleError(assignment, FromProto(answer->error()));
+  }
+  assignment.failures = 0;
+  assignment.unknown_since.reset();
+  if (answer->records().empty()) return;
+  bytes_fetched_ += answer->records().size();
+  Offset next = *assignment.fetch_offset;
+  size_t good_bytes = 0;
+  const Result<> good = Verify(assignment, answer->records(), &good_bytes, &next);
+  Chunk chunk;
+  chunk.of = &assignment;
+  chunk.generation = assignment.generation;
+  chunk.begin = *assignment.fetch_offset;
+  chunk.high_watermark = answer->high_watermark();
+  if (next > *assignment.fetch_offset) {
+    // Up to where damage begins, records are good and are given first.
+    chunk.bytes = std::move(*answer->mutable_records());
+    chunk.bytes.resize(good_bytes);
+    assignment.fetch_offset = next;
+    assignment.buffered += chunk.bytes.size();
+    buffered_ += chunk.bytes.size();
+    chunks_.push_back(std::move(chunk));
+  } else if (good) {
+    Delay(assignment);  // only records that were not asked for: not again at once
+  }
+  if (!good) FailPartition(assignment, good.error());
+  arrived_.NotifyAll();
+}
+
+// Checks every batch. `*good_bytes` becomes the size of the good ones (the answer's end may cut one), `*next`
+// the offset after the last of them.
+Result<> Fetcher::Verify(const Assignment& assignment, std::string_view records, size_t* good_bytes,
+                         Offset* next) const {
+  size_t& position = *good_bytes;
+  std::optional<Offset> last;
+  while (position < records.size()) {
+    BatchView batch;
+    std::string why;
+    const BatchParse parse = ParseBatch(records.substr(position), &batch, nullptr, &why);
+    if (parse == BatchParse::kNeedMore && position > 0) break;
+    if (parse != BatchParse::kOk) {
+      return tidemark::Fail(v1::CORRUPT_MESSAGE, "{} at offset {}: {}", Where(assignment), *next,
+                            why.empty() ? "the batch is cut short" : why);
+    }
+    if (auto good = VerifyBatch(batch, assignment.id, assignment.partition); !good) {
+      return tidemark::Fail(v1::CORRUPT_MESSAGE, "{} at offset {}: {}", Where(assignment), *next,
+                            good.error().message);
+    }
+    auto info = ParseBody(batch.body);
+    if (!info) {
+      return tidemark::Fail(v1::CORRUPT_MESSAGE, "{} at offset {}: {}", Where(assignment), *next,
+                            info.error().message);
+    }
+    const Offset end = batch.base_offset + info->last_offset_delta + 1;
+    if (end <= batch.base_offset || (last && batch.base_offset < *last)) {
+      return tidemark::Fail(v1::CORRUPT_MESSAGE, "{} at offset {}: a batch from {} to {} follows offset {}",
+                            Where(assignment), *next, batch.base_offset, end - 1, last.value_or(0));
+    }
+    last = end;
+    *next = std::max(*next, end);
+    position += batch.bytes.size();
+  }
+  return {};
+}
+
+void Fetcher::HandleError(Assignment& assignment, Error error) {
+  if (error.code == v1::OFFSET_OUT_OF_RANGE) return OutOfRange(assignment, error);
+  // A broker that is going away may drop a request like this; reading again does no harm.
+  const bool may_pass = error.code == v1::UNKNOWN_SERVER_ERROR && assignment.failures < kMaxUnforeseen;
+  if (may_pass) RequestRefresh(assignment.topic);
+  if (!may_pass && !IsRetriable(error.code)) {
+    error.message = fmt::format("{} at offset {}: {}", Where(assignment), *assignment.fetch_offset,
+                                error.message.empty() ? ErrorMeaning(error.code) : error.message);
+    return FailPartition(assignment, std::move(error));
+  }
+  const bool is_unknown = error.code == v1::UNKNOWN_TOPIC_ID || error.code == v1::UNKNOWN_TOPIC_OR_PARTITION;
+  if (!is_unknown) assignment.unknown_since.reset();
+  if (is_unknown && !assignment.unknown_since) assignment.unknown_since = loop_.Now();
+  if (is_unknown && loop_.Now() - *assignment.unknown_since >= kUnknownTopicGrace) {
+    return FailPartition(assignment,
+                         {v1::UNKNOWN_TOPIC_ID, fmt::format("{}: the topic is gone", Where(assignment))});
+  }
+  if (ClassOf(error.code) == v1::ERROR_CLASS_REFRESH_METADATA || error.code == v1::REQUEST_TIMED_OUT) {
+    RequestRefresh(assignment.topic);
+  }
+  Delay(assignment);
+}
+
+void Fetcher::OutOfRange(Assignment& assignment, const Error& error) {
+  if (options_.auto_offset_reset == OffsetReset::kNone) {
+    return FailPartition(assignment,
+                         {v1::OFFSET_OUT_OF_RANGE,
+                          fmt::format("{} at offset {}: {}", Where(assignment), *assignment.fetch_offset,
+                                      error.message.empty() ? ErrorMeaning(error.code) : error.message)});
+  }
+  // What was fetched before stays good and is polled first: the generation goes on.
+  assignment.start.kind = options_.auto_offset_reset == OffsetReset::kEarliest
+                              ? StartPosition::Kind::kBeginning
+                              : StartPosition::Kind::kEnd;
+  assignment.fetch_offset.reset();
+  Wake();
+}
+
+void Fetcher::FailPartition(Assignment& assignment, Error error) {
+  assignment.failed = true;
+  Chunk chunk;
+  chunk.of = &assignment;
+  chunk.generation = assignment.generation;
+  chunk.error = std::move(error);
+  chunks_.push_back(std::move(chunk));
+  arrived_.NotifyAll();
+}
+
+void Fetcher::Delay(Assignment& assignment) {
+  assignment.not_before =
+      loop_.Now() + backoff_.Of(std::min(assignment.failures++, 10), cluster_.env().random());
+}
+
+// Finds the offset to begin at.
+Task<void> Fetcher::Resolve(Assignment& assignment, uint64_t generation) {
+  using Kind = StartPosition::Kind;
+  const StartPosition start = assignment.start;
+  const int64_t timestamp = start.kind == Kind::kBeginning ? kEarliestTimestamp
+                            : start.kind == Kind::kEnd     ? kLatestTimestamp
+                                                           : std::max<int64_t>(start.value, 0);
+  const std::vector<PartitionIndex> asked = {assignment.partition};
+  const MonoTime deadline = loop_.Now() + options_.client.request_timeout;
+  auto offsets =
+      co_await AskOffsets(cluster_, assignment.topic, asked, timestamp, deadline, scope_.stop_token());
+  if (offsets && offsets->front().offset && !*offsets->front().offset) {
+    // No record is that young: the end.
+    offsets = co_await AskOffsets(cluster_, assignment.topic, asked, kLatestTimestamp, deadline,
+                                  scope_.stop_token());
+  }
+  assignment.in_flight = false;
+  if (scope_.stopping()) co_return;
+  if (assignment.generation == generation) {
+    const TopicPicture* picture = cluster_.Find(assignment.topic);
+    std::optional<Error> error;
+    if (!offsets) error = offsets.error();
+    if (offsets && !offsets->front().offset) error = offsets->front().offset.error();
+    if (picture != nullptr && picture->id != assignment.id) {
+      FailPartition(assignment,
+                    {v1::UNKNOWN_TOPIC_ID,
+                     fmt::format("{}: the topic was deleted and created again", Where(assignment))});
+    } else if (error && !IsRetriable(error->code)) {
+      FailPartition(assignment, std::move(*error));
+    } else if (error) {
+      Delay(assignment);
+    } else {
+      assignment.fetch_offset = offsets->front().offset->value_or(0);
+      if (assignment.buffered == 0) assignment.next_offset = *assignment.fetch_offset;
+      arrived_.NotifyAll();
+    }
+  }
+  Wake();
+}
+
+void Fetcher::RequestRefresh(const std::string& topic) {
+  if (scope_.stopping() || refreshing_[topic]) return;
+  refreshing_[topic] = true;
+  scope_.Spawn("consumer metadata", Refresh(topic));
+}
+
+Task<void> Fetcher::Refresh(std::string topic) {
+  // Its trouble shows when the topic's partitions are fetched.
+  (void)co_await cluster_.Refresh(topic, loop_.Now() + options_.client.request_timeout, scope_.stop_token());
+  refreshing_[topic] = false;
+  Wake();
+}
+
+}  // namespace tidemark::internal

@@ -1,0 +1,113 @@
+// Fetcher: reads assigned partitions ahead of the consumer's Poll. Part of the consumer, loop-affine.
+//
+// Invariants: a partition has at most one fetch in flight; an answer counts only in the generation it was
+// asked in (a seek or reset begins a new one); what is handed on has passed both checksums, is whole, and
+// continues where the last one ended; bytes fetched and not yet polled, plus what answers under way may
+// bring, stay within prefetch_bytes (one batch may pass it).
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "client/backoff.h"
+#include "client/consumer.h"
+#include "common/async/scope.h"
+#include "common/record/batch.h"
+
+namespace tidemark::internal {
+
+// A partition assigned to the consumer.
+struct Assignment {
+  std::string topic;
+  TopicId id;
+  PartitionIndex partition = 0;
+
+  StartPosition start;
+  std::optional<Offset> fetch_offset;  // empty until the start has been resolved
+  Offset next_offset = 0;              // of the next record that Poll gives; valid with fetch_offset
+  uint64_t generation = 0;
+  bool failed = false;     // its error is in the queue or was given: read no further
+  bool in_flight = false;  // a fetch or the resolution of its start
+  size_t buffered = 0;     // bytes fetched and not yet polled
+  MonoTime not_before;
+  int failures = 0;
+  std::optional<MonoTime> unknown_since;  // brokers say that the topic is unknown
+};
+
+// Whole, verified batches of one partition, or the error that ends it.
+struct Chunk {
+  Assignment* of = nullptr;
+  uint64_t generation = 0;
+  Offset begin = 0;  // records below are not wanted
+  std::string bytes;
+  Offset high_watermark = 0;
+  std::optional<Error> error;
+};
+
+class Fetcher {
+ public:
+  Fetcher(Cluster& cluster, const ConsumerOptions& options);
+
+  Assignment& Add(const std::string& topic, PartitionIndex partition, StartPosition start);
+  Assignment* Find(const std::string& topic, PartitionIndex partition) const;
+  // Begins anew at `start`; what was fetched is dropped.
+  void Restart(Assignment& assignment, StartPosition start);
+  // Returns when its start is known, it has failed, or at the deadline.
+  Task<void> WaitForStart(Assignment& assignment, MonoTime deadline);
+
+  // The next chunk, if there is one.
+  std::optional<Chunk> Take();
+  // The chunk has been polled to its end: its memory is free.
+  void Release(const Chunk& chunk);
+  Task<WaitOutcome> WaitForChunk(MonoTime deadline, std::stop_token stop);
+
+  uint64_t bytes_fetched() const { return bytes_fetched_; }
+  Task<void> Close();
+
+ private:
+  // One fetch of several partitions, with the generation each was asked in.
+  struct Asked {
+    Assignment* assignment;
+    uint64_t generation;
+  };
+
+  Task<void> Run();
+  MonoTime Pump();
+  BrokerId Destination(Assignment& assignment);
+  size_t Allowance(size_t partitions) const;
+  Task<void> Fetch(BrokerId leader, std::vector<Asked> asked, size_t allowance);
+  v1::Request Encode(const std::vector<Asked>& asked, size_t allowance) const;
+  void Accept(Assignment& assignment, v1::FetchResponse::Partition* answer);
+  Result<> Verify(const Assignment& assignment, std::string_view records, size_t* good_bytes,
+                  Offset* next) const;
+  void HandleError(Assignment& assignment, Error error);
+  void OutOfRange(Assignment& assignment, const Error& error);
+  void FailPartition(Assignment& assignment, Error error);
+  void Delay(Assignment& assignment);
+  Task<void> Resolve(Assignment& assignment, uint64_t generation);
+  void RequestRefresh(const std::string& topic);
+  Task<void> Refresh(std::string topic);
+  void Wake();
+
+  Cluster& cluster_;
+  EventLoop& loop_;
+  const ConsumerOptions& options_;
+  Scope scope_;
+  Notifier wake_;
+  Notifier arrived_;  // a chunk, or a resolved start
+  bool dirty_ = false;
+  Backoff backoff_;
+  std::vector<std::unique_ptr<Assignment>> assignments_;
+  std::deque<Chunk> chunks_;
+  std::map<BrokerId, int> in_flight_;
+  std::map<std::string, bool> refreshing_;
+  size_t buffered_ = 0;
+  size_t allowed_ = 0;  // bytes that answers under way may bring
+  uint64_t bytes_fetched_ = 0;
+};
+
+}  // namespace tidemark::internal

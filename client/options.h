@@ -1,0 +1,58 @@
+// ClientOptions, ProducerOptions, ConsumerOptions: what applications set, under Kafka's names and with its
+// defaults. Values. FromProperties: an unknown name is INVALID_CONFIG with the nearest one, an ill-typed
+// value names its bounds.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "common/net/transport.h"
+#include "common/result.h"
+#include "common/time.h"
+#include "tidemark/v1/record.pb.h"
+
+namespace tidemark {
+
+using PropertyMap = std::map<std::string, std::string>;
+
+// "host:port,host:port"; INVALID_CONFIG names what is wrong.
+Result<std::vector<Endpoint>> ParseBootstrap(std::string_view text);
+
+struct ClientOptions {
+  std::vector<Endpoint> bootstrap;     // bootstrap.servers
+  std::string client_id = "tidemark";  // client.id
+  Duration request_timeout = 30s;      // request.timeout.ms
+  Duration metadata_max_age = 300s;    // metadata.max.age.ms
+  Duration retry_backoff = 50ms;       // retry.backoff.ms
+  Duration retry_backoff_max = 1s;     // retry.backoff.max.ms
+};
+
+struct ProducerOptions {
+  ClientOptions client;
+  int acks = -1;                                       // acks: 0, 1, all
+  size_t batch_size = 16384;                           // batch.size
+  Duration linger = 0ms;                               // linger.ms
+  size_t buffer_memory = 32u << 20;                    // buffer.memory
+  v1::Compression compression = v1::COMPRESSION_NONE;  // compression.type
+  Duration delivery_timeout = 120s;                    // delivery.timeout.ms
+  Duration max_block = 60s;           // max.block.ms; 0: refuse at once when the buffer is full
+  size_t max_request_size = 1048576;  // max.request.size
+  uint32_t retries = 2147483647;      // retries
+  static Result<ProducerOptions> FromProperties(const PropertyMap& properties);
+};
+
+enum class OffsetReset { kEarliest, kLatest, kNone };
+
+struct ConsumerOptions {
+  ClientOptions client;
+  uint32_t fetch_min_bytes = 1;                          // fetch.min.bytes
+  Duration fetch_max_wait = 500ms;                       // fetch.max.wait.ms
+  uint32_t fetch_max_bytes = 50u << 20;                  // fetch.max.bytes
+  uint32_t max_partition_fetch_bytes = 1u << 20;         // max.partition.fetch.bytes
+  size_t prefetch_bytes = 64u << 20;                     // most bytes fetched ahead of Poll
+  OffsetReset auto_offset_reset = OffsetReset::kLatest;  // auto.offset.reset
+  static Result<ConsumerOptions> FromProperties(const PropertyMap& properties);
+};
+
+}  // namespace tidemark

@@ -1,0 +1,308 @@
+#include "client/consumer.h"
+
+#include <gtest/gtest.h>
+
+#include "client/admin.h"
+#include "common/record/builder.h"
+#include "tests/unit/client/fake_brokers.h"
+
+namespace tidemark::testing {
+namespace {
+
+using Kind = StartPosition::Kind;
+
+class ConsumerTest : public ::testing::Test {
+ protected:
+  void Begin(ConsumerOptions options = {}, size_t partitions = 3) {
+    fakes_.emplace(env_, 3);
+    fakes_->AddTopic("orders", partitions);
+    options.client.bootstrap = fakes_->bootstrap();
+    cluster_.emplace(env_, env_.loop, options.client);
+    consumer_.emplace(*cluster_, options);
+  }
+  void TearDown() override {
+    fakes_->on_fetch = nullptr;  // it refers to what the test's body held
+    env_.Run(consumer_->Close());
+    env_.Run(cluster_->Close());
+    consumer_.reset();
+    cluster_.reset();
+  }
+
+  // Appends a batch with these values, past all producers.
+  void Append(PartitionIndex p, const std::vector<std::string>& values,
+              v1::Compression codec = v1::COMPRESSION_NONE) {
+    FakeTopic& topic = fakes_->topics["orders"];
+    FakePartition& partition = topic.partitions[p];
+    BatchBuilder builder;
+    for (const std::string& value : values) builder.Append("key", value, 1000);
+    const FinishedBatch batch = *builder.Finish(codec);
+    const BatchPrefix prefix =
+        StampBatch(batch.body, batch.body_crc, partition.next, partition.epoch, 5, topic.id, p);
+    partition.batches.push_back(std::string(prefix.view()) + batch.body);
+    partition.bases.push_back(partition.next);
+    partition.sizes.push_back(values.size());
+    partition.next += values.size();
+  }
+  // Polls until nothing comes any more; values in order, or the first error at the end.
+  std::vector<std::string> Drain() {
+    std::vector<std::string> values;
+    while (true) {
+      auto batch = env_.Run(consumer_->Poll(env_.loop.Now() + 2s));
+      if (!batch) {
+        error_ = batch.error();
+        return values;
+      }
+      if (batch->records.empty()) return values;
+      for (const ConsumedRecord& record : batch->records) values.emplace_back(*record.view.value);
+    }
+  }
+  Result<> Assign(PartitionIndex partition, StartPosition start) {
+    return env_.Run(consumer_->Assign("orders", partition, start));
+  }
+  using Values = std::vector<std::string>;
+
+  MemoryEnvironment env_;
+  std::optional<FakeBrokers> fakes_;
+  std::optional<Cluster> cluster_;
+  std::optional<Consumer> consumer_;
+  Error error_{v1::NONE, ""};
+};
+
+TEST_F(ConsumerTest, ReadsFromTheBeginningInOrderWithEveryCodec) {
+  Begin();
+  Append(0, {"a", "b"});
+  Append(0, {"c", "d"}, v1::COMPRESSION_GZIP);
+  Append(0, {"e"}, v1::COMPRESSION_SNAPPY);
+  Append(0, {"f", "g"}, v1::COMPRESSION_LZ4);
+  Append(0, {"h"}, v1::COMPRESSION_ZSTD);
+  ASSERT_TRUE(Assign(0, {Kind::kBeginning}).has_value());
+  EXPECT_EQ(Drain(), Values({"a", "b", "c", "d", "e", "f", "g", "h"}));
+  EXPECT_EQ(consumer_->Position("orders", 0), 8u);
+  EXPECT_GT(consumer_->bytes_fetched(), 0u);
+}
+
+TEST_F(ConsumerTest, FromTheEndSeesOnlyWhatComesAfterAssign) {
+  Begin();
+  Append(0, {"old"});
+  ASSERT_TRUE(Assign(0, {Kind::kEnd}).has_value());
+  Append(0, {"new"});
+  EXPECT_EQ(Drain(), Values({"new"}));
+}
+
+TEST_F(ConsumerTest, FromAnOffsetInsideABatchSkipsWhatLiesBelow) {
+  Begin();
+  Append(0, {"a", "b", "c", "d"});
+  ASSERT_TRUE(Assign(0, {Kind::kOffset, 2}).has_value());
+  EXPECT_EQ(Drain(), Values({"c", "d"}));
+}
+
+TEST_F(ConsumerTest, FromATimestampAndBeyondTheYoungest) {
+  Begin();
+  Append(0, {"a", "b", "c"});
+  ASSERT_TRUE(Assign(0, {Kind::kTimestamp, 1}).has_value());
+  EXPECT_EQ(Drain(), Values({"b", "c"}));
+  Append(1, {"x"});
+  ASSERT_TRUE(Assign(1, {Kind::kTimestamp, 500}).has_value());
+  Append(1, {"y"});
+  EXPECT_EQ(Drain(), Values({"y"})) << "no record is that young: the end";
+}
+
+TEST_F(ConsumerTest, AllPartitionsAreRead) {
+  Begin();
+  for (PartitionIndex p = 0; p < 3; ++p) Append(p, {"p" + std::to_string(p)});
+  ASSERT_TRUE(env_.Run(consumer_->AssignAll("orders", {Kind::kBeginning})).has_value());
+  Values values = Drain();
+  std::sort(values.begin(), values.end());
+  EXPECT_EQ(values, Values({"p0", "p1", "p2"}));
+}
+
+TEST_F(ConsumerTest, PrefetchIsBoundedAndGoesOnWhilePolling) {
+  ConsumerOptions options;
+  options.max_partition_fetch_bytes = 2000;
+  options.prefetch_bytes = 4000;
+  Begin(options);
+  Values all;
+  for (int i = 0; i < 100; ++i) {
+    all.push_back(std::string(300, 'x') + std::to_string(i));
+    Append(0, {all.back()});
+  }
+  ASSERT_TRUE(Assign(0, {Kind::kBeginning}).has_value());
+  env_.RunFor(5s);
+  EXPECT_LT(consumer_->bytes_fetched(), 6000u) << "nobody polls, so fetching ahead stops";
+  EXPECT_EQ(Drain(), all);
+}
+
+TEST_F(ConsumerTest, FollowsTheLeader) {
+  for (const bool tells : {true, false}) {
+    Begin();
+    fakes_->tell_leaders = tells;
+    Append(0, {"a"});
+    ASSERT_TRUE(Assign(0, {Kind::kBeginning}).has_value());
+    EXPECT_EQ(Drain(), Values({"a"}));
+    fakes_->topics["orders"].partitions[0].leader = 2;
+    fakes_->topics["orders"].partitions[0].epoch = 5;
+    Append(0, {"b"});
+    EXPECT_EQ(Drain(), Values({"b"}));
+    TearDown();
+    fakes_.reset();
+  }
+  Begin();
+}
+
+TEST_F(ConsumerTest, SurvivesABrokerThatGoesAndComesBack) {
+  Begin();
+  Append(0, {"a"});
+  ASSERT_TRUE(Assign(0, {Kind::kBeginning}).has_value());
+  EXPECT_EQ(Drain(), Values({"a"}));
+  fakes_->Stop(1);
+  Append(0, {"b"});
+  EXPECT_EQ(Drain(), Values());
+  fakes_->Start(1);
+  EXPECT_EQ(Drain(), Values({"b"}));
+}
+
+TEST_F(ConsumerTest, DamageIsReportedOnceWithPartitionAndOffsetAfterWhatIsGood) {
+  Begin();
+  Append(0, {"good", "good too"});
+  Append(0, {"rotten"});
+  fakes_->on_fetch = [](PartitionIndex, std::string* records) { records->back() ^= 1; };
+  ASSERT_TRUE(Assign(0, {Kind::kBeginning}).has_value());
+  EXPECT_EQ(Drain(), Values({"good", "good too"}));
+  EXPECT_EQ(error_.code, v1::CORRUPT_MESSAGE);
+  EXPECT_NE(error_.message.find("orders-0 at offset 2: body_crc"), std::string::npos) << error_.message;
+  error_.code = v1::NONE;
+  EXPECT_EQ(Drain(), Values());
+  EXPECT_EQ(error_.code, v1::NONE) << "an error is told once";
+  fakes_->on_fetch = nullptr;
+  ASSERT_TRUE(env_.Run(consumer_->Seek("orders", 0, {Kind::kOffset, 2})).has_value());
+  EXPECT_EQ(Drain(), Values({"rotten"})) << "a seek begins anew";
+}
+
+TEST_F(ConsumerTest, BatchesOfAnotherPartitionAreRefused) {
+  Begin();
+  Append(0, {"mine"});
+  Append(1, {"not mine"});
+  const std::string foreign = fakes_->topics["orders"].partitions[1].batches[0];
+  fakes_->on_fetch = [&](PartitionIndex, std::string* records) { *records = foreign; };
+  ASSERT_TRUE(Assign(0, {Kind::kBeginning}).has_value());
+  EXPECT_EQ(Drain(), Values());
+  EXPECT_EQ(error_.code, v1::CORRUPT_MESSAGE);
+  EXPECT_NE(error_.message.find("header_crc"), std::string::npos) << error_.message;
+}
+
+TEST_F(ConsumerTest, EveryCutOfAnAnswerGivesAPrefixOrAnError) {
+  Begin();
+  Append(0, {"a"});
+  Append(0, {"b"});
+  ASSERT_TRUE(Assign(0, {Kind::kEnd}).has_value());
+  const auto& batches = fakes_->topics["orders"].partitions[0].batches;
+  const size_t size = batches[0].size() + batches[1].size();
+  for (size_t cut = 1; cut < size; cut += 3) {
+    bool first = true;
+    fakes_->on_fetch = [&](PartitionIndex, std::string* records) {
+      if (std::exchange(first, false)) records->resize(cut);
+    };
+    ASSERT_TRUE(env_.Run(consumer_->Seek("orders", 0, {Kind::kOffset, 0})).has_value());
+    error_.code = v1::NONE;
+    const Values values = Drain();
+    if (error_.code == v1::NONE) {
+      EXPECT_EQ(values, Values({"a", "b"})) << cut;
+    } else {
+      EXPECT_LT(cut, batches[0].size());
+      EXPECT_EQ(values, Values());
+    }
+  }
+}
+
+TEST_F(ConsumerTest, OutOfRangeFollowsThePolicy) {
+  for (const OffsetReset reset : {OffsetReset::kEarliest, OffsetReset::kLatest, OffsetReset::kNone}) {
+    ConsumerOptions options;
+    options.auto_offset_reset = reset;
+    Begin(options);
+    Append(0, {"a"});
+    ASSERT_TRUE(Assign(0, {Kind::kOffset, 1000}).has_value());
+    env_.RunFor(1s);
+    Append(0, {"b"});
+    error_.code = v1::NONE;
+    const Values values = Drain();
+    if (reset == OffsetReset::kEarliest) EXPECT_EQ(values, Values({"a", "b"}));
+    if (reset == OffsetReset::kLatest) EXPECT_EQ(values, Values({"b"}));
+    EXPECT_EQ(error_.code, reset == OffsetReset::kNone ? v1::OFFSET_OUT_OF_RANGE : v1::NONE);
+    TearDown();
+    fakes_.reset();
+  }
+  Begin();
+}
+
+TEST_F(ConsumerTest, SeekDropsWhatWasFetched) {
+  Begin();
+  Append(0, {"a", "b", "c"});
+  Append(0, {"d"});
+  ASSERT_TRUE(Assign(0, {Kind::kBeginning}).has_value());
+  env_.RunFor(1s);
+  ASSERT_TRUE(env_.Run(consumer_->Seek("orders", 0, {Kind::kOffset, 3})).has_value());
+  EXPECT_EQ(Drain(), Values({"d"}));
+  ASSERT_TRUE(env_.Run(consumer_->Seek("orders", 0, {Kind::kOffset, 1})).has_value());
+  EXPECT_EQ(Drain(), Values({"b", "c", "d"}));
+}
+
+TEST_F(ConsumerTest, ARecreatedTopicIsAnotherTopic) {
+  Begin();
+  Append(0, {"a"});
+  ASSERT_TRUE(Assign(0, {Kind::kBeginning}).has_value());
+  EXPECT_EQ(Drain(), Values({"a"}));
+  fakes_->AddTopic("orders", 3, 77);
+  EXPECT_EQ(Drain(), Values());
+  EXPECT_EQ(error_.code, v1::UNKNOWN_TOPIC_ID);
+}
+
+TEST_F(ConsumerTest, UnknownTopicsAndPartitionsAreRefused) {
+  Begin();
+  auto refused = env_.Run(consumer_->AssignAll("order", {Kind::kEnd}));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_NE(refused.error().message.find("did you mean"), std::string::npos);
+  EXPECT_FALSE(Assign(3, {Kind::kEnd}).has_value());
+  ASSERT_TRUE(Assign(0, {Kind::kEnd}).has_value());
+  EXPECT_FALSE(Assign(0, {Kind::kEnd}).has_value()) << "twice";
+}
+
+TEST_F(ConsumerTest, AdminListsOffsetsAndAwaitsTopics) {
+  Begin();
+  Append(0, {"a", "b"});
+  Admin admin(*cluster_);
+  const MonoTime deadline = env_.loop.Now() + 30s;
+  auto offsets = env_.Run(admin.ListOffsets("orders", -1, deadline));
+  ASSERT_TRUE(offsets.has_value());
+  ASSERT_EQ(offsets->size(), 3u);
+  EXPECT_EQ((*offsets)[0].offset.value(), 2u);
+  EXPECT_EQ((*offsets)[1].offset.value(), 0u);
+  EXPECT_TRUE(env_.Run(admin.AwaitTopic("orders", false, deadline)).has_value());
+  fakes_->topics["orders"].partitions[2].leader = -1;
+  auto waited = env_.Run(admin.AwaitTopic("orders", false, env_.loop.Now() + 2s));
+  ASSERT_FALSE(waited.has_value());
+  EXPECT_EQ(waited.error().code, v1::REQUEST_TIMED_OUT);
+  EXPECT_NE(waited.error().message.find("orders-2"), std::string::npos) << waited.error().message;
+  fakes_->topics.erase("orders");
+  EXPECT_TRUE(env_.Run(admin.AwaitTopic("orders", true, env_.loop.Now() + 2s)).has_value());
+}
+
+TEST_F(ConsumerTest, NeverGoesBackToAnOlderLeaderEpoch) {
+  Begin();
+  fakes_->topics["orders"].partitions[0].epoch = 5;
+  ASSERT_TRUE(Assign(0, {Kind::kEnd}).has_value());
+  fakes_->topics["orders"].partitions[0] = FakePartition{.leader = 3, .epoch = 4};
+  ASSERT_TRUE(env_.Run(cluster_->Refresh("orders", env_.loop.Now() + 5s, {})).has_value());
+  EXPECT_EQ(cluster_->Find("orders")->partitions[0].leader, 1);
+  EXPECT_EQ(cluster_->Find("orders")->partitions[0].epoch, 5u);
+  v1::LeaderHint hint;
+  hint.set_leader(2);
+  hint.set_leader_epoch(4);
+  cluster_->ApplyHint("orders", 0, hint);
+  EXPECT_EQ(cluster_->Find("orders")->partitions[0].leader, 1);
+  hint.set_leader_epoch(6);
+  cluster_->ApplyHint("orders", 0, hint);
+  EXPECT_EQ(cluster_->Find("orders")->partitions[0].leader, 2);
+}
+
+}  // namespace
+}  // namespace tidemark::testing
