@@ -3,18 +3,11 @@
 #include <algorithm>
 #include <charconv>
 
+#include "common/config/properties.h"
 #include "common/nearest_name.h"
 
 namespace tidemark {
 namespace {
-
-// UTF-8 of the blanks that documents and chat programs put around pasted words.
-constexpr std::string_view kUnicodeBlanks[] = {"\xc2\xa0",     "\xe2\x80\x80", "\xe2\x80\x81", "\xe2\x80\x82",
-                                               "\xe2\x80\x83", "\xe2\x80\x84", "\xe2\x80\x85", "\xe2\x80\x86",
-                                               "\xe2\x80\x87", "\xe2\x80\x88", "\xe2\x80\x89", "\xe2\x80\x8a",
-                                               "\xe2\x80\x8b", "\xe2\x80\xaf", "\xe3\x80\x80", "\xef\xbb\xbf"};
-
-bool IsAsciiBlank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f'; }
 
 const FlagSpec* FindFlag(const std::vector<FlagSpec>& flags, std::string_view name) {
   for (const FlagSpec& flag : flags) {
@@ -41,37 +34,11 @@ bool LooksLikeFlag(std::string_view word) {
 
 }  // namespace
 
-std::string_view TrimBlanks(std::string_view text) {
-  for (bool again = true; again;) {
-    again = false;
-    if (!text.empty() && IsAsciiBlank(text.front())) text.remove_prefix(1), again = true;
-    if (!text.empty() && IsAsciiBlank(text.back())) text.remove_suffix(1), again = true;
-    for (std::string_view blank : kUnicodeBlanks) {
-      if (text.starts_with(blank)) text.remove_prefix(blank.size()), again = true;
-      if (text.ends_with(blank)) text.remove_suffix(blank.size()), again = true;
-    }
-  }
-  return text;
-}
-
-std::vector<std::string> SplitList(std::string_view text, char separator) {
-  std::vector<std::string> parts;
-  while (!text.empty()) {
-    const size_t end = text.find(separator);
-    const std::string_view part = TrimBlanks(text.substr(0, end));
-    if (!part.empty()) parts.emplace_back(part);
-    if (end == std::string_view::npos) break;
-    text.remove_prefix(end + 1);
-  }
-  return parts;
-}
-
 Result<Arguments> Arguments::Parse(const std::vector<std::string>& words, const std::vector<FlagSpec>& flags,
                                    const std::vector<PositionalSpec>& positionals) {
   Arguments arguments;
   for (size_t i = 0; i < words.size(); ++i) {
-    // Separators are values too ("--key.separator ' '"), so blanks go only from a word that is more than blanks.
-    std::string_view word = TrimBlanks(words[i]);
+    std::string_view word = Trimmed(words[i]);
     if (!LooksLikeFlag(word)) {
       if (arguments.positionals_.size() == positionals.size()) {
         return Fail(v1::INVALID_REQUEST, "stray word '{}': every value belongs to a flag; --help shows the forms", word);
@@ -82,7 +49,7 @@ Result<Arguments> Arguments::Parse(const std::vector<std::string>& words, const 
     word.remove_prefix(word.starts_with("--") ? 2 : 1);
     std::optional<std::string> value;
     if (const size_t equals = word.find('='); equals != std::string_view::npos) {
-      value = std::string(word.substr(equals + 1));
+      value = words[i].substr(words[i].find('=') + 1);
       word = word.substr(0, equals);
     }
     const FlagSpec* flag = FindFlag(flags, word);
@@ -96,14 +63,18 @@ Result<Arguments> Arguments::Parse(const std::vector<std::string>& words, const 
     }
     if (!value) {
       if (i + 1 == words.size()) return Fail(v1::INVALID_REQUEST, "--{} needs a value ({})", flag->name, flag->value);
-      const std::string_view next = TrimBlanks(words[i + 1]);
+      const std::string_view next = Trimmed(words[i + 1]);
       if (next.starts_with("--") && FindFlag(flags, next.substr(2, next.find('=') - 2)) != nullptr) {
         return Fail(v1::INVALID_REQUEST, "--{} needs a value ({}) before {}", flag->name, flag->value, next);
       }
       value = words[++i];
     }
-    const std::string_view trimmed = TrimBlanks(*value);
-    values.emplace_back(trimmed.empty() ? std::string_view(*value) : trimmed);
+    // Pasted blanks go, but not those that are meant: key.separator=<tab>.
+    values.emplace_back(flag->value.starts_with("NAME=VALUE") ? *value : std::string(Trimmed(*value)));
+    if (!flag->several_words) continue;
+    while (i + 1 < words.size() && !LooksLikeFlag(words[i + 1]) && words[i + 1].find('=') != std::string::npos) {
+      values.emplace_back(Trimmed(words[++i]));
+    }
   }
   for (size_t i = arguments.positionals_.size(); i < positionals.size(); ++i) {
     if (positionals[i].required) return Fail(v1::INVALID_REQUEST, "{} is missing", positionals[i].name);
@@ -152,7 +123,7 @@ Result<std::map<std::string, std::string>> Arguments::GetProperties(std::string_
     if (equals == std::string::npos || equals == 0) {
       return Fail(v1::INVALID_REQUEST, "--{} '{}' is not of the form name=value (no blanks around '=')", flag, text);
     }
-    properties[std::string(TrimBlanks(std::string_view(text).substr(0, equals)))] = text.substr(equals + 1);
+    properties[std::string(Trimmed(std::string_view(text).substr(0, equals)))] = text.substr(equals + 1);
   }
   return properties;
 }

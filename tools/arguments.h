@@ -16,8 +16,9 @@ struct FlagSpec {
   std::string name;                  // without dashes
   std::string value;                 // name of the value in help; empty: the flag takes none
   std::string help;                  // one sentence
-  bool repeated = false;             // may be given several times
-  std::vector<std::string> aliases;  // other names, also without dashes
+  bool repeated = false;               // may be given several times
+  std::vector<std::string> aliases{};  // other names, also without dashes
+  bool several_words = false;          // takes all following name=value words (--producer-props a=1 b=2)
 };
 
 // How many values a positional part takes, for help and the stray-word error.
@@ -48,11 +49,5 @@ class Arguments {
   std::map<std::string, std::vector<std::string>, std::less<>> values_;
   std::vector<std::string> positionals_;
 };
-
-// Removes ASCII and Unicode blanks (no-break space and its kin) from both ends.
-std::string_view TrimBlanks(std::string_view text);
-
-// Splits at `separator`, trims each part, drops empty ones.
-std::vector<std::string> SplitList(std::string_view text, char separator = ',');
 
 }  // namespace tidemark

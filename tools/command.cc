@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "common/nearest_name.h"
+#include "tools/commands.h"
 
 namespace tidemark {
 namespace {
@@ -104,6 +105,11 @@ int ReportError(const Error& error, std::string_view hint) {
     default:
       return kExitFailed;
   }
+}
+
+int ReportUsage(const Error& error) {
+  fmt::print(stderr, "error: {}\n", error.message);
+  return kExitUsage;
 }
 
 int ToolMain(int argc, char** argv) {

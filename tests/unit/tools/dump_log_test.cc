@@ -1,0 +1,329 @@
+// The dump and the offline verification, over logs that the real Log wrote in a simulated world.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "broker/log/partition_files.h"
+#include "broker/log/verify.h"
+#include "tests/unit/log/log_fixture.h"
+#include "tools/dump_log_text.h"
+#include "tools/dump_log_verify.h"
+
+namespace tidemark {
+namespace {
+
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+constexpr const char* kFolder = "/data/orders-0";
+
+class DumpLogTest : public ::testing::Test {
+ protected:
+  // A log of `batches` batches of three records, closed cleanly.
+  void Fill(int batches) {
+    Log& log = world_.Start();
+    for (int i = 0; i < batches; ++i) {
+      CHECK(world_.Append(log, MakeBatch(fmt::format("v{}", i), 3)));
+      world_.WaitForFlush(log);
+    }
+    ASSERT_TRUE(world_.CloseCleanly());
+  }
+  SimDisk& disk() { return world_.disk(); }
+  // The reader is another process on the same host.
+  FileSystem& files() {
+    if (reader_ == nullptr) reader_ = &world_.world().StartProcess(kHost);
+    return reader_->files();
+  }
+  // The text of a dump; `valid_` tells its outcome.
+  std::string Dump(const std::string& path, DumpOptions options = {}) {
+    std::string text;
+    auto valid = DumpFile(files(), path, options, [&](std::string_view piece) { text += piece; });
+    EXPECT_TRUE(valid) << ToString(valid.error());
+    valid_ = valid && *valid;
+    return text;
+  }
+  std::string Verify(const std::string& path) {
+    std::string text;
+    auto summary = VerifyPath(files(), path, [&](std::string_view piece) { text += piece; });
+    EXPECT_TRUE(summary) << ToString(summary.error());
+    if (summary) summary_ = *summary;
+    return text;
+  }
+  std::vector<std::string> BatchLines(const std::string& text) {
+    std::vector<std::string> lines;
+    for (size_t at = 0; at < text.size();) {
+      const size_t end = text.find('\n', at);
+      if (text.compare(at, 11, "baseOffset:") == 0) lines.push_back(text.substr(at, end - at));
+      at = end + 1;
+    }
+    return lines;
+  }
+  // Changes one bit in the middle of batch `n` (from 0) of the first segment.
+  void DamageBatch(size_t n) {
+    std::string bytes = *disk().Content(Path());
+    std::string_view rest = bytes;
+    BatchView batch;
+    for (size_t i = 0; i <= n; ++i) {
+      if (i > 0) rest.remove_prefix(batch.total_bytes());
+      ASSERT_EQ(ParseBatch(rest, &batch, nullptr, nullptr), BatchParse::kOk);
+    }
+    const size_t position = static_cast<size_t>(batch.body.data() - bytes.data()) + batch.body.size() / 2;
+    bytes[position] ^= 0x10;
+    ASSERT_TRUE(disk().SetContent(Path(), bytes));
+  }
+  void Append(const std::string& bytes) {
+    ASSERT_TRUE(disk().SetContent(Path(), *disk().Content(Path()) + bytes));
+  }
+  // As after a stop before the first checkpoint: nothing is known to have been flushed.
+  void ForgetFlushedPoint() {
+    const std::string path = fmt::format("/data/{}", CheckpointFileName(CheckpointKind::kRecoveryPoint));
+    ASSERT_TRUE(disk().SetContent(path, EncodeCheckpoint({{world_.key(), {"orders", 0}}})));
+  }
+  std::string Path(std::string_view suffix = ".log") { return world_.LogPath(0, suffix); }
+
+  LogWorld world_;
+  SimProcess* reader_ = nullptr;
+  bool valid_ = false;
+  VerifySummary summary_;
+};
+
+TEST_F(DumpLogTest, EveryBatchIsOneLineInKafkasWords) {
+  Fill(2);
+  const std::string text = Dump(Path());
+  EXPECT_THAT(text, StartsWith("Dumping " + Path() +
+                               "\nLog starting offset: 0\nbaseOffset: 0 lastOffset: 2 count: 3 "));
+  const auto lines = BatchLines(text);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_THAT(lines[1],
+              ::testing::MatchesRegex(
+                  "baseOffset: 3 lastOffset: 5 count: 3 baseSequence: -1 lastSequence: -1 producerId: -1 "
+                  "producerEpoch: -1 partitionLeaderEpoch: 0 isTransactional: false isControl: false "
+                  "deleteHorizonMs: OptionalLong.empty position: [0-9]+ CreateTime: 1002 size: [0-9]+ "
+                  "magic: 1 compresscodec: none crc: [0-9]+ isvalid: true"));
+  EXPECT_TRUE(valid_);
+}
+
+TEST_F(DumpLogTest, RecordsAreShownBelowTheirBatchWhenAskedFor) {
+  Fill(1);
+  EXPECT_THAT(
+      Dump(Path(), {.print_data = true}),
+      HasSubstr("| offset: 1 CreateTime: 1001 keySize: 4 valueSize: 20 sequence: -1 headerKeys: [] key: v0-1 "
+                "payload: v0..................\n"));
+  EXPECT_THAT(Dump(Path(), {.deep = true}), Not(HasSubstr("payload")));
+  EXPECT_THAT(Dump(Path(), {.print_data = true, .skip_metadata = true}),
+              HasSubstr("| key: v0-1 payload: v0"));
+}
+
+TEST_F(DumpLogTest, AnAbsentKeyAndValueAreNotEmptyOnes) {
+  Log& log = world_.Start();
+  BatchBuilder builder;
+  const HeaderView header{"trace", "1"};
+  CHECK(builder.Append(std::nullopt, std::nullopt, 7, std::span(&header, 1)));
+  CHECK(world_.Append(log, *builder.Finish(v1::COMPRESSION_ZSTD)));
+  world_.WaitForFlush(log);
+  const std::string text = Dump(Path(), {.print_data = true});
+  EXPECT_THAT(text, HasSubstr("compresscodec: zstd"));
+  EXPECT_THAT(
+      text,
+      EndsWith("| offset: 0 CreateTime: 7 keySize: -1 valueSize: -1 sequence: -1 headerKeys: [trace]\n"));
+}
+
+TEST_F(DumpLogTest, ADamagedBatchIsShownAsInvalidAndThoseAfterItAsValid) {
+  Fill(3);
+  DamageBatch(1);
+  const std::string text = Dump(Path());
+  const auto lines = BatchLines(text);
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_THAT(lines[0], EndsWith("isvalid: true"));
+  EXPECT_THAT(lines[1], EndsWith("isvalid: false"));
+  EXPECT_THAT(lines[2], EndsWith("isvalid: true"));
+  EXPECT_FALSE(valid_);
+}
+
+TEST_F(DumpLogTest, ABatchOfAnotherPartitionIsInvalid) {
+  Fill(2);
+  const TopicId other = MakeTopicId(9);
+  ASSERT_TRUE(WritePartitionMetadata(files(), kFolder, other));
+  EXPECT_THAT(BatchLines(Dump(Path())).front(), EndsWith("isvalid: false"));
+  EXPECT_FALSE(valid_);
+}
+
+TEST_F(DumpLogTest, GarbageBetweenBatchesIsSkippedAndTold) {
+  Fill(2);
+  const std::string bytes = *disk().Content(Path());
+  ASSERT_TRUE(disk().SetContent(Path(), "garbage" + bytes));
+  const std::string text = Dump(Path());
+  EXPECT_THAT(text, HasSubstr("Found 7 invalid bytes at position 0 "));
+  EXPECT_EQ(BatchLines(text).size(), 2u);
+  EXPECT_FALSE(valid_);
+}
+
+TEST_F(DumpLogTest, ACutBatchAtTheEndIsToldButIsNoDamage) {
+  Fill(2);
+  const std::string bytes = *disk().Content(Path());
+  Append(bytes.substr(0, 30));
+  EXPECT_THAT(Dump(Path()), EndsWith("Found 30 invalid bytes at the end of 00000000000000000000.log\n"));
+  EXPECT_TRUE(valid_);
+}
+
+TEST_F(DumpLogTest, WithoutTheTopicIdBodiesAreStillVerified) {
+  Fill(2);
+  disk().RemovePath(std::string(kFolder) + "/partition.metadata");
+  DamageBatch(1);
+  const std::string text = Dump(Path());
+  EXPECT_THAT(text, HasSubstr("Header checksums are not verified"));
+  const auto lines = BatchLines(text);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_THAT(lines[0], EndsWith("isvalid: true"));
+  EXPECT_THAT(lines[1], EndsWith("isvalid: false"));
+}
+
+TEST_F(DumpLogTest, IndexFilesShowTheirEntriesAndWhatTheyMissInTheLog) {
+  Fill(20);
+  EXPECT_THAT(Dump(Path(".index")), HasSubstr("\noffset: "));
+  EXPECT_TRUE(valid_);
+  EXPECT_THAT(Dump(Path(".timeindex")), HasSubstr("\ntimestamp: 1002 offset: "));
+  EXPECT_TRUE(valid_);
+  const std::string bytes = *disk().Content(Path());
+  ASSERT_TRUE(disk().SetContent(Path(), bytes.substr(0, 10)));
+  EXPECT_THAT(Dump(Path(".index"), {.verify_index_only = true}),
+              HasSubstr("Mismatches in :" + Path(".index")));
+  EXPECT_FALSE(valid_);
+}
+
+TEST_F(DumpLogTest, OnlySegmentFilesThatAreThereCanBeDumped) {
+  Fill(1);
+  const auto nowhere = [](std::string_view) {};
+  EXPECT_EQ(DumpFile(files(), world_.LogPath(99), {}, nowhere).error().code, v1::NOT_FOUND);
+  EXPECT_EQ(DumpFile(files(), "/data/meta.properties", {}, nowhere).error().code, v1::INVALID_REQUEST);
+}
+
+TEST_F(DumpLogTest, ACleanLogDirectoryVerifiesWithoutAWord) {
+  Fill(40);
+  const std::string text = Verify("/data/");
+  EXPECT_THAT(text, EndsWith("No damage found\n"));
+  EXPECT_EQ(summary_.damage, 0u);
+  EXPECT_EQ(summary_.notes, 0u) << text;
+  EXPECT_EQ(summary_.partitions, 1u);
+  EXPECT_EQ(summary_.batches, 40u);
+}
+
+TEST_F(DumpLogTest, APartitionOrOneFileCanBeVerifiedByItself) {
+  Fill(2);
+  EXPECT_THAT(Verify(kFolder), EndsWith("No damage found\n"));
+  EXPECT_THAT(Verify(Path()), EndsWith("No damage found\n"));
+  DamageBatch(0);
+  // The bad batch, and the hole before the next one.
+  EXPECT_THAT(Verify(kFolder), EndsWith("damage: 2 problems\n"));
+  EXPECT_THAT(Verify(Path()), EndsWith("damage: 2 problems\n"));
+}
+
+TEST_F(DumpLogTest, WhatIsNoLogIsRefusedWithWhatToName) {
+  Fill(1);
+  const auto nowhere = [](std::string_view) {};
+  EXPECT_EQ(VerifyPath(files(), "/nothing", nowhere).error().code, v1::NOT_FOUND);
+  EXPECT_EQ(VerifyPath(files(), "/data/meta.properties", nowhere).error().code, v1::INVALID_REQUEST);
+}
+
+TEST_F(DumpLogTest, ABrokerThatRunsLeavesNotesOnly) {
+  Log& log = world_.Start();
+  for (int i = 0; i < 40; ++i) CHECK(world_.Append(log, MakeBatch("x", 3)));
+  const std::string text = Verify("/data");
+  EXPECT_THAT(text, HasSubstr("note: /data: no clean-shutdown mark"));
+  EXPECT_THAT(text, EndsWith("No damage found\n"));
+}
+
+TEST_F(DumpLogTest, ABadBatchBelowTheFlushedPointIsDamageWithItsPlace) {
+  Fill(3);
+  DamageBatch(2);  // the last one: only the flushed point tells that it was whole once
+  const std::string text = Verify(kFolder);
+  EXPECT_THAT(text, HasSubstr("damage: " + Path() + ": byte "));
+  EXPECT_THAT(text, EndsWith("damage: 1 problem\n"));
+}
+
+TEST_F(DumpLogTest, ABadBatchWithAGoodOneAfterItIsDamageAlsoAboveTheFlushedPoint) {
+  Fill(3);
+  ForgetFlushedPoint();
+  DamageBatch(1);
+  Verify(kFolder);
+  EXPECT_EQ(summary_.damage, 2u);  // the bad batch, and the hole before the next one
+}
+
+TEST_F(DumpLogTest, AnIncompleteBatchAtTheVeryEndIsANote) {
+  Fill(3);
+  const std::string bytes = *disk().Content(Path());
+  Append(bytes.substr(0, 30));
+  EXPECT_THAT(Verify(kFolder), HasSubstr("note: " + Path() + ": byte "));
+  EXPECT_EQ(summary_.damage, 0u);
+}
+
+TEST_F(DumpLogTest, SeveralUnflushedBatchesAreNoDamageWhenNoneOfThemIsGood) {
+  Fill(3);
+  ForgetFlushedPoint();
+  DamageBatch(1);
+  DamageBatch(2);
+  EXPECT_THAT(Verify(kFolder), EndsWith("No damage found\n"));
+  EXPECT_GE(summary_.notes, 2u);
+}
+
+TEST_F(DumpLogTest, ALogThatEndsBelowItsFlushedPointIsDamage) {
+  Fill(3);
+  ASSERT_TRUE(disk().SetContent(Path(), ""));
+  EXPECT_THAT(Verify("/data"), HasSubstr("ends at offset 0, but was flushed up to 9"));
+  EXPECT_GE(summary_.damage, 1u);
+}
+
+TEST_F(DumpLogTest, AMissingSegmentIsDamage) {
+  Fill(60);
+  const auto folder = ReadPartitionFolder(files(), kFolder);
+  ASSERT_TRUE(folder);
+  ASSERT_GE(folder->segments.size(), 3u);
+  disk().RemovePath(world_.LogPath(folder->segments[1]));
+  EXPECT_THAT(Verify(kFolder), HasSubstr(fmt::format("ends at offset {}, but the next segment begins at {}",
+                                                     folder->segments[1], folder->segments[2])));
+  EXPECT_EQ(summary_.damage, 1u);
+}
+
+TEST_F(DumpLogTest, AMissingOrWrongIndexIsANote) {
+  Fill(60);
+  disk().RemovePath(Path(".index"));
+  EXPECT_THAT(Verify("/data"), EndsWith("No damage found\n"));
+  EXPECT_EQ(summary_.notes, 1u);
+  ASSERT_TRUE(disk().SetContent(Path(".timeindex"), "wrong"));
+  EXPECT_THAT(Verify("/data"), EndsWith("No damage found\n"));
+}
+
+TEST_F(DumpLogTest, DamagedSmallFilesAreDamage) {
+  Fill(3);
+  for (const char* name : {"/data/meta.properties", "/data/recovery-point-offset-checkpoint",
+                           "/data/orders-0/partition.metadata"}) {
+    const std::string content = *disk().Content(name);
+    ASSERT_TRUE(disk().SetContent(name, "not what it was\n"));
+    EXPECT_THAT(Verify("/data"), HasSubstr(name));
+    EXPECT_GE(summary_.damage, 1u) << name;
+    ASSERT_TRUE(disk().SetContent(name, content));
+  }
+  EXPECT_THAT(Verify("/data"), EndsWith("No damage found\n"));
+}
+
+TEST_F(DumpLogTest, BatchesAreCheckedAlsoWhenTheFolderLostItsTopicId) {
+  Fill(3);
+  disk().RemovePath(std::string(kFolder) + "/partition.metadata");
+  Verify("/data");
+  EXPECT_EQ(summary_.batches, 3u);
+  EXPECT_EQ(summary_.damage, 1u);
+}
+
+TEST_F(DumpLogTest, VerificationChangesNothing) {
+  Fill(3);
+  DamageBatch(1);
+  const auto paths = disk().Paths();
+  const std::string before = *disk().Content(Path());
+  Verify("/data");
+  EXPECT_EQ(disk().Paths(), paths);
+  EXPECT_EQ(*disk().Content(Path()), before);
+}
+
+}  // namespace
+}  // namespace tidemark

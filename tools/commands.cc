@@ -1,0 +1,22 @@
+#include "tools/commands.h"
+
+#include "broker/server/server_main.h"
+
+namespace tidemark {
+
+const std::vector<Command>& Commands() {
+  static const auto* commands = new std::vector<Command>{
+      {"server-start", "runs a broker in the foreground (with -daemon: in the background)", {}, {}, {}, nullptr, ServerMain},
+      {"server-stop", "stops the broker of a properties file, or the only one of this user", {}, {}, {}, nullptr, ServerStopMain},
+      TopicsCommand(),
+      ConfigsCommand(),
+      ConsoleProducerCommand(),
+      ConsoleConsumerCommand(),
+      DumpLogCommand(),
+      ProducerPerfCommand(),
+      ConsumerPerfCommand(),
+  };
+  return *commands;
+}
+
+}  // namespace tidemark

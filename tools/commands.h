@@ -1,0 +1,19 @@
+// The makers of the commands, one per file of this folder; commands.cc lists them.
+#pragma once
+
+#include "tools/command.h"
+
+namespace tidemark {
+
+Command ConfigsCommand();
+Command ConsoleConsumerCommand();
+Command ConsoleProducerCommand();
+Command ConsumerPerfCommand();
+Command DumpLogCommand();
+Command ProducerPerfCommand();
+Command TopicsCommand();
+
+// A wrong command line: prints the error, returns kExitUsage.
+int ReportUsage(const Error& error);
+
+}  // namespace tidemark

@@ -1,0 +1,175 @@
+// tidemark-console-producer: one record per line of stdin. Exit status 0 only when every line was acknowledged.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "client/producer.h"
+#include "tools/commands.h"
+#include "tools/record_input.h"
+#include "tools/session.h"
+
+namespace tidemark {
+namespace {
+
+constexpr size_t kReadBytes = 256 << 10;
+constexpr size_t kMaxLineBytes = 64u << 20;
+
+// Feeds lines to the producer and counts what became of them. Lives on the main thread's stack; its coroutines run on
+// the client's loop while the main thread waits for them.
+class Feeder {
+ public:
+  Feeder(Producer& producer, std::string topic, RecordInput input)
+      : producer_(producer), topic_(std::move(topic)), input_(std::move(input)) {}
+
+  // Sends the whole lines of `text`. An error ends the run: the input itself is wrong.
+  Task<Result<>> Feed(std::string_view text) {
+    while (!text.empty()) {
+      const size_t end = text.find('\n');
+      std::string_view line = text.substr(0, end);
+      text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+      if (line.ends_with('\r')) line.remove_suffix(1);
+      TM_CO_RETURN_IF_ERROR(co_await FeedLine(line));
+    }
+    co_return {};
+  }
+
+  uint64_t lines() const { return lines_; }
+  uint64_t lost() const { return lines_ - acknowledged_; }
+  const std::optional<Error>& first_error() const { return first_error_; }
+
+ private:
+  Task<Result<>> FeedLine(std::string_view line) {
+    ++lines_;
+    TM_CO_ASSIGN_OR_RETURN(const RecordInput::Parsed parsed, input_.Parse(line));
+    const ProducerRecord record{.topic = topic_, .key = parsed.key, .value = parsed.value};
+    auto delivered = [this](const Result<RecordMetadata>& result) {
+      if (result) {
+        ++acknowledged_;
+      } else if (!first_error_) {
+        first_error_ = result.error();
+      }
+    };
+    Result<> error;
+    if (producer_.TrySend(record, delivered, &error)) {
+      if (!error && !first_error_) first_error_ = error.error();
+      co_return {};
+    }
+    Result<> sent = co_await producer_.Send(record, delivered);
+    if (!sent && !first_error_) first_error_ = sent.error();
+    // Without the topic no line can be sent: stop here instead of waiting max.block.ms for each.
+    if (!sent && acknowledged_ == 0 && ClassOf(sent.error().code) != v1::ERROR_CLASS_RETRY) {
+      co_return std::unexpected(sent.error());
+    }
+    co_return {};
+  }
+
+  Producer& producer_;
+  std::string topic_;
+  RecordInput input_;
+  uint64_t lines_ = 0;
+  uint64_t acknowledged_ = 0;
+  std::optional<Error> first_error_;
+};
+
+// Reads stdin to its end and feeds it. A last line without its newline is a record too.
+Result<> FeedStdin(ToolSession& session, Feeder& feeder, bool prompt) {
+  std::string buffer;
+  for (;;) {
+    if (prompt) fmt::print(stderr, ">");
+    const size_t kept = buffer.size();
+    buffer.resize(kept + kReadBytes);
+    ssize_t n;
+    do {
+      n = ::read(STDIN_FILENO, buffer.data() + kept, kReadBytes);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) return Fail(v1::IO_ERROR, "reading standard input: {}", std::strerror(errno));
+    buffer.resize(kept + static_cast<size_t>(n));
+    const size_t newline = n == 0 ? buffer.size() : buffer.rfind('\n');
+    if (newline == std::string::npos) {
+      if (buffer.size() > kMaxLineBytes) return Fail(v1::INVALID_REQUEST, "a line is longer than {} bytes", kMaxLineBytes);
+      continue;
+    }
+    const size_t whole = n == 0 ? buffer.size() : newline + 1;
+    const std::string_view text(buffer.data(), whole);
+    TM_RETURN_IF_ERROR(session.Run([&] { return feeder.Feed(text); }));
+    buffer.erase(0, whole);
+    if (n == 0) return {};
+  }
+}
+
+Result<ProducerOptions> OptionsOf(const Arguments& arguments) {
+  // What fits lines from a pipe and from a keyboard; every --producer-property overrides.
+  PropertyMap properties = {{"linger.ms", "5"}, {"batch.size", "65536"}};
+  if (const auto acks = arguments.Get("request-required-acks")) properties["acks"] = *acks;
+  if (const auto codec = arguments.Get("compression-codec")) properties["compression.type"] = *codec;
+  if (const auto size = arguments.Get("batch-size")) properties["batch.size"] = *size;
+  if (const auto linger = arguments.Get("timeout")) properties["linger.ms"] = *linger;
+  TM_ASSIGN_OR_RETURN(const auto given, arguments.GetProperties("producer-property"));
+  for (const auto& [name, value] : given) properties[name] = value;
+  if (const auto servers = arguments.Get("bootstrap-server")) properties["bootstrap.servers"] = *servers;
+  return ProducerOptions::FromProperties(properties);
+}
+
+int RunConsoleProducer(const Arguments& arguments) {
+  auto topic = arguments.Require("topic");
+  if (!topic) return ReportUsage(topic.error());
+  auto properties = arguments.GetProperties("property");
+  if (!properties) return ReportUsage(properties.error());
+  auto input = RecordInput::FromProperties(*properties);
+  if (!input) return ReportUsage(input.error());
+  auto options = OptionsOf(arguments);
+  if (!options) return ReportUsage(options.error());
+  auto session = ToolSession::Open(arguments, options->client);
+  if (!session) return ReportError(session.error());
+  if (auto known = (*session)->Topic(*topic); !known) {
+    return ReportError(known.error(), fmt::format("tidemark-topics --create --topic {} creates it", *topic));
+  }
+
+  std::unique_ptr<Producer> producer;
+  (*session)->Run([&]() -> Task<void> {
+    producer = std::make_unique<Producer>((*session)->cluster(), *options);
+    co_return;
+  });
+  Feeder feeder(*producer, *topic, *std::move(input));
+  const Result<> fed = FeedStdin(**session, feeder, ::isatty(STDIN_FILENO) == 1);
+  (*session)->Run([&]() -> Task<void> {
+    co_await producer->Close();
+    producer.reset();
+  });
+  // With acks=0 nobody answers; what was sent is all there is to know.
+  if (!fed) return ReportError(fed.error(), fmt::format("{} of {} lines were not acknowledged", feeder.lost(), feeder.lines()));
+  if (feeder.lost() == 0) return kExitDone;
+  fmt::print(stderr, "error: {} of {} lines were not acknowledged: {}\n", feeder.lost(), feeder.lines(),
+             feeder.first_error() ? ToString(*feeder.first_error()) : "no answer");
+  return kExitFailed;
+}
+
+}  // namespace
+
+Command ConsoleProducerCommand() {
+  std::vector<FlagSpec> flags = ConnectionFlags();
+  const std::vector<FlagSpec> own = {
+      {"topic", "NAME", "Where the records go."},
+      {"property", "NAME=VALUE", "parse.key=true, key.separator=X (default: tab), null.marker=X, ignore.error=true.", true},
+      {"producer-property", "NAME=VALUE", "A producer setting, such as acks=all or linger.ms=50.", true},
+      {"request-required-acks", "0|1|-1", "Short for --producer-property acks=."},
+      {"compression-codec", "CODEC", "none, gzip, snappy, lz4 or zstd."},
+      {"batch-size", "BYTES", "Short for --producer-property batch.size=."},
+      {"timeout", "MS", "Short for --producer-property linger.ms=."},
+      {"sync", "", "Accepted for compatibility: the order of lines is kept in any case."},
+  };
+  flags.insert(flags.end(), own.begin(), own.end());
+  return {"console-producer",
+          "sends each line of standard input as a record",
+          {"tidemark-console-producer --bootstrap-server localhost:9092 --topic orders < orders.txt",
+           "tidemark-console-producer --bootstrap-server localhost:9092 --topic orders --property parse.key=true "
+           "--property key.separator=,"},
+          flags,
+          {},
+          RunConsoleProducer};
+}
+
+}  // namespace tidemark

@@ -1,0 +1,105 @@
+// tidemark-consumer-perf-test: reads a topic from its start and reports throughput and the time between batches.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "client/consumer.h"
+#include "common/metrics/hdr_histogram.h"
+#include "tools/commands.h"
+#include "tools/session.h"
+
+namespace tidemark {
+namespace {
+
+constexpr double kMebibyte = 1024.0 * 1024.0;
+
+struct Totals {
+  uint64_t records = 0;
+  uint64_t bytes = 0;
+  Duration elapsed{};
+  HdrHistogram wait;  // microseconds that Poll took
+};
+
+Task<Result<>> ReadAll(EventLoop& loop, Consumer& consumer, uint64_t records, Duration timeout, Totals& totals) {
+  const MonoTime started = loop.Now();
+  MonoTime last = started;
+  while (totals.records < records && loop.Now() - last < timeout) {
+    const MonoTime before = loop.Now();
+    auto batch = co_await consumer.Poll(last + timeout);
+    if (!batch) co_return std::unexpected(batch.error());
+    if (batch->records.empty()) continue;
+    last = loop.Now();
+    totals.wait.Record(static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(last - before).count()));
+    totals.records += batch->records.size();
+    for (const ConsumedRecord& record : batch->records) {
+      totals.bytes += record.view.key.value_or("").size() + record.view.value.value_or("").size();
+    }
+  }
+  totals.elapsed = last - started;
+  co_return {};
+}
+
+int RunConsumerPerf(const Arguments& arguments) {
+  auto topic = arguments.Require("topic");
+  if (!topic) return ReportUsage(topic.error());
+  auto messages = arguments.GetInteger("messages", 1, INT64_MAX);
+  if (!messages) return ReportUsage(messages.error());
+  if (!*messages) return ReportUsage(Error{v1::INVALID_REQUEST, "--messages N is required"});
+  auto timeout = arguments.GetInteger("timeout", 1, INT32_MAX);
+  if (!timeout) return ReportUsage(timeout.error());
+  auto fetch = arguments.GetInteger("fetch-size", 1, 1 << 30);
+  if (!fetch) return ReportUsage(fetch.error());
+  auto properties = arguments.GetProperties("consumer-property");
+  if (!properties) return ReportUsage(properties.error());
+  auto options = ConsumerOptions::FromProperties(*properties);
+  if (!options) return ReportUsage(options.error());
+  if (*fetch) options->max_partition_fetch_bytes = static_cast<uint32_t>(**fetch);
+  auto session = ToolSession::Open(arguments, options->client);
+  if (!session) return ReportError(session.error());
+
+  Totals totals;
+  auto read = (*session)->Run([&]() -> Task<Result<>> {
+    Consumer consumer((*session)->cluster(), *options);
+    Result<> result = co_await consumer.AssignAll(*topic, {StartPosition::Kind::kBeginning});
+    if (result) {
+      result = co_await ReadAll((*session)->loop(), consumer, static_cast<uint64_t>(**messages),
+                                std::chrono::milliseconds(timeout->value_or(10000)), totals);
+    }
+    co_await consumer.Close();
+    co_return result;
+  });
+  if (!read) return ReportError(read.error());
+  const double seconds = std::max(std::chrono::duration<double>(totals.elapsed).count(), 1e-9);
+  fmt::print("{} records consumed, {:.1f} records/sec ({:.2f} MB/sec), {:.2f} MB in {:.3f} s", totals.records,
+             static_cast<double>(totals.records) / seconds, static_cast<double>(totals.bytes) / kMebibyte / seconds,
+             static_cast<double>(totals.bytes) / kMebibyte, seconds);
+  for (const double percent : {50.0, 95.0, 99.0, 99.9}) {
+    fmt::print(", {:.2f} ms {:g}th", static_cast<double>(totals.wait.Percentile(percent)) / 1000.0, percent);
+  }
+  fmt::print(" poll time.\n");
+  if (totals.records >= static_cast<uint64_t>(**messages)) return kExitDone;
+  fmt::print(stderr, "error: only {} of {} records came before the time-out\n", totals.records, **messages);
+  return kExitUnreachable;
+}
+
+}  // namespace
+
+Command ConsumerPerfCommand() {
+  std::vector<FlagSpec> flags = ConnectionFlags();
+  const std::vector<FlagSpec> own = {
+      {"topic", "NAME", "What to read, from its start."},
+      {"messages", "N", "How many records to read."},
+      {"fetch-size", "BYTES", "Most bytes per partition and fetch."},
+      {"timeout", "MS", "Gives up when no record came for so long (default 10000)."},
+      {"consumer-property", "NAME=VALUE", "A consumer setting.", true},
+  };
+  flags.insert(flags.end(), own.begin(), own.end());
+  return {"consumer-perf-test",
+          "measures consuming: records/s, MB/s, time per poll",
+          {"tidemark-consumer-perf-test --bootstrap-server localhost:9092 --topic load --messages 1000000"},
+          flags,
+          {},
+          RunConsumerPerf};
+}
+
+}  // namespace tidemark

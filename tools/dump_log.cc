@@ -1,0 +1,133 @@
+// tidemark-dump-log: prints segment files batch by batch, and verifies logs offline. Kafka's flags and
+// output.
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "common/config/properties.h"
+#include "common/io/posix_file_system.h"
+#include "tools/commands.h"
+#include "tools/dump_log_text.h"
+#include "tools/dump_log_verify.h"
+
+namespace tidemark {
+namespace {
+
+constexpr size_t kFlushAbove = 64 << 10;
+
+// Collects text for stdout. After a failed write (a reader that went away) the rest is dropped and said so
+// once.
+class Output {
+ public:
+  ~Output() { Flush(); }
+  void Add(std::string_view text) {
+    buffer_ += text;
+    if (buffer_.size() >= kFlushAbove) Flush();
+  }
+  void Flush() {
+    size_t done = 0;
+    while (done < buffer_.size() && !failed_) {
+      const ssize_t n = ::write(STDOUT_FILENO, buffer_.data() + done, buffer_.size() - done);
+      if (n > 0) done += static_cast<size_t>(n);
+      failed_ = n < 0 && errno != EINTR;
+    }
+    buffer_.clear();
+  }
+  bool failed() const { return failed_; }
+
+ private:
+  std::string buffer_;
+  bool failed_ = false;
+};
+
+// The topic and partition are in the name of a file's folder, so "." and the like are written out.
+std::string Resolve(const std::string& path) {
+  std::error_code error;
+  const auto absolute = std::filesystem::absolute(path, error);
+  return error ? path : absolute.lexically_normal().string();
+}
+
+int Verify(FileSystem& files, const std::string& path) {
+  Output output;
+  auto summary = VerifyPath(files, Resolve(path), [&](std::string_view text) { output.Add(text); });
+  output.Flush();
+  if (!summary) {
+    return ReportError(
+        summary.error(),
+        "name a log directory (as in log.dirs), a folder such as orders-0 in it, or a .log file");
+  }
+  return summary->damage == 0 && !output.failed() ? kExitDone : kExitFailed;
+}
+
+int Dump(FileSystem& files, const std::vector<std::string>& paths, const DumpOptions& options) {
+  Output output;
+  size_t invalid = 0;
+  int status = kExitDone;
+  for (const std::string& path : paths) {
+    auto valid = DumpFile(files, Resolve(path), options, [&](std::string_view text) { output.Add(text); });
+    output.Flush();
+    if (!valid) {
+      status = ReportError(
+          valid.error(),
+          "name the .log, .index and .timeindex files of a partition's folder, separated by commas");
+    } else if (!*valid) {
+      ++invalid;
+    }
+  }
+  if (invalid > 0) {
+    fmt::print(
+        stderr,
+        "error: {} of {} files hold what is not valid\nhint: tidemark-dump-log --verify FOLDER says what\n",
+        invalid, paths.size());
+    status = kExitFailed;
+  }
+  return output.failed() ? kExitFailed : status;
+}
+
+int RunDumpLog(const Arguments& arguments) {
+  const std::unique_ptr<FileSystem> files = MakePosixFileSystem();
+  const auto verify = arguments.Get("verify");
+  const auto list = arguments.Get("files");
+  if (verify.has_value() == list.has_value()) {
+    return ReportUsage(
+        Error{v1::INVALID_REQUEST, "exactly one of --files a.log,b.log and --verify DIR is required"});
+  }
+  if (verify) return Verify(*files, *verify);
+  const std::vector<std::string> paths = CommaList(*list);
+  if (paths.empty()) return ReportUsage(Error{v1::INVALID_REQUEST, "--files names no file"});
+  return Dump(
+      *files, paths,
+      {.deep = arguments.Has("deep-iteration"),
+       .print_data = arguments.Has("print-data-log"),
+       .skip_metadata = arguments.Has("skip-record-metadata"),
+       .verify_index_only = arguments.Has("verify-index-only") || arguments.Has("index-sanity-check")});
+}
+
+}  // namespace
+
+Command DumpLogCommand() {
+  const std::vector<FlagSpec> flags = {
+      {"files", "FILE,FILE", "Segment files to print: .log, .index, .timeindex."},
+      {"print-data-log", "", "Prints the records below each batch, with keys and values."},
+      {"deep-iteration", "", "Prints the records below each batch, without keys and values."},
+      {"skip-record-metadata", "", "With --print-data-log: keys and values alone."},
+      {"verify-index-only", "", "Of index files: only what is wrong in them.", false, {"index-sanity-check"}},
+      {"verify", "DIR",
+       "Checks a log directory, a partition's folder or a file, changing nothing; says what is wrong and "
+       "where."},
+      {"max-message-size", "BYTES", "Taken for Kafka's sake; batches of every legal size are read."},
+  };
+  return {"dump-log",
+          "prints segment files, and verifies logs offline",
+          {"tidemark-dump-log --files /var/lib/tidemark/orders-0/00000000000000000000.log --print-data-log",
+           "tidemark-dump-log --verify /var/lib/tidemark"},
+          flags,
+          {},
+          RunDumpLog};
+}
+
+}  // namespace tidemark

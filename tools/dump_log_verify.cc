@@ -1,0 +1,300 @@
+#include "tools/dump_log_verify.h"
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "broker/log/checkpoints.h"
+#include "broker/log/log_directory.h"
+#include "broker/log/partition_files.h"
+#include "broker/log/segment.h"
+#include "broker/log/verify.h"
+
+namespace tidemark {
+namespace {
+
+std::string ParentOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+std::string NameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+// Folders that the broker has put out of service.
+bool IsSetAside(std::string_view name) {
+  return name.ends_with("-stray") || name.ends_with("-delete") ||
+         name.find("-damaged.") != std::string_view::npos;
+}
+
+class Verifier {
+ public:
+  Verifier(FileSystem& files, const TextSink& out) : files_(files), out_(out) {}
+
+  Result<> Directory(const std::string& path, const std::vector<DirectoryEntry>& entries);
+  // Of one segment only when `only` is given.
+  Result<> Partition(const std::string& path, std::optional<Offset> only = std::nullopt);
+  // The checkpoints of a log directory; before any of its partitions is read, because recovery points only
+  // rise while a log is appended to.
+  void LoadCheckpoints(const std::string& directory);
+  const VerifySummary& Finish();
+
+ private:
+  template <typename... Args>
+  void Damage(const std::string& where, fmt::format_string<Args...> format, Args&&... args) {
+    ++summary_.damage;
+    out_(fmt::format("damage: {}: {}\n", where, fmt::format(format, std::forward<Args>(args)...)));
+  }
+  template <typename... Args>
+  void Note(const std::string& where, fmt::format_string<Args...> format, Args&&... args) {
+    ++summary_.notes;
+    out_(fmt::format("note: {}: {}\n", where, fmt::format(format, std::forward<Args>(args)...)));
+  }
+
+  Result<std::optional<PartitionFolder>> OpenFolder(const std::string& path);
+  // The one incarnation of the topic that the checkpoints know; for a folder that does not tell itself.
+  std::optional<TopicId> TopicFromCheckpoints(const std::string& folder_name) const;
+  // Empty: unknown.
+  std::optional<Offset> FlushedPoint(const PartitionFolder& folder) const;
+  void JudgeSegment(const PartitionFolder& folder, const SegmentReport& report, bool something_after,
+                    std::optional<Offset> flushed);
+
+  FileSystem& files_;
+  const TextSink& out_;
+  VerifySummary summary_;
+  std::optional<CheckpointTable> recovery_points_;
+};
+
+void Verifier::LoadCheckpoints(const std::string& directory) {
+  for (size_t kind = 0; kind < kCheckpointKinds; ++kind) {
+    const std::string path =
+        fmt::format("{}/{}", directory, CheckpointFileName(static_cast<CheckpointKind>(kind)));
+    const auto bytes = ReadFile(files_, path);
+    if (!bytes && bytes.error().code == v1::NOT_FOUND) continue;
+    auto table =
+        bytes ? DecodeCheckpoint(*bytes, path) : Result<CheckpointTable>(std::unexpected(bytes.error()));
+    if (!table) {
+      Damage(path, "{}", table.error().message);
+    } else if (static_cast<CheckpointKind>(kind) == CheckpointKind::kRecoveryPoint) {
+      recovery_points_ = std::move(*table);
+    }
+  }
+}
+
+std::optional<TopicId> Verifier::TopicFromCheckpoints(const std::string& folder_name) const {
+  const auto parsed = ParsePartitionFolderName(folder_name);
+  if (!parsed || !recovery_points_) return std::nullopt;
+  std::optional<TopicId> found;
+  for (const auto& [key, entry] : *recovery_points_) {
+    if (entry.topic != parsed->first || key.partition != parsed->second) continue;
+    if (found) return std::nullopt;  // two incarnations: either may be meant
+    found = key.topic;
+  }
+  return found;
+}
+
+std::optional<Offset> Verifier::FlushedPoint(const PartitionFolder& folder) const {
+  if (!recovery_points_) return std::nullopt;
+  const auto entry = recovery_points_->find(folder.key);
+  return entry == recovery_points_->end() ? 0 : entry->second.offset;
+}
+
+Result<std::optional<PartitionFolder>> Verifier::OpenFolder(const std::string& path) {
+  auto folder = ReadPartitionFolder(files_, path);
+  if (!folder && folder.error().code != v1::IO_ERROR) {
+    const std::string why = folder.error().message;
+    TM_ASSIGN_OR_RETURN(const auto entries, files_.List(path));
+    const bool has_log =
+        std::ranges::any_of(entries, [](const DirectoryEntry& e) { return e.name.ends_with(".log"); });
+    if (!has_log) {
+      Note(path, "{}; it holds no log: its creation was cut off", why);
+      return std::optional<PartitionFolder>();
+    }
+    const auto topic = TopicFromCheckpoints(NameOf(path));
+    if (topic) folder = ReadPartitionFolder(files_, path, topic);
+    if (!topic) {
+      Damage(path, "{}; no batch can be checked without its topic id", why);
+      return std::optional<PartitionFolder>();
+    }
+  }
+  if (!folder) return std::unexpected(std::move(folder).error());
+  for (const std::string& problem : folder->problems) Damage(path, "{}", problem);
+  return std::optional(std::move(*folder));
+}
+
+// Tells the problems of one segment, each as what it is.
+void Verifier::JudgeSegment(const PartitionFolder& folder, const SegmentReport& report, bool something_after,
+                            std::optional<Offset> flushed) {
+  const std::string prefix = SegmentPathPrefix(folder.path, report.base_offset);
+  const size_t of_batches = report.problems.size() - report.index_problems;
+  // A sealed segment was whole and synced once.
+  const bool may_be_torn = !report.sealed && !something_after && report.end_offset >= flushed.value_or(0);
+  for (size_t i = 0; i < of_batches; ++i) {
+    const bool in_tail = report.tail_problem && i >= *report.tail_problem;
+    if (in_tail && may_be_torn) {
+      Note(prefix + ".log", "{}; an unclean stop leaves this above the flushed point, the broker cuts it off",
+           report.problems[i]);
+    } else {
+      Damage(prefix + ".log", "{}", report.problems[i]);
+    }
+  }
+  for (size_t i = of_batches; i < report.problems.size(); ++i) {
+    if (report.sealed) {
+      Damage(prefix + ".index", "{}", report.problems[i]);
+    } else {
+      Note(prefix + ".index", "{}; the broker rebuilds it", report.problems[i]);
+    }
+  }
+}
+
+Result<> Verifier::Partition(const std::string& path, std::optional<Offset> only) {
+  TM_ASSIGN_OR_RETURN(const auto opened, OpenFolder(path));
+  ++summary_.partitions;
+  if (!opened) return {};
+  const PartitionFolder& folder = *opened;
+  const std::optional<Offset> flushed = FlushedPoint(folder);
+  std::vector<SegmentReport> reports;
+  uint64_t records = 0;
+  size_t batches = 0;
+  for (const Offset base : folder.segments) {
+    if (only && base != *only) continue;
+    auto report = VerifySegment(files_, folder, base);
+    // Retention of a running broker may remove a segment while it is looked at.
+    if (!report && report.error().code == v1::NOT_FOUND) continue;
+    if (!report) {
+      Damage(SegmentPathPrefix(folder.path, base) + ".log", "cannot be read: {}", report.error().message);
+      continue;
+    }
+    records += report->records;
+    batches += report->batches;
+    reports.push_back(std::move(*report));
+  }
+  summary_.batches += batches;
+  if (!reports.empty()) {
+    out_(fmt::format("{}: {} segments, {} batches, {} records, offsets {} to {}{}\n", path, reports.size(),
+                     batches, records, reports.front().base_offset, reports.back().end_offset,
+                     flushed ? fmt::format(", flushed to {} at least", *flushed) : ""));
+  }
+  if (batches > 0 && !folder.epochs && folder.problems.empty()) {
+    Note(EpochFilePath(folder.path), "is missing; the broker rebuilds it from the batches");
+  }
+  for (size_t i = 0; i < reports.size(); ++i) {
+    const bool something_after = std::any_of(reports.begin() + static_cast<ptrdiff_t>(i) + 1, reports.end(),
+                                             [](const SegmentReport& later) { return later.batches > 0; }) ||
+                                 (only && *only != folder.segments.back());
+    JudgeSegment(folder, reports[i], something_after, flushed);
+    if (i + 1 < reports.size()) {
+      if (!reports[i].sealed) {
+        Note(SegmentPathPrefix(folder.path, reports[i].base_offset) + ".index",
+             "is missing or behind its log; the broker rebuilds it");
+      }
+      // A bad place before the end has been told already.
+      if (!reports[i].tail_problem && reports[i].end_offset != reports[i + 1].base_offset) {
+        Damage(SegmentPathPrefix(folder.path, reports[i].base_offset) + ".log",
+               "ends at offset {}, but the next segment begins at {}", reports[i].end_offset,
+               reports[i + 1].base_offset);
+      }
+    }
+  }
+  const Offset end = reports.empty() ? 0 : reports.back().end_offset;
+  const bool told = !reports.empty() && reports.back().tail_problem.has_value();
+  if (flushed && !only && end < *flushed && !told) {
+    Damage(path, "ends at offset {}, but was flushed up to {}", end, *flushed);
+  }
+  return {};
+}
+
+Result<> Verifier::Directory(const std::string& path, const std::vector<DirectoryEntry>& entries) {
+  const auto has = [&](std::string_view name) {
+    return std::ranges::any_of(entries, [&](const DirectoryEntry& e) { return e.name == name; });
+  };
+  const std::string identity_path = path + "/meta.properties";
+  if (has("meta.properties")) {
+    TM_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(files_, identity_path));
+    if (auto identity = DecodeIdentity(bytes, identity_path); !identity) {
+      Damage(identity_path, "{}", identity.error().message);
+    }
+  } else {
+    Note(identity_path, "is missing: no broker has used this directory yet, or it is not a log directory");
+  }
+  LoadCheckpoints(path);
+  if (!has(kCleanShutdownName)) {
+    Note(path, "no {} mark: a broker is running on it, or it stopped uncleanly", kCleanShutdownName);
+  }
+  for (const DirectoryEntry& entry : entries) {
+    if (!entry.is_directory) continue;
+    const std::string folder = path + "/" + entry.name;
+    if (IsSetAside(entry.name)) {
+      Note(folder, "was put out of service by the broker; it is not verified (name it to do so)");
+    } else if (ParsePartitionFolderName(entry.name)) {
+      TM_RETURN_IF_ERROR(Partition(folder));
+    } else {
+      Note(folder, "is not named like a partition (topic-0)");
+    }
+  }
+  if (!recovery_points_) return {};
+  for (const auto& [key, entry] : *recovery_points_) {
+    const std::string name = PartitionFolderName(entry.topic, key.partition);
+    if (entry.offset == 0 || has(name)) continue;
+    Note(path, "the recovery point of {} is {}, but there is no such folder: deleted, or lost", name,
+         entry.offset);
+  }
+  return {};
+}
+
+const VerifySummary& Verifier::Finish() {
+  out_(summary_.damage == 0
+           ? std::string("No damage found\n")
+           : fmt::format("damage: {} problem{}\n", summary_.damage, summary_.damage == 1 ? "" : "s"));
+  return summary_;
+}
+
+// The base offset of a segment's file, whichever of the three it is.
+std::optional<Offset> SegmentOf(const std::string& name) {
+  for (const std::string_view suffix : {".log", ".index", ".timeindex"}) {
+    if (const auto base = ParseSegmentName(name, suffix)) return base;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<VerifySummary> VerifyPath(FileSystem& files, const std::string& given, const TextSink& out) {
+  std::string path = given;
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  TM_ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
+  if (!exists) return Fail(v1::NOT_FOUND, "there is no {}", path);
+  Verifier verifier(files, out);
+  if (const auto base = SegmentOf(NameOf(path))) {
+    const std::string folder = ParentOf(path);
+    verifier.LoadCheckpoints(ParentOf(folder));
+    TM_RETURN_IF_ERROR(verifier.Partition(folder, base));
+    return verifier.Finish();
+  }
+  auto entries = files.List(path);
+  const auto is_file = [&](std::string_view name) {
+    return std::ranges::any_of(*entries,
+                               [&](const DirectoryEntry& e) { return !e.is_directory && e.name == name; });
+  };
+  const auto is_ours = [](const DirectoryEntry& e) {
+    return e.is_directory && ParsePartitionFolderName(e.name).has_value();
+  };
+  if (entries && (is_file("meta.properties") || std::ranges::any_of(*entries, is_ours))) {
+    TM_RETURN_IF_ERROR(verifier.Directory(path, *entries));
+    return verifier.Finish();
+  }
+  const bool has_segment = entries && std::ranges::any_of(*entries, [](const DirectoryEntry& e) {
+                             return SegmentOf(e.name).has_value();
+                           });
+  if (entries && (has_segment || is_file("partition.metadata"))) {
+    verifier.LoadCheckpoints(ParentOf(path));
+    TM_RETURN_IF_ERROR(verifier.Partition(path));
+    return verifier.Finish();
+  }
+  return Fail(v1::INVALID_REQUEST,
+              "{} is neither a log directory nor a partition's folder (topic-0) nor a .log file", path);
+}
+
+}  // namespace tidemark

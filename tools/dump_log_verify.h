@@ -1,0 +1,32 @@
+// Offline verification of logs: `tidemark-dump-log --verify`. Reads only; needs no broker and no lock. Beside
+// a running broker it may see a batch that is half written: that is a note, because the recovery points are
+// read before the logs and only what lies above them may be incomplete. Blocking calls; any thread.
+//
+// Damage is what a broker that is killed at any instant does not leave behind: a bad batch below the flushed
+// point or with a good one after it, a log that ends below its flushed point, a hole between segments, a
+// sealed segment whose index contradicts it, a small file with a wrong checksum. All else that is worth a
+// word is a note: the broker mends it at its next start.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "common/io/file_system.h"
+#include "common/result.h"
+#include "tools/dump_log_text.h"
+
+namespace tidemark {
+
+struct VerifySummary {
+  size_t partitions = 0;
+  size_t batches = 0;
+  size_t damage = 0;  // lines told as damage
+  size_t notes = 0;
+};
+
+// `path`: a log directory, a partition's folder, or one file of such a folder. Tells a line per partition and
+// per finding ("damage: PATH: ...", "note: PATH: ..."), then the verdict: "No damage found" or "damage: N
+// problems". Errors: the path is none of these (INVALID_REQUEST) or cannot be read.
+Result<VerifySummary> VerifyPath(FileSystem& files, const std::string& path, const TextSink& out);
+
+}  // namespace tidemark

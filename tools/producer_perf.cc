@@ -1,0 +1,169 @@
+// tidemark-producer-perf-test: sends records as fast as told and reports throughput and latency.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "client/producer.h"
+#include "common/metrics/hdr_histogram.h"
+#include "tools/commands.h"
+#include "tools/session.h"
+
+namespace tidemark {
+namespace {
+
+constexpr double kMebibyte = 1024.0 * 1024.0;
+constexpr Duration kReportEvery = 5s;
+
+struct Load {
+  std::string topic;
+  uint64_t records = 0;
+  size_t record_bytes = 0;
+  int64_t per_second = -1;  // -1: as fast as possible
+  std::vector<std::string> payloads;
+};
+
+// Latencies in microseconds since the start or the last report. Loop-affine.
+struct Measured {
+  HdrHistogram all;
+  HdrHistogram window;
+  uint64_t failed = 0;
+  std::optional<Error> first_error;
+};
+
+double Seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
+
+std::string Rates(uint64_t records, size_t record_bytes, Duration elapsed, const HdrHistogram& latency) {
+  const double seconds = std::max(Seconds(elapsed), 1e-9);
+  const double per_second = static_cast<double>(records) / seconds;
+  return fmt::format("{} records sent, {:.1f} records/sec ({:.2f} MB/sec), {:.2f} ms avg latency, {:.2f} ms max latency",
+                     records, per_second, per_second * static_cast<double>(record_bytes) / kMebibyte,
+                     latency.mean() / 1000.0, static_cast<double>(latency.max()) / 1000.0);
+}
+
+// Sends the whole load from the loop, yielding when the buffer is full or the rate is reached.
+Task<Result<>> SendAll(EventLoop& loop, Producer& producer, const Load& load, Measured& measured) {
+  const std::string filler(load.record_bytes, 'x');
+  const MonoTime started = loop.Now();
+  MonoTime window = started;
+  uint64_t in_window = 0;
+  for (uint64_t i = 0; i < load.records; ++i) {
+    const MonoTime now = loop.Now();
+    const std::string_view value = load.payloads.empty() ? std::string_view(filler) : load.payloads[i % load.payloads.size()];
+    auto delivered = [&measured, &loop, now](const Result<RecordMetadata>& result) {
+      if (!result) {
+        ++measured.failed;
+        if (!measured.first_error) measured.first_error = result.error();
+        return;
+      }
+      const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(loop.Now() - now).count();
+      measured.all.Record(static_cast<uint64_t>(std::max<int64_t>(micros, 0)));
+      measured.window.Record(static_cast<uint64_t>(std::max<int64_t>(micros, 0)));
+    };
+    const ProducerRecord record{.topic = load.topic, .value = value};
+    Result<> refused;
+    if (!producer.TrySend(record, delivered, &refused)) {
+      refused = co_await producer.Send(record, delivered);
+    }
+    if (!refused) co_return refused;
+    ++in_window;
+    if (now - window >= kReportEvery) {
+      fmt::print("{}.\n", Rates(in_window, load.record_bytes, now - window, measured.window));
+      measured.window.Reset();
+      window = now;
+      in_window = 0;
+    }
+    if (load.per_second > 0) {
+      const Duration due = std::chrono::nanoseconds(static_cast<int64_t>(1e9 * static_cast<double>(i + 1) /
+                                                                         static_cast<double>(load.per_second)));
+      if (started + due > loop.Now()) co_await Sleep(loop, started + due - loop.Now(), "producer rate");
+    }
+  }
+  co_await producer.Flush();
+  co_return {};
+}
+
+Result<Load> LoadOf(const Arguments& arguments, ToolSession& session) {
+  Load load;
+  TM_ASSIGN_OR_RETURN(load.topic, arguments.Require("topic"));
+  TM_ASSIGN_OR_RETURN(const auto records, arguments.GetInteger("num-records", 1, INT64_MAX));
+  TM_ASSIGN_OR_RETURN(const auto size, arguments.GetInteger("record-size", 1, 64 << 20));
+  TM_ASSIGN_OR_RETURN(const auto rate, arguments.GetInteger("throughput", -1, INT64_MAX));
+  if (!records) return Fail(v1::INVALID_REQUEST, "--num-records N is required");
+  if (size.has_value() == arguments.Has("payload-file")) {
+    return Fail(v1::INVALID_REQUEST, "exactly one of --record-size BYTES and --payload-file FILE is required");
+  }
+  load.records = static_cast<uint64_t>(*records);
+  load.record_bytes = static_cast<size_t>(size.value_or(0));
+  load.per_second = rate.value_or(-1);
+  if (const auto file = arguments.Get("payload-file")) {
+    TM_ASSIGN_OR_RETURN(const std::string text, ReadFile(session.env().files(), *file, 1u << 30));
+    for (size_t begin = 0; begin < text.size();) {
+      const size_t end = std::min(text.find('\n', begin), text.size());
+      load.payloads.push_back(text.substr(begin, end - begin));
+      load.record_bytes += end - begin;
+      begin = end + 1;
+    }
+    if (load.payloads.empty()) return Fail(v1::INVALID_REQUEST, "--payload-file {} has no line", *file);
+    load.record_bytes /= load.payloads.size();
+  }
+  return load;
+}
+
+int RunProducerPerf(const Arguments& arguments) {
+  auto properties = arguments.GetProperties("producer-props");
+  if (!properties) return ReportUsage(properties.error());
+  auto options = ProducerOptions::FromProperties(*properties);
+  if (!options) return ReportUsage(options.error());
+  auto session = ToolSession::Open(arguments, options->client);
+  if (!session) return ReportError(session.error());
+  auto load = LoadOf(arguments, **session);
+  if (!load) return ReportUsage(load.error());
+  if (auto topic = (*session)->Topic(load->topic); !topic) return ReportError(topic.error());
+
+  std::unique_ptr<Producer> producer;
+  Measured measured;
+  Duration elapsed{};
+  auto sent = (*session)->Run([&]() -> Task<Result<>> {
+    EventLoop& loop = (*session)->loop();
+    producer = std::make_unique<Producer>((*session)->cluster(), *options);
+    const MonoTime started = loop.Now();
+    Result<> result = co_await SendAll(loop, *producer, *load, measured);
+    elapsed = loop.Now() - started;
+    co_await producer->Close();
+    producer.reset();
+    co_return result;
+  });
+  if (!sent) return ReportError(sent.error());
+  fmt::print("{}", Rates(measured.all.count(), load->record_bytes, elapsed, measured.all));
+  for (const double percent : {50.0, 95.0, 99.0, 99.9}) {
+    fmt::print(", {:.2f} ms {:g}th", static_cast<double>(measured.all.Percentile(percent)) / 1000.0, percent);
+  }
+  fmt::print(".\n");
+  if (measured.failed == 0) return kExitDone;
+  fmt::print(stderr, "error: {} records were not acknowledged: {}\n", measured.failed, ToString(*measured.first_error));
+  return kExitFailed;
+}
+
+}  // namespace
+
+Command ProducerPerfCommand() {
+  std::vector<FlagSpec> flags = ConnectionFlags();
+  const std::vector<FlagSpec> own = {
+      {"topic", "NAME", "Where the records go."},
+      {"num-records", "N", "How many records to send."},
+      {"record-size", "BYTES", "Size of each value."},
+      {"payload-file", "FILE", "Values to send instead, one per line, over and over."},
+      {"throughput", "RECORDS/S", "Most records per second; -1: as fast as possible."},
+      {"producer-props", "NAME=VALUE ...", "Producer settings, bootstrap.servers among them.", true, {"producer-property"}, true},
+  };
+  flags.insert(flags.end(), own.begin(), own.end());
+  return {"producer-perf-test",
+          "measures producing: records/s, MB/s, latency",
+          {"tidemark-producer-perf-test --topic load --num-records 1000000 --record-size 1024 --throughput -1 "
+           "--producer-props bootstrap.servers=localhost:9092 acks=all batch.size=65536"},
+          flags,
+          {},
+          RunProducerPerf};
+}
+
+}  // namespace tidemark

@@ -1,0 +1,56 @@
+// ToolSession: a tool's connection to the cluster: the real environment, a loop, and the brokers that the flags name.
+// Owned by a command's run function; main thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/admin.h"
+#include "client/cluster.h"
+#include "common/env/client_runtime.h"
+#include "common/env/real_environment.h"
+#include "tools/arguments.h"
+
+namespace tidemark {
+
+// --bootstrap-server, --zookeeper (only to find brokers), --command-config.
+std::vector<FlagSpec> ConnectionFlags();
+
+class ToolSession {
+ public:
+  // Reads the connection flags, asks ZooKeeper where told. INVALID_REQUEST when neither way is given.
+  static Result<std::unique_ptr<ToolSession>> Open(const Arguments& arguments, ClientOptions options = {});
+  ~ToolSession();
+
+  RealEnvironment& env() { return env_; }
+  ClientRuntime& runtime() { return *runtime_; }
+  EventLoop& loop() { return runtime_->loop(); }
+  Cluster& cluster() { return *cluster_; }
+  // Lives as long as the session: its calls are tasks that begin after it has returned.
+  Admin& admin() { return *admin_; }
+  MonoTime After(Duration d) { return loop().Now() + d; }
+
+  // Runs a coroutine of the client on its loop.
+  template <typename F>
+  auto Run(F make) {
+    return runtime_->Run(std::move(make));
+  }
+
+  // Metadata of one topic; UNKNOWN_TOPIC_OR_PARTITION carries the broker's hint.
+  Result<v1::TopicMetadata> Topic(const std::string& name);
+  Result<v1::MetadataResponse> Metadata(const std::vector<std::string>& topics, bool all);
+
+ private:
+  ToolSession() = default;
+
+  RealEnvironment env_;
+  std::unique_ptr<ClientRuntime> runtime_;
+  std::unique_ptr<Cluster> cluster_;
+  std::unique_ptr<Admin> admin_;
+};
+
+// How long admin calls may take.
+inline constexpr Duration kAdminTimeout = 60s;
+
+}  // namespace tidemark
