@@ -1,0 +1,147 @@
+#!/usr/bin/python3
+"""A Tidemark producer and consumer from protoc's output and the standard library alone.
+
+    protoc -I proto --python_out=generated proto/tidemark/v1/*.proto
+    PYTHONPATH=generated docs/examples/python/tidemark_client.py 127.0.0.1:9092 produce TOPIC < lines
+    PYTHONPATH=generated docs/examples/python/tidemark_client.py 127.0.0.1:9092 consume TOPIC
+"""
+import itertools
+import socket
+import struct
+import sys
+import time
+
+from tidemark.v1 import envelope_pb2 as wire, error_pb2 as error, record_pb2 as record
+
+TABLE = [0] * 256
+for n in range(256):
+    c = n
+    for _ in range(8):
+        c = (c >> 1) ^ 0x82F63B78 if c & 1 else c >> 1
+    TABLE[n] = c
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+    return crc ^ 0xFFFFFFFF
+
+
+class Broker:
+    """One connection: a 4-byte big-endian length, then a Request or Response."""
+
+    def __init__(self, address):
+        host, port = address.rsplit(":", 1)
+        self.socket = socket.create_connection((host, int(port)), timeout=30)
+        self.stream = self.socket.makefile("rb")
+        self.correlation = itertools.count(1)
+
+    def call(self, request):
+        request.header.correlation_id = next(self.correlation)
+        request.header.protocol_version = 1
+        request.header.client_id = "python-example"
+        data = request.SerializeToString()
+        self.socket.sendall(struct.pack(">I", len(data)) + data)
+        length, = struct.unpack(">I", self.stream.read(4))
+        response = wire.Response.FromString(self.stream.read(length))
+        fail(response.header.error)
+        return response
+
+
+def fail(e):
+    if e.code != error.NONE:
+        raise RuntimeError(f"{error.ErrorCode.Name(e.code)}: {e.message}")
+
+
+class Topic:
+    """A topic's id and a connection to the leader of each partition, looked up anew when asked."""
+
+    def __init__(self, bootstrap, name):
+        self.bootstrap, self.name = bootstrap, name
+        self.refresh()
+
+    def refresh(self):
+        request = wire.Request()
+        request.metadata.topics.add(name=self.name)
+        metadata = Broker(self.bootstrap).call(request).metadata
+        topic = metadata.topics[0]
+        fail(topic.error)
+        addresses = {b.id: f"{b.host}:{b.port}" for b in metadata.brokers}
+        self.id = topic.id
+        self.leaders = {p.partition: Broker(addresses[p.leader]) for p in topic.partitions if p.leader in addresses}
+
+    def ask(self, partition, fill):
+        """Sends what `fill` puts into a request to the partition's leader; follows the leader when it moves."""
+        while True:
+            try:
+                request = wire.Request()
+                part = fill(request)
+                part.id = self.id
+                body = getattr(self.leaders[partition].call(request), request.WhichOneof("body"))
+                answer = body.topics[0].partitions[0] if body.topics else None
+                if answer is None or answer.error.error_class not in (
+                        error.ERROR_CLASS_RETRY, error.ERROR_CLASS_REFRESH_METADATA):
+                    if answer is not None:
+                        fail(answer.error)
+                    return answer
+            except (OSError, KeyError, struct.error):
+                pass  # the leader is away: the outcome is unknown, so a produce may repeat
+            time.sleep(0.2)
+            self.refresh()
+
+
+def produce(topic, partition, lines):
+    now = int(time.time() * 1000)
+    records = record.RecordSet(records=[
+        record.Record(value=line.encode(), offset_delta=n) for n, line in enumerate(lines)]).SerializeToString()
+    body = record.BatchBody(last_offset_delta=len(lines) - 1, base_timestamp=now, max_timestamp=now,
+                            record_count=len(lines), records_size=len(records), records=records).SerializeToString()
+
+    def fill(request):
+        request.produce.acks = -1
+        part = request.produce.topics.add()
+        part.partitions.add(partition=partition).batches.add(body_crc=crc32c(body), body=body)
+        return part
+    return topic.ask(partition, fill).base_offset
+
+
+def consume(topic, partition, offset):
+    """Returns (records, next offset); empty when the end is reached."""
+    def fill(request):
+        request.fetch.max_wait_ms = 500
+        part = request.fetch.topics.add()
+        part.partitions.add(partition=partition, fetch_offset=offset, max_bytes=1 << 20)
+        return part
+    answer = topic.ask(partition, fill)
+    values = []
+    for batch in record.LogSegment.FromString(answer.records).batches:
+        assert crc32c(batch.body) == batch.body_crc, f"damaged batch at offset {batch.base_offset}"
+        body = record.BatchBody.FromString(batch.body)
+        assert body.compression == record.COMPRESSION_NONE, "this example reads uncompressed batches"
+        for r in record.RecordSet.FromString(body.records).records:
+            if batch.base_offset + r.offset_delta >= offset:
+                values.append(r.value.decode())
+        offset = max(offset, batch.base_offset + body.last_offset_delta + 1)
+    return values, offset
+
+
+def main(bootstrap, command, name):
+    topic = Topic(bootstrap, name)
+    if command == "produce":
+        partitions = itertools.cycle(sorted(topic.leaders))
+        while lines := list(itertools.islice((line.rstrip("\n") for line in sys.stdin), 500)):
+            print("offset", produce(topic, next(partitions), lines), file=sys.stderr)
+    else:
+        for partition in sorted(topic.leaders):
+            offset = 0
+            while True:
+                values, next_offset = consume(topic, partition, offset)
+                if next_offset == offset:
+                    break
+                offset = next_offset
+                print("\n".join(values))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

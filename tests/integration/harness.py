@@ -1,0 +1,415 @@
+"""Real clusters for integration tests: a real ZooKeeper, real broker processes on loopback, ports chosen free.
+
+Tests wait for conditions, never for time. Every process is stopped by the pid that was started here. A failed test
+shows each broker's last lines and keeps its folder. Needs only Debian's python3 packages.
+"""
+import contextlib
+import itertools
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("TIDEMARK_BIN", ROOT / "build/release/bin"))
+GENERATED = pathlib.Path(os.environ.get("TIDEMARK_PYTHON", ROOT / "build/release/tests/integration/python"))
+sys.path.insert(0, str(GENERATED))
+
+from tidemark.v1 import envelope_pb2, error_pb2, record_pb2  # noqa: E402  (generated)
+
+# How long a condition may take before the test fails. Never an assertion about speed.
+PATIENCE = float(os.environ.get("TIDEMARK_PATIENCE", "60"))
+
+
+class Timeout(AssertionError):
+    """A condition that did not come true."""
+
+
+def wait_for(what, condition, patience=PATIENCE):
+    """Returns the first true value of condition(); raises Timeout that names what was waited for and last seen."""
+    deadline = time.monotonic() + patience
+    pause = 0.01
+    while True:
+        last = None
+        try:
+            value = condition()
+            if value:
+                return value
+            last = value
+        except (OSError, AssertionError, subprocess.SubprocessError) as error:
+            last = error
+        if time.monotonic() > deadline:
+            raise Timeout(f"not within {patience:.0f} s: {what}; last seen: {last!r}")
+        time.sleep(pause)  # between two looks at the condition
+        pause = min(pause * 1.5, 0.25)
+
+
+_ports = itertools.count(0)
+
+
+def free_port():
+    """A port nobody listens on, outside the range the kernel hands out for connections."""
+    low = 20000 + (os.getpid() * 37) % 9000
+    for offset in _ports:
+        port = low + offset % 2000
+        with contextlib.closing(socket.socket()) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+class ZooKeeper:
+    """A standalone ZooKeeper server of Debian's jars."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.port = free_port()
+        self.process = None
+
+    @property
+    def connect(self):
+        return f"127.0.0.1:{self.port}"
+
+    def start(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "zoo.cfg").write_text(
+            f"tickTime=500\ndataDir={self.folder}/data\nclientPort={self.port}\nclientPortAddress=127.0.0.1\n"
+            "admin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n"
+            "minSessionTimeout=1000\nmaxSessionTimeout=60000\n")
+        (self.folder / "log4j.properties").write_text(
+            "log4j.rootLogger=WARN, A\nlog4j.appender.A=org.apache.log4j.ConsoleAppender\n"
+            "log4j.appender.A.layout=org.apache.log4j.PatternLayout\n"
+            "log4j.appender.A.layout.ConversionPattern=%d{ISO8601} %p %c %m%n\n")
+        jars = ":".join(f"/usr/share/java/{name}.jar" for name in ("zookeeper", "slf4j-log4j12", "log4j-1.2"))
+        with open(self.folder / "zookeeper.log", "ab") as log:
+            self.process = subprocess.Popen(
+                ["java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{self.folder}:{jars}",
+                 "org.apache.zookeeper.server.quorum.QuorumPeerMain", str(self.folder / "zoo.cfg")],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_for("ZooKeeper serves", self.serving)
+        return self
+
+    def serving(self):
+        with contextlib.closing(socket.create_connection(("127.0.0.1", self.port), timeout=2)) as connection:
+            connection.sendall(b"srvr")
+            return b"Mode:" in connection.recv(4096)
+
+    def kill(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def shell(self, *words):
+        """ZooKeeper's own command line."""
+        jars = ":".join(f"/usr/share/java/{name}.jar"
+                        for name in ("zookeeper", "slf4j-log4j12", "log4j-1.2", "commons-cli"))
+        result = subprocess.run(["java", "-cp", f"{self.folder}:{jars}", "org.apache.zookeeper.ZooKeeperMain",
+                                 "-server", self.connect, *words], capture_output=True, text=True, timeout=60,
+                                check=False)
+        return result.stdout
+
+    def client(self):
+        from kazoo.client import KazooClient  # python3-kazoo
+        client = KazooClient(hosts=self.connect, timeout=10)
+        client.start()
+        return client
+
+
+class Broker:
+    """One broker process."""
+
+    def __init__(self, cluster, number, overrides):
+        self.cluster = cluster
+        self.id = number
+        self.folder = cluster.folder / f"broker-{number}"
+        self.data = self.folder / "data"
+        self.port = free_port()
+        self.overrides = dict(overrides)
+        self.process = None
+        self.admin = None
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def log_path(self):
+        return self.folder / "broker.log"
+
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def properties(self):
+        values = {"broker.id": self.id, "listeners": f"PLAINTEXT://127.0.0.1:{self.port}", "log.dirs": self.data,
+                  "zookeeper.connect": self.cluster.zookeeper.connect, "zookeeper.session.timeout.ms": 6000}
+        values.update(self.overrides)
+        return {name: value for name, value in values.items() if value is not None}
+
+    def spawn(self, *extra):
+        """Starts the process without waiting for it to serve."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        properties = self.folder / "server.properties"
+        properties.write_text("".join(f"{name}={value}\n" for name, value in self.properties().items()))
+        self.mark = len(self.log())
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen([str(BIN / "tidemark-server-start"), str(properties), *extra],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder)
+        return self
+
+    def ready_line(self):
+        return re.search(rf"tidemark broker (\d+) ready listeners=(\S+) admin=(\S+)", self.log()[self.mark:])
+
+    def start(self):
+        self.spawn()
+        self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        def ready():
+            if self.process.poll() is not None:
+                raise RuntimeError(f"broker {self.id} ended with {self.process.returncode}:\n{self.log()[-3000:]}")
+            return self.ready_line()
+        match = wait_for(f"broker {self.id} is ready", ready)
+        self.admin = match[3]
+
+    def kill(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def terminate(self, patience=PATIENCE):
+        """SIGTERM; returns the exit status."""
+        self.process.terminate()
+        status = self.process.wait(timeout=patience)
+        self.process = None
+        return status
+
+    def http(self, path):
+        """(status, body) of the admin listener."""
+        import urllib.error
+        import urllib.request
+        try:
+            with urllib.request.urlopen(f"http://{self.admin}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+
+class Cluster:
+    """ZooKeeper and brokers in a folder of their own."""
+
+    def __init__(self, folder, brokers=3, **overrides):
+        self.folder = pathlib.Path(folder)
+        self.zookeeper = ZooKeeper(self.folder / "zookeeper")
+        self.brokers = [Broker(self, number, {k.replace("__", "."): v for k, v in overrides.items()})
+                        for number in range(brokers)]
+
+    @property
+    def bootstrap(self):
+        return ",".join(broker.address for broker in self.brokers)
+
+    def start(self):
+        self.zookeeper.start()
+        for broker in self.brokers:
+            broker.spawn()
+        for broker in self.brokers:
+            broker.wait_ready()
+        return self
+
+    def stop(self):
+        for broker in self.brokers:
+            if broker.process is not None:
+                with contextlib.suppress(OSError):
+                    broker.process.send_signal(signal.SIGCONT)
+                broker.kill()
+        if self.zookeeper.process is not None:
+            with contextlib.suppress(OSError):
+                self.zookeeper.resume()
+            self.zookeeper.kill()
+
+    def tool(self, name, *words, stdin=None, check=True, patience=120):
+        """Runs tidemark-NAME; with check, a failure shows what it printed."""
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        keywords = {"input": data} if data is not None else {"stdin": subprocess.DEVNULL}
+        result = subprocess.run([str(BIN / f"tidemark-{name}"), *map(str, words)], capture_output=True,
+                                timeout=patience, check=False, **keywords)
+        result.out = result.stdout.decode(errors="replace")
+        result.err = result.stderr.decode(errors="replace")
+        if check and result.returncode != 0:
+            raise AssertionError(f"tidemark-{name} {' '.join(map(str, words))} ended with {result.returncode}\n"
+                                 f"{result.out[-2000:]}{result.err[-2000:]}")
+        return result
+
+    def create_topic(self, topic, partitions=1, replicas=None, **configs):
+        words = ["--bootstrap-server", self.bootstrap, "--create", "--topic", topic, "--partitions", partitions,
+                 "--replication-factor", replicas or min(3, len(self.brokers))]
+        for name, value in configs.items():
+            words += ["--config", f"{name.replace('__', '.')}={value}"]
+        return self.tool("topics", *words)
+
+    def describe(self, topic):
+        """partition -> (leader, replicas, isr), from tidemark-topics --describe."""
+        out = self.tool("topics", "--bootstrap-server", self.bootstrap, "--describe", "--topic", topic).out
+        partitions = {}
+        for match in re.finditer(
+                r"Partition: (\d+)\s+Leader: (-?\d+|none)\s+Replicas: ([\d,]*)\s+Isr: ([\d,]*)", out):
+            leader = -1 if match[2] == "none" else int(match[2])
+            partitions[int(match[1])] = (leader, [int(r) for r in match[3].split(",") if r],
+                                         sorted(int(r) for r in match[4].split(",") if r))
+        return partitions
+
+    def wait_isr(self, topic, members):
+        """Waits until every partition's ISR is `members` and it has a leader in it."""
+        wanted = sorted(members)
+
+        def whole():
+            state = self.describe(topic)
+            return state and all(isr == wanted and leader in wanted for leader, _, isr in state.values()) and state
+        return wait_for(f"ISR of {topic} is {wanted}", whole)
+
+    def produce(self, topic, lines, *words, check=True):
+        return self.tool("console-producer", "--bootstrap-server", self.bootstrap, "--topic", topic, *words,
+                         stdin="".join(line + "\n" for line in lines), check=check)
+
+    def consume(self, topic, *words, timeout_ms=5000, check=True):
+        return self.tool("console-consumer", "--bootstrap-server", self.bootstrap, "--topic", topic,
+                         "--from-beginning", "--timeout-ms", timeout_ms, *words, check=check).out.splitlines()
+
+
+class Wire:
+    """A bare connection that speaks frames; for requests that no well-behaved client sends."""
+
+    def __init__(self, address, timeout=20):
+        host, port = address.rsplit(":", 1)
+        self.socket = socket.create_connection((host, int(port)), timeout=timeout)
+        self.correlation = 0
+
+    def close(self):
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def send_bytes(self, data):
+        self.socket.sendall(data)
+
+    def send(self, request):
+        self.correlation += 1
+        request.header.correlation_id = self.correlation
+        request.header.protocol_version = 1
+        data = request.SerializeToString()
+        self.send_bytes(struct.pack(">I", len(data)) + data)
+
+    def read_exactly(self, count):
+        data = b""
+        while len(data) < count:
+            piece = self.socket.recv(count - len(data))
+            if not piece:
+                raise ConnectionError(f"closed after {len(data)} of {count} bytes")
+            data += piece
+        return data
+
+    def receive(self):
+        length, = struct.unpack(">I", self.read_exactly(4))
+        return envelope_pb2.Response.FromString(self.read_exactly(length))
+
+    def call(self, request):
+        self.send(request)
+        response = self.receive()
+        assert response.header.correlation_id == self.correlation
+        return response
+
+    def read_to_end(self):
+        """All bytes until the peer closes."""
+        data = b""
+        while True:
+            try:
+                piece = self.socket.recv(65536)
+            except ConnectionResetError:
+                return data
+            if not piece:
+                return data
+            data += piece
+
+
+def crc32c(data, crc=0):
+    """CRC-32C, bit by bit by table; slow and independent of the broker's."""
+    crc ^= 0xFFFFFFFF
+    for byte in data:
+        crc = _CRC_TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+    return crc ^ 0xFFFFFFFF
+
+
+def _crc_table():
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = (value >> 1) ^ 0x82F63B78 if value & 1 else value >> 1
+        table.append(value)
+    return table
+
+
+_CRC_TABLE = _crc_table()
+
+
+class ClusterTest(unittest.TestCase):
+    """A test with a folder that is removed on success and kept, with the brokers' last lines shown, on failure."""
+
+    def setUp(self):
+        base = os.environ.get("TIDEMARK_TEST_DIR")
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"tidemark-{self._testMethodName}-", dir=base))
+        self.clusters = []
+        self.addCleanup(self._finish)
+
+    def cluster(self, brokers=3, start=True, **overrides):
+        cluster = Cluster(self.folder / f"cluster-{len(self.clusters)}", brokers, **overrides)
+        self.clusters.append(cluster)
+        return cluster.start() if start else cluster
+
+    def _failed(self):
+        outcome = self._outcome
+        result = getattr(outcome, "result", None)
+        if result is None:
+            return False
+        return any(test is self or getattr(test, "test_case", None) is self
+                   for test, _ in itertools.chain(result.failures, result.errors)) or \
+            any(error is not None for _, error in getattr(outcome, "errors", []) or [])
+
+    def _finish(self):
+        for cluster in self.clusters:
+            cluster.stop()
+        if not self._failed():
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        for cluster in self.clusters:
+            for broker in cluster.brokers:
+                print(f"--- last lines of broker {broker.id} ({broker.log_path})", file=sys.stderr)
+                print("\n".join(broker.log().splitlines()[-40:]), file=sys.stderr)
+        print(f"--- kept: {self.folder}", file=sys.stderr)

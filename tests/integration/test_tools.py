@@ -1,0 +1,136 @@
+"""The tools as people use them: Kafka's flags and output, errors that say what to do, exit statuses."""
+import os
+import re
+import signal
+import subprocess
+import unittest
+
+from harness import BIN, ROOT, ClusterTest, wait_for
+
+
+class Tools(ClusterTest):
+    def test_topics_and_configs(self):
+        cluster = self.cluster(3)
+        zk = cluster.zookeeper.connect
+        out = cluster.tool("topics", "--create", "-zookeeper", zk, "--replication-factor", 1, "--partitions", 1,
+                           "--topic", "test").out
+        self.assertEqual(out, "Created topic test.\n")
+        self.assertEqual(cluster.tool("topics", "--list", "--zookeeper", zk).out, "test\n")
+        again = cluster.tool("topics", "--create", "--bootstrap-server", cluster.bootstrap, "--topic", "test", check=False)
+        self.assertEqual(again.returncode, 1)
+        self.assertIn("TOPIC_ALREADY_EXISTS", again.err)
+        cluster.tool("topics", "--create", "--bootstrap-server", cluster.bootstrap, "--topic", "test", "--if-not-exists")
+        cluster.tool("topics", "--create", "--bootstrap-server", cluster.bootstrap, "--topic", "placed",
+                     "--replica-assignment", "0:1,1:2", "--config", "min.insync.replicas=1")
+        self.assertEqual({p: r for p, (_, r, _) in cluster.describe("placed").items()}, {0: [0, 1], 1: [1, 2]})
+        described = cluster.tool("topics", "--bootstrap-server", cluster.bootstrap, "--describe", "--topic", "placed").out
+        self.assertIn("PartitionCount: 2\tReplicationFactor: 2\tConfigs: min.insync.replicas=1", described)
+        self.configs(cluster)
+        cluster.tool("topics", "--bootstrap-server", cluster.bootstrap, "--delete", "--topic", "test")
+        self.assertEqual(cluster.tool("topics", "--list", "--bootstrap-server", cluster.bootstrap).out, "placed\n")
+        missing = cluster.tool("topics", "--bootstrap-server", cluster.bootstrap, "--delete", "--topic", "plaecd", check=False)
+        self.assertEqual(missing.returncode, 4)
+        # A topic made again is another topic: nothing of the old one is in it.
+        cluster.produce("placed", ["old"])
+        cluster.tool("topics", "--bootstrap-server", cluster.bootstrap, "--delete", "--topic", "placed")
+        cluster.create_topic("placed", 1, 3)
+        cluster.produce("placed", ["new"])
+        self.assertEqual(cluster.consume("placed"), ["new"])
+
+    def configs(self, cluster):
+        base = ["--bootstrap-server", cluster.bootstrap, "--entity-type", "topics", "--entity-name", "placed"]
+        cluster.tool("configs", *base, "--alter", "--add-config", "retention.ms=1000,min.insync.replicas=2")
+        out = cluster.tool("configs", *base, "--describe").out
+        self.assertIn("retention.ms=1000", out)
+        self.assertIn("min.insync.replicas=2", out)
+        cluster.tool("configs", *base, "--alter", "--delete-config", "retention.ms")
+        self.assertNotIn("retention.ms", cluster.tool("configs", *base, "--describe").out)
+        wrong = cluster.tool("configs", *base, "--alter", "--add-config", "retenton.ms=1", check=False)
+        self.assertNotEqual(wrong.returncode, 0)
+        self.assertIn("retention.ms", wrong.err)
+        spaced = cluster.tool("configs", *base, "--alter", "--add-config", "min.insync.replicas", "=", "2", check=False)
+        self.assertEqual(spaced.returncode, 2)
+
+    def test_console_tools(self):
+        cluster = self.cluster(1)
+        cluster.create_topic("lines", 2, 1)
+        cluster.produce("lines", ["a,1", "b,2", "c,NULL"], "--property", "parse.key=true", "--property",
+                        "key.separator=,", "--property", "null.marker=NULL")
+        out = cluster.consume("lines", "--property", "print.key=true", "--property", "key.separator=:", timeout_ms=2000)
+        self.assertEqual(sorted(out), ["a:1", "b:2", "c:null"])
+        for codec in ("gzip", "snappy", "lz4", "zstd"):
+            cluster.produce("lines", [f"{codec} {n}" for n in range(500)], "--compression-codec", codec)
+        everything = cluster.consume("lines", timeout_ms=2000)
+        self.assertEqual(len(everything), 3 + 4 * 500)
+        # --max-messages ends at once, without waiting for a time-out.
+        ended = cluster.tool("console-consumer", "--bootstrap-server", cluster.bootstrap, "--topic", "lines",
+                             "--from-beginning", "--max-messages", 7)
+        self.assertEqual(len(ended.out.splitlines()), 7)
+        self.assertIn("Processed a total of 7 messages", ended.err)
+        # A reader that goes away ends it quietly.
+        piped = subprocess.run(f"{BIN}/tidemark-console-consumer --bootstrap-server {cluster.bootstrap} --topic lines "
+                               "--from-beginning --timeout-ms 2000 | head -1", shell=True, capture_output=True,
+                               timeout=60, check=True)
+        self.assertEqual(len(piped.stdout.splitlines()), 1)
+        self.assertNotIn(b"error", piped.stderr)
+        bad = cluster.tool("console-producer", "--bootstrap-server", cluster.bootstrap, "--topic", "lines", "--property",
+                           "parse.key=true", stdin="no separator here\n", check=False)
+        self.assertEqual(bad.returncode, 1)
+        offsets = cluster.tool("console-consumer", "--bootstrap-server", cluster.bootstrap, "--topic", "lines",
+                               "--partition", 0, "--offset", 1, "--max-messages", 1, "--property", "print.offset=true")
+        self.assertTrue(offsets.out.startswith("Offset:1\t"), offsets.out)
+
+    def test_errors_say_what_to_do(self):
+        def refused(name, *words):
+            result = subprocess.run([str(BIN / f"tidemark-{name}"), *words], capture_output=True, text=True, check=False,
+                                    timeout=60, stdin=subprocess.DEVNULL)
+            self.assertTrue(result.stderr.startswith("error: "), result.stderr)
+            return result
+        self.assertEqual(refused("topics", "--lsit").returncode, 2)
+        self.assertIn("--list", refused("topics", "--lsit").stderr)
+        self.assertEqual(refused("topics", "--list").returncode, 1)
+        unreachable = refused("topics", "--bootstrap-server", "127.0.0.1:1", "--list")
+        self.assertEqual(unreachable.returncode, 3)
+        self.assertIn("127.0.0.1:1", unreachable.stderr)
+        for name in ("topics", "configs", "console-producer", "console-consumer", "dump-log", "producer-perf-test",
+                     "consumer-perf-test", "server-start", "server-stop"):
+            for program in (f"tidemark-{name}", f"tidemark-{name}.sh"):
+                result = subprocess.run([str(BIN / program), "--help"], capture_output=True, text=True, timeout=30, check=False)
+                self.assertEqual(result.returncode, 0, program)
+                self.assertIn(name, result.stdout)
+
+    def test_perf_tools(self):
+        cluster = self.cluster(1)
+        cluster.create_topic("perf", 1, 1)
+        out = cluster.tool("producer-perf-test", "--topic", "perf", "--num-records", 20000, "--record-size", 100,
+                           "--throughput", -1, "--producer-props", f"bootstrap.servers={cluster.bootstrap}", "acks=1").out
+        self.assertRegex(out, r"20000 records sent, [\d.]+ records/sec \([\d.]+ MB/sec\).* 50th.* 99.9th")
+        out = cluster.tool("consumer-perf-test", "--bootstrap-server", cluster.bootstrap, "--topic", "perf",
+                           "--messages", 20000).out
+        self.assertRegex(out, r"20000 records consumed")
+
+    def test_cluster_script(self):
+        script = str(ROOT / "deploy/cluster.sh")
+        folder = self.folder / "cluster-script"
+        def run(*words):
+            return subprocess.run([script, *words, "--dir", str(folder)], capture_output=True, text=True, timeout=180,
+                                  check=True).stdout
+        self.addCleanup(lambda: subprocess.run([script, "stop", "--dir", str(folder)], check=False, timeout=120,
+                                               capture_output=True))
+        subprocess.run([script, "start", "--dir", str(folder), "--bin", str(BIN), "--brokers", "2"], check=True,
+                       capture_output=True, timeout=180)
+        self.assertEqual(run("status").count("running"), 2)
+        run("kill", "1")
+        self.assertIn("down", run("status"))
+        run("restart", "1")
+        run("pause", "0")
+        self.assertIn("paused", run("status"))
+        run("resume", "0")
+        pids = [int(p.read_text()) for p in folder.rglob("pid")]
+        run("stop")
+        for pid in pids:
+            wait_for(f"process {pid} is gone", lambda p=pid: not os.path.exists(f"/proc/{p}"))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,181 @@
+#!/usr/bin/env bash
+# The long versions of simulation, fuzzing and chaos: spends the time on them and ends with a summary; not zero when
+# something was found. Artifacts of findings are kept, and the summary says where.
+#   tests/long.sh MINUTES [--seed S]     S: the first seed of the simulation and of the fuzzers (default: the time)
+# Simulation: every program build/*/bin/simulation* gets TIDEMARK_SIM_FIRST_SEED and TIDEMARK_SIM_SEEDS (how many seeds
+# to run) in its environment, and ends with a status other than zero when one of them fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() { sed -n '4p' "$0" | sed 's/^# \{0,3\}//' >&2; exit 2; }
+minutes=${1:-}
+[[ "$minutes" =~ ^[1-9][0-9]*$ ]] || usage
+shift
+seed=$(date +%s)
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --seed) [[ "${2:-}" =~ ^[0-9]+$ ]] || usage; seed=$2; shift 2 ;;
+    *) usage ;;
+  esac
+done
+first_seed=$seed
+jobs=$(nproc)
+chunk=${TIDEMARK_LONG_CHUNK:-25}  # seeds per start of a simulation program
+
+deploy/dependencies.sh
+for flavour in release asan; do
+  cmake --preset "$flavour" >/dev/null
+  cmake --build --preset "$flavour" -j "$jobs"
+done
+
+findings=$PWD/build/long/$(date +%Y%m%d-%H%M%S)-$seed
+work=$(mktemp -d -t tidemark-long-XXXXXX)
+mkdir -p "$findings"
+found=0
+children=()
+cleanup() {
+  trap - EXIT INT TERM HUP
+  local pid
+  # Interrupted, not killed: a chaos test stops the processes that it has started.
+  for pid in "${children[@]+"${children[@]}"}"; do kill -INT "$pid" 2>/dev/null || true; done
+  for pid in "${children[@]+"${children[@]}"}"; do wait "$pid" 2>/dev/null || true; done
+  rm -rf "$work"
+  rmdir "$findings" 2>/dev/null || true
+  exit "$1"
+}
+trap 'cleanup $?' EXIT
+trap 'cleanup 130' INT
+trap 'cleanup 143' TERM HUP
+
+export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
+begun=$SECONDS
+say() { printf '== %5d s: %s\n' $((SECONDS - begun)) "$*"; }
+left() { echo $(($1 - SECONDS)); }
+
+# Background jobs of a shell ignore SIGINT unless it is given back to them.
+spawn() {  # log, command...
+  local log=$1; shift
+  env --default-signal=INT "$@" > "$log" 2>&1 &
+  children+=($!)
+}
+finding() {  # what, log
+  found=$((found + 1))
+  cp "$2" "$findings/"
+  say "FOUND: $1; its log: $findings/$(basename "$2")"
+}
+
+# ---- Simulation: chunks of seeds, each program in turn, one process per processor.
+seeds_run=0
+simulate() {  # until
+  local programs=("$@") until=$1 i status
+  programs=("${programs[@]:1}")
+  local turn=0
+  while [ "$(left "$until")" -gt 0 ]; do
+    [ "$found" -lt 10 ] || { say "ten findings: no further seeds"; return 0; }
+    children=()
+    local logs=() names=()
+    for ((i = 0; i < jobs; i++)); do
+      local program=${programs[$((turn % ${#programs[@]}))]}
+      local flavour; flavour=$(basename "$(dirname "$(dirname "$program")")")
+      logs+=("$work/$(basename "$program")-$flavour-$seed.log")
+      names+=("$(basename "$program") ($flavour), seeds $seed to $((seed + chunk - 1))")
+      spawn "${logs[$i]}" TIDEMARK_SIM_FIRST_SEED="$seed" TIDEMARK_SIM_SEEDS="$chunk" "$program"
+      seed=$((seed + chunk))
+      turn=$((turn + 1))
+    done
+    for ((i = 0; i < jobs; i++)); do
+      status=0; wait "${children[$i]}" || status=$?
+      seeds_run=$((seeds_run + chunk))
+      if [ "$status" -ne 0 ]; then finding "${names[$i]}: status $status" "${logs[$i]}"; else rm -f "${logs[$i]}"; fi
+    done
+    children=()
+  done
+}
+
+# ---- Fuzzing: each target for its share, as many at a time as there are processors.
+executions=0
+fuzz_lines=()
+fuzz() {  # seconds for all, targets...
+  local seconds=$1; shift
+  local targets=("$@") at=0 i status
+  local share=$((seconds / ((${#targets[@]} + jobs - 1) / jobs)))
+  [ "$share" -gt 0 ] || share=1
+  while [ "$at" -lt ${#targets[@]} ]; do
+    children=()
+    local batch=("${targets[@]:$at:$jobs}") name runs
+    for target in "${batch[@]}"; do
+      name=$(basename "$target")
+      # A copy: what the fuzzer finds interesting stays out of the source tree.
+      cp -r "tests/fuzz/corpus/${name#fuzz_}" "$work/corpus-$name" 2>/dev/null || mkdir -p "$work/corpus-$name"
+      mkdir -p "$work/artifacts-$name"
+      spawn "$work/$name.log" "$target" -max_total_time="$share" -seed=$((first_seed % 2147483647 + 1)) -rss_limit_mb=2048 \
+        -timeout=30 -print_final_stats=1 -artifact_prefix="$work/artifacts-$name/" "$work/corpus-$name"
+    done
+    for ((i = 0; i < ${#batch[@]}; i++)); do
+      name=$(basename "${batch[$i]}")
+      status=0; wait "${children[$i]}" || status=$?
+      runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$work/$name.log" | tail -1)
+      executions=$((executions + ${runs:-0}))
+      fuzz_lines+=("$(printf '%-24s %12s executions in %d s, corpus %d -> %d' "$name" "${runs:-?}" "$share" \
+        "$(find "tests/fuzz/corpus/${name#fuzz_}" -type f 2>/dev/null | wc -l)" "$(find "$work/corpus-$name" -type f | wc -l)")")
+      if [ "$status" -ne 0 ]; then
+        finding "$name: status $status" "$work/$name.log"
+        mkdir -p "$findings/$name"
+        cp "$work/artifacts-$name"/* "$findings/$name/" 2>/dev/null || true
+      fi
+    done
+    at=$((at + jobs))
+  done
+  children=()
+}
+
+# ---- Chaos: real brokers killed under a real stream, over and over.
+chaos_runs=0 chaos_failed=0
+chaos() {  # until
+  local status log
+  while [ "$(left "$1")" -gt 0 ]; do
+    log=$work/chaos-$chaos_runs.log
+    spawn "$log" TIDEMARK_BIN="$PWD/build/release/bin" TIDEMARK_PYTHON="$PWD/build/release/tests/integration/python" \
+      /usr/bin/python3 -B tests/integration/test_kill_stream.py
+    status=0; wait "${children[0]}" || status=$?
+    children=()
+    chaos_runs=$((chaos_runs + 1))
+    if [ "$status" -ne 0 ]; then
+      chaos_failed=$((chaos_failed + 1))
+      finding "test_kill_stream: status $status" "$log"
+      [ "$chaos_failed" -lt 3 ] || { say "three failures of the same test: no further runs"; return 0; }
+    fi
+  done
+}
+
+shopt -s nullglob
+simulations=(build/release/bin/simulation* build/asan/bin/simulation*)
+targets=(build/asan/bin/fuzz_*)
+total=$((minutes * 60))
+# The simulation finds most per second; without its programs its time goes to the others.
+simulation_share=$((total * 45 / 100))
+[ ${#simulations[@]} -gt 0 ] || simulation_share=0
+rest=$((total - simulation_share))
+
+say "seed $first_seed: $simulation_share s of simulation, $((rest / 2)) s of fuzzing, $((rest - rest / 2)) s of chaos"
+if [ ${#simulations[@]} -gt 0 ]; then simulate $((SECONDS + simulation_share)) "${simulations[@]}"; fi
+say "simulation done: $seeds_run seeds"
+if [ ${#targets[@]} -gt 0 ]; then fuzz $((rest / 2)) "${targets[@]}"; fi
+say "fuzzing done: $executions executions"
+chaos $((begun + total))
+say "chaos done: $chaos_runs runs"
+
+cat <<S
+
+Summary of $((SECONDS - begun)) s, seed $first_seed
+  simulation   $seeds_run seeds from $first_seed on, ${#simulations[@]} programs
+  fuzzing      $executions executions, ${#targets[@]} targets
+$(printf '                 %s\n' "${fuzz_lines[@]+"${fuzz_lines[@]}"}")
+  chaos        $chaos_runs runs of test_kill_stream, $chaos_failed failed
+  findings     $found
+S
+if [ ${#simulations[@]} -eq 0 ]; then echo "  note: no program build/*/bin/simulation* was built, so nothing was simulated"; fi
+if [ "$found" -gt 0 ]; then
+  echo "  kept in $findings"
+  exit 1
+fi
