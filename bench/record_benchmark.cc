@@ -1,5 +1,6 @@
 // Record encode, batch validation, record reading, checksums: 64 KiB batches of 1 KiB and of 100-byte records.
 #include <benchmark/benchmark.h>
+#include <glog/logging.h>
 
 #include <string>
 

@@ -16,8 +16,8 @@ std::optional<AlterPartitionDecision> CheckLeader(const PartitionFacts& facts, B
   const Leadership& state = facts.state;
   // The sender has heard of what this controller has not: another one has come.
   if (wish.leader_epoch() > state.leader_epoch) {
-    return Refuse(v1::NOT_CONTROLLER, "leader epoch {} is not known here, {} is the latest", wish.leader_epoch(),
-                  state.leader_epoch);
+    return Refuse(v1::NOT_CONTROLLER, "leader epoch {} is not known here, {} is the latest",
+                  wish.leader_epoch(), state.leader_epoch);
   }
   if (wish.leader_epoch() < state.leader_epoch || state.leader != sender) {
     return Refuse(v1::FENCED_LEADER_EPOCH, "broker {} leads in epoch {}", state.leader, state.leader_epoch);
@@ -30,12 +30,14 @@ std::optional<AlterPartitionDecision> CheckMembers(const PartitionFacts& facts, 
   std::set<BrokerId> seen;
   for (const auto& member : wish.isr()) {
     const BrokerId id = member.broker_id();
-    if (!seen.insert(id).second) return Refuse(v1::INVALID_REQUEST, "the wanted ISR names broker {} twice", id);
+    if (!seen.insert(id).second)
+      return Refuse(v1::INVALID_REQUEST, "the wanted ISR names broker {} twice", id);
     if (facts.Replica(id) == nullptr) {
       return Refuse(v1::INVALID_REQUEST, "broker {} has no replica of the partition", id);
     }
   }
-  if (!seen.contains(sender)) return Refuse(v1::INVALID_REQUEST, "the wanted ISR lacks the leader, broker {}", sender);
+  if (!seen.contains(sender))
+    return Refuse(v1::INVALID_REQUEST, "the wanted ISR lacks the leader, broker {}", sender);
   return std::nullopt;
 }
 
@@ -62,12 +64,13 @@ std::string WhyIneligible(const ReplicaFacts& replica, BrokerEpoch epoch) {
 
 }  // namespace
 
-AlterPartitionDecision DecideAlterPartition(const PartitionFacts& facts, PartitionEpoch partition_epoch, BrokerId sender,
+AlterPartitionDecision DecideAlterPartition(const PartitionFacts& facts, PartitionEpoch partition_epoch,
+                                            BrokerId sender,
                                             const v1::AlterPartitionRequest::Partition& wish) {
   if (auto refusal = CheckLeader(facts, sender, wish)) return *refusal;
   if (wish.partition_epoch() > partition_epoch) {
-    return Refuse(v1::NOT_CONTROLLER, "partition epoch {} is not known here, {} is the latest", wish.partition_epoch(),
-                  partition_epoch);
+    return Refuse(v1::NOT_CONTROLLER, "partition epoch {} is not known here, {} is the latest",
+                  wish.partition_epoch(), partition_epoch);
   }
   if (auto refusal = CheckMembers(facts, sender, wish)) return *refusal;
 
@@ -75,7 +78,8 @@ AlterPartitionDecision DecideAlterPartition(const PartitionFacts& facts, Partiti
   next.isr.clear();
   for (const auto& member : wish.isr()) next.isr.push_back({member.broker_id(), member.broker_epoch()});
   next.recovery = wish.recovery_state();
-  // A repetition after a lost answer: already so, whatever epoch it was based on. The order in the ISR says nothing.
+  // A repetition after a lost answer: already so, whatever epoch it was based on. The order in the ISR says
+  // nothing.
   bool same = next.recovery == facts.state.recovery && next.isr.size() == facts.state.isr.size();
   for (const IsrMember& member : next.isr) {
     const IsrMember* present = facts.state.Member(member.id);
@@ -84,8 +88,8 @@ AlterPartitionDecision DecideAlterPartition(const PartitionFacts& facts, Partiti
   if (same) return {.tells_state = true};
   if (wish.partition_epoch() < partition_epoch) {
     AlterPartitionDecision decision =
-        Refuse(v1::INVALID_UPDATE_VERSION, "partition epoch {} is past, {} is in force", wish.partition_epoch(),
-               partition_epoch);
+        Refuse(v1::INVALID_UPDATE_VERSION, "partition epoch {} is past, {} is in force",
+               wish.partition_epoch(), partition_epoch);
     decision.tells_state = true;
     return decision;
   }

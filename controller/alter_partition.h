@@ -18,10 +18,12 @@ struct AlterPartitionDecision {
   std::optional<Leadership> next;
 };
 
-// `sender` leads, says the wish; its broker epoch has been checked. A member of the wish that the ISR does not have in
-// that life of its broker must be registered now in just that life, be usable and not be shutting down; members that
-// the ISR has stay as they are. So a leader can always drop one dead member while another is not noticed yet.
-AlterPartitionDecision DecideAlterPartition(const PartitionFacts& facts, PartitionEpoch partition_epoch, BrokerId sender,
+// `sender` leads, says the wish; its broker epoch has been checked. A member of the wish that the ISR does
+// not have in that life of its broker must be registered now in just that life, be usable and not be shutting
+// down; members that the ISR has stay as they are. So a leader can always drop one dead member while another
+// is not noticed yet.
+AlterPartitionDecision DecideAlterPartition(const PartitionFacts& facts, PartitionEpoch partition_epoch,
+                                            BrokerId sender,
                                             const v1::AlterPartitionRequest::Partition& wish);
 
 }  // namespace tidemark

@@ -54,7 +54,8 @@ void BrokerChannel::PumpLater(Duration delay) {
 void BrokerChannel::Pump() {
   if (scope_.stopping()) return;
   const bool states = (states_.all || !states_.names.empty()) && states_in_flight_ < kMaxStatesInFlight;
-  const bool metadata = (metadata_.all || !metadata_.names.empty() || brokers_changed_) && !metadata_in_flight_;
+  const bool metadata =
+      (metadata_.all || !metadata_.names.empty() || brokers_changed_) && !metadata_in_flight_;
   const bool stops = !stops_.empty() && stops_in_flight_.empty();
   if (!states && !metadata && !stops) return;
   if (const MonoTime now = loop_.Now(); now < blocked_until_) return PumpLater(blocked_until_ - now);
@@ -191,8 +192,8 @@ Task<void> BrokerChannel::SendStops(std::map<PartitionKey, ReplicaToStop> stops)
       if (!id || partition.error().code() == v1::NONE) continue;
       const auto it = stops.find({*id, partition.partition()});
       if (it == stops.end()) continue;
-      LOG(WARNING) << "broker " << broker_ << " could not delete " << it->second.topic << "-" << it->first.partition
-                   << ": " << ToString(FromProto(partition.error()));
+      LOG(WARNING) << "broker " << broker_ << " could not delete " << it->second.topic << "-"
+                   << it->first.partition << ": " << ToString(FromProto(partition.error()));
       stops_.insert(*it);
       stops.erase(it);
       again = true;

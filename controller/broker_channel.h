@@ -1,11 +1,11 @@
-// BrokerChannel: what one broker, in one of its lives, still has to be told, and the sending of it. Owned by the term;
-// control loop only.
+// BrokerChannel: what one broker, in one of its lives, still has to be told, and the sending of it. Owned by
+// the term; control loop only.
 //
-// State-based: it holds no messages, only the names of what is not known to be known there: partitions, topics, replicas
-// to stop. Messages are made from the cluster as it is when they are sent; what was not acknowledged is named again. So
-// it needs no more memory than there are names, and a broker that was deaf for an hour is told only the latest.
-// Commands overtake one another without harm (leader and partition epochs order them), but for metadata, of which one
-// is under way at a time.
+// State-based: it holds no messages, only the names of what is not known to be known there: partitions,
+// topics, replicas to stop. Messages are made from the cluster as it is when they are sent; what was not
+// acknowledged is named again. So it needs no more memory than there are names, and a broker that was deaf
+// for an hour is told only the latest. Commands overtake one another without harm (leader and partition
+// epochs order them), but for metadata, of which one is under way at a time.
 #pragma once
 
 #include <cstdint>
@@ -30,18 +30,21 @@ struct ReplicaToStop {
 
 class BrokerChannel {
  public:
-  // Whom the channel asks and tells. Never called from within a call on the channel, but for MayAct and the makers.
+  // Whom the channel asks and tells. Never called from within a call on the channel, but for MayAct and the
+  // makers.
   class Owner {
    public:
     virtual ~Owner() = default;
     virtual bool MayAct() const = 0;
     virtual void Stamp(BrokerEpoch broker_epoch, v1::ControllerStamp* stamp) const = 0;
     // The present state of those of `keys` that the broker is to have; all it is to have when `keys` is null.
-    virtual v1::LeaderAndIsrRequest MakeLeaderAndIsr(BrokerId broker, const std::set<PartitionKey>* keys) const = 0;
+    virtual v1::LeaderAndIsrRequest MakeLeaderAndIsr(BrokerId broker,
+                                                     const std::set<PartitionKey>* keys) const = 0;
     // The topics named (those gone as deleted ones), all when null; and the live brokers.
     virtual v1::UpdateMetadataRequest MakeUpdateMetadata(const std::set<TopicId>* topics) const = 0;
     // KAFKA_STORAGE_ERROR of one replica.
-    virtual void OnReplicaFailed(BrokerId broker, BrokerEpoch epoch, const PartitionKey& key, const Error& error) = 0;
+    virtual void OnReplicaFailed(BrokerId broker, BrokerEpoch epoch, const PartitionKey& key,
+                                 const Error& error) = 0;
     virtual void OnReplicaStopped(BrokerId broker, const PartitionKey& key) = 0;
     // The broker knows of a higher controller epoch.
     virtual void OnControllerFenced(BrokerId broker) = 0;
@@ -65,7 +68,8 @@ class BrokerChannel {
     uint64_t failed = 0;
   };
 
-  BrokerChannel(EventLoop& loop, Environment& env, Owner& owner, const LiveBrokerContext& broker, Options options);
+  BrokerChannel(EventLoop& loop, Environment& env, Owner& owner, const LiveBrokerContext& broker,
+                Options options);
   ~BrokerChannel();  // Close() first
 
   BrokerId broker() const { return broker_; }
@@ -81,7 +85,9 @@ class BrokerChannel {
 
   // The broker has acknowledged everything that concerns the topic's metadata.
   bool KnowsTopic(const TopicId& id) const;
-  bool Stopping(const PartitionKey& key) const { return stops_.contains(key) || stops_in_flight_.contains(key); }
+  bool Stopping(const PartitionKey& key) const {
+    return stops_.contains(key) || stops_in_flight_.contains(key);
+  }
   const Counters& counters() const { return counters_; }
 
   Task<void> Close();

@@ -58,7 +58,8 @@ Result<LiveBrokerContext> MakeLiveBroker(BrokerId id, const v1::BrokerZnode& nod
       broker.control_endpoint = {.host = address->host, .port = address->port};
     }
   }
-  if (!found) return Fail(v1::INVALID_CONFIG, "there is no endpoint of the inter-broker listener '{}'", wanted);
+  if (!found)
+    return Fail(v1::INVALID_CONFIG, "there is no endpoint of the inter-broker listener '{}'", wanted);
   broker.wire.set_inter_broker_listener(wanted);
   return broker;
 }
@@ -69,7 +70,8 @@ Result<std::map<PartitionIndex, PartitionContext>> MakePartitions(const v1::Topi
     PartitionContext partition;
     std::set<BrokerId> seen;
     for (const BrokerId id : list.replicas()) {
-      if (id < 0) return Fail(v1::INVALID_REPLICA_ASSIGNMENT, "partition {} has a replica on broker {}", index, id);
+      if (id < 0)
+        return Fail(v1::INVALID_REPLICA_ASSIGNMENT, "partition {} has a replica on broker {}", index, id);
       if (!seen.insert(id).second) {
         return Fail(v1::INVALID_REPLICA_ASSIGNMENT, "partition {} names broker {} twice", index, id);
       }

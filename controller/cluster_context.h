@@ -1,8 +1,9 @@
-// ClusterContext: the cluster as the controller of one term has read it from ZooKeeper, with the little that only memory
-// knows (who is shutting down, which replicas failed). Plain values, owned by the term; control loop only.
+// ClusterContext: the cluster as the controller of one term has read it from ZooKeeper, with the little that
+// only memory knows (who is shutting down, which replicas failed). Plain values, owned by the term; control
+// loop only.
 //
-// Invariants: `topic_names` maps the id of each topic in `topics` to its name; a partition's `version` is that of the
-// state znode which `state` was read from or written as.
+// Invariants: `topic_names` maps the id of each topic in `topics` to its name; a partition's `version` is
+// that of the state znode which `state` was read from or written as.
 #pragma once
 
 #include <cstdint>
@@ -89,7 +90,8 @@ struct ClusterContext {
 // A registration as read. INVALID_CONFIG names what is wrong with it.
 Result<LiveBrokerContext> MakeLiveBroker(BrokerId id, const v1::BrokerZnode& node, BrokerEpoch epoch);
 
-// The partitions of a topic znode, without states. INVALID_REPLICA_ASSIGNMENT names the partition that is impossible.
+// The partitions of a topic znode, without states. INVALID_REPLICA_ASSIGNMENT names the partition that is
+// impossible.
 Result<std::map<PartitionIndex, PartitionContext>> MakePartitions(const v1::TopicZnode& node);
 
 }  // namespace tidemark

@@ -29,8 +29,8 @@ void HintSet::Merge(const HintSet& other) {
   topic_names.insert(other.topic_names.begin(), other.topic_names.end());
 }
 
-ClusterReader::ClusterReader(EventLoop& loop, std::shared_ptr<ZkSession> session, Properties broker_properties,
-                             std::function<void(const HintSet&)> hint)
+ClusterReader::ClusterReader(EventLoop& loop, std::shared_ptr<ZkSession> session,
+                             Properties broker_properties, std::function<void(const HintSet&)> hint)
     : loop_(loop),
       session_(std::move(session)),
       broker_properties_(std::move(broker_properties)),
@@ -38,7 +38,8 @@ ClusterReader::ClusterReader(EventLoop& loop, std::shared_ptr<ZkSession> session
 
 ZkWatch ClusterReader::Watch(const std::string& path, HintSet hint) {
   if (!watches_->armed.insert(path).second) return nullptr;
-  return [weak = std::weak_ptr<Watches>(watches_), path, hint = std::move(hint)](ZkWatchEvent, const std::string&) {
+  return [weak = std::weak_ptr<Watches>(watches_), path, hint = std::move(hint)](ZkWatchEvent,
+                                                                                 const std::string&) {
     const std::shared_ptr<Watches> watches = weak.lock();
     if (!watches) return;
     watches->armed.erase(path);
@@ -46,7 +47,9 @@ ZkWatch ClusterReader::Watch(const std::string& path, HintSet hint) {
   };
 }
 
-Task<ZkResult<>> ClusterReader::Sync() { co_return co_await session_->Sync(std::string(zkpath::kControllerEpoch)); }
+Task<ZkResult<>> ClusterReader::Sync() {
+  co_return co_await session_->Sync(std::string(zkpath::kControllerEpoch));
+}
 
 Task<ZkResult<int32_t>> ClusterReader::ReadFenceVersion() {
   const ZkResult<ZkNode> node = co_await session_->Get(std::string(zkpath::kControllerEpoch));
@@ -145,7 +148,8 @@ Task<ZkResult<std::vector<TopicRead>>> ClusterReader::ReadTopics(std::vector<std
   std::vector<TopicRead> out(names.size());
   ZkCode failed = ZkCode::kOk;
   for (size_t i = 0; i < names.size(); ++i) out[i].name = std::move(names[i]);
-  co_await ForEachParallel(loop_, out.size(), kReadsAtOnce, [&](size_t i) { return ReadTopic(&out[i], &failed); });
+  co_await ForEachParallel(loop_, out.size(), kReadsAtOnce,
+                           [&](size_t i) { return ReadTopic(&out[i], &failed); });
   if (failed != ZkCode::kOk) co_return std::unexpected(failed);
   co_return out;
 }
@@ -214,8 +218,8 @@ Task<void> ClusterReader::ReadState(TopicContext* topic, PartitionIndex index, Z
   PartitionContext& partition = topic->partitions.at(index);
   for (const IsrMember& member : state->isr) {
     if (std::ranges::find(partition.replicas, member.id) == partition.replicas.end()) {
-      topic->quarantine = fmt::format("state of partition {}: broker {} is in the ISR and has no replica", index,
-                                      member.id);
+      topic->quarantine =
+          fmt::format("state of partition {}: broker {} is in the ISR and has no replica", index, member.id);
     }
   }
   partition.state = *state;
@@ -223,7 +227,8 @@ Task<void> ClusterReader::ReadState(TopicContext* topic, PartitionIndex index, Z
   partition.mzxid = node->stat.mzxid;
 }
 
-Task<ZkResult<std::optional<std::set<PartitionIndex>>>> ClusterReader::ReadPartitionFolders(std::string topic) {
+Task<ZkResult<std::optional<std::set<PartitionIndex>>>> ClusterReader::ReadPartitionFolders(
+    std::string topic) {
   const auto children = co_await session_->Children(zkpath::Partitions(topic));
   if (!children) {
     if (Missing(children.error())) co_return std::optional<std::set<PartitionIndex>>();

@@ -1,5 +1,6 @@
-// ClusterReader: reads the cluster from ZooKeeper, pipelined, with watches set by the reads themselves, so that no
-// change falls between. What a watch tells goes into Hints, and nowhere else. Belongs to one term; control loop.
+// ClusterReader: reads the cluster from ZooKeeper, pipelined, with watches set by the reads themselves, so
+// that no change falls between. What a watch tells goes into Hints, and nowhere else. Belongs to one term;
+// control loop.
 #pragma once
 
 #include <functional>

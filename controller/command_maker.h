@@ -12,7 +12,8 @@ namespace tidemark {
 // A partition that has a state, as replicas are told of it.
 void FillPartitionState(PartitionIndex index, const PartitionContext& partition, v1::PartitionState* out);
 
-// The states of those of `keys` that the broker has replicas of (all when null), without topics being deleted.
+// The states of those of `keys` that the broker has replicas of (all when null), without topics being
+// deleted.
 v1::LeaderAndIsrRequest MakeLeaderAndIsr(const ClusterContext& cluster, BrokerId broker,
                                          const std::set<PartitionKey>* keys);
 

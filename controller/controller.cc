@@ -55,8 +55,8 @@ class Controller::Impl final : private ZkKeeper::Listener {
 
   Task<Result<v1::Response>> Handle(v1::Request request) {
     if (!active()) {
-      co_return Fail(v1::NOT_CONTROLLER, "broker {} is not the controller; broker {} was it last", options_.broker_id,
-                     controller_id_);
+      co_return Fail(v1::NOT_CONTROLLER, "broker {} is not the controller; broker {} was it last",
+                     options_.broker_id, controller_id_);
     }
     co_return co_await ControllerTerm::Handle(term_, std::move(request));
   }
@@ -149,7 +149,8 @@ class Controller::Impl final : private ZkKeeper::Listener {
     LOG(INFO) << "broker " << options_.broker_id << " was elected controller, epoch " << won.epoch;
     ++counters_.terms;
     ControllerTerm::Seat seat{session, won.epoch, won.fence_version};
-    term_ = std::make_shared<ControllerTerm>(options_, keeper_, std::move(seat), counters_, [this] { Wake(); });
+    term_ =
+        std::make_shared<ControllerTerm>(options_, keeper_, std::move(seat), counters_, [this] { Wake(); });
     // The session may have ended on the way here.
     if (keeper_.session() != session.get()) term_->End("the ZooKeeper session has expired");
     term_->Start();
@@ -180,7 +181,8 @@ class Controller::Impl final : private ZkKeeper::Listener {
   Task<void> CheckSeat(std::shared_ptr<ZkSession> session) {
     const ZkResult<int64_t> owner = co_await ReadControllerOwner(session, Watch());
     if (!owner) {
-      // Not told: the reconnection or the expiry brings us back here. A timeout without either is asked again.
+      // Not told: the reconnection or the expiry brings us back here. A timeout without either is asked
+      // again.
       if (owner.error() == ZkCode::kOperationTimeout) look_again_ = true;
       co_return;
     }
@@ -215,7 +217,9 @@ BrokerId Controller::controller_id() const { return impl_->controller_id(); }
 void Controller::SetControllerListener(std::function<void(BrokerId)> listener) {
   impl_->SetListener(std::move(listener));
 }
-Task<Result<v1::Response>> Controller::Handle(v1::Request request) { return impl_->Handle(std::move(request)); }
+Task<Result<v1::Response>> Controller::Handle(v1::Request request) {
+  return impl_->Handle(std::move(request));
+}
 ControllerStatus Controller::status() const { return impl_->status(); }
 
 }  // namespace tidemark

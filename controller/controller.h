@@ -1,13 +1,16 @@
-// Controller: the part of a broker that stands for election and, while elected, decides for the whole cluster: who
-// leads, who is in sync, which topics there are. One per broker, owned by the broker's control loop; every method is
-// called on that loop's thread.
+// Controller: the part of a broker that stands for election and, while elected, decides for the whole
+// cluster: who leads, who is in sync, which topics there are. One per broker, owned by the broker's control
+// loop; every method is called on that loop's thread.
 //
 // Invariants:
-// - at most one term at a time, and every write of a term carries a check of /controller_epoch's version, so a deposed
+// - at most one term at a time, and every write of a term carries a check of /controller_epoch's version, so
+// a deposed
 //   controller changes nothing in ZooKeeper; its commands carry the epoch, so brokers refuse them;
-// - a term ends at once when the ZooKeeper session expires or a write was fenced; past the session's lease it neither
+// - a term ends at once when the ZooKeeper session expires or a write was fenced; past the session's lease it
+// neither
 //   writes nor sends, but lives on until the session's fate is known;
-// - watches and answers only enqueue; one coroutine works the queue off, and reads ZooKeeper again before it decides.
+// - watches and answers only enqueue; one coroutine works the queue off, and reads ZooKeeper again before it
+// decides.
 #pragma once
 
 #include <cstdint>
@@ -50,16 +53,16 @@ struct ControllerOptions {
 
 // Totals since the start, over all terms.
 struct ControllerCounters {
-  uint64_t terms = 0;               // elections of this broker to controller
-  uint64_t resignations = 0;        // terms that ended while the session lived
-  uint64_t elections = 0;           // leaders elected
-  uint64_t unclean_elections = 0;   // of these, outside the ISR
-  uint64_t isr_changes = 0;         // state changes without a new leader
-  uint64_t fenced_writes = 0;       // writes refused because another controller has come
-  uint64_t unknown_writes = 0;      // writes whose outcome had to be read
-  uint64_t events = 0;              // events worked off
-  uint64_t commands_sent = 0;       // commands to brokers
-  uint64_t commands_failed = 0;     // of these, not acknowledged
+  uint64_t terms = 0;              // elections of this broker to controller
+  uint64_t resignations = 0;       // terms that ended while the session lived
+  uint64_t elections = 0;          // leaders elected
+  uint64_t unclean_elections = 0;  // of these, outside the ISR
+  uint64_t isr_changes = 0;        // state changes without a new leader
+  uint64_t fenced_writes = 0;      // writes refused because another controller has come
+  uint64_t unknown_writes = 0;     // writes whose outcome had to be read
+  uint64_t events = 0;             // events worked off
+  uint64_t commands_sent = 0;      // commands to brokers
+  uint64_t commands_failed = 0;    // of these, not acknowledged
 };
 
 // Outside data that cannot be used: that topic or broker is left as it is until the data changes.
@@ -82,7 +85,7 @@ struct ControllerStatus {
   size_t live_brokers = 0;
   size_t topics = 0;
   size_t partitions = 0;
-  size_t offline_partitions = 0;       // without leader
+  size_t offline_partitions = 0;  // without leader
   size_t under_replicated_partitions = 0;
   size_t queued_events = 0;
   std::vector<QuarantinedItem> quarantined;
@@ -100,8 +103,8 @@ class Controller final {
 
   // Follows /controller and stands for election from now on. Call when the broker is registered; once.
   void Start();
-  // Stops acting at once and ends everything. /controller goes with the ZooKeeper session, which the owner ends next (or
-  // at the same time: a call that ZooKeeper does not answer ends with it).
+  // Stops acting at once and ends everything. /controller goes with the ZooKeeper session, which the owner
+  // ends next (or at the same time: a call that ZooKeeper does not answer ends with it).
   Task<void> Close();
 
   // Elected, and the cluster has been read: Handle works.
@@ -114,8 +117,9 @@ class Controller final {
   void SetControllerListener(std::function<void(BrokerId)> listener);
 
   // Serves create_topics, delete_topics, describe_topics, alter_configs (of topics), alter_partition,
-  // resign_leadership, controlled_shutdown. The response has the body; the correlation id is the caller's to fill.
-  // NOT_CONTROLLER when not active, or when the term ended before the answer (then the outcome is unknown).
+  // resign_leadership, controlled_shutdown. The response has the body; the correlation id is the caller's to
+  // fill. NOT_CONTROLLER when not active, or when the term ended before the answer (then the outcome is
+  // unknown).
   Task<Result<v1::Response>> Handle(v1::Request request);
 
   ControllerStatus status() const;

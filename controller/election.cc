@@ -25,7 +25,8 @@ Task<Result<EpochNode>> ReadEpoch(ZkSession& session) {
   const ZkResult<ZkNode> node = co_await session.Get(EpochPath());
   if (!node && node.error() == ZkCode::kNoNode) {
     // The first controller of this cluster. Whoever else creates it writes the same.
-    const ZkResult<ZkCreated> created = co_await session.Create({.path = EpochPath(), .data = EncodeControllerEpoch(0)});
+    const ZkResult<ZkCreated> created =
+        co_await session.Create({.path = EpochPath(), .data = EncodeControllerEpoch(0)});
     if (created) co_return EpochNode{};
     co_return Fail(v1::BROKER_NOT_READY, "{}", DescribeZk(created.error(), "creating", EpochPath()));
   }
@@ -37,7 +38,8 @@ Task<Result<EpochNode>> ReadEpoch(ZkSession& session) {
 Task<void> RemoveLeftover(std::shared_ptr<ZkSession> session) {
   const Result<EpochNode> fence = co_await ReadEpoch(*session);
   if (!fence) co_return;
-  // Still ours after the epoch was read: whoever takes over from now on changes the epoch, and the check sees it.
+  // Still ours after the epoch was read: whoever takes over from now on changes the epoch, and the check sees
+  // it.
   const auto owner = co_await ReadControllerOwner(session, nullptr);
   if (owner && *owner == session->session_id()) co_await StepDown(session, fence->version);
 }
@@ -59,13 +61,14 @@ Task<ElectionOutcome> LookAtIncumbent(std::shared_ptr<ZkSession> session, ZkNode
 
 // After an answer that was lost: did we win?
 Task<ElectionOutcome> Recognise(ZkSession& session, EpochNode attempted) {
-  if (!co_await session.Sync(ControllerPath())) co_return Again("the outcome of the election is not known yet");
+  if (!co_await session.Sync(ControllerPath()))
+    co_return Again("the outcome of the election is not known yet");
   const ZkResult<ZkNode> node = co_await session.Get(ControllerPath());
   if (!node || node->stat.ephemeral_owner != session.session_id()) co_return Again("");
   const Result<EpochNode> epoch = co_await ReadEpoch(session);
   if (!epoch || epoch->epoch != attempted.epoch || epoch->version != attempted.version) co_return Again("");
-  co_return ElectionOutcome{.verdict = ElectionOutcome::kWon, .epoch = attempted.epoch,
-                            .fence_version = attempted.version};
+  co_return ElectionOutcome{
+      .verdict = ElectionOutcome::kWon, .epoch = attempted.epoch, .fence_version = attempted.version};
 }
 
 }  // namespace
@@ -76,7 +79,9 @@ Task<ElectionOutcome> StandForElection(std::shared_ptr<ZkSession> session, Broke
   if (!exists) co_return Again(DescribeZk(exists.error(), "looking for", ControllerPath()));
   if (*exists) {
     const ZkResult<ZkNode> node = co_await session->Get(ControllerPath());
-    if (!node) co_return Again(node.error() == ZkCode::kNoNode ? "" : DescribeZk(node.error(), "reading", ControllerPath()));
+    if (!node)
+      co_return Again(
+          node.error() == ZkCode::kNoNode ? "" : DescribeZk(node.error(), "reading", ControllerPath()));
     co_return co_await LookAtIncumbent(session, *node);
   }
   const Result<EpochNode> before = co_await ReadEpoch(*session);
@@ -98,8 +103,8 @@ Task<ElectionOutcome> StandForElection(std::shared_ptr<ZkSession> session, Broke
   for (const ZkOpResult& op : *answer) {
     if (op.code != ZkCode::kOk) co_return Again("");  // another one was faster: see who
   }
-  co_return ElectionOutcome{.verdict = ElectionOutcome::kWon, .epoch = attempted.epoch,
-                            .fence_version = attempted.version};
+  co_return ElectionOutcome{
+      .verdict = ElectionOutcome::kWon, .epoch = attempted.epoch, .fence_version = attempted.version};
 }
 
 Task<ZkResult<int64_t>> ReadControllerOwner(std::shared_ptr<ZkSession> session, ZkWatch watch) {

@@ -1,5 +1,5 @@
-// The election of the controller: whoever creates /controller, in one multi with the increment of /controller_epoch.
-// Coroutines of the session's loop; no state of their own.
+// The election of the controller: whoever creates /controller, in one multi with the increment of
+// /controller_epoch. Coroutines of the session's loop; no state of their own.
 #pragma once
 
 #include <memory>
@@ -26,10 +26,11 @@ struct ElectionOutcome {
   std::string why;
 };
 
-// Stands for election once. The own win is known by the session that owns /controller, together with the epoch and
-// version that were to be written. A /controller of the own session that belongs to no win known of (a lost answer, a
-// former term) is removed first. `watch` is set on /controller before anything is read.
-Task<ElectionOutcome> StandForElection(std::shared_ptr<ZkSession> session, BrokerId self, WallMillis now, ZkWatch watch);
+// Stands for election once. The own win is known by the session that owns /controller, together with the
+// epoch and version that were to be written. A /controller of the own session that belongs to no win known of
+// (a lost answer, a former term) is removed first. `watch` is set on /controller before anything is read.
+Task<ElectionOutcome> StandForElection(std::shared_ptr<ZkSession> session, BrokerId self, WallMillis now,
+                                       ZkWatch watch);
 
 // The session that owns /controller now, 0 if none does; `watch` is set.
 Task<ZkResult<int64_t>> ReadControllerOwner(std::shared_ptr<ZkSession> session, ZkWatch watch);

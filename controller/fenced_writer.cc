@@ -10,7 +10,10 @@ namespace tidemark {
 
 FencedWriter::FencedWriter(ZkKeeper& keeper, std::shared_ptr<ZkSession> session, int32_t fence_version,
                            std::function<void()> on_fenced)
-    : keeper_(keeper), session_(std::move(session)), fence_version_(fence_version), on_fenced_(std::move(on_fenced)) {}
+    : keeper_(keeper),
+      session_(std::move(session)),
+      fence_version_(fence_version),
+      on_fenced_(std::move(on_fenced)) {}
 
 bool FencedWriter::MayAct() const {
   return !shut_ && keeper_.session() == session_.get() && keeper_.connected() && keeper_.lease_valid();

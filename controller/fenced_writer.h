@@ -1,7 +1,9 @@
-// FencedWriter: the one way in which a controller writes to ZooKeeper. Each write is a multi that begins with a check of
-// /controller_epoch's version, so that a deposed controller's write does nothing. Belongs to one term; control loop.
+// FencedWriter: the one way in which a controller writes to ZooKeeper. Each write is a multi that begins with
+// a check of /controller_epoch's version, so that a deposed controller's write does nothing. Belongs to one
+// term; control loop.
 //
-// Invariants: after the first fenced write, after Shut(), and past the session's lease nothing is sent any more.
+// Invariants: after the first fenced write, after Shut(), and past the session's lease nothing is sent any
+// more.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +34,8 @@ struct WriteResult {
 
 class FencedWriter {
  public:
-  // Bounds of one multi, well under ZooKeeper's packet limit of 1 MB. A single larger value is still tried alone.
+  // Bounds of one multi, well under ZooKeeper's packet limit of 1 MB. A single larger value is still tried
+  // alone.
   static constexpr size_t kMaxBytes = 400 << 10;
   static constexpr size_t kMaxOps = 500;
 

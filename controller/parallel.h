@@ -1,5 +1,5 @@
-// ForEachParallel: runs `make(i)` for i in [0, count), at most `width` at a time, and returns when all have ended.
-// `make` returns a Task<void>; it is not a coroutine itself. Begun in order of i.
+// ForEachParallel: runs `make(i)` for i in [0, count), at most `width` at a time, and returns when all have
+// ended. `make` returns a Task<void>; it is not a coroutine itself. Begun in order of i.
 #pragma once
 
 #include <algorithm>

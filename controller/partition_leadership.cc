@@ -28,7 +28,8 @@ Result<> TakeEpochs(Leadership* state) {
   if (epochs->size() == state->isr.size()) {
     for (size_t i = 0; i < state->isr.size(); ++i) {
       const auto& epoch = (*epochs)[i];
-      if (!epoch.is_number_integer()) return Fail(v1::INVALID_CONFIG, "{} has a member that is no number", kEpochsMember);
+      if (!epoch.is_number_integer())
+        return Fail(v1::INVALID_CONFIG, "{} has a member that is no number", kEpochsMember);
       state->isr[i].epoch = epoch.get<int64_t>();
     }
   }
@@ -53,7 +54,8 @@ Result<> CheckPossible(const Leadership& state) {
   std::set<BrokerId> seen;
   for (const IsrMember& member : state.isr) {
     if (member.id < 0) return Fail(v1::INVALID_CONFIG, "the ISR names broker {}", member.id);
-    if (!seen.insert(member.id).second) return Fail(v1::INVALID_CONFIG, "the ISR names broker {} twice", member.id);
+    if (!seen.insert(member.id).second)
+      return Fail(v1::INVALID_CONFIG, "the ISR names broker {} twice", member.id);
   }
   if (state.isr.empty()) return Fail(v1::INVALID_CONFIG, "the ISR is empty");
   if (state.leader < kNoBroker) return Fail(v1::INVALID_CONFIG, "the leader is broker {}", state.leader);
@@ -94,7 +96,8 @@ struct Narrowing {
   }
   // Lower is better.
   int Reluctance(const IsrMember& m) const {
-    return (Bounced(m) ? 1 : 0) + (facts.Replica(m.id)->shutting_down ? 2 : 0) + (m.id == relief.replica ? 4 : 0);
+    return (Bounced(m) ? 1 : 0) + (facts.Replica(m.id)->shutting_down ? 2 : 0) +
+           (m.id == relief.replica ? 4 : 0);
   }
   // Best first by reluctance, then by assignment order.
   IsrMember Best(const Members& members) const {
@@ -210,7 +213,8 @@ std::optional<Leadership> InitialLeadership(const PartitionFacts& facts) {
   Leadership state;
   const auto take = [&](bool shutting_down) {
     for (const ReplicaFacts& replica : facts.replicas) {
-      if (replica.usable && replica.shutting_down == shutting_down) state.isr.push_back({replica.id, replica.epoch});
+      if (replica.usable && replica.shutting_down == shutting_down)
+        state.isr.push_back({replica.id, replica.epoch});
     }
   };
   take(false);

@@ -1,8 +1,9 @@
-// Leadership of a partition and the pure decisions about it: who leads and who is in sync after brokers came, went,
-// bounced or asked to be relieved. No I/O, no state; any thread.
+// Leadership of a partition and the pure decisions about it: who leads and who is in sync after brokers came,
+// went, bounced or asked to be relieved. No I/O, no state; any thread.
 //
-// The state znode is Kafka's, with one member more, `isr_broker_epochs`, parallel to `isr`: in which life of its broker
-// each member was taken in. So a new controller sees, without having been there, that a member has bounced since.
+// The state znode is Kafka's, with one member more, `isr_broker_epochs`, parallel to `isr`: in which life of
+// its broker each member was taken in. So a new controller sees, without having been there, that a member has
+// bounced since.
 #pragma once
 
 #include <cstdint>
@@ -38,17 +39,17 @@ struct Leadership {
   const IsrMember* Member(BrokerId id) const;
 };
 
-// The JSON of the state znode. An error says what is wrong, also with what parses but cannot be (a leader outside the
-// ISR, a member twice, an epoch out of range).
+// The JSON of the state znode. An error says what is wrong, also with what parses but cannot be (a leader
+// outside the ISR, a member twice, an epoch out of range).
 Result<Leadership> DecodeLeadership(std::string_view json);
 std::string EncodeLeadership(const Leadership& state);
 
 // A replica of a partition, as its broker is now.
 struct ReplicaFacts {
   BrokerId id = kNoBroker;
-  bool usable = false;         // its broker is live, and its log directory works
+  bool usable = false;  // its broker is live, and its log directory works
   bool shutting_down = false;
-  bool clean_start = false;    // the broker's stop before this life was clean
+  bool clean_start = false;  // the broker's stop before this life was clean
   BrokerEpoch epoch = kNoBrokerEpoch;
 };
 
@@ -69,15 +70,19 @@ struct Relief {
 
 // The state that should be in force, or nothing when the present one should. Rules:
 // - the leader is a usable member of the ISR, in the life in which it was elected; it stays where it is one;
-// - else the first replica that is one is elected, with the leader epoch raised; members that bounced, then those
+// - else the first replica that is one is elected, with the leader epoch raised; members that bounced, then
+// those
 //   shutting down, then the one to be relieved come last;
-// - the ISR loses members that are not usable, and, while others remain, those shutting down, the one that asked to
+// - the ISR loses members that are not usable, and, while others remain, those shutting down, the one that
+// asked to
 //   leave, and (not at `synced`) those that bounced after an unclean stop; it never becomes empty;
-// - when no member is usable: with unclean election allowed the first usable replica leads alone, marked RECOVERING;
+// - when no member is usable: with unclean election allowed the first usable replica leads alone, marked
+// RECOVERING;
 //   else there is no leader, and the ISR stays as it is, for any member of it may come back with everything.
 std::optional<Leadership> DecideLeadership(const PartitionFacts& facts, const Relief& relief = {});
 
-// The first state of a new partition: all usable replicas in sync, the first of them leads. Nothing if there is none.
+// The first state of a new partition: all usable replicas in sync, the first of them leads. Nothing if there
+// is none.
 std::optional<Leadership> InitialLeadership(const PartitionFacts& facts);
 
 // The preferred leader (the first replica), when it is a usable member of the ISR and not shutting down.

@@ -27,8 +27,8 @@ std::vector<PlacementBroker> AlternateRacks(const std::vector<PlacementBroker>& 
   return out;
 }
 
-std::vector<BrokerId> PlaceOne(const std::vector<PlacementBroker>& brokers, size_t racks, size_t first, uint64_t shift,
-                               uint32_t replication_factor) {
+std::vector<BrokerId> PlaceOne(const std::vector<PlacementBroker>& brokers, size_t racks, size_t first,
+                               uint64_t shift, uint32_t replication_factor) {
   const size_t count = brokers.size();
   std::vector<BrokerId> replicas{brokers[first].id};
   std::set<std::string> used_racks{brokers[first].rack};
@@ -50,8 +50,8 @@ std::vector<BrokerId> PlaceOne(const std::vector<PlacementBroker>& brokers, size
 Result<std::vector<std::vector<BrokerId>>> PlaceReplicas(std::vector<PlacementBroker> brokers,
                                                          const PlacementWish& wish) {
   if (wish.replication_factor == 0 || wish.replication_factor > brokers.size()) {
-    return Fail(v1::INVALID_REPLICATION_FACTOR, "replication factor {} with {} live brokers", wish.replication_factor,
-                brokers.size());
+    return Fail(v1::INVALID_REPLICATION_FACTOR, "replication factor {} with {} live brokers",
+                wish.replication_factor, brokers.size());
   }
   std::ranges::sort(brokers, {}, &PlacementBroker::id);
   std::set<std::string> racks;
@@ -68,7 +68,8 @@ Result<std::vector<std::vector<BrokerId>>> PlaceReplicas(std::vector<PlacementBr
   out.reserve(wish.partitions);
   for (uint32_t partition = 0; partition < wish.partitions; ++partition) {
     if (partition > 0 && partition % count == 0) ++shift;
-    out.push_back(PlaceOne(brokers, racks.size(), (partition + start) % count, shift, wish.replication_factor));
+    out.push_back(
+        PlaceOne(brokers, racks.size(), (partition + start) % count, shift, wish.replication_factor));
   }
   return out;
 }

@@ -23,10 +23,10 @@ struct PlacementWish {
   uint64_t shift = 0;
 };
 
-// Per partition its replicas, preferred leader first. Leaders go round robin over the brokers, followers are shifted by
-// one more after each round; with racks, brokers alternate between racks and a partition's replicas are on as many
-// racks as there are. INVALID_REPLICATION_FACTOR when there are too few brokers; INVALID_REPLICA_ASSIGNMENT when only
-// some brokers have racks.
+// Per partition its replicas, preferred leader first. Leaders go round robin over the brokers, followers are
+// shifted by one more after each round; with racks, brokers alternate between racks and a partition's
+// replicas are on as many racks as there are. INVALID_REPLICATION_FACTOR when there are too few brokers;
+// INVALID_REPLICA_ASSIGNMENT when only some brokers have racks.
 Result<std::vector<std::vector<BrokerId>>> PlaceReplicas(std::vector<PlacementBroker> brokers,
                                                          const PlacementWish& wish);
 

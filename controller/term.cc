@@ -29,7 +29,8 @@ ControllerTerm::ControllerTerm(const ControllerOptions& options, ZkKeeper& keepe
       on_end_(std::move(on_end)),
       scope_(options.loop, "controller term"),
       writer_(keeper, seat_.session, seat_.fence_version, [this] { End("another controller was elected"); }),
-      reader_(options.loop, seat_.session, options.broker_properties, [this](const HintSet& hint) { Hint(hint); }),
+      reader_(options.loop, seat_.session, options.broker_properties,
+              [this](const HintSet& hint) { Hint(hint); }),
       wake_(options.loop),
       progress_(options.loop) {}
 
@@ -43,8 +44,8 @@ void ControllerTerm::Start() {
 void ControllerTerm::End(std::string why) {
   if (ended()) return;
   why_ended_ = std::move(why);
-  LOG(INFO) << "broker " << options_.broker_id << " ends its term as controller of epoch " << seat_.epoch << ": "
-            << why_ended_;
+  LOG(INFO) << "broker " << options_.broker_id << " ends its term as controller of epoch " << seat_.epoch
+            << ": " << why_ended_;
   writer_.Shut();
   scope_.RequestStop();
   wake_.NotifyAll();
@@ -70,7 +71,8 @@ void ControllerTerm::Hint(const HintSet& hint) {
 
 void ControllerTerm::HintLater(HintSet hint) {
   scope_.Spawn("hint later", [](ControllerTerm* self, HintSet later) -> Task<void> {
-    const WaitOutcome outcome = co_await Sleep(self->loop_, kLaterPause, "hint later", self->scope_.stop_token());
+    const WaitOutcome outcome =
+        co_await Sleep(self->loop_, kLaterPause, "hint later", self->scope_.stop_token());
     if (outcome != WaitOutcome::kStopped) self->Hint(later);
   }(this, std::move(hint)));
 }
@@ -80,7 +82,8 @@ Task<void> ControllerTerm::Run() {
     if (!hints_.Any() && queue_.empty()) {
       (void)co_await wake_.Wait("controller event", kNoDeadline, scope_.stop_token());
     } else if (!MayAct()) {
-      // Suspended, or past the lease. Either the connection comes back and everything is read again, or it expires.
+      // Suspended, or past the lease. Either the connection comes back and everything is read again, or it
+      // expires.
       (void)co_await Sleep(loop_, kLeasePause, "controller lease", scope_.stop_token());
     } else {
       co_await Work();
@@ -160,16 +163,19 @@ Task<Result<v1::Response>> ControllerTerm::Handle(std::shared_ptr<ControllerTerm
       co_return Fail(v1::INVALID_REQUEST, "the controller does not serve this request");
   }
   if (self->queue_.size() >= kMaxQueued) {
-    co_return Fail(v1::BROKER_NOT_READY, "the controller has {} requests to serve before this", self->queue_.size());
+    co_return Fail(v1::BROKER_NOT_READY, "the controller has {} requests to serve before this",
+                   self->queue_.size());
   }
   const MonoTime begun = self->loop_.Now();
   auto pending = std::make_shared<Pending>(self->loop_, std::move(request));
   self->queue_.push_back(pending);
   self->wake_.NotifyAll();
   const std::stop_token stop = self->scope_.stop_token();
-  Result<v1::Response> answer = co_await pending->answer.Wait("controller request", begun + kQueuePatience, stop);
+  Result<v1::Response> answer =
+      co_await pending->answer.Wait("controller request", begun + kQueuePatience, stop);
   if (!answer) {
-    if (self->ended()) co_return Fail(v1::NOT_CONTROLLER, "the controller's term ended: {}", self->why_ended());
+    if (self->ended())
+      co_return Fail(v1::NOT_CONTROLLER, "the controller's term ended: {}", self->why_ended());
     co_return answer;
   }
   if (answer->header().has_error()) co_return std::unexpected(FromProto(answer->header().error()));
@@ -201,7 +207,8 @@ void ControllerTerm::Stamp(BrokerEpoch broker_epoch, v1::ControllerStamp* stamp)
   stamp->set_broker_epoch(broker_epoch);
 }
 
-v1::LeaderAndIsrRequest ControllerTerm::MakeLeaderAndIsr(BrokerId broker, const std::set<PartitionKey>* keys) const {
+v1::LeaderAndIsrRequest ControllerTerm::MakeLeaderAndIsr(BrokerId broker,
+                                                         const std::set<PartitionKey>* keys) const {
   return tidemark::MakeLeaderAndIsr(cluster_, broker, keys);
 }
 
@@ -209,11 +216,13 @@ v1::UpdateMetadataRequest ControllerTerm::MakeUpdateMetadata(const std::set<Topi
   return tidemark::MakeUpdateMetadata(cluster_, topics);
 }
 
-void ControllerTerm::OnReplicaFailed(BrokerId broker, BrokerEpoch epoch, const PartitionKey& key, const Error& error) {
+void ControllerTerm::OnReplicaFailed(BrokerId broker, BrokerEpoch epoch, const PartitionKey& key,
+                                     const Error& error) {
   const auto [it, added] = cluster_.failed_replicas.insert_or_assign({broker, key}, epoch);
   if (!added) return;
   const auto name = cluster_.topic_names.find(key.topic);
-  LOG(WARNING) << "the replica of " << (name == cluster_.topic_names.end() ? key.topic.ToBase64() : name->second) << "-"
+  LOG(WARNING) << "the replica of "
+               << (name == cluster_.topic_names.end() ? key.topic.ToBase64() : name->second) << "-"
                << key.partition << " on broker " << broker << " is offline: " << ToString(error);
   MarkTopic(key.topic);
   Hint({.decide = true});
@@ -261,8 +270,10 @@ void ControllerTerm::FillStatus(ControllerStatus* out) const {
     }
     if (!topic.quarantine.empty()) out->quarantined.push_back({"topic " + name, topic.quarantine});
   }
-  for (const auto& [name, why] : cluster_.unreadable_topics) out->quarantined.push_back({"topic " + name, why});
-  for (const auto& [name, why] : cluster_.unreadable_brokers) out->quarantined.push_back({"broker " + name, why});
+  for (const auto& [name, why] : cluster_.unreadable_topics)
+    out->quarantined.push_back({"topic " + name, why});
+  for (const auto& [name, why] : cluster_.unreadable_brokers)
+    out->quarantined.push_back({"broker " + name, why});
   for (const auto& [name, deletion] : deletions_) out->deletions.push_back({name, deletion.waits_for});
 }
 

@@ -1,12 +1,14 @@
-// ControllerTerm: one broker's time as controller, from a won election to its end. Owned (shared) by Controller; control
-// loop only. It knows the cluster, has one coroutine that works events off, and a channel to each live broker.
+// ControllerTerm: one broker's time as controller, from a won election to its end. Owned (shared) by
+// Controller; control loop only. It knows the cluster, has one coroutine that works events off, and a channel
+// to each live broker.
 //
-// term.cc: life, queue and loop. term_refresh.cc: from what was read to the context. term_decide.cc: from the context to
-// decisions, writes and commands. term_requests.cc, term_topics.cc: requests. term_deletion.cc: topic deletion.
+// term.cc: life, queue and loop. term_refresh.cc: from what was read to the context. term_decide.cc: from the
+// context to decisions, writes and commands. term_requests.cc, term_topics.cc: requests. term_deletion.cc:
+// topic deletion.
 //
-// Invariants: the context changes only within the loop's coroutine (callbacks note facts and set hints); a partition's
-// state in the context is one that ZooKeeper confirmed; after an unknown outcome everything is read again before the next
-// decision; nothing is decided for a topic that is quarantined or being deleted.
+// Invariants: the context changes only within the loop's coroutine (callbacks note facts and set hints); a
+// partition's state in the context is one that ZooKeeper confirmed; after an unknown outcome everything is
+// read again before the next decision; nothing is decided for a topic that is quarantined or being deleted.
 #pragma once
 
 #include <deque>
@@ -100,9 +102,11 @@ class ControllerTerm final : private BrokerChannel::Owner {
   // BrokerChannel::Owner
   bool MayAct() const override { return !ended() && writer_.MayAct(); }
   void Stamp(BrokerEpoch broker_epoch, v1::ControllerStamp* stamp) const override;
-  v1::LeaderAndIsrRequest MakeLeaderAndIsr(BrokerId broker, const std::set<PartitionKey>* keys) const override;
+  v1::LeaderAndIsrRequest MakeLeaderAndIsr(BrokerId broker,
+                                           const std::set<PartitionKey>* keys) const override;
   v1::UpdateMetadataRequest MakeUpdateMetadata(const std::set<TopicId>* topics) const override;
-  void OnReplicaFailed(BrokerId broker, BrokerEpoch epoch, const PartitionKey& key, const Error& error) override;
+  void OnReplicaFailed(BrokerId broker, BrokerEpoch epoch, const PartitionKey& key,
+                       const Error& error) override;
   void OnReplicaStopped(BrokerId broker, const PartitionKey& key) override;
   void OnControllerFenced(BrokerId broker) override;
   void OnBrokerFenced(BrokerId broker) override;
@@ -155,7 +159,8 @@ class ControllerTerm final : private BrokerChannel::Owner {
   Task<Step> ServeDeleteTopics(Pending& pending);
   // Within the caller's coroutine: waits until the cluster shows what was done.
   Task<void> AwaitCreated(v1::CreateTopicsResponse* response, MonoTime deadline);
-  Task<void> AwaitDeleted(v1::DeleteTopicsResponse* response, std::map<std::string, TopicId> ids, MonoTime deadline);
+  Task<void> AwaitDeleted(v1::DeleteTopicsResponse* response, std::map<std::string, TopicId> ids,
+                          MonoTime deadline);
   std::string WhyNotCreated(const TopicId& id) const;
   std::string WhyNotDeleted(const std::string& name, const TopicId& id) const;
 

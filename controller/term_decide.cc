@@ -42,7 +42,8 @@ std::vector<ControllerTerm::StateChange> ControllerTerm::WantedChanges() const {
       const PartitionFacts facts = cluster_.Facts(topic, index);
       std::optional<Leadership> next = partition.state ? DecideLeadership(facts) : InitialLeadership(facts);
       if (!next) continue;
-      changes.push_back({.topic = name, .partition = index, .next = std::move(*next), .create = !partition.state});
+      changes.push_back(
+          {.topic = name, .partition = index, .next = std::move(*next), .create = !partition.state});
     }
   }
   return changes;
@@ -65,7 +66,8 @@ Task<void> ControllerTerm::GiveTopicIds() {
     ops.push_back(ZkSet{zkpath::Topic(name), EncodeTopic(node), topic.node_version});
     const WriteResult written = co_await writer_.Write(std::move(ops));
     if (written.outcome == WriteOutcome::kRefused) NoteConflict(name, written.code);
-    if (written.outcome == WriteOutcome::kUnknown || written.outcome == WriteOutcome::kNotSent) hints_.full = true;
+    if (written.outcome == WriteOutcome::kUnknown || written.outcome == WriteOutcome::kNotSent)
+      hints_.full = true;
     if (written.outcome == WriteOutcome::kFenced || hints_.full) co_return;
     if (written.outcome != WriteOutcome::kDone) continue;
     TopicContext& now = cluster_.topics.at(name);
@@ -124,7 +126,8 @@ Task<void> ControllerTerm::WriteStates(std::vector<StateChange> changes) {
     const std::vector<ZkOp> own = StateOps(change);
     size_t size = 0;
     for (const ZkOp& op : own) size += FencedWriter::SizeOf(op);
-    if (chunks.empty() || ops + own.size() > FencedWriter::kMaxOps || bytes + size > FencedWriter::kMaxBytes) {
+    if (chunks.empty() || ops + own.size() > FencedWriter::kMaxOps ||
+        bytes + size > FencedWriter::kMaxBytes) {
       chunks.emplace_back();
       ops = bytes = 0;
     }
@@ -132,7 +135,8 @@ Task<void> ControllerTerm::WriteStates(std::vector<StateChange> changes) {
     bytes += size;
     chunks.back().push_back(std::move(change));
   }
-  if (changes.size() > kLoggedChanges) LOG(INFO) << "changing the states of " << changes.size() << " partitions";
+  if (changes.size() > kLoggedChanges)
+    LOG(INFO) << "changing the states of " << changes.size() << " partitions";
   // ZooKeeper works a session's requests off in order, so a folder made by one chunk is there for the next.
   co_await ForEachParallel(loop_, chunks.size(), kWritesAtOnce,
                            [&](size_t i) { return WriteChunk(std::move(chunks[i])); });
@@ -154,8 +158,8 @@ Task<void> ControllerTerm::WriteChunk(std::vector<StateChange> chunk) {
       case WriteOutcome::kDone:
         for (const StateChange& change : chunk) {
           if (log) {
-            LOG(INFO) << change.topic << "-" << change.partition << ": leader " << change.next.leader << " in epoch "
-                      << change.next.leader_epoch << ", ISR " << IsrText(change.next);
+            LOG(INFO) << change.topic << "-" << change.partition << ": leader " << change.next.leader
+                      << " in epoch " << change.next.leader_epoch << ", ISR " << IsrText(change.next);
           }
           TakeOver(change);
         }

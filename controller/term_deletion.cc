@@ -1,6 +1,6 @@
-// ControllerTerm: deletion of topics. Marked in /admin/delete_topics; then no broker serves the topic, all replicas are
-// stopped and deleted, and only then its znodes go, the marker last. Each step is done again until it is seen done, so a
-// new controller, or a broker that comes back, goes on where things stand.
+// ControllerTerm: deletion of topics. Marked in /admin/delete_topics; then no broker serves the topic, all
+// replicas are stopped and deleted, and only then its znodes go, the marker last. Each step is done again
+// until it is seen done, so a new controller, or a broker that comes back, goes on where things stand.
 #include <glog/logging.h>
 
 #include "common/zk/zk_paths.h"
@@ -115,7 +115,8 @@ Task<void> ControllerTerm::RemoveMarker(std::string name) {
   std::vector<ZkOp> ops;
   ops.push_back(ZkDelete{zkpath::DeleteTopic(name)});
   const WriteResult written = co_await writer_.Write(std::move(ops));
-  if (written.outcome == WriteOutcome::kUnknown || written.outcome == WriteOutcome::kNotSent) hints_.full = true;
+  if (written.outcome == WriteOutcome::kUnknown || written.outcome == WriteOutcome::kNotSent)
+    hints_.full = true;
   const bool gone = written.outcome == WriteOutcome::kRefused && written.code == ZkCode::kNoNode;
   if (written.outcome == WriteOutcome::kDone || gone) {
     cluster_.deletions.erase(name);

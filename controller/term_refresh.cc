@@ -31,7 +31,7 @@ Task<bool> ControllerTerm::Refresh(const HintSet& hints) {
 
 Task<bool> ControllerTerm::RefreshBrokers() {
   ZkResult<BrokersRead> read = co_await reader_.ReadBrokers();
-  if (!read) co_return false;
+  if (!read || ended()) co_return false;
   MergeBrokers(std::move(*read));
   co_return true;
 }
@@ -62,8 +62,8 @@ void ControllerTerm::MergeBrokers(BrokersRead read) {
         if (old->second.control_endpoint != now.control_endpoint) RemoveChannel(id);
       }
     } else {
-      LOG(INFO) << "broker " << id << " (epoch " << now.epoch << ") has come, at " << ToString(now.control_endpoint)
-                << (now.clean_start ? "" : ", after an unclean stop");
+      LOG(INFO) << "broker " << id << " (epoch " << now.epoch << ") has come, at "
+                << ToString(now.control_endpoint) << (now.clean_start ? "" : ", after an unclean stop");
       changed = true;
     }
     AddBroker(std::move(now));
@@ -83,7 +83,8 @@ void ControllerTerm::AddBroker(LiveBrokerContext broker) {
                                    .client_id = fmt::format("controller-{}", options_.broker_id),
                                    .command_timeout = options_.command_timeout,
                                    .backoff = options_.command_backoff};
-    channels_[id] = std::make_unique<BrokerChannel>(loop_, options_.env, static_cast<BrokerChannel::Owner&>(*this), broker, std::move(options));
+    channels_[id] = std::make_unique<BrokerChannel>(
+        loop_, options_.env, static_cast<BrokerChannel::Owner&>(*this), broker, std::move(options));
   }
   cluster_.brokers.insert_or_assign(id, std::move(broker));
 }
@@ -101,7 +102,7 @@ void ControllerTerm::RemoveChannel(BrokerId id) {
 
 Task<bool> ControllerTerm::RefreshTopics(bool all, std::set<std::string> names) {
   ZkResult<std::vector<std::string>> present = co_await reader_.ReadTopicNames();
-  if (!present) co_return false;
+  if (!present || ended()) co_return false;
   const std::set<std::string> there(present->begin(), present->end());
   std::vector<std::string> gone;
   for (const auto& [name, topic] : cluster_.topics) {
@@ -118,7 +119,7 @@ Task<bool> ControllerTerm::RefreshTopics(bool all, std::set<std::string> names) 
     if (all || !known || names.contains(name)) wanted.push_back(name);
   }
   ZkResult<std::vector<TopicRead>> read = co_await reader_.ReadTopics(std::move(wanted));
-  if (!read) co_return false;
+  if (!read || ended()) co_return false;
   for (TopicRead& topic : *read) MergeTopic(std::move(topic));
   co_return true;
 }
@@ -178,7 +179,8 @@ void ControllerTerm::DropTopic(const std::string& name) {
   const TopicId id = it->second.id;
   cluster_.topics.erase(it);
   cluster_.topic_names.erase(id);
-  std::erase_if(cluster_.failed_replicas, [&](const auto& failed) { return failed.first.second.topic == id; });
+  std::erase_if(cluster_.failed_replicas,
+                [&](const auto& failed) { return failed.first.second.topic == id; });
   conflicts_.erase(name);
   deletions_.erase(name);
   if (!id.IsZero()) MarkTopic(id);

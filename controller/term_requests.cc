@@ -23,7 +23,8 @@ Found Find(ClusterContext& cluster, const std::string& topic_id, PartitionIndex 
   const Result<TopicId> id = TopicId::FromBytes(topic_id);
   if (!id) return {.error = id.error()};
   Found found{.topic = cluster.Topic(*id)};
-  if (found.topic == nullptr) return {.error = {v1::UNKNOWN_TOPIC_ID, "no topic has the id " + id->ToBase64()}};
+  if (found.topic == nullptr)
+    return {.error = {v1::UNKNOWN_TOPIC_ID, "no topic has the id " + id->ToBase64()}};
   const auto it = found.topic->partitions.find(index);
   if (it == found.topic->partitions.end() || !it->second.state || found.topic->deleting) {
     found.error = {v1::UNKNOWN_TOPIC_OR_PARTITION,
@@ -102,7 +103,8 @@ Task<ControllerTerm::Step> ControllerTerm::ServeAlterPartition(Pending& pending)
       if (change.topic != found.topic->name || change.partition != answer.partition()) continue;
       // The write was refused: the topic is read again, and the leader asks anew.
       if (found.partition->state->isr != change.next.isr) {
-        ToProto({v1::INVALID_UPDATE_VERSION, "the state was changed by someone else"}, answer.mutable_error());
+        ToProto({v1::INVALID_UPDATE_VERSION, "the state was changed by someone else"},
+                answer.mutable_error());
       }
     }
   }
@@ -130,7 +132,8 @@ Task<ControllerTerm::Step> ControllerTerm::ServeResignLeadership(Pending& pendin
     Error error = found.error;
     if (error.code == v1::NONE && wish.leader_epoch() < found.partition->state->leader_epoch &&
         found.partition->state->leader == request.broker_id()) {
-      error = {v1::FENCED_LEADER_EPOCH, fmt::format("leader epoch {} is in force", found.partition->state->leader_epoch)};
+      error = {v1::FENCED_LEADER_EPOCH,
+               fmt::format("leader epoch {} is in force", found.partition->state->leader_epoch)};
     }
     if (error.code != v1::NONE) {
       ToProto(error, answer.mutable_error());
@@ -139,7 +142,8 @@ Task<ControllerTerm::Step> ControllerTerm::ServeResignLeadership(Pending& pendin
     if (!seen.insert({found.topic->id, wish.partition()}).second) continue;
     const Relief relief{.replica = request.broker_id(), .leave_isr = wish.leave_isr()};
     if (auto next = DecideLeadership(cluster_.Facts(*found.topic, wish.partition()), relief)) {
-      changes.push_back({.topic = found.topic->name, .partition = wish.partition(), .next = std::move(*next)});
+      changes.push_back(
+          {.topic = found.topic->name, .partition = wish.partition(), .next = std::move(*next)});
     }
   }
   LOG(INFO) << "broker " << request.broker_id() << " asks to be relieved of " << request.partitions_size()
@@ -154,7 +158,8 @@ Task<ControllerTerm::Step> ControllerTerm::ServeResignLeadership(Pending& pendin
     const Leadership& state = *found.partition->state;
     const bool in_isr = state.Member(request.broker_id()) != nullptr;
     if (state.leader == request.broker_id() || (request.partitions(i).leave_isr() && in_isr)) {
-      ToProto({v1::ELIGIBLE_LEADERS_NOT_AVAILABLE, "no other replica in sync is live"}, answer.mutable_error());
+      ToProto({v1::ELIGIBLE_LEADERS_NOT_AVAILABLE, "no other replica in sync is live"},
+              answer.mutable_error());
     }
   }
   PumpAll();
@@ -179,7 +184,14 @@ Task<ControllerTerm::Step> ControllerTerm::ServeControlledShutdown(Pending& pend
   for (const auto& [name, topic] : cluster_.topics) {
     for (const auto& [index, partition] : topic.partitions) {
       const bool leads = partition.state && partition.state->leader == request.broker_id();
-      if (!leads || partition.replicas.size() == 1 || topic.deleting) continue;
+      if (!leads || topic.deleting) continue;
+      // Without another replica's broker in the cluster no retry of the stopping broker will find a new
+      // leader.
+      const bool others = std::ranges::any_of(partition.replicas, [&](BrokerId id) {
+        auto other = cluster_.brokers.find(id);
+        return id != request.broker_id() && other != cluster_.brokers.end() && !other->second.shutting_down;
+      });
+      if (!others) continue;
       auto& remaining = *out.add_remaining();
       remaining.set_topic(name);
       remaining.set_partition(index);
@@ -197,7 +209,8 @@ Task<ControllerTerm::Step> ControllerTerm::ServeAlterConfigs(Pending& pending) {
     auto& result = *out.add_results();
     *result.mutable_entity() = change.entity();
     if (change.entity().type() != v1::CONFIG_ENTITY_TYPE_TOPIC) {
-      ToProto({v1::INVALID_REQUEST, "only the configs of topics can be changed at run time"}, result.mutable_error());
+      ToProto({v1::INVALID_REQUEST, "only the configs of topics can be changed at run time"},
+              result.mutable_error());
       continue;
     }
     const Step step = co_await AlterTopicConfig(change, request.validate_only(), &result);
@@ -214,7 +227,8 @@ Task<ControllerTerm::Step> ControllerTerm::AlterTopicConfig(const v1::AlterConfi
   const std::string name = change.entity().name();
   const auto known = cluster_.topics.find(name);
   if (known == cluster_.topics.end() || known->second.deleting) {
-    ToProto({v1::UNKNOWN_TOPIC_OR_PARTITION, fmt::format("there is no topic '{}'", name)}, out->mutable_error());
+    ToProto({v1::UNKNOWN_TOPIC_OR_PARTITION, fmt::format("there is no topic '{}'", name)},
+            out->mutable_error());
     co_return Step::kDone;
   }
   Properties wanted;
@@ -226,7 +240,8 @@ Task<ControllerTerm::Step> ControllerTerm::AlterTopicConfig(const v1::AlterConfi
   if (node) {
     Result<v1::ConfigZnode> decoded = DecodeConfig(node->data);
     if (decoded) config = std::move(*decoded);
-    if (!decoded && legal) legal = Fail(v1::INVALID_CONFIG, "the present config is damaged: {}", decoded.error().message);
+    if (!decoded && legal)
+      legal = Fail(v1::INVALID_CONFIG, "the present config is damaged: {}", decoded.error().message);
   }
   for (const std::string& key : change.remove()) {
     if (wanted.contains(key) && legal) legal = Fail(v1::INVALID_CONFIG, "{} is both set and removed", key);
@@ -293,9 +308,11 @@ v1::Response ControllerTerm::DescribeTopics(const v1::DescribeTopicsRequest& req
     topic.set_name(name);
     const auto unreadable = cluster_.unreadable_topics.find(name);
     if (unreadable != cluster_.unreadable_topics.end()) {
-      ToProto({v1::UNKNOWN_SERVER_ERROR, "its znode cannot be used: " + unreadable->second}, topic.mutable_error());
+      ToProto({v1::UNKNOWN_SERVER_ERROR, "its znode cannot be used: " + unreadable->second},
+              topic.mutable_error());
     } else {
-      ToProto({v1::UNKNOWN_TOPIC_OR_PARTITION, fmt::format("there is no topic '{}'", name)}, topic.mutable_error());
+      ToProto({v1::UNKNOWN_TOPIC_OR_PARTITION, fmt::format("there is no topic '{}'", name)},
+              topic.mutable_error());
     }
   }
   return response;

@@ -1,5 +1,5 @@
-// ControllerTerm: creation and deletion of topics as requests. The writes are made within the loop's turn; that the
-// cluster follows is awaited in the caller's coroutine.
+// ControllerTerm: creation and deletion of topics as requests. The writes are made within the loop's turn;
+// that the cluster follows is awaited in the caller's coroutine.
 #include <algorithm>
 #include <utility>
 
@@ -41,8 +41,8 @@ Result<TopicPlan> ControllerTerm::PlanNewTopic(const v1::CreateTopicsRequest::To
   TM_RETURN_IF_ERROR(ValidateTopicName(wish.name()));
   for (const auto& [name, topic] : cluster_.topics) {
     if (name != wish.name() && NamesCollide(name, wish.name())) {
-      return Fail(v1::INVALID_TOPIC_EXCEPTION, "'{}' collides with the topic '{}': '.' and '_' count as the same",
-                  wish.name(), name);
+      return Fail(v1::INVALID_TOPIC_EXCEPTION,
+                  "'{}' collides with the topic '{}': '.' and '_' count as the same", wish.name(), name);
     }
   }
   std::vector<PlacementBroker> brokers;
@@ -50,9 +50,10 @@ Result<TopicPlan> ControllerTerm::PlanNewTopic(const v1::CreateTopicsRequest::To
   Random& random = options_.env.random();
   const uint64_t start = random.Next() >> 16;
   const uint64_t shift = random.Next() >> 16;
-  return PlanTopic(wish, brokers,
-                   {.partitions = options_.num_partitions, .replication_factor = options_.default_replication_factor},
-                   start, shift);
+  return PlanTopic(
+      wish, brokers,
+      {.partitions = options_.num_partitions, .replication_factor = options_.default_replication_factor},
+      start, shift);
 }
 
 Task<ControllerTerm::Step> ControllerTerm::ServeCreateTopics(Pending& pending) {
@@ -68,7 +69,8 @@ Task<ControllerTerm::Step> ControllerTerm::ServeCreateTopics(Pending& pending) {
       ToProto({v1::INVALID_REQUEST, "the topic is named twice"}, topic.mutable_error());
       continue;
     }
-    if (co_await CreateTopic(wish, request.validate_only(), pending, &topic) == Step::kAgain) co_return Step::kAgain;
+    if (co_await CreateTopic(wish, request.validate_only(), pending, &topic) == Step::kAgain)
+      co_return Step::kAgain;
   }
   pending.answer.Set(std::move(response));
   // Leaders are chosen in the next turn.
@@ -76,10 +78,12 @@ Task<ControllerTerm::Step> ControllerTerm::ServeCreateTopics(Pending& pending) {
   co_return Step::kDone;
 }
 
-Task<ControllerTerm::Step> ControllerTerm::CreateTopic(const v1::CreateTopicsRequest::Topic& wish, bool validate_only,
-                                                       Pending& pending, v1::CreateTopicsResponse::Topic* out) {
+Task<ControllerTerm::Step> ControllerTerm::CreateTopic(const v1::CreateTopicsRequest::Topic& wish,
+                                                       bool validate_only, Pending& pending,
+                                                       v1::CreateTopicsResponse::Topic* out) {
   const auto given = pending.given_ids.find(wish.name());
-  const Result<TopicPlan> plan = PlanNewTopic(wish, given == pending.given_ids.end() ? nullptr : &given->second);
+  const Result<TopicPlan> plan =
+      PlanNewTopic(wish, given == pending.given_ids.end() ? nullptr : &given->second);
   if (!plan) {
     ToProto(plan.error(), out->mutable_error());
     co_return Step::kDone;
@@ -99,8 +103,8 @@ Task<ControllerTerm::Step> ControllerTerm::CreateTopic(const v1::CreateTopicsReq
   co_return co_await WriteNewTopic(wish.name(), *plan, id, out);
 }
 
-Task<ControllerTerm::Step> ControllerTerm::WriteNewTopic(const std::string& name, const TopicPlan& plan, TopicId id,
-                                                         v1::CreateTopicsResponse::Topic* out) {
+Task<ControllerTerm::Step> ControllerTerm::WriteNewTopic(const std::string& name, const TopicPlan& plan,
+                                                         TopicId id, v1::CreateTopicsResponse::Topic* out) {
   TopicContext topic{.name = name, .id = id, .node = MakeTopicZnode(plan, id), .overrides = plan.configs};
   topic.configs = MakeTopicConfigs(options_.broker_properties, topic.overrides);
   Result<std::map<PartitionIndex, PartitionContext>> partitions = MakePartitions(topic.node);
@@ -168,7 +172,8 @@ Task<void> ControllerTerm::AwaitCreated(v1::CreateTopicsResponse* response, Mono
       // With a deadline of now nothing was to be waited for, and nothing is amiss.
       const WaitOutcome outcome = co_await progress_.Wait("topic created", deadline, scope_.stop_token());
       if (outcome != WaitOutcome::kTimedOut) continue;
-      ToProto({v1::REQUEST_TIMED_OUT, fmt::format("the topic was created, but {}", why)}, topic.mutable_error());
+      ToProto({v1::REQUEST_TIMED_OUT, fmt::format("the topic was created, but {}", why)},
+              topic.mutable_error());
       break;
     }
   }
@@ -190,7 +195,8 @@ Task<ControllerTerm::Step> ControllerTerm::ServeDeleteTopics(Pending& pending) {
     if (known == cluster_.topics.end()) {
       const bool unreadable = cluster_.unreadable_topics.contains(name);
       ToProto({unreadable ? v1::UNKNOWN_SERVER_ERROR : v1::UNKNOWN_TOPIC_OR_PARTITION,
-               unreadable ? fmt::format("the znode of topic '{}' cannot be used, so its replicas are not known", name)
+               unreadable ? fmt::format(
+                                "the znode of topic '{}' cannot be used, so its replicas are not known", name)
                           : fmt::format("there is no topic '{}'", name)},
               out.mutable_error());
       continue;
@@ -219,7 +225,8 @@ std::string ControllerTerm::WhyNotDeleted(const std::string& name, const TopicId
   const auto known = cluster_.topics.find(name);
   if (known != cluster_.topics.end() && known->second.id == id) {
     const auto deletion = deletions_.find(name);
-    if (deletion == deletions_.end() || deletion->second.waits_for.empty()) return "its turn has not come yet";
+    if (deletion == deletions_.end() || deletion->second.waits_for.empty())
+      return "its turn has not come yet";
     return deletion->second.waits_for;
   }
   for (const auto& [broker, channel] : channels_) {
@@ -228,8 +235,8 @@ std::string ControllerTerm::WhyNotDeleted(const std::string& name, const TopicId
   return {};
 }
 
-Task<void> ControllerTerm::AwaitDeleted(v1::DeleteTopicsResponse* response, std::map<std::string, TopicId> ids,
-                                        MonoTime deadline) {
+Task<void> ControllerTerm::AwaitDeleted(v1::DeleteTopicsResponse* response,
+                                        std::map<std::string, TopicId> ids, MonoTime deadline) {
   for (auto& topic : *response->mutable_topics()) {
     const auto id = ids.find(topic.name());
     if (topic.error().code() != v1::NONE || id == ids.end()) continue;
@@ -238,8 +245,9 @@ Task<void> ControllerTerm::AwaitDeleted(v1::DeleteTopicsResponse* response, std:
       if (why.empty()) break;
       const WaitOutcome outcome = co_await progress_.Wait("topic deleted", deadline, scope_.stop_token());
       if (outcome != WaitOutcome::kTimedOut) continue;
-      ToProto({v1::REQUEST_TIMED_OUT, fmt::format("the topic is marked for deletion, which waits for {}", why)},
-              topic.mutable_error());
+      ToProto(
+          {v1::REQUEST_TIMED_OUT, fmt::format("the topic is marked for deletion, which waits for {}", why)},
+          topic.mutable_error());
       break;
     }
   }

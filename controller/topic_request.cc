@@ -15,15 +15,17 @@ Result<std::vector<std::vector<BrokerId>>> ByHand(const v1::CreateTopicsRequest:
   for (const auto& assignment : wish.assignments()) {
     const uint32_t partition = assignment.partition();
     if (partition >= count) {
-      return Fail(v1::INVALID_REPLICA_ASSIGNMENT, "{} partitions are assigned, and one of them is {}", count, partition);
+      return Fail(v1::INVALID_REPLICA_ASSIGNMENT, "{} partitions are assigned, and one of them is {}", count,
+                  partition);
     }
-    if (!out[partition].empty()) return Fail(v1::INVALID_REPLICA_ASSIGNMENT, "partition {} is given twice", partition);
+    if (!out[partition].empty())
+      return Fail(v1::INVALID_REPLICA_ASSIGNMENT, "partition {} is given twice", partition);
     if (assignment.replicas().empty()) {
       return Fail(v1::INVALID_REPLICA_ASSIGNMENT, "partition {} has no replicas", partition);
     }
     if (assignment.replicas_size() != wish.assignments(0).replicas_size()) {
-      return Fail(v1::INVALID_REPLICA_ASSIGNMENT, "partition {} has {} replicas, another one has {}", partition,
-                  assignment.replicas_size(), wish.assignments(0).replicas_size());
+      return Fail(v1::INVALID_REPLICA_ASSIGNMENT, "partition {} has {} replicas, another one has {}",
+                  partition, assignment.replicas_size(), wish.assignments(0).replicas_size());
     }
     std::set<BrokerId> seen;
     for (const BrokerId id : assignment.replicas()) {
@@ -31,7 +33,8 @@ Result<std::vector<std::vector<BrokerId>>> ByHand(const v1::CreateTopicsRequest:
         return Fail(v1::INVALID_REPLICA_ASSIGNMENT, "partition {} names broker {} twice", partition, id);
       }
       if (std::ranges::find(brokers, id, &PlacementBroker::id) == brokers.end()) {
-        return Fail(v1::INVALID_REPLICA_ASSIGNMENT, "partition {} names broker {}, which is not live", partition, id);
+        return Fail(v1::INVALID_REPLICA_ASSIGNMENT, "partition {} names broker {}, which is not live",
+                    partition, id);
       }
       out[partition].push_back(id);
     }
@@ -41,13 +44,15 @@ Result<std::vector<std::vector<BrokerId>>> ByHand(const v1::CreateTopicsRequest:
 
 }  // namespace
 
-Result<TopicPlan> PlanTopic(const v1::CreateTopicsRequest::Topic& wish, const std::vector<PlacementBroker>& brokers,
-                            const TopicDefaults& defaults, uint64_t start, uint64_t shift) {
+Result<TopicPlan> PlanTopic(const v1::CreateTopicsRequest::Topic& wish,
+                            const std::vector<PlacementBroker>& brokers, const TopicDefaults& defaults,
+                            uint64_t start, uint64_t shift) {
   TM_RETURN_IF_ERROR(ValidateTopicName(wish.name()));
   TopicPlan plan;
   for (const auto& [name, value] : wish.configs()) plan.configs[name] = value;
   TM_RETURN_IF_ERROR(ValidateTopicOverrides(plan.configs));
-  if (wish.assignments_size() > static_cast<int>(kMaxPartitionsPerTopic) || wish.partitions() > kMaxPartitionsPerTopic) {
+  if (wish.assignments_size() > static_cast<int>(kMaxPartitionsPerTopic) ||
+      wish.partitions() > kMaxPartitionsPerTopic) {
     return Fail(v1::INVALID_PARTITIONS, "a topic has at most {} partitions", kMaxPartitionsPerTopic);
   }
   if (!wish.assignments().empty()) {
@@ -59,8 +64,8 @@ Result<TopicPlan> PlanTopic(const v1::CreateTopicsRequest::Topic& wish, const st
     if (brokers.empty()) return Fail(v1::INVALID_REPLICATION_FACTOR, "there are no live brokers");
     PlacementWish placement{.start = start, .shift = shift};
     placement.partitions = wish.partitions() != 0 ? wish.partitions() : defaults.partitions;
-    placement.replication_factor = wish.replication_factor() != 0 ? wish.replication_factor()
-                                                                  : defaults.replication_factor;
+    placement.replication_factor =
+        wish.replication_factor() != 0 ? wish.replication_factor() : defaults.replication_factor;
     if (placement.replication_factor == 0) {
       placement.replication_factor = static_cast<uint32_t>(std::min<size_t>(3, brokers.size()));
     }
@@ -81,7 +86,8 @@ v1::TopicZnode MakeTopicZnode(const TopicPlan& plan, const TopicId& id) {
 }
 
 bool NamesCollide(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](char x, char y) { return (x == '.' ? '_' : x) == (y == '.' ? '_' : y); });
+  return std::ranges::equal(a, b,
+                            [](char x, char y) { return (x == '.' ? '_' : x) == (y == '.' ? '_' : y); });
 }
 
 }  // namespace tidemark

@@ -28,10 +28,12 @@ struct TopicPlan {
   uint32_t replication_factor = 0;
 };
 
-// Existing names are the caller's to check. INVALID_TOPIC_EXCEPTION, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR,
-// INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG or INVALID_REQUEST say what is wrong. `start` and `shift` are random.
-Result<TopicPlan> PlanTopic(const v1::CreateTopicsRequest::Topic& wish, const std::vector<PlacementBroker>& brokers,
-                            const TopicDefaults& defaults, uint64_t start, uint64_t shift);
+// Existing names are the caller's to check. INVALID_TOPIC_EXCEPTION, INVALID_PARTITIONS,
+// INVALID_REPLICATION_FACTOR, INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG or INVALID_REQUEST say what is
+// wrong. `start` and `shift` are random.
+Result<TopicPlan> PlanTopic(const v1::CreateTopicsRequest::Topic& wish,
+                            const std::vector<PlacementBroker>& brokers, const TopicDefaults& defaults,
+                            uint64_t start, uint64_t shift);
 
 v1::TopicZnode MakeTopicZnode(const TopicPlan& plan, const TopicId& id);
 

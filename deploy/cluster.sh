@@ -1,149 +1,209 @@
 #!/usr/bin/env bash
 # A local cluster: ZooKeeper and N brokers on loopback, with all their data under one directory.
-#   cluster.sh start  --dir DIR [--brokers N] [--zookeeper CONNECT] [--config k=v]... [--bin DIR]
-#   cluster.sh status --dir DIR
-#   cluster.sh kill|pause|resume|restart N --dir DIR     (SIGKILL, SIGSTOP, SIGCONT, SIGTERM and start)
-#   cluster.sh stop   --dir DIR
 set -euo pipefail
+usage() {
+  cat <<'USAGE'
+usage: cluster.sh start --dir DIR [--brokers N] [--zookeeper CONNECT] [--config k=v]... [--bin DIR]
+       cluster.sh status|stop --dir DIR
+       cluster.sh kill|pause|resume|restart N --dir DIR
+  start    starts what does not run yet and waits until all brokers serve; prints where they listen
+  status   a line for each process: state, pid, listener, admin address, partitions led
+  kill     SIGKILL to broker N; pause: SIGSTOP; resume: SIGCONT
+  restart  SIGTERM to broker N (nothing if it is dead), then starts it again
+  stop     ends all brokers, then ZooKeeper if it was started here; the data stays
+  --brokers N          how many (default 3), with the ids 0 to N-1
+  --zookeeper CONNECT  uses this ZooKeeper instead of starting one under DIR
+  --config k=v         a config for every broker, kept for later starts and restarts; may be repeated
+  --bin DIR            the programs (default: build/release/bin)
+DIR/bootstrap and DIR/zookeeper.connect say where clients connect; DIR/broker-N holds server.properties, broker.log
+and data.
+USAGE
+}
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=lib.sh
+. "$here/lib.sh"
 
-usage() { sed -n '2,6s/^# \{0,3\}//p' "$0" >&2; exit 2; }
-
-command=${1:-}; [ $# -gt 0 ] && shift
-number=
-case "$command" in kill|pause|resume|restart) number=${1:-}; [[ "$number" =~ ^[0-9]+$ ]] || usage; shift ;; esac
-dir= brokers=3 zookeeper= bin=$here/../build/release/bin configs=()
+command=${1:-} number=''
+case $command in
+  start|status|stop) shift ;;
+  kill|pause|resume|restart)
+    number=${2:-}
+    [[ $number =~ ^[0-9]+$ ]] || { echo "cluster.sh: $command needs the id of a broker" >&2; usage >&2; exit 2; }
+    shift 2 ;;
+  -h|--help) usage; exit 0 ;;
+  *) usage >&2; exit 2 ;;
+esac
+dir='' brokers=3 zookeeper='' bin='' configs=()
 while [ $# -gt 0 ]; do
-  case "$1" in
-    --dir) dir=${2:?}; shift 2 ;;
-    --brokers) brokers=${2:?}; shift 2 ;;
-    --zookeeper) zookeeper=${2:?}; shift 2 ;;
-    --config) configs+=("${2:?}"); shift 2 ;;
-    --bin) bin=${2:?}; shift 2 ;;
-    *) echo "error: unknown argument '$1'" >&2; usage ;;
+  case $1 in
+    --dir) need_value "$@" "${2:-}"; dir=$2; shift 2 ;;
+    --brokers) need_value "$@" "${2:-}"; brokers=$2; shift 2 ;;
+    --zookeeper) need_value "$@" "${2:-}"; zookeeper=$2; shift 2 ;;
+    --config) need_value "$@" "${2:-}"; configs+=("$2"); shift 2 ;;
+    --bin) need_value "$@" "${2:-}"; bin=$2; shift 2 ;;
+    *) echo "cluster.sh: unknown option '$1'" >&2; usage >&2; exit 2 ;;
   esac
 done
-[ -n "$dir" ] || usage
-mkdir -p "$dir"; dir=$(cd "$dir" && pwd)
-if [ -f "$dir/bin" ] && [ "$command" != start ]; then bin=$(cat "$dir/bin"); fi
+[ -n "$dir" ] || { echo "cluster.sh: --dir is missing" >&2; usage >&2; exit 2; }
+[[ $brokers =~ ^[1-9][0-9]*$ ]] || fail "--brokers '$brokers' is not a number from 1 on"
+for config in "${configs[@]}"; do [[ $config == ?*=* ]] || fail "--config '$config' is not name=value"; done
+if [ "$command" = start ]; then mkdir -p "$dir"; fi
+[ -d "$dir" ] || fail "there is no cluster in $dir"
+dir=$(cd "$dir" && pwd)
 
 folder() { echo "$dir/broker-$1"; }
-pid_of() { cat "$(folder "$1")/pid" 2>/dev/null || true; }
-alive() { local pid; pid=$(pid_of "$1"); [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; }
-numbers() { find "$dir" -maxdepth 1 -name 'broker-*' -printf '%f\n' 2>/dev/null | sed 's/broker-//' | sort -n; }
+# The broker's pid, if it lives.
+broker_pid() {
+  local pid
+  pid=$(pid_of "$(folder "$1")/pid" "$(folder "$1")/server.properties") && process_lives "$pid" && echo "$pid"
+}
+numbers() { find "$dir" -maxdepth 1 -name 'broker-*' -printf '%f\n' | sed 's/^broker-//' | sort -n; }
 listener() { sed -n 's/^listeners=PLAINTEXT:\/\///p' "$(folder "$1")/server.properties"; }
+stored_bin() { cat "$dir/bin" 2>/dev/null || true; }
 
-free_port() {  # outside the range that outgoing connections take their ports from
-  /usr/bin/python3 - <<'P'
-import random, socket
-while True:
-    with socket.socket() as s:
-        port = random.randint(10000, 32000)
-        try:
-            s.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        print(port)
-        break
-P
+# The line with which the broker's present life said that it serves.
+ready_line() {
+  local from
+  from=$(cat "$(folder "$1")/ready.from" 2>/dev/null) || return 1
+  tail -c +$((from + 1)) "$(folder "$1")/broker.log" | grep -a -m 1 'tidemark broker .* ready .*admin='
 }
 
+# Writes the broker's properties once, so that it keeps its port over restarts.
 configure() {
-  local f; f=$(folder "$1")
-  mkdir -p "$f"
-  [ -f "$f/server.properties" ] || cat > "$f/server.properties" <<P
+  local used n port
+  [ -f "$(folder "$1")/server.properties" ] && return
+  mkdir -p "$(folder "$1")"
+  used=()
+  for n in $(numbers); do
+    if [ -f "$(folder "$n")/server.properties" ]; then used+=("$(listener "$n" | sed 's/.*://')"); fi
+  done
+  port=$(free_port "${used[@]}")
+  cat >"$(folder "$1")/server.properties" <<PROPERTIES
 broker.id=$1
-listeners=PLAINTEXT://127.0.0.1:$(free_port)
-log.dirs=$f/data
+listeners=PLAINTEXT://127.0.0.1:$port
+log.dirs=$(folder "$1")/data
 zookeeper.connect=$(cat "$dir/zookeeper.connect")
 zookeeper.session.timeout.ms=6000
-P
-  local config
-  for config in "${configs[@]+"${configs[@]}"}"; do echo "$config" >> "$f/server.properties"; done
+PROPERTIES
 }
 
-spawn() {  # starts the process; the caller waits for it
-  local f; f=$(folder "$1")
-  alive "$1" && return
+# Starts the process in a session of its own, so that a terminal's Ctrl-C does not reach it; await waits for it.
+spawn() {
+  local f overrides=() line
+  broker_pid "$1" >/dev/null && return
+  f=$(folder "$1")
+  while IFS= read -r line; do overrides+=(--override "$line"); done < <(cat "$dir/overrides" 2>/dev/null)
   touch "$f/broker.log"
-  wc -c < "$f/broker.log" > "$f/ready.from"
-  (cd "$f" && exec setsid "$bin/tidemark-server-start" "$f/server.properties") </dev/null >>"$f/broker.log" 2>&1 &
-  echo $! > "$f/pid"
+  stat -c %s "$f/broker.log" >"$f/ready.from"
+  (cd "$f" && exec setsid "$bin/tidemark-server-start" "$f/server.properties" "${overrides[@]}") \
+    </dev/null >>"$f/broker.log" 2>&1 &
+  echo $! >"$f/pid"
 }
-
-ready_line() { tail -c +$(($(cat "$(folder "$1")/ready.from") + 1)) "$(folder "$1")/broker.log" 2>/dev/null | grep -a -m1 "tidemark broker .* ready " || true; }
 
 await() {
-  local waited=0
-  until [ -n "$(ready_line "$1")" ]; do
-    alive "$1" || { echo "error: broker $1 ended; the end of $(folder "$1")/broker.log:" >&2; tail -5 "$(folder "$1")/broker.log" >&2; exit 1; }
-    waited=$((waited + 1))
-    [ "$waited" -lt 2400 ] || { echo "error: broker $1 is not ready after 60 s; see $(folder "$1")/broker.log" >&2; exit 1; }
-    sleep 0.025
+  local f pid deadline=$((SECONDS + 60))
+  f=$(folder "$1")
+  pid=$(cat "$f/pid")
+  until ready_line "$1" >/dev/null; do
+    if ! process_lives "$pid"; then
+      tail -n 5 "$f/broker.log" >&2
+      fail "broker $1 ended before it served; its log is $f/broker.log"
+    fi
+    [ "$SECONDS" -lt "$deadline" ] || fail "broker $1 does not serve after 60 s; its log is $f/broker.log"
+    sleep 0.02
   done
 }
 
-finish() {  # SIGTERM, then SIGKILL when a minute has passed
-  local pid; pid=$(pid_of "$1")
-  if alive "$1"; then
-    kill -CONT "$pid" 2>/dev/null || true
-    kill "$pid" 2>/dev/null || true
-    for _ in $(seq 1200); do kill -0 "$pid" 2>/dev/null || break; sleep 0.05; done
-    kill -9 "$pid" 2>/dev/null || true
-  fi
+# Asks the broker to end (controlled shutdown), insists after a minute.
+finish() {
+  local pid
+  if pid=$(broker_pid "$1"); then end_process "$pid" 60; fi
   rm -f "$(folder "$1")/pid"
 }
 
-bootstrap() { numbers | while read -r n; do listener "$n"; done | paste -sd,; }
+stop_all() {
+  local n
+  for n in $(numbers); do finish "$n" & done
+  wait
+  if [ -d "$dir/zookeeper" ]; then "$here/zookeeper/zookeeper.sh" stop --dir "$dir/zookeeper"; fi
+}
 
 start() {
-  [ -x "$bin/tidemark-server-start" ] || { echo "error: no programs in $bin; build first: cmake --preset release && cmake --build --preset release" >&2; exit 1; }
+  local n was_up=no
+  if [ -z "$bin" ]; then bin=$(stored_bin); fi
+  if [ -z "$bin" ]; then bin=$here/../build/release/bin; fi
+  [ -x "$bin/tidemark-server-start" ] ||
+    fail "no programs in $bin; build them: cmake --preset release && cmake --build --preset release"
   bin=$(cd "$bin" && pwd)
-  echo "$bin" > "$dir/bin"
+  echo "$bin" >"$dir/bin"
+  if [ ${#configs[@]} -gt 0 ]; then printf '%s\n' "${configs[@]}" >"$dir/overrides"; fi
+  for n in $(numbers); do if broker_pid "$n" >/dev/null; then was_up=yes; fi; done
+  # A start that fails or is interrupted leaves nothing behind; but what ran before it goes on.
+  if [ "$was_up" = no ]; then trap 'trap - EXIT; stop_all' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM HUP; fi
   if [ -n "$zookeeper" ]; then
-    echo "$zookeeper" > "$dir/zookeeper.connect"
-  else
-    "$here/zookeeper/zookeeper.sh" start --dir "$dir/zookeeper" > "$dir/zookeeper.connect"
+    echo "$zookeeper" >"$dir/zookeeper.connect"
+  elif [ -d "$dir/zookeeper" ] || [ ! -f "$dir/zookeeper.connect" ]; then
+    "$here/zookeeper/zookeeper.sh" start --dir "$dir/zookeeper" >"$dir/zookeeper.connect"
   fi
-  local n
-  for n in $(seq 0 $((brokers - 1))); do configure "$n"; spawn "$n"; done
-  for n in $(seq 0 $((brokers - 1))); do await "$n"; done
-  bootstrap > "$dir/bootstrap"
+  for ((n = 0; n < brokers; ++n)); do configure "$n"; spawn "$n"; done
+  for ((n = 0; n < brokers; ++n)); do await "$n"; done
+  trap - EXIT INT TERM HUP
+  numbers | while read -r n; do listener "$n"; done | paste -sd, >"$dir/bootstrap"
   echo "zookeeper: $(cat "$dir/zookeeper.connect")"
   echo "brokers:   $(cat "$dir/bootstrap")"
 }
 
-status() {
-  [ -d "$dir/zookeeper" ] && { "$here/zookeeper/zookeeper.sh" status --dir "$dir/zookeeper" || true; }
-  local n state line
-  for n in $(numbers); do
-    state=down
-    if alive "$n"; then
-      state=running
-      [ "$(awk '/^State/ {print $2}' "/proc/$(pid_of "$n")/status" 2>/dev/null)" = T ] && state=paused
+# Prints how many partitions the broker leads, by its metrics; "-" when it does not say.
+partitions_led() {
+  local host=${1%:*} port=${1##*:} line
+  { exec 3<>"/dev/tcp/$host/$port"; } 2>/dev/null || { echo -; return; }
+  printf 'GET /metrics HTTP/1.0\r\nHost: %s\r\n\r\n' "$host" >&3
+  while IFS= read -r -t 2 line <&3; do
+    if [[ $line == 'tidemark_partitions{role="leader"} '* ]]; then
+      exec 3>&-
+      line=${line##* }
+      echo "${line%$'\r'}"
+      return
     fi
-    line=$(ready_line "$n")
-    printf 'broker %-3s %-8s pid %-8s %-22s %s\n' "$n" "$state" "$(pid_of "$n")" "$(listener "$n")" \
-      "$(sed -n 's/.* \(admin=.*\)/\1/p' <<< "$line")"
+  done
+  exec 3>&-
+  echo -
+}
+
+status() {
+  local n pid state admin led
+  if [ -d "$dir/zookeeper" ]; then
+    "$here/zookeeper/zookeeper.sh" status --dir "$dir/zookeeper" | sed 's/^/zookeeper /' || true
+  fi
+  printf '%-7s %-8s %-8s %-22s %-22s %s\n' broker state pid listener admin leads
+  for n in $(numbers); do
+    state=down pid=- admin=- led=-
+    if pid=$(broker_pid "$n"); then
+      state=running
+      if [ "$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$pid/status")" = T ]; then state=paused; fi
+      admin=$(ready_line "$n" | sed 's/.*admin=//') || admin=-
+      if [ "$state" = running ] && [[ $admin == *:* ]]; then led=$(partitions_led "$admin"); fi
+    else
+      pid=-
+    fi
+    printf '%-7s %-8s %-8s %-22s %-22s %s\n' "$n" "$state" "$pid" "$(listener "$n")" "${admin:--}" "$led"
   done
 }
 
-stop() {
-  local n
-  for n in $(numbers); do finish "$n" & done
-  wait
-  [ -d "$dir/zookeeper" ] && "$here/zookeeper/zookeeper.sh" stop --dir "$dir/zookeeper"
-  return 0
-}
+# Sets pid to that of the broker in question, which must live.
+need_broker() { pid=$(broker_pid "$number") || fail "broker $number is not running in $dir"; }
 
-need() { alive "$number" || { echo "error: broker $number is not running in $dir" >&2; exit 1; }; }
-case "$command" in
+case $command in
   start) start ;;
   status) status ;;
-  kill) need; kill -9 "$(pid_of "$number")"; rm -f "$(folder "$number")/pid" ;;
-  pause) need; kill -STOP "$(pid_of "$number")" ;;
-  resume) need; kill -CONT "$(pid_of "$number")" ;;
-  restart) [ -d "$(folder "$number")" ] || usage; finish "$number"; spawn "$number"; await "$number" ;;
-  stop) stop ;;
-  *) usage ;;
+  stop) stop_all ;;
+  kill) need_broker; kill -KILL "$pid"; wait_gone "$pid" 10 || fail "broker $number (pid $pid) does not die"
+        rm -f "$(folder "$number")/pid" ;;
+  pause) need_broker; kill -STOP "$pid" ;;
+  resume) need_broker; kill -CONT "$pid" ;;
+  restart)
+    [ -f "$(folder "$number")/server.properties" ] || fail "there is no broker $number in $dir"
+    if [ -z "$bin" ]; then bin=$(stored_bin); fi
+    [ -x "$bin/tidemark-server-start" ] || fail "no programs in '$bin'"
+    finish "$number"; spawn "$number"; await "$number" ;;
 esac

@@ -249,6 +249,8 @@ Task<void> Broker::Impl::ControlledShutdown() {
       LOG(WARNING) << "controlled shutdown: " << answer.error().message;
     }
     if (attempt == config.controlled_shutdown_max_retries) break;
+    const auto& live = executor_->snapshot()->brokers();
+    if (live.empty() || (live.size() == 1 && live.contains(identity_.broker_id))) break;  // nobody to move to
     (void)co_await Sleep(loop_, std::min(config.controlled_shutdown_retry_backoff, kLongestShutdownBackoff),
                          "controlled shutdown");
   }

@@ -13,6 +13,7 @@ namespace {
 
 constexpr Duration kRequestTimeout = 10s;
 constexpr Duration kPause = 50ms;
+constexpr Duration kShutdownPause = 200ms;
 constexpr size_t kMostWishesPerRequest = 2000;
 
 std::optional<Endpoint> InterBrokerEndpoint(const v1::BrokerZnode& node) {
@@ -25,8 +26,6 @@ std::optional<Endpoint> InterBrokerEndpoint(const v1::BrokerZnode& node) {
   }
   return first;
 }
-
-Error ErrorOf(const v1::Error& error) { return FromProto(error); }
 
 }  // namespace
 
@@ -144,7 +143,12 @@ Task<Result<v1::Response>> ControllerChannel::CallOnce(v1::Request request, Mono
   if (controller_ == self_.id && local_.active()) co_return co_await local_.Serve(std::move(request));
   const std::shared_ptr<RpcChannel> channel = channel_;
   if (!channel) co_return Fail(v1::NOT_CONTROLLER, "no controller is known");
-  co_return co_await channel->Call(std::move(request), deadline - loop_.Now(), scope_.stop_token());
+  Result<v1::Response> response =
+      co_await channel->Call(std::move(request), deadline - loop_.Now(), scope_.stop_token());
+  if (!response && response.error().code == v1::CANCELLED && !scope_.stopping()) {
+    co_return Fail(v1::NETWORK_EXCEPTION, "another controller came meanwhile; the outcome is unknown");
+  }
+  co_return response;
 }
 
 Task<Result<v1::Response>> ControllerChannel::Call(v1::Request request, Duration timeout) {
@@ -216,7 +220,7 @@ void ControllerChannel::AnswerWishes(std::deque<Wish> wishes, const Result<v1::R
   } else if (!response->has_alter_partition()) {
     whole = Error{v1::UNKNOWN_SERVER_ERROR, "the controller answered something else"};
   } else if (response->alter_partition().error().code() != v1::NONE) {
-    whole = ErrorOf(response->alter_partition().error());
+    whole = FromProto(response->alter_partition().error());
   }
   std::map<std::pair<std::string, uint32_t>, const v1::AlterPartitionResponse::Partition*> answers;
   if (!whole) {
@@ -247,23 +251,31 @@ Task<Result<>> ControllerChannel::Resign(v1::ResignLeadershipRequest::Partition 
   *body->add_partitions() = std::move(partition);
   TM_CO_ASSIGN_OR_RETURN(const v1::Response response, co_await Call(std::move(request), kRequestTimeout));
   const v1::ResignLeadershipResponse& answer = response.resign_leadership();
-  if (answer.error().code() != v1::NONE) co_return std::unexpected(ErrorOf(answer.error()));
+  if (answer.error().code() != v1::NONE) co_return std::unexpected(FromProto(answer.error()));
   for (const auto& one : answer.partitions()) {
-    if (one.error().code() != v1::NONE) co_return std::unexpected(ErrorOf(one.error()));
+    if (one.error().code() != v1::NONE) co_return std::unexpected(FromProto(one.error()));
   }
   co_return Result<>();
 }
 
 Task<Result<v1::ControlledShutdownResponse>> ControllerChannel::ControlledShutdown(Duration timeout) {
-  if (std::optional<Error> refusal = MayAsk()) co_return std::unexpected(*refusal);
-  v1::Request request;
-  request.mutable_controlled_shutdown()->set_broker_id(self_.id);
-  request.mutable_controlled_shutdown()->set_broker_epoch(epoch_);
-  TM_CO_ASSIGN_OR_RETURN(const v1::Response response, co_await Call(std::move(request), timeout));
-  if (response.controlled_shutdown().error().code() != v1::NONE) {
-    co_return std::unexpected(ErrorOf(response.controlled_shutdown().error()));
+  const MonoTime deadline = loop_.Now() + timeout;
+  while (true) {
+    if (std::optional<Error> refusal = MayAsk()) co_return std::unexpected(*refusal);
+    v1::Request request;
+    request.mutable_controlled_shutdown()->set_broker_id(self_.id);
+    request.mutable_controlled_shutdown()->set_broker_epoch(epoch_);
+    Result<v1::Response> response = co_await Call(std::move(request), deadline - loop_.Now());
+    if (response && response->controlled_shutdown().error().code() != v1::NONE) {
+      response = std::unexpected(FromProto(response->controlled_shutdown().error()));
+    }
+    if (response) co_return response->controlled_shutdown();
+    // Asking twice does no harm: a controller that went away meanwhile has a successor soon.
+    if (!IsRetriable(response.error().code) || scope_.stopping() || loop_.Now() + kShutdownPause >= deadline) {
+      co_return std::unexpected(response.error());
+    }
+    (void)co_await Sleep(loop_, kShutdownPause, "controlled shutdown", scope_.stop_token());
   }
-  co_return response.controlled_shutdown();
 }
 
 }  // namespace tidemark

@@ -17,6 +17,8 @@ constexpr Duration kLogInterval = 10s;
 // The library writes some 60 lines a second while no server answers; one in ten seconds is let through, with the
 // number of those that were not. Called on any thread, for all handles.
 void LogFromLibrary(const char* message) {
+  std::string_view text(message);
+  if (text.find("retcode=-112") != std::string_view::npos) return;  // an expiry, which the session's owner tells
   static std::atomic<int64_t> next_line_at{0};
   static std::atomic<int64_t> suppressed{0};
   const int64_t now = std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -25,7 +27,6 @@ void LogFromLibrary(const char* message) {
     suppressed.fetch_add(1, std::memory_order_relaxed);
     return;
   }
-  std::string_view text(message);
   if (const size_t at = text.find(":ZOO_"); at != std::string_view::npos) text.remove_prefix(at + 1);  // own time, pid
   const int64_t count = suppressed.exchange(0);
   if (count > 0) {

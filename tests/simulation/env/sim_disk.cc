@@ -9,8 +9,9 @@ namespace tidemark {
 namespace {
 
 constexpr uint64_t kUnlimitedFree = 1ull << 40;
-constexpr std::string_view kOpNames[kDiskOps] = {"open",  "read",  "write", "sync",           "truncate", "rename",
-                                                 "remove", "mkdir", "list",  "sync directory", "lock"};
+constexpr std::string_view kOpNames[kDiskOps] = {"open",     "read",           "write",  "sync",
+                                                 "truncate", "rename",         "remove", "mkdir",
+                                                 "list",     "sync directory", "lock"};
 
 std::unexpected<Error> Missing(const std::string& path, std::string_view call) {
   return Fail(v1::NOT_FOUND, "{}: {}: No such file or directory", path, call);
@@ -86,7 +87,8 @@ class SimFile final : public File {
     *would_block = false;
     TM_RETURN_IF_ERROR(fs_.Begin(DiskOp::kRead, path_));
     SimRandom& random = fs_.disk_.world_.random();
-    const size_t there = position < node_->data.size() ? std::min(buffer.size(), node_->data.size() - position) : 0;
+    const size_t there =
+        position < node_->data.size() ? std::min(buffer.size(), node_->data.size() - position) : 0;
     if (there == 0 || !random.Chance(fs_.disk_.cold_read_chance_)) return Copy(position, buffer);
     *would_block = true;
     return Copy(position, buffer.first(random.Chance(0.5) ? 0 : random.Below(there)));
@@ -153,7 +155,8 @@ class SimFileLock final : public FileLock {
  public:
   SimFileLock(SimDisk& disk, std::string path, int pid) : disk_(disk), path_(std::move(path)), pid_(pid) {}
   ~SimFileLock() override {
-    if (auto it = disk_.locks_.find(path_); it != disk_.locks_.end() && it->second == pid_) disk_.locks_.erase(it);
+    if (auto it = disk_.locks_.find(path_); it != disk_.locks_.end() && it->second == pid_)
+      disk_.locks_.erase(it);
   }
 
  private:
@@ -213,15 +216,18 @@ Result<> SimFileSystem::Rename(const std::string& from, const std::string& to) {
   std::string from_name, to_name;
   const auto from_dir = tree_->Parent(from, &from_name);
   const auto to_dir = tree_->Parent(to, &to_name);
-  if (!from_dir || !to_dir || !from_dir->entries.contains(from_name)) return Missing(from + " -> " + to, "rename");
+  if (!from_dir || !to_dir || !from_dir->entries.contains(from_name))
+    return Missing(from + " -> " + to, "rename");
   if (from_dir == to_dir && from_name == to_name) return {};
   const auto node = from_dir->entries.at(from_name);
   if (auto it = to_dir->entries.find(to_name); it != to_dir->entries.end()) {
     const SimNode& target = *it->second;
     if (target.directory != node->directory) {
-      return Fail(v1::IO_ERROR, "{}: rename: {}", to, target.directory ? "Is a directory" : "Not a directory");
+      return Fail(v1::IO_ERROR, "{}: rename: {}", to,
+                  target.directory ? "Is a directory" : "Not a directory");
     }
-    if (target.directory && !target.entries.empty()) return Fail(v1::IO_ERROR, "{}: rename: Directory not empty", to);
+    if (target.directory && !target.entries.empty())
+      return Fail(v1::IO_ERROR, "{}: rename: Directory not empty", to);
   }
   tree_->Rename(from_dir, from_name, to_dir, to_name);
   return {};
@@ -232,7 +238,8 @@ Result<> SimFileSystem::Remove(const std::string& path) {
   std::string name;
   const auto parent = tree_->Parent(path, &name);
   if (!parent || !parent->entries.contains(name)) return Missing(path, "remove");
-  if (!parent->entries.at(name)->entries.empty()) return Fail(v1::IO_ERROR, "{}: remove: Directory not empty", path);
+  if (!parent->entries.at(name)->entries.empty())
+    return Fail(v1::IO_ERROR, "{}: remove: Directory not empty", path);
   tree_->SetEntry(parent, name, nullptr);
   return {};
 }

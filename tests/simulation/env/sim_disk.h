@@ -1,10 +1,10 @@
-// SimDisk: a host's disk. It survives processes, knows for each file what was written and what is synced and for each
-// directory which changes are, and forgets the rest when power is lost: any subset of unsynced writes, torn at sector
-// or byte borders; unsynced truncations may or may not have happened; of the unsynced changes of a directory a prefix
-// survives, and a rename is there whole or not at all.
+// SimDisk: a host's disk. It survives processes, knows for each file what was written and what is synced and
+// for each directory which changes are, and forgets the rest when power is lost: any subset of unsynced
+// writes, torn at sector or byte borders; unsynced truncations may or may not have happened; of the unsynced
+// changes of a directory a prefix survives, and a rename is there whole or not at all.
 //
-// SimFileSystem is one process's view of it. After the process was killed its calls still answer (the code on the stack
-// runs on) but on a copy that nobody else sees.
+// SimFileSystem is one process's view of it. After the process was killed its calls still answer (the code on
+// the stack runs on) but on a copy that nobody else sees.
 #pragma once
 
 #include <cstdint>
@@ -21,13 +21,26 @@
 
 namespace tidemark {
 
-enum class DiskOp { kOpen, kRead, kWrite, kSync, kTruncate, kRename, kRemove, kMakeDirectory, kList, kSyncDirectory, kLock };
+enum class DiskOp {
+  kOpen,
+  kRead,
+  kWrite,
+  kSync,
+  kTruncate,
+  kRename,
+  kRemove,
+  kMakeDirectory,
+  kList,
+  kSyncDirectory,
+  kLock
+};
 inline constexpr size_t kDiskOps = 11;
 std::string_view ToString(DiskOp op);
 
 enum class DiskFault { kIoError, kNoSpace, kReadOnly };
 
-// What is to fail: the nth op (1: the next) of this kind on a path that contains `path`; `times` of them in a row.
+// What is to fail: the nth op (1: the next) of this kind on a path that contains `path`; `times` of them in a
+// row.
 struct DiskFailure {
   DiskOp op = DiskOp::kWrite;
   std::string path;
@@ -49,8 +62,8 @@ class SimDisk {
   void SetCapacity(std::optional<uint64_t> bytes) { capacity_ = bytes; }
   // How often a NOWAIT read meets a cold page.
   void SetColdReadChance(double chance) { cold_read_chance_ = chance; }
-  // Called before every op that changes something or makes it durable; may kill the process: the op is then without
-  // effect.
+  // Called before every op that changes something or makes it durable; may kill the process: the op is then
+  // without effect.
   using Hook = std::function<void(DiskOp, const std::string& path)>;
   void SetHook(Hook hook) { hook_ = std::move(hook); }
   uint64_t count(DiskOp op) const { return counts_[static_cast<size_t>(op)]; }

@@ -165,7 +165,8 @@ void SimTree::SyncDirectory(const SimNode* directory) {
   // A rename between directories drags the other directory's earlier changes along.
   std::set<const SimNode*> touched{directory};
   const auto touches = [&](const Operation& operation) {
-    return std::ranges::any_of(operation, [&](const EntryChange& c) { return touched.contains(c.directory.get()); });
+    return std::ranges::any_of(operation,
+                               [&](const EntryChange& c) { return touched.contains(c.directory.get()); });
   };
   for (size_t before = 0; before != touched.size();) {
     before = touched.size();

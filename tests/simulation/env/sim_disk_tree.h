@@ -1,5 +1,6 @@
-// SimTree: the files and directories of one simulated disk, each as the page cache shows it and as the platter holds it,
-// and the journal of directory changes between the two. Pure state; SimDisk and SimFileSystem drive it.
+// SimTree: the files and directories of one simulated disk, each as the page cache shows it and as the
+// platter holds it, and the journal of directory changes between the two. Pure state; SimDisk and
+// SimFileSystem drive it.
 //
 // Invariant: applying the journal in order to the durable entries gives the visible ones.
 #pragma once
@@ -50,7 +51,8 @@ class SimTree {
   std::shared_ptr<SimNode> Parent(const std::string& path, std::string* name) const;
 
   // One atomic change: the entry becomes `node` (null: goes away).
-  void SetEntry(const std::shared_ptr<SimNode>& directory, const std::string& name, std::shared_ptr<SimNode> node);
+  void SetEntry(const std::shared_ptr<SimNode>& directory, const std::string& name,
+                std::shared_ptr<SimNode> node);
   void Rename(const std::shared_ptr<SimNode>& from_dir, const std::string& from,
               const std::shared_ptr<SimNode>& to_dir, const std::string& to);
   void SyncDirectory(const SimNode* directory);

@@ -12,7 +12,9 @@ namespace {
 
 constexpr uint16_t kFirstFreePort = 20000;
 
-bool IsLoopback(const std::string& host) { return host == "localhost" || host == "::1" || host.starts_with("127."); }
+bool IsLoopback(const std::string& host) {
+  return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
 bool IsAnyAddress(const std::string& host) { return host.empty() || host == "0.0.0.0" || host == "::"; }
 
 SimLoop* AsSimLoop(EventLoop& loop) {
@@ -138,7 +140,8 @@ std::vector<std::shared_ptr<SimSocket>> SimNetwork::Sockets() const {
   return all;
 }
 
-std::vector<std::shared_ptr<SimSocket>> SimNetwork::SocketsBetween(const std::string& a, const std::string& b) const {
+std::vector<std::shared_ptr<SimSocket>> SimNetwork::SocketsBetween(const std::string& a,
+                                                                   const std::string& b) const {
   auto all = Sockets();
   std::erase_if(all, [&](const auto& s) {
     return !((s->host() == a && s->peer_host() == b) || (s->host() == b && s->peer_host() == a));
@@ -172,7 +175,8 @@ bool SimNetwork::Reachable(const std::string& from, const std::string& to) const
 Duration SimNetwork::Latency(const std::string& from, const std::string& to) {
   SimRandom& random = world_.random();
   Duration latency = random.Between(options_.latency_min, options_.latency_max);
-  if (random.Chance(options_.slow_chance)) latency = random.Between(latency, std::max(latency, options_.slow_max));
+  if (random.Chance(options_.slow_chance))
+    latency = random.Between(latency, std::max(latency, options_.slow_max));
   if (from == to) return latency / 10;
   const auto it = delay_.find(std::minmax(from, to));
   return it == delay_.end() ? latency : latency + it->second;
@@ -252,22 +256,24 @@ Result<std::unique_ptr<Listener>> SimTransport::Listen(EventLoop& loop, const En
   return std::make_unique<SimListener>(network, std::move(port));
 }
 
-Task<Result<std::unique_ptr<Stream>>> SimTransport::Connect(EventLoop& loop, Endpoint endpoint, MonoTime deadline,
-                                                            std::stop_token stop) {
+Task<Result<std::unique_ptr<Stream>>> SimTransport::Connect(EventLoop& loop, Endpoint endpoint,
+                                                            MonoTime deadline, std::stop_token stop) {
   SimNetwork& network = process_.world().network();
-  const std::string target = IsAnyAddress(endpoint.host) || IsLoopback(endpoint.host) ? process_.host() : endpoint.host;
+  const std::string target =
+      IsAnyAddress(endpoint.host) || IsLoopback(endpoint.host) ? process_.host() : endpoint.host;
   Duration next = network.Latency(process_.host(), target) + network.Latency(target, process_.host());
   for (Duration backoff = 1s;; backoff *= 2) {
     const MonoTime until = std::min(deadline, loop.Now() + next);
     Waiter waiter(loop, "connect", until, stop);
-    if (co_await waiter == WaitOutcome::kStopped) co_return Fail(v1::CANCELLED, "connect {}", ToString(endpoint));
+    if (co_await waiter == WaitOutcome::kStopped)
+      co_return Fail(v1::CANCELLED, "connect {}", ToString(endpoint));
     if (!network.KnowsHost(target)) {
       co_return Fail(v1::NETWORK_EXCEPTION, "resolve {}: Name or service not known", endpoint.host);
     }
     std::shared_ptr<SimSocket> socket;
     const bool late = until == deadline;
-    const auto outcome = late ? SimNetwork::Handshake::kLost
-                              : network.TryConnect(&process_, target, endpoint.port, &socket);
+    const auto outcome =
+        late ? SimNetwork::Handshake::kLost : network.TryConnect(&process_, target, endpoint.port, &socket);
     if (outcome == SimNetwork::Handshake::kConnected) {
       co_return std::make_unique<SimStream>(std::move(socket), AsSimLoop(loop));
     }

@@ -1,7 +1,8 @@
-// SimNetwork: hosts, links between them and byte streams over them. A stream keeps its order; streams do not keep order
-// among each other; bytes arrive in pieces of random size after random delays. A cut link drops everything: established
-// streams stall and go on when it heals, or break after the user time-out (unanswered data) or the keepalive time-out
-// (idle), as TCP does. Kernel and process are told apart: a paused process's kernel goes on taking connections and bytes.
+// SimNetwork: hosts, links between them and byte streams over them. A stream keeps its order; streams do not
+// keep order among each other; bytes arrive in pieces of random size after random delays. A cut link drops
+// everything: established streams stall and go on when it heals, or break after the user time-out (unanswered
+// data) or the keepalive time-out (idle), as TCP does. Kernel and process are told apart: a paused process's
+// kernel goes on taking connections and bytes.
 //
 // Invariant: of the bytes written to a stream the peer reads a prefix, in order, each once.
 #pragma once
@@ -22,7 +23,7 @@ namespace tidemark {
 struct SimNetworkOptions {
   Duration latency_min = 20us;
   Duration latency_max = 800us;
-  double slow_chance = 0.01;     // of a piece that takes slow_max at most
+  double slow_chance = 0.01;  // of a piece that takes slow_max at most
   Duration slow_max = 40ms;
   size_t window_bytes = 256 << 10;  // sent and not yet read by the peer
   size_t piece_bytes = 64 << 10;    // largest piece that arrives at once
@@ -78,7 +79,8 @@ class SimNetwork {
   std::vector<std::shared_ptr<SimSocket>> SocketsBetween(const std::string& a, const std::string& b) const;
   enum class Handshake { kLost, kRefused, kConnected };
   // One try of a handshake, seen by the client's kernel.
-  Handshake TryConnect(SimProcess* process, const std::string& to, uint16_t port, std::shared_ptr<SimSocket>* socket);
+  Handshake TryConnect(SimProcess* process, const std::string& to, uint16_t port,
+                       std::shared_ptr<SimSocket>* socket);
   uint16_t FreePort(const std::string& host);
 
   SimWorld& world_;

@@ -26,7 +26,10 @@ SimLoop::~SimLoop() {
 
 MonoTime SimLoop::Now() const { return process_.world().Now(); }
 
-bool SimLoop::InLoopThread() const { return process_.world().current_loop() == this; }
+bool SimLoop::InLoopThread() const {
+  const SimWorld& world = process_.world();
+  return world.current_loop() == this || (driven_from_outside_ && !world.running());
+}
 
 SimEventId SimLoop::Schedule(MonoTime when, Callback fn) {
   if (!process_.alive()) {
@@ -39,9 +42,10 @@ SimEventId SimLoop::Schedule(MonoTime when, Callback fn) {
 
 void SimLoop::Post(Callback fn) {
   SimWorld& world = process_.world();
-  const Duration delay = world.random().Chance(0.02) ? world.random().Between(20us, 2ms)
-                                                     : world.random().Between(1us, 20us);
-  if (last_post_.size() > 64) std::erase_if(last_post_, [&](const auto& e) { return e.second < world.Now(); });
+  const Duration delay =
+      world.random().Chance(0.02) ? world.random().Between(20us, 2ms) : world.random().Between(1us, 20us);
+  if (last_post_.size() > 64)
+    std::erase_if(last_post_, [&](const auto& e) { return e.second < world.Now(); });
   MonoTime& last = last_post_[world.current_source()];
   last = std::max(last, world.Now() + delay);
   Schedule(last, std::move(fn));
@@ -50,7 +54,11 @@ void SimLoop::Post(Callback fn) {
 void SimLoop::Defer(Callback fn) {
   if (!process_.alive()) return SimProcess::Bury(std::move(fn));
   CheckOwner();
-  deferred_.push_back(std::move(fn));
+  if (process_.world().current_loop() == this) {
+    deferred_.push_back(std::move(fn));
+  } else {
+    Schedule(Now(), std::move(fn));  // driven from outside: there is no callback to wait for
+  }
 }
 
 TimerId SimLoop::StartTimer(MonoTime when, Callback fn) {
@@ -84,7 +92,7 @@ void SimLoop::RunDeferred() {
 
 void SimLoop::End() {
   if (ended_) return;
-  CHECK(!InLoopThread()) << "loop '" << name_ << "' ended from within";
+  CHECK(process_.world().current_loop() != this) << "loop '" << name_ << "' ended from within";
   ended_ = true;
   std::vector<Callback> dropped = process_.world().TakeEvents(nullptr, this);
   std::erase_if(process_.held_, [&](auto& held) {
@@ -188,7 +196,8 @@ void SimProcess::Kill(bool power_loss) {
   const bool running = world_.current_process() == this;
   alive_ = false;
   for (Callback& fn : world_.TakeEvents(this, nullptr)) Bury(std::move(fn));
-  // What loops had deferred, what was held back and what was kept stays in this object, which is never destroyed.
+  // What loops had deferred, what was held back and what was kept stays in this object, which is never
+  // destroyed.
   world_.network().CloseProcess(this, !power_loss);
   world_.disk(host_).ProcessGone(pid_, running);
   if (power_loss) {

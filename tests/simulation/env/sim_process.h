@@ -1,9 +1,9 @@
-// SimProcess: one simulated process of one host, as an Environment. It can be killed and paused at any event, also from
-// within its own callbacks: what is left on the stack then runs on without effect on anyone.
+// SimProcess: one simulated process of one host, as an Environment. It can be killed and paused at any event,
+// also from within its own callbacks: what is left on the stack then runs on without effect on anyone.
 //
-// The objects of a killed process cannot be destroyed cleanly (their coroutines are suspended for ever), so they are
-// never destroyed: whatever was handed to Keep(), the loops and all callbacks not run yet go to a graveyard that stays
-// reachable until the end of the program.
+// The objects of a killed process cannot be destroyed cleanly (their coroutines are suspended for ever), so
+// they are never destroyed: whatever was handed to Keep(), the loops and all callbacks not run yet go to a
+// graveyard that stays reachable until the end of the program.
 #pragma once
 
 #include <deque>
@@ -43,6 +43,9 @@ class SimLoop final : public EventLoop {
   // Ends the loop: what was posted is destroyed without running, later posts too.
   void End();
   bool ended() const { return ended_; }
+  // The code that drives the world counts as this loop's thread while the world itself runs nothing: for tests that
+  // call loop-affine things directly.
+  void SetDrivenFromOutside() { driven_from_outside_ = true; }
   // Runs what was deferred, until nothing is left.
   void RunDeferred();
   // Schedules `fn` on this loop: the kernel telling it something.
@@ -54,6 +57,7 @@ class SimLoop final : public EventLoop {
   std::string name_;
   uint64_t source_;
   bool ended_ = false;
+  bool driven_from_outside_ = false;
   TimerId last_timer_ = 0;
   std::map<TimerId, SimEventId> timers_;
   std::map<uint64_t, MonoTime> last_post_;  // by source
@@ -109,9 +113,9 @@ class SimProcess final : public Environment {
   // The object belongs to the process: destroyed by Exit(), never after Kill().
   void Keep(std::shared_ptr<void> object) { kept_.push_back(std::move(object)); }
 
-  // From this instant nothing of the process runs, its connections are cut (peers are told where the network allows),
-  // its locks are free, its ZooKeeper session is left to expire. Everything written survives; with `power_loss` the
-  // whole host goes down: peers hear nothing, unsynced data is lost at random.
+  // From this instant nothing of the process runs, its connections are cut (peers are told where the network
+  // allows), its locks are free, its ZooKeeper session is left to expire. Everything written survives; with
+  // `power_loss` the whole host goes down: peers hear nothing, unsynced data is lost at random.
   void Kill(bool power_loss = false);
   // The orderly end: destroys what was kept, last first. All loops but the main one must have ended by then.
   void Exit();
@@ -159,7 +163,8 @@ class SimProcess final : public Environment {
       auto out = std::make_shared<std::optional<T>>();
       Keep(out);
       Spawn("await", [fn, out] { return Fetch(fn.get(), out.get()); });
-      CHECK(world_.RunUntil([&] { return out->has_value(); }, limit)) << "not done after " << ToMillis(limit) << " ms";
+      CHECK(world_.RunUntil([&] { return out->has_value(); }, limit))
+          << "not done after " << ToMillis(limit) << " ms";
       return std::move(**out);
     }
   }

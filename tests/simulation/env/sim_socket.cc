@@ -36,7 +36,7 @@ void SimSocket::Start(StreamHandler* handler) {
 
 void SimSocket::Write(std::string bytes) {
   if (closed_ || broken_ || bytes.empty() || (process_ != nullptr && !process_->alive())) return;
-  unsent_ += bytes;
+  unsent_.Add(bytes);
   drain_wanted_ = true;
   WatchProgress();
   if (flush_pending_) return;
@@ -81,10 +81,10 @@ void SimSocket::OwnerGone() {
 void SimSocket::Pump() {
   const SimNetworkOptions& options = world_.network().options();
   while (!unsent_.empty() && sent_ - peer_read_ < options.window_bytes && !fin_sent_) {
-    size_t size = std::min<size_t>({unsent_.size(), options.window_bytes - (sent_ - peer_read_), options.piece_bytes});
+    size_t size =
+        std::min<size_t>({unsent_.size(), options.window_bytes - (sent_ - peer_read_), options.piece_bytes});
     if (world_.random().Chance(0.3)) size = 1 + world_.random().Below(size);
-    Segment segment{.bytes = unsent_.substr(0, size)};
-    unsent_.erase(0, size);
+    Segment segment{.bytes = unsent_.Take(size)};
     sent_ += size;
     Push(std::move(segment));
   }
@@ -132,7 +132,8 @@ void SimSocket::Deliver() {
     wire_.clear();
     if (fin_sent_) return network.ForgetSocket(id_);
     world_.After(network.Latency(peer_host_, host_), [self = shared_from_this()] {
-      if (self->world_.network().Reachable(self->peer_host_, self->host_)) self->Break("connection reset by peer");
+      if (self->world_.network().Reachable(self->peer_host_, self->host_))
+        self->Break("connection reset by peer");
     });
     return;
   }
@@ -157,7 +158,7 @@ void SimSocket::Receive(Segment segment) {
   if (closed_) {
     read_total_ = received_total_;  // thrown away
   } else {
-    received_ += segment.bytes;
+    received_.Add(segment.bytes);
     ScheduleRead();
   }
   SendAck();
@@ -165,11 +166,11 @@ void SimSocket::Receive(Segment segment) {
 
 void SimSocket::SendAck() {
   SimNetwork& network = world_.network();
-  world_.After(network.Latency(host_, peer_host_), [self = shared_from_this(), received = received_total_,
-                                                    read = read_total_] {
-    if (!self->world_.network().Reachable(self->host_, self->peer_host_)) return;
-    if (auto peer = self->Peer()) peer->OnAck(received, read);
-  });
+  world_.After(network.Latency(host_, peer_host_),
+               [self = shared_from_this(), received = received_total_, read = read_total_] {
+                 if (!self->world_.network().Reachable(self->host_, self->peer_host_)) return;
+                 if (auto peer = self->Peer()) peer->OnAck(received, read);
+               });
 }
 
 void SimSocket::OnAck(uint64_t received, uint64_t read) {
@@ -224,7 +225,8 @@ void SimSocket::PathsChanged() {
         auto self = weak.lock();
         if (!self || !self->Known() || self->Peer()) return;
         SimNetwork& net = self->world_.network();
-        if (!net.Reachable(self->host_, self->peer_host_) || !net.Reachable(self->peer_host_, self->host_)) return;
+        if (!net.Reachable(self->host_, self->peer_host_) || !net.Reachable(self->peer_host_, self->host_))
+          return;
         self->Break("connection reset by peer");
       });
     }
@@ -259,8 +261,7 @@ void SimSocket::DoRead() {
     CHECK(!buffer.empty());
     size_t size = std::min(buffer.size(), received_.size());
     if (world_.random().Chance(0.1)) size = 1 + world_.random().Below(size);
-    received_.copy(buffer.data(), size);
-    received_.erase(0, size);
+    received_.Take(size).copy(buffer.data(), size);
     read_total_ += size;
     SendAck();  // the window opens
     handler_->OnRead(size);

@@ -1,6 +1,6 @@
-// SimSocket: one end of a simulated connection: the kernel's part (what is on the wire, unacknowledged, received and not
-// read) and the user's (what is queued, who reads). The network owns it while the kernel knows it; the user's stream may
-// hold it longer. Each end holds the state of the direction it sends in.
+// SimSocket: one end of a simulated connection: the kernel's part (what is on the wire, unacknowledged,
+// received and not read) and the user's (what is queued, who reads). The network owns it while the kernel
+// knows it; the user's stream may hold it longer. Each end holds the state of the direction it sends in.
 #pragma once
 
 #include <deque>
@@ -13,6 +13,31 @@
 #include "tests/simulation/env/sim_world.h"
 
 namespace tidemark {
+
+// Bytes in order; taking from the front does not move the rest each time.
+class ByteQueue {
+ public:
+  void Add(std::string_view bytes) { bytes_ += bytes; }
+  std::string Take(size_t size) {
+    std::string front = bytes_.substr(at_, size);
+    at_ += size;
+    if (at_ > bytes_.size() / 2) {
+      bytes_.erase(0, at_);
+      at_ = 0;
+    }
+    return front;
+  }
+  size_t size() const { return bytes_.size() - at_; }
+  bool empty() const { return size() == 0; }
+  void clear() {
+    bytes_.clear();
+    at_ = 0;
+  }
+
+ private:
+  std::string bytes_;
+  size_t at_ = 0;
+};
 
 class SimSocket : public std::enable_shared_from_this<SimSocket> {
  public:
@@ -77,7 +102,7 @@ class SimSocket : public std::enable_shared_from_this<SimSocket> {
   SimLoop* loop_ = nullptr;
 
   // Sending.
-  std::string unsent_;
+  ByteQueue unsent_;
   std::deque<Segment> wire_;
   MonoTime last_arrival_;
   bool delivery_pending_ = false;
@@ -97,7 +122,7 @@ class SimSocket : public std::enable_shared_from_this<SimSocket> {
   bool closed_ = false;  // by the user, or ended
   bool paused_ = false;
   bool read_pending_ = false;
-  std::string received_;  // and not read
+  ByteQueue received_;  // and not read
   uint64_t received_total_ = 0;
   uint64_t read_total_ = 0;
   bool fin_received_ = false;

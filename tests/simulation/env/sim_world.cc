@@ -42,7 +42,7 @@ SimWorld::SimWorld(uint64_t seed)
       zookeeper_(std::make_unique<SimZooKeeper>(*this)) {}
 
 SimWorld::~SimWorld() {
-  CHECK(current_process_ == nullptr) << "a world cannot end while it runs";
+  CHECK(!running_) << "a world cannot end while it runs";
   for (auto& process : processes_) {
     if (process->alive()) process->Kill();
     SimProcess::Bury(process);
@@ -72,8 +72,8 @@ SimEventId SimWorld::Schedule(MonoTime when, SimProcess* process, SimLoop* loop,
 }
 
 void SimWorld::Cancel(SimEventId id) {
-  if (auto node = queue_.extract(id); !node.empty() && node.mapped().process != nullptr &&
-                                      !node.mapped().process->alive()) {
+  if (auto node = queue_.extract(id);
+      !node.empty() && node.mapped().process != nullptr && !node.mapped().process->alive()) {
     SimProcess::Bury(std::move(node.mapped().fn));
   }
 }
@@ -93,7 +93,8 @@ std::vector<Callback> SimWorld::TakeEvents(const SimProcess* process, const SimL
 }
 
 void SimWorld::RunAs(SimProcess* process, SimLoop* loop, uint64_t source, Callback fn) {
-  CHECK(current_loop_ == nullptr && current_process_ == nullptr) << "two things run at once";
+  CHECK(!running_) << "two things run at once";
+  running_ = true;
   current_process_ = process;
   current_loop_ = loop;
   current_source_ = source;
@@ -107,6 +108,7 @@ void SimWorld::RunAs(SimProcess* process, SimLoop* loop, uint64_t source, Callba
   current_process_ = nullptr;
   current_loop_ = nullptr;
   current_source_ = 0;
+  running_ = false;
 }
 
 bool SimWorld::Step() {
@@ -116,7 +118,8 @@ bool SimWorld::Step() {
   now_ = node.key().first;
   Event& event = node.mapped();
   ++events_run_;
-  trace_hash_ = Mix(Mix(trace_hash_, static_cast<uint64_t>(now_.time_since_epoch().count())), node.key().second);
+  trace_hash_ =
+      Mix(Mix(trace_hash_, static_cast<uint64_t>(now_.time_since_epoch().count())), node.key().second);
   if (event.process != nullptr) {
     CHECK(event.process->alive()) << "an event of a dead process";
     trace_hash_ = Mix(trace_hash_, static_cast<uint64_t>(event.process->pid()));

@@ -1,9 +1,9 @@
-// SimWorld: a simulated outside world. Everything happens in one thread, on virtual time, and follows from one seed:
-// one event queue ordered by (time, order of scheduling), one generator, and around them the network, the disks of the
-// hosts, the ZooKeeper ensemble and the processes. Callbacks take no virtual time.
+// SimWorld: a simulated outside world. Everything happens in one thread, on virtual time, and follows from
+// one seed: one event queue ordered by (time, order of scheduling), one generator, and around them the
+// network, the disks of the hosts, the ZooKeeper ensemble and the processes. Callbacks take no virtual time.
 //
-// Invariants: time never goes back; at most one loop is current; an event of a process runs only while that process
-// is alive and not paused; the same seed and the same calls give the same trace hash.
+// Invariants: time never goes back; at most one loop is current; an event of a process runs only while that
+// process is alive and not paused; the same seed and the same calls give the same trace hash.
 #pragma once
 
 #include <cstdint>
@@ -68,7 +68,8 @@ class SimWorld {
   // Runs the next event; false when there is none.
   bool Step();
   void RunFor(Duration duration);
-  // Runs until `done` (asked after every event) or until `limit` of virtual time has passed; says whether it is done.
+  // Runs until `done` (asked after every event) or until `limit` of virtual time has passed; says whether it
+  // is done.
   bool RunUntil(const std::function<bool()>& done, Duration limit);
 
   // A digest of every event run and of everything traced: equal for equal runs.
@@ -86,6 +87,8 @@ class SimWorld {
   // Takes the events of a process or loop out of the queue, in order, without destroying their callbacks.
   std::vector<Callback> TakeEvents(const SimProcess* process, const SimLoop* loop);
 
+  // Whether an event is being run.
+  bool running() const { return running_; }
   SimLoop* current_loop() const { return current_loop_; }
   SimProcess* current_process() const { return current_process_; }
   // What is being run now; part of the key that keeps posts from one source in order. 0: the outside.
@@ -111,6 +114,7 @@ class SimWorld {
   SimLoop* current_loop_ = nullptr;
   SimProcess* current_process_ = nullptr;
   uint64_t current_source_ = 0;
+  bool running_ = false;
   std::unique_ptr<SimNetwork> network_;
   std::unique_ptr<SimZooKeeper> zookeeper_;
   std::map<std::string, std::unique_ptr<SimDisk>> disks_;

@@ -1,6 +1,6 @@
-// SimZkSession: the client's side of a simulated ZooKeeper session: connects and reconnects, sends heartbeats, keeps the
-// watches and completes calls, all as events of its loop. The core outlives the session object for as long as messages
-// are on their way to it.
+// SimZkSession: the client's side of a simulated ZooKeeper session: connects and reconnects, sends
+// heartbeats, keeps the watches and completes calls, all as events of its loop. The core outlives the session
+// object for as long as messages are on their way to it.
 #pragma once
 
 #include <deque>

@@ -79,7 +79,8 @@ ZkOpResult ZkTree::Do(const ZkCreate& op, int64_t session, Undo* undo, Outcome* 
 ZkOpResult ZkTree::Do(const ZkSet& op, int64_t, Undo* undo, Outcome* out) {
   const auto it = nodes_.find(op.path);
   if (it == nodes_.end()) return {.code = ZkCode::kNoNode};
-  if (op.version != kAnyVersion && op.version != it->second.stat.version) return {.code = ZkCode::kBadVersion};
+  if (op.version != kAnyVersion && op.version != it->second.stat.version)
+    return {.code = ZkCode::kBadVersion};
   Remember(op.path, undo);
   it->second.data = op.data;
   it->second.stat.mzxid = zxid_;
@@ -93,7 +94,8 @@ ZkOpResult ZkTree::Do(const ZkDelete& op, int64_t, Undo* undo, Outcome* out) {
   if (op.path == "/" || op.path == "/zookeeper") return {.code = ZkCode::kInvalidArguments};
   const auto it = nodes_.find(op.path);
   if (it == nodes_.end()) return {.code = ZkCode::kNoNode};
-  if (op.version != kAnyVersion && op.version != it->second.stat.version) return {.code = ZkCode::kBadVersion};
+  if (op.version != kAnyVersion && op.version != it->second.stat.version)
+    return {.code = ZkCode::kBadVersion};
   if (!it->second.children.empty()) return {.code = ZkCode::kNotEmpty};
   const std::string parent_path = ParentOf(op.path);
   Remember(op.path, undo);
@@ -111,7 +113,8 @@ ZkOpResult ZkTree::Do(const ZkDelete& op, int64_t, Undo* undo, Outcome* out) {
 ZkOpResult ZkTree::Do(const ZkCheck& op, int64_t, Undo*, Outcome*) {
   const auto it = nodes_.find(op.path);
   if (it == nodes_.end()) return {.code = ZkCode::kNoNode};
-  if (op.version != kAnyVersion && op.version != it->second.stat.version) return {.code = ZkCode::kBadVersion};
+  if (op.version != kAnyVersion && op.version != it->second.stat.version)
+    return {.code = ZkCode::kBadVersion};
   return {.path = op.path, .stat = StatOf(it->second)};
 }
 
@@ -133,8 +136,10 @@ ZkTree::Outcome ZkTree::Apply(const std::vector<ZkOp>& ops, int64_t session) {
       nodes_.erase(path);
     }
   }
-  for (size_t i = 0; i + 1 < out.results.size(); ++i) out.results[i] = {};
-  while (out.results.size() < ops.size()) out.results.push_back({.code = ZkCode::kRuntimeInconsistency});
+  const ZkCode fault = out.results.back().code;
+  const size_t at_fault = out.results.size() - 1;
+  out.results.assign(ops.size(), {.code = ZkCode::kRuntimeInconsistency});
+  out.results[at_fault].code = fault;
   out.events.clear();
   out.changes.clear();
   return out;

@@ -1,6 +1,7 @@
 // ZkTree: the znodes of the simulated ensemble and ZooKeeper's rules for changing them. Pure state.
 //
-// Invariants: every node but the root has its parent; an ephemeral has no children; one zxid per transaction, rising.
+// Invariants: every node but the root has its parent; an ephemeral has no children; one zxid per transaction,
+// rising.
 #pragma once
 
 #include <map>
@@ -31,7 +32,8 @@ class ZkTree {
 
   ZkTree();
 
-  // Applies all ops or none. Codes as ZooKeeper gives them: kOk before the op at fault, kRuntimeInconsistency after it.
+  // Applies all ops or none. Codes as ZooKeeper gives them: kOk before the op at fault, kRuntimeInconsistency
+  // after it.
   Outcome Apply(const std::vector<ZkOp>& ops, int64_t session);
   // Removes the ephemerals of a session, in one transaction.
   Outcome RemoveEphemerals(int64_t session);

@@ -89,7 +89,9 @@ std::vector<int64_t> SimZooKeeper::sessions() const {
 }
 
 std::optional<ZkNode> SimZooKeeper::Peek(const std::string& path) const { return tree_->Get(path); }
-std::vector<std::string> SimZooKeeper::PeekChildren(const std::string& path) const { return tree_->Children(path); }
+std::vector<std::string> SimZooKeeper::PeekChildren(const std::string& path) const {
+  return tree_->Children(path);
+}
 
 void SimZooKeeper::Poke(const std::string& path, const std::string& data) {
   CHECK(ZkTree::IsValidPath(path)) << path;
@@ -106,11 +108,13 @@ void SimZooKeeper::Poke(const std::string& path, const std::string& data) {
 }
 
 void SimZooKeeper::PokeDelete(const std::string& path) {
-  for (const std::string& child : tree_->Children(path)) PokeDelete(path == "/" ? "/" + child : path + "/" + child);
+  for (const std::string& child : tree_->Children(path))
+    PokeDelete(path == "/" ? "/" + child : path + "/" + child);
   (void)Change(0, {.kind = Request::Kind::kWrite, .ops = {ZkDelete{path}}});
 }
 
-std::shared_ptr<SimZooKeeper::Connection> SimZooKeeper::Open(const std::string& host, std::weak_ptr<Receiver> client) {
+std::shared_ptr<SimZooKeeper::Connection> SimZooKeeper::Open(const std::string& host,
+                                                             std::weak_ptr<Receiver> client) {
   SimNetwork& network = world_.network();
   if (!running_ || !network.Reachable(host, kHost) || !network.Reachable(kHost, host)) return nullptr;
   auto connection = std::make_shared<Connection>();
@@ -181,7 +185,8 @@ void SimZooKeeper::Handle(const std::shared_ptr<Connection>& connection, const R
   Push(connection, [reply = std::move(reply)](Receiver& client) { client.OnReply(reply); });
 }
 
-SimZooKeeper::Reply SimZooKeeper::Attach(const std::shared_ptr<Connection>& connection, const Request& request) {
+SimZooKeeper::Reply SimZooKeeper::Attach(const std::shared_ptr<Connection>& connection,
+                                         const Request& request) {
   int64_t id = request.session_id;
   if (id == 0) {
     id = ++last_session_;
@@ -189,7 +194,8 @@ SimZooKeeper::Reply SimZooKeeper::Attach(const std::shared_ptr<Connection>& conn
     for (int i = 0; i < 16; ++i) session.password += static_cast<char>(world_.random().Below(256));
     tree_->NextZxid();
     Record(id, "session");
-  } else if (const auto it = sessions_.find(id); it == sessions_.end() || it->second.password != request.password) {
+  } else if (const auto it = sessions_.find(id);
+             it == sessions_.end() || it->second.password != request.password) {
     return {.code = ZkCode::kSessionExpired};
   }
   Session& session = sessions_.at(id);
@@ -276,11 +282,14 @@ void SimZooKeeper::Fire(const std::vector<std::pair<ZkWatchEvent, std::string>>&
   }
 }
 
-void SimZooKeeper::Notify(const std::shared_ptr<Connection>& connection, ZkWatchEvent event, const std::string& path) {
-  Push(connection, [event, path, zxid = tree_->zxid()](Receiver& client) { client.OnEvent(event, path, zxid); });
+void SimZooKeeper::Notify(const std::shared_ptr<Connection>& connection, ZkWatchEvent event,
+                          const std::string& path) {
+  Push(connection,
+       [event, path, zxid = tree_->zxid()](Receiver& client) { client.OnEvent(event, path, zxid); });
 }
 
-void SimZooKeeper::Push(const std::shared_ptr<Connection>& connection, std::function<void(Receiver&)> message) {
+void SimZooKeeper::Push(const std::shared_ptr<Connection>& connection,
+                        std::function<void(Receiver&)> message) {
   if (!connection->open) return;
   const MonoTime arrival = world_.Now() + world_.network().Latency(kHost, connection->host) +
                            world_.random().Between(options_.service_min, options_.service_max) / 2;

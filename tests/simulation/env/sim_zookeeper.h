@@ -1,10 +1,11 @@
-// SimZooKeeper: one simulated ensemble, seen as one linearised server on host "zookeeper", and its clients. Sessions with
-// negotiated time-outs expire on virtual time; heartbeats are sent by the client's own kernel-side events, so a paused,
-// killed or cut process does not send any. A request in flight when a connection breaks may or may not be applied.
-// Requests, replies and watch events of one connection keep their order, so a watch is seen before newer data.
+// SimZooKeeper: one simulated ensemble, seen as one linearised server on host "zookeeper", and its clients.
+// Sessions with negotiated time-outs expire on virtual time; heartbeats are sent by the client's own
+// kernel-side events, so a paused, killed or cut process does not send any. A request in flight when a
+// connection breaks may or may not be applied. Requests, replies and watch events of one connection keep
+// their order, so a watch is seen before newer data.
 //
-// Invariants: zxids rise by one per change; an ephemeral's owner is a live session; a reply is sent after the events
-// that its session's watches fired before it.
+// Invariants: zxids rise by one per change; an ephemeral's owner is a live session; a reply is sent after the
+// events that its session's watches fired before it.
 #pragma once
 
 #include <functional>
@@ -22,10 +23,10 @@
 namespace tidemark {
 
 struct SimZooKeeperOptions {
-  Duration tick = 1s;                      // expiry is noticed at tick borders
+  Duration tick = 1s;  // expiry is noticed at tick borders
   Duration min_session_timeout = 2s;
   Duration max_session_timeout = 60s;
-  Duration service_min = 50us;             // of one request at the server
+  Duration service_min = 50us;  // of one request at the server
   Duration service_max = 3ms;
 };
 
@@ -50,10 +51,12 @@ class SimZooKeeper {
 
   SimZooKeeperOptions& options() { return options_; }
 
-  // The servers die: connections break at once, nothing is lost; sessions get their full time-out again after Start.
+  // The servers die: connections break at once, nothing is lost; sessions get their full time-out again after
+  // Start.
   void Stop();
   void Start();
-  // The servers freeze: nothing is answered. At Resume the sessions whose time-out has passed meanwhile expire first.
+  // The servers freeze: nothing is answered. At Resume the sessions whose time-out has passed meanwhile
+  // expire first.
   void Pause();
   void Resume();
   // Ends a session as its time-out would.
@@ -149,7 +152,8 @@ class SimZooKeeper {
 class SimCoordination final : public Coordination {
  public:
   explicit SimCoordination(SimProcess& process) : process_(process) {}
-  std::unique_ptr<ZkSession> Connect(EventLoop& loop, ZkSessionOptions options, ZkSessionHandler* handler) override;
+  std::unique_ptr<ZkSession> Connect(EventLoop& loop, ZkSessionOptions options,
+                                     ZkSessionHandler* handler) override;
 
  private:
   SimProcess& process_;

@@ -10,7 +10,8 @@ class AlterPartitionTest : public ::testing::Test {
  protected:
   // 1 leads in epoch 5 at partition epoch 8, 1 and 2 are in sync, 3 is live.
   AlterPartitionTest() {
-    for (const BrokerId id : {1, 2, 3}) facts_.replicas.push_back({.id = id, .usable = true, .epoch = 100 + id});
+    for (const BrokerId id : {1, 2, 3})
+      facts_.replicas.push_back({.id = id, .usable = true, .epoch = 100 + id});
     facts_.state.isr = {{1, 101}, {2, 102}};
     facts_.state.leader = 1;
     facts_.state.leader_epoch = 5;
@@ -25,7 +26,9 @@ class AlterPartitionTest : public ::testing::Test {
       member->set_broker_epoch(epoch);
     }
   }
-  AlterPartitionDecision Decide(BrokerId sender = 1) { return DecideAlterPartition(facts_, 8, sender, wish_); }
+  AlterPartitionDecision Decide(BrokerId sender = 1) {
+    return DecideAlterPartition(facts_, 8, sender, wish_);
+  }
 
   PartitionFacts facts_;
   v1::AlterPartitionRequest::Partition wish_;

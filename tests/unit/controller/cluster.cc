@@ -33,10 +33,9 @@ Node::Node(SimProcess& process, BrokerId id, NodeOptions options)
 
 Task<void> Node::Start() {
   server_.SetIdentity({.cluster_id = "test-cluster", .broker_id = id_});
-  auto listener = process_.transport().Listen(loop_, {.host = HostOf(id_), .port = 9092},
-                                              [this](std::unique_ptr<PendingStream> stream) {
-                                                server_.Attach(std::move(stream), "PLAINTEXT", {});
-                                              });
+  auto listener = process_.transport().Listen(
+      loop_, {.host = HostOf(id_), .port = 9092},
+      [this](std::unique_ptr<PendingStream> stream) { server_.Attach(std::move(stream), "PLAINTEXT", {}); });
   CHECK(listener) << listener.error().message;
   listener_ = std::move(*listener);
   keeper_.AddListener(this);

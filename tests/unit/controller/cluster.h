@@ -1,5 +1,5 @@
-// A cluster for the controller's tests: simulated ZooKeeper and network, real controllers, and brokers that obey and
-// note down every command.
+// A cluster for the controller's tests: simulated ZooKeeper and network, real controllers, and brokers that
+// obey and note down every command.
 #pragma once
 
 #include <functional>
@@ -16,6 +16,7 @@
 #include "tests/simulation/env/sim_process.h"
 #include "tests/simulation/env/sim_world.h"
 #include "tests/simulation/env/sim_zookeeper.h"
+#include "tidemark/v1/znode.pb.h"
 
 namespace tidemark::testing {
 
@@ -94,7 +95,9 @@ class Cluster {
   Node& node(BrokerId id) { return *nodes_.at(id).node; }
   SimProcess& process(BrokerId id) { return *nodes_.at(id).process; }
 
-  bool Until(const std::function<bool()>& done, Duration limit = 120s) { return world_.RunUntil(done, limit); }
+  bool Until(const std::function<bool()>& done, Duration limit = 120s) {
+    return world_.RunUntil(done, limit);
+  }
   // Waits for one, and only one, active controller.
   Node& Controlling();
   // Sends a request to whoever is the controller, again while it is not one.

@@ -230,7 +230,9 @@ TEST(DecideLeadership, HoldsItsPromisesInEveryCase) {
                                       .usable = fate != kDead,
                                       .shutting_down = fate == kStopping,
                                       .clean_start = fate == kCleanBounce,
-                                      .epoch = fate == kDead ? kNoBrokerEpoch : bounced ? kSecondLife : kFirstLife});
+                                      .epoch = fate == kDead ? kNoBrokerEpoch
+                                               : bounced     ? kSecondLife
+                                                             : kFirstLife});
             if (isr & (1 << i)) facts.state.isr.push_back({i + 1, kFirstLife});
           }
           const auto decided = DecideLeadership(facts);

@@ -46,8 +46,8 @@ TEST(Placement, SpreadsOverRacksAndBrokersFromAnyStart) {
       for (uint32_t factor = 1; factor <= 6; ++factor) {
         std::vector<PlacementBroker> brokers;
         for (int id = 0; id < 6; ++id) brokers.push_back({id, id < 2 ? "a" : id < 4 ? "b" : "c"});
-        const auto placed =
-            PlaceReplicas(brokers, {.partitions = 12, .replication_factor = factor, .start = start, .shift = shift});
+        const auto placed = PlaceReplicas(
+            brokers, {.partitions = 12, .replication_factor = factor, .start = start, .shift = shift});
         ASSERT_TRUE(placed);
         std::map<BrokerId, int> leaders;
         for (const auto& replicas : *placed) {
@@ -80,7 +80,9 @@ TEST(Placement, RefusesMoreReplicasThanBrokers) {
 class PlanTopicTest : public ::testing::Test {
  protected:
   PlanTopicTest() { wish_.set_name("orders"); }
-  Result<TopicPlan> Plan(int brokers = 4) { return PlanTopic(wish_, Brokers(brokers), {.partitions = 2}, 0, 0); }
+  Result<TopicPlan> Plan(int brokers = 4) {
+    return PlanTopic(wish_, Brokers(brokers), {.partitions = 2}, 0, 0);
+  }
   void Assign(uint32_t partition, std::vector<BrokerId> replicas) {
     auto* assignment = wish_.add_assignments();
     assignment->set_partition(partition);

@@ -97,12 +97,25 @@ bool SimBrokers::WaitForLeaders(const std::string& name, Duration limit) {
     const std::optional<v1::TopicMetadata> topic = Metadata(name);
     bool whole = topic && topic->partitions_size() > 0;
     for (int i = 0; whole && i < topic->partitions_size(); ++i) {
-      whole = running_.contains(topic->partitions(i).leader());
+      // Named by the metadata, and leading by its own word.
+      const v1::PartitionMetadata& partition = topic->partitions(i);
+      whole = running_.contains(partition.leader()) &&
+              Leads(partition.leader(), *TopicId::FromBytes(topic->id()), partition.partition());
     }
     if (whole) return true;
     world_.RunFor(100ms);
   }
   return false;
+}
+
+bool SimBrokers::Leads(int id, TopicId topic, uint32_t partition) {
+  v1::Request request;
+  auto* wanted = request.mutable_list_offsets()->add_topics();
+  wanted->set_id(topic.ToBytes());
+  wanted->add_partitions()->set_partition(partition);
+  wanted->mutable_partitions(0)->set_timestamp(-1);
+  const Result<v1::Response> response = Call(id, request);
+  return response && response->list_offsets().topics(0).partitions(0).error().code() == v1::NONE;
 }
 
 int SimBrokers::LeaderOf(const std::string& name, uint32_t partition) {

@@ -41,7 +41,7 @@ class SimBrokers {
                       std::map<std::string, std::string> configs = {});
   // Of the first running broker that has it.
   std::optional<v1::TopicMetadata> Metadata(const std::string& name);
-  // Waits until every partition has a leader among the running brokers.
+  // Waits until every partition is led by a running broker.
   bool WaitForLeaders(const std::string& name, Duration limit = 120s);
   int LeaderOf(const std::string& name, uint32_t partition);
   v1::ProduceResponse::Partition ProduceOnce(int id, TopicId topic, uint32_t partition,
@@ -60,6 +60,7 @@ class SimBrokers {
     std::shared_ptr<Broker> broker;
   };
   static std::string HostOf(int id) { return "host" + std::to_string(id); }
+  bool Leads(int id, TopicId topic, uint32_t partition);
   int AnyRunning() const { return running_.begin()->first; }
 
   SimWorld world_;

@@ -58,7 +58,8 @@ TEST_F(DiskTest, UnsyncedWritesAreLostKeptAndTorn) {
     if (*left == std::string(1000, 'a') + second) seen.insert("all");
     if (*left == std::string(1000, 'a')) seen.insert("first");
     if (left->size() == 3000 && left->substr(0, 1000) == std::string(1000, '\0')) seen.insert("reordered");
-    if (left->size() > 1000 && left->find('b') != std::string::npos && left->size() < 3000) seen.insert("torn");
+    if (left->size() > 1000 && left->find('b') != std::string::npos && left->size() < 3000)
+      seen.insert("torn");
   }
   EXPECT_THAT(seen, testing::ElementsAre("all", "first", "nothing", "reordered", "torn"));
 }
@@ -113,7 +114,8 @@ TEST_F(DiskTest, ADurableReplacementIsOldOrNewAtEveryCrashPoint) {
       if (!crashed && ok) {
         EXPECT_EQ(left, "new") << "seed " << seed;
       } else {
-        EXPECT_TRUE(left == "old content" || left == "new") << left << " seed " << seed << " crash " << crash_at;
+        EXPECT_TRUE(left == "old content" || left == "new")
+            << left << " seed " << seed << " crash " << crash_at;
       }
     }
   }
