@@ -15,6 +15,8 @@ namespace {
 constexpr Duration kControllerPatience = 5s;
 constexpr Duration kControlledShutdownTimeout = 30s;
 constexpr Duration kLongestShutdownBackoff = 5s;
+constexpr Duration kLookAtZooKeeper = 200ms;
+constexpr Duration kPatienceWithoutZooKeeper = 3s;
 
 }  // namespace
 
@@ -231,6 +233,24 @@ void Broker::Impl::Fatal(Error error) {
   scope_.Spawn("fatal", leave(this, std::move(error)));
 }
 
+// The controller's answer; CANCELLED when ZooKeeper has gone meanwhile, without which the controller cannot answer.
+Task<Result<v1::ControlledShutdownResponse>> Broker::Impl::AskForShutdown() {
+  using Answer = Result<v1::ControlledShutdownResponse>;
+  OneShot<Answer> answer(loop_);
+  auto ask = [](Impl* self, OneShot<Answer> into) -> Task<void> {
+    into.Set(co_await self->channel_->ControlledShutdown(kControlledShutdownTimeout));
+  };
+  scope_.Spawn("controlled shutdown", ask(this, answer));
+  for (;;) {
+    auto result = co_await answer.Wait("the controller's leave to stop", loop_.Now() + kLookAtZooKeeper);
+    if (answer.is_set()) co_return result ? *std::move(result) : Answer(std::unexpected(result.error()));
+    const std::optional<MonoTime> down_since = keeper_->down_since();
+    if (!down_since || loop_.Now() - *down_since < kPatienceWithoutZooKeeper) continue;
+    LOG(WARNING) << "controlled shutdown given up: ZooKeeper is out of reach";
+    co_return Fail(v1::CANCELLED);
+  }
+}
+
 Task<void> Broker::Impl::ControlledShutdown() {
   const BrokerConfig& config = context_.config;
   if (!config.controlled_shutdown || !serving_ || fatal_) co_return;
@@ -240,7 +260,8 @@ Task<void> Broker::Impl::ControlledShutdown() {
       LOG(WARNING) << "no controlled shutdown: ZooKeeper is out of reach";
       co_return;
     }
-    const auto answer = co_await channel_->ControlledShutdown(kControlledShutdownTimeout);
+    const auto answer = co_await AskForShutdown();
+    if (!answer && answer.error().code == v1::CANCELLED) co_return;
     if (answer && answer->remaining_size() == 0) co_return;
     if (answer) {
       LOG(WARNING) << "controlled shutdown: " << answer->remaining_size()

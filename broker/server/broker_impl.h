@@ -65,6 +65,7 @@ class Broker::Impl final : public ControlPlane {
   void OnEpoch(BrokerEpoch epoch);
   void Accept(const ListenerConfig& listener, std::unique_ptr<PendingStream> stream);
   Task<void> ControlledShutdown();
+  Task<Result<v1::ControlledShutdownResponse>> AskForShutdown();
   Task<void> LeaveZooKeeper();
   Task<bool> CloseShards();
   template <typename F>

@@ -271,7 +271,8 @@ Task<Result<v1::ControlledShutdownResponse>> ControllerChannel::ControlledShutdo
     }
     if (response) co_return response->controlled_shutdown();
     // Asking twice does no harm: a controller that went away meanwhile has a successor soon.
-    if (!IsRetriable(response.error().code) || scope_.stopping() || loop_.Now() + kShutdownPause >= deadline) {
+    if (!IsRetriable(response.error().code) || scope_.stopping() ||
+        loop_.Now() + kShutdownPause >= deadline) {
       co_return std::unexpected(response.error());
     }
     (void)co_await Sleep(loop_, kShutdownPause, "controlled shutdown", scope_.stop_token());

@@ -8,21 +8,36 @@ namespace tidemark {
 
 std::string_view ToString(ZkCode code) {
   switch (code) {
-    case ZkCode::kOk: return "OK";
-    case ZkCode::kNoNode: return "NO_NODE";
-    case ZkCode::kNodeExists: return "NODE_EXISTS";
-    case ZkCode::kBadVersion: return "BAD_VERSION";
-    case ZkCode::kNotEmpty: return "NOT_EMPTY";
-    case ZkCode::kNoChildrenForEphemerals: return "NO_CHILDREN_FOR_EPHEMERALS";
-    case ZkCode::kConnectionLoss: return "CONNECTION_LOSS";
-    case ZkCode::kOperationTimeout: return "OPERATION_TIMEOUT";
-    case ZkCode::kSessionExpired: return "SESSION_EXPIRED";
-    case ZkCode::kNoAuth: return "NO_AUTH";
-    case ZkCode::kInvalidArguments: return "INVALID_ARGUMENTS";
-    case ZkCode::kRuntimeInconsistency: return "RUNTIME_INCONSISTENCY";
-    case ZkCode::kClosing: return "CLOSING";
-    case ZkCode::kTooLarge: return "TOO_LARGE";
-    case ZkCode::kOther: return "OTHER";
+    case ZkCode::kOk:
+      return "OK";
+    case ZkCode::kNoNode:
+      return "NO_NODE";
+    case ZkCode::kNodeExists:
+      return "NODE_EXISTS";
+    case ZkCode::kBadVersion:
+      return "BAD_VERSION";
+    case ZkCode::kNotEmpty:
+      return "NOT_EMPTY";
+    case ZkCode::kNoChildrenForEphemerals:
+      return "NO_CHILDREN_FOR_EPHEMERALS";
+    case ZkCode::kConnectionLoss:
+      return "CONNECTION_LOSS";
+    case ZkCode::kOperationTimeout:
+      return "OPERATION_TIMEOUT";
+    case ZkCode::kSessionExpired:
+      return "SESSION_EXPIRED";
+    case ZkCode::kNoAuth:
+      return "NO_AUTH";
+    case ZkCode::kInvalidArguments:
+      return "INVALID_ARGUMENTS";
+    case ZkCode::kRuntimeInconsistency:
+      return "RUNTIME_INCONSISTENCY";
+    case ZkCode::kClosing:
+      return "CLOSING";
+    case ZkCode::kTooLarge:
+      return "TOO_LARGE";
+    case ZkCode::kOther:
+      return "OTHER";
   }
   return "UNKNOWN";
 }
@@ -83,7 +98,8 @@ std::expected<ZkConnectString, std::string> ParseZkConnect(std::string_view text
     result.chroot = *std::move(chroot);
     text = text.substr(0, slash);
   }
-  if (text.empty()) return std::unexpected(std::string("no server is named, expected host:port,host:port/chroot"));
+  if (text.empty())
+    return std::unexpected(std::string("no server is named, expected host:port,host:port/chroot"));
   while (true) {
     const size_t comma = text.find(',');
     const std::string_view server = Trim(text.substr(0, comma));

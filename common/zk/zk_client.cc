@@ -12,8 +12,8 @@
 namespace tidemark {
 namespace {
 
-// ZooKeeper's jute.maxbuffer is 1,048,575 bytes: above, the server drops the connection without a word. The rest is
-// left for headers, ACLs and a chroot.
+// ZooKeeper's jute.maxbuffer is 1,048,575 bytes: above, the server drops the connection without a word. The
+// rest is left for headers, ACLs and a chroot.
 constexpr size_t kMaxPacket = 1'000'000;
 constexpr size_t kPerOp = 96;
 
@@ -34,10 +34,14 @@ ZkStat StatOf(const struct Stat* stat) {
 
 int FlagsOf(ZkCreateMode mode) {
   switch (mode) {
-    case ZkCreateMode::kPersistent: return ZOO_PERSISTENT;
-    case ZkCreateMode::kEphemeral: return ZOO_EPHEMERAL;
-    case ZkCreateMode::kPersistentSequential: return ZOO_PERSISTENT_SEQUENTIAL;
-    case ZkCreateMode::kEphemeralSequential: return ZOO_EPHEMERAL_SEQUENTIAL;
+    case ZkCreateMode::kPersistent:
+      return ZOO_PERSISTENT;
+    case ZkCreateMode::kEphemeral:
+      return ZOO_EPHEMERAL;
+    case ZkCreateMode::kPersistentSequential:
+      return ZOO_PERSISTENT_SEQUENTIAL;
+    case ZkCreateMode::kEphemeralSequential:
+      return ZOO_EPHEMERAL_SEQUENTIAL;
   }
   return ZOO_PERSISTENT;
 }
@@ -52,7 +56,8 @@ size_t SizeOf(const ZkOp& op) {
       op);
 }
 
-// --- Completions: on the library's completion thread --------------------------------------------------------------
+// --- Completions: on the library's completion thread
+// --------------------------------------------------------------
 
 ZkReply ReplyOf(int rc) {
   ZkReply reply;
@@ -87,13 +92,17 @@ void OnSynced(int rc, const char*, const void* context) { Core::Deliver(context,
 // What a multi is made of; the library writes into it until it is answered.
 struct MultiContext final : Core::CallContext {
   explicit MultiContext(std::vector<ZkOp> input)
-      : given(std::move(input)), ops(given.size()), results(given.size()), paths(given.size()), stats(given.size()) {
+      : given(std::move(input)),
+        ops(given.size()),
+        results(given.size()),
+        paths(given.size()),
+        stats(given.size()) {
     for (size_t i = 0; i < given.size(); ++i) {
       if (auto* create = std::get_if<ZkCreate>(&given[i])) {
         paths[i].resize(create->path.size() + 16);  // ten digits of a sequence and a zero
-        zoo_create_op_init(&ops[i], create->path.c_str(), create->data.data(), static_cast<int>(create->data.size()),
-                           &ZOO_OPEN_ACL_UNSAFE, FlagsOf(create->mode), paths[i].data(),
-                           static_cast<int>(paths[i].size()));
+        zoo_create_op_init(&ops[i], create->path.c_str(), create->data.data(),
+                           static_cast<int>(create->data.size()), &ZOO_OPEN_ACL_UNSAFE, FlagsOf(create->mode),
+                           paths[i].data(), static_cast<int>(paths[i].size()));
       } else if (auto* set = std::get_if<ZkSet>(&given[i])) {
         zoo_set_op_init(&ops[i], set->path.c_str(), set->data.data(), static_cast<int>(set->data.size()),
                         set->version, &stats[i]);
@@ -128,7 +137,8 @@ struct MultiContext final : Core::CallContext {
   std::vector<struct Stat> stats;
 };
 
-// --- The session --------------------------------------------------------------------------------------------------
+// --- The session
+// --------------------------------------------------------------------------------------------------
 
 std::unexpected<ZkCode> Failed(int rc) { return std::unexpected(ZkCodeOf(rc)); }
 std::unique_ptr<Core::CallContext> Plain() { return std::make_unique<Core::CallContext>(); }
@@ -148,8 +158,8 @@ class RealZkSession final : public ZkSession {
 
   Task<ZkResult<ZkNode>> Get(std::string path, ZkWatch watch) override {
     auto submit = [path](zhandle_t* handle, const void* watch_context, const void* call) {
-      return zoo_awget(handle, path.c_str(), WatcherFor(watch_context), const_cast<void*>(watch_context), &OnData,
-                       call);
+      return zoo_awget(handle, path.c_str(), WatcherFor(watch_context), const_cast<void*>(watch_context),
+                       &OnData, call);
     };
     ZkReply reply = co_await Core::Call(core_, "zk get", std::move(submit), Plain(), Core::WatchKind::kData,
                                         std::move(watch));
@@ -159,8 +169,8 @@ class RealZkSession final : public ZkSession {
 
   Task<ZkResult<std::optional<ZkStat>>> Exists(std::string path, ZkWatch watch) override {
     auto submit = [path](zhandle_t* handle, const void* watch_context, const void* call) {
-      return zoo_awexists(handle, path.c_str(), WatcherFor(watch_context), const_cast<void*>(watch_context), &OnStat,
-                          call);
+      return zoo_awexists(handle, path.c_str(), WatcherFor(watch_context), const_cast<void*>(watch_context),
+                          &OnStat, call);
     };
     const ZkReply reply = co_await Core::Call(core_, "zk exists", std::move(submit), Plain(),
                                               Core::WatchKind::kExists, std::move(watch));
@@ -171,8 +181,8 @@ class RealZkSession final : public ZkSession {
 
   Task<ZkResult<std::vector<std::string>>> Children(std::string path, ZkWatch watch) override {
     auto submit = [path](zhandle_t* handle, const void* watch_context, const void* call) {
-      return zoo_awget_children(handle, path.c_str(), WatcherFor(watch_context), const_cast<void*>(watch_context),
-                                &OnStrings, call);
+      return zoo_awget_children(handle, path.c_str(), WatcherFor(watch_context),
+                                const_cast<void*>(watch_context), &OnStrings, call);
     };
     ZkReply reply = co_await Core::Call(core_, "zk children", std::move(submit), Plain(),
                                         Core::WatchKind::kChildren, std::move(watch));
@@ -195,8 +205,8 @@ class RealZkSession final : public ZkSession {
   Task<ZkResult<ZkStat>> Set(ZkSet op) override {
     if (kPerOp + op.path.size() + op.data.size() > kMaxPacket) co_return std::unexpected(ZkCode::kTooLarge);
     auto submit = [op = std::move(op)](zhandle_t* handle, const void*, const void* call) {
-      return zoo_aset(handle, op.path.c_str(), op.data.data(), static_cast<int>(op.data.size()), op.version, &OnStat,
-                      call);
+      return zoo_aset(handle, op.path.c_str(), op.data.data(), static_cast<int>(op.data.size()), op.version,
+                      &OnStat, call);
     };
     const ZkReply reply = co_await Core::Call(core_, "zk set", std::move(submit), Plain());
     if (reply.rc != ZOK) co_return Failed(reply.rc);
@@ -242,13 +252,16 @@ class RealZkSession final : public ZkSession {
 
 class ZooKeeperCoordination final : public Coordination {
  public:
-  std::unique_ptr<ZkSession> Connect(EventLoop& loop, ZkSessionOptions options, ZkSessionHandler* handler) override {
+  std::unique_ptr<ZkSession> Connect(EventLoop& loop, ZkSessionOptions options,
+                                     ZkSessionHandler* handler) override {
     return std::make_unique<RealZkSession>(std::make_shared<Core>(loop, std::move(options), handler));
   }
 };
 
 }  // namespace
 
-std::unique_ptr<Coordination> MakeZooKeeperCoordination() { return std::make_unique<ZooKeeperCoordination>(); }
+std::unique_ptr<Coordination> MakeZooKeeperCoordination() {
+  return std::make_unique<ZooKeeperCoordination>();
+}
 
 }  // namespace tidemark

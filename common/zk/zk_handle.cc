@@ -14,23 +14,27 @@ namespace {
 constexpr Duration kReopenAfter = 1s;
 constexpr Duration kLogInterval = 10s;
 
-// The library writes some 60 lines a second while no server answers; one in ten seconds is let through, with the
-// number of those that were not. Called on any thread, for all handles.
+// The library writes some 60 lines a second while no server answers; one in ten seconds is let through, with
+// the number of those that were not. Called on any thread, for all handles.
 void LogFromLibrary(const char* message) {
   std::string_view text(message);
-  if (text.find("retcode=-112") != std::string_view::npos) return;  // an expiry, which the session's owner tells
+  if (text.find("retcode=-112") != std::string_view::npos)
+    return;  // an expiry, which the session's owner tells
   static std::atomic<int64_t> next_line_at{0};
   static std::atomic<int64_t> suppressed{0};
-  const int64_t now = std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  const int64_t now =
+      std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()).count();
   int64_t due = next_line_at.load(std::memory_order_relaxed);
   if (now < due || !next_line_at.compare_exchange_strong(due, now + kLogInterval.count())) {
     suppressed.fetch_add(1, std::memory_order_relaxed);
     return;
   }
-  if (const size_t at = text.find(":ZOO_"); at != std::string_view::npos) text.remove_prefix(at + 1);  // own time, pid
+  if (const size_t at = text.find(":ZOO_"); at != std::string_view::npos)
+    text.remove_prefix(at + 1);  // own time, pid
   const int64_t count = suppressed.exchange(0);
   if (count > 0) {
-    LOG(WARNING) << "ZooKeeper client: " << text << " (and " << count << " more lines since the last one shown)";
+    LOG(WARNING) << "ZooKeeper client: " << text << " (and " << count
+                 << " more lines since the last one shown)";
   } else {
     LOG(WARNING) << "ZooKeeper client: " << text;
   }
@@ -40,24 +44,39 @@ void LogFromLibrary(const char* message) {
 
 ZkCode ZkCodeOf(int rc) {
   switch (rc) {
-    case ZOK: return ZkCode::kOk;
-    case ZNONODE: return ZkCode::kNoNode;
-    case ZNODEEXISTS: return ZkCode::kNodeExists;
-    case ZBADVERSION: return ZkCode::kBadVersion;
-    case ZNOTEMPTY: return ZkCode::kNotEmpty;
-    case ZNOCHILDRENFOREPHEMERALS: return ZkCode::kNoChildrenForEphemerals;
-    case ZCONNECTIONLOSS: return ZkCode::kConnectionLoss;
-    case ZOPERATIONTIMEOUT: return ZkCode::kOperationTimeout;
+    case ZOK:
+      return ZkCode::kOk;
+    case ZNONODE:
+      return ZkCode::kNoNode;
+    case ZNODEEXISTS:
+      return ZkCode::kNodeExists;
+    case ZBADVERSION:
+      return ZkCode::kBadVersion;
+    case ZNOTEMPTY:
+      return ZkCode::kNotEmpty;
+    case ZNOCHILDRENFOREPHEMERALS:
+      return ZkCode::kNoChildrenForEphemerals;
+    case ZCONNECTIONLOSS:
+      return ZkCode::kConnectionLoss;
+    case ZOPERATIONTIMEOUT:
+      return ZkCode::kOperationTimeout;
     case ZSESSIONEXPIRED:
-    case ZINVALIDSTATE: return ZkCode::kSessionExpired;  // the latter: the handle knows that its session is gone
-    case ZSESSIONMOVED: return ZkCode::kConnectionLoss;  // the server drops the connection next
+    case ZINVALIDSTATE:
+      return ZkCode::kSessionExpired;  // the latter: the handle knows that its session is gone
+    case ZSESSIONMOVED:
+      return ZkCode::kConnectionLoss;  // the server drops the connection next
     case ZNOAUTH:
     case ZAUTHFAILED:
-    case ZINVALIDACL: return ZkCode::kNoAuth;
-    case ZBADARGUMENTS: return ZkCode::kInvalidArguments;
-    case ZRUNTIMEINCONSISTENCY: return ZkCode::kRuntimeInconsistency;
-    case ZCLOSING: return ZkCode::kClosing;
-    default: return ZkCode::kOther;
+    case ZINVALIDACL:
+      return ZkCode::kNoAuth;
+    case ZBADARGUMENTS:
+      return ZkCode::kInvalidArguments;
+    case ZRUNTIMEINCONSISTENCY:
+      return ZkCode::kRuntimeInconsistency;
+    case ZCLOSING:
+      return ZkCode::kClosing;
+    default:
+      return ZkCode::kOther;
   }
 }
 
@@ -71,8 +90,10 @@ bool AnsweredByServer(int rc) {
     case ZAUTHFAILED:
     case ZCLOSING:
     case ZSYSTEMERROR:
-    case ZMARSHALLINGERROR: return false;
-    default: return true;
+    case ZMARSHALLINGERROR:
+      return false;
+    default:
+      return true;
   }
 }
 
@@ -124,7 +145,8 @@ void ZkHandle::Run() {
     options_.on_opened(handle);
     while (!WaitForClose(24h)) {
     }
-    // Sends the end of the session if connected, joins the library's threads, and completes what is outstanding.
+    // Sends the end of the session if connected, joins the library's threads, and completes what is
+    // outstanding.
     zookeeper_close(handle);
   }
   options_.on_closed();

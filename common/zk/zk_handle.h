@@ -1,6 +1,7 @@
-// ZkHandle: the life of one handle of ZooKeeper's C client, on a thread of its own: opening (which looks names up)
-// and closing (which joins the library's threads) block, and closing is forbidden on the library's own threads. In
-// between the thread sleeps. Owned by a session's core; the callbacks come from foreign threads.
+// ZkHandle: the life of one handle of ZooKeeper's C client, on a thread of its own: opening (which looks
+// names up) and closing (which joins the library's threads) block, and closing is forbidden on the library's
+// own threads. In between the thread sleeps. Owned by a session's core; the callbacks come from foreign
+// threads.
 #pragma once
 
 #include <zookeeper/zookeeper.h>

@@ -84,7 +84,8 @@ Result<> ZkKeeper::Start() {
   loop_.CheckOwner();
   CHECK(!started_);
   auto parsed = ParseZkConnect(options_.connect);
-  if (!parsed) return Fail(v1::INVALID_CONFIG, "zookeeper.connect '{}': {}", options_.connect, parsed.error());
+  if (!parsed)
+    return Fail(v1::INVALID_CONFIG, "zookeeper.connect '{}': {}", options_.connect, parsed.error());
   parsed_ = *std::move(parsed);
   started_ = true;
   chroot_ensured_ = parsed_.chroot.empty();
@@ -105,15 +106,18 @@ void ZkKeeper::BeginSession() {
 void ZkKeeper::OnZkState(ZkState state) {
   if (closed_) return;
   switch (state) {
-    case ZkState::kConnected: return OnConnected();
+    case ZkState::kConnected:
+      return OnConnected();
     case ZkState::kConnecting:
       if (!up_) return;
       up_ = false;
       SetDown();
       LOG(WARNING) << "ZooKeeper connection lost (" << options_.connect << ")";
       return ForEachListener([](Listener& listener) { listener.OnZkSuspended(); });
-    case ZkState::kExpired: return OnExpired();
-    case ZkState::kClosed: return;
+    case ZkState::kExpired:
+      return OnExpired();
+    case ZkState::kClosed:
+      return;
   }
 }
 
@@ -135,8 +139,8 @@ Task<void> ZkKeeper::CheckChrootThenAnnounce() {
     options.connect = parsed_.servers;
     options.session_timeout = options_.session_timeout;
     const auto rootless = coordination_.Connect(loop_, std::move(options), &waiter);
-    const auto state = co_await waiter.Wait("zookeeper without chroot", loop_.Now() + options_.session_timeout,
-                                            scope_.stop_token());
+    const auto state = co_await waiter.Wait("zookeeper without chroot",
+                                            loop_.Now() + options_.session_timeout, scope_.stop_token());
     if (state && *state == ZkState::kConnected) {
       const ZkResult<> made = co_await EnsurePath(*rootless, parsed_.chroot);
       there = made.has_value();
@@ -156,7 +160,8 @@ Task<void> ZkKeeper::CheckChrootThenAnnounce() {
     co_return;
   }
   co_await Sleep(loop_, options_.retry_backoff, "zookeeper chroot again", scope_.stop_token());
-  if (closed_ || checking_chroot_ || session_ == nullptr || session_->state() != ZkState::kConnected) co_return;
+  if (closed_ || checking_chroot_ || session_ == nullptr || session_->state() != ZkState::kConnected)
+    co_return;
   OnConnected();
 }
 
@@ -190,11 +195,12 @@ void ZkKeeper::OnExpired() {
   ScheduleSession();
 }
 
-// At once after a session that had lived; else with a growing pause, so that a cluster whose sessions die young is
-// not worn down by new ones.
+// At once after a session that had lived; else with a growing pause, so that a cluster whose sessions die
+// young is not worn down by new ones.
 void ZkKeeper::ScheduleSession() {
   if (closed_ || retry_timer_ != 0) return;
-  const bool lived = loop_.Now() - session_begun_ > std::max(options_.retry_backoff_max, options_.session_timeout);
+  const bool lived =
+      loop_.Now() - session_begun_ > std::max(options_.retry_backoff_max, options_.session_timeout);
   if (lived) backoff_ = options_.retry_backoff;
   const Duration pause = lived ? Duration::zero() : backoff_;
   if (!lived) backoff_ = std::min(backoff_ * 2, options_.retry_backoff_max);
@@ -232,9 +238,12 @@ Task<Result<>> ZkKeeper::WaitConnected(MonoTime deadline, std::stop_token stop) 
   while (!up_) {
     if (closed_) co_return Fail(v1::CANCELLED, "the ZooKeeper session is closed");
     switch (co_await changed_.Wait("zookeeper connection", deadline, stop)) {
-      case WaitOutcome::kReady: break;
-      case WaitOutcome::kTimedOut: co_return Fail(v1::REQUEST_TIMED_OUT, "ZooKeeper at {} not reached", connect());
-      case WaitOutcome::kStopped: co_return Fail(v1::CANCELLED, "stopped waiting for ZooKeeper at {}", connect());
+      case WaitOutcome::kReady:
+        break;
+      case WaitOutcome::kTimedOut:
+        co_return Fail(v1::REQUEST_TIMED_OUT, "ZooKeeper at {} not reached", connect());
+      case WaitOutcome::kStopped:
+        co_return Fail(v1::CANCELLED, "stopped waiting for ZooKeeper at {}", connect());
     }
   }
   co_return Result<>();

@@ -1,10 +1,10 @@
-// ZkKeeper: holds a broker's (or tool's) ZooKeeper session over the lives of sessions. Owned by whoever runs the
-// loop; everything here is called on that loop's thread.
+// ZkKeeper: holds a broker's (or tool's) ZooKeeper session over the lives of sessions. Owned by whoever runs
+// the loop; everything here is called on that loop's thread.
 //
-// Invariants: at most one live session; listeners hear OnZkUp(new) exactly once per session before anything else of
-// it, Suspended and Up(same) in turns after, and OnZkExpired of one session before a successor is begun. A pointer
-// got from here stays valid over the next kRetiredKept expiries (calls on an expired session answer
-// kSessionExpired), so coroutines may finish in peace; who keeps one longer takes HoldSession().
+// Invariants: at most one live session; listeners hear OnZkUp(new) exactly once per session before anything
+// else of it, Suspended and Up(same) in turns after, and OnZkExpired of one session before a successor is
+// begun. A pointer got from here stays valid over the next kRetiredKept expiries (calls on an expired session
+// answer kSessionExpired), so coroutines may finish in peace; who keeps one longer takes HoldSession().
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,8 @@
 
 namespace tidemark {
 
-// What a process needs to end the session of a former life: kept in a file of mode 0600 in its locked log directory.
+// What a process needs to end the session of a former life: kept in a file of mode 0600 in its locked log
+// directory.
 struct ZkFormerSession {
   int64_t session_id = 0;
   std::string password;  // 16 bytes
@@ -37,8 +38,8 @@ class ZkKeeper final : private ZkSessionHandler {
   class Listener {
    public:
     virtual ~Listener() = default;
-    // The session is connected: for the first time (`new_session`: no watch, no ephemeral of former sessions is
-    // left, register afresh) or again after a suspension (watches live on; read state again all the same).
+    // The session is connected: for the first time (`new_session`: no watch, no ephemeral of former sessions
+    // is left, register afresh) or again after a suspension (watches live on; read state again all the same).
     virtual void OnZkUp(ZkSession& session, bool new_session) = 0;
     // The connection was lost; the session may live on, or expire unseen until the connection is back.
     virtual void OnZkSuspended() = 0;
@@ -61,8 +62,8 @@ class ZkKeeper final : private ZkSessionHandler {
   ZkKeeper(EventLoop& loop, Coordination& coordination, Options options);
   ~ZkKeeper() override;  // Close() first, where it was started
 
-  // Listeners are called in the order of their addition; one added while connected hears of the session through
-  // session(), not through a call. Removing from within a call is allowed.
+  // Listeners are called in the order of their addition; one added while connected hears of the session
+  // through session(), not through a call. Removing from within a call is allowed.
   void AddListener(Listener* listener);
   void RemoveListener(Listener* listener);
 
@@ -80,8 +81,9 @@ class ZkKeeper final : private ZkSessionHandler {
   std::optional<MonoTime> down_since() const;
   const std::string& connect() const { return options_.connect; }
 
-  // Past the lease's end a controller writes and sends nothing and a broker asks for no ISR change: from the sending
-  // of the last answered request, two thirds of the negotiated timeout. Calms things; safety does not rest on it.
+  // Past the lease's end a controller writes and sends nothing and a broker asks for no ISR change: from the
+  // sending of the last answered request, two thirds of the negotiated timeout. Calms things; safety does not
+  // rest on it.
   bool lease_valid() const;
   MonoTime lease_end() const;
 
@@ -91,12 +93,12 @@ class ZkKeeper final : private ZkSessionHandler {
   // Ends the session (its ephemerals go at once) and everything under way. Listeners hear nothing of it.
   Task<void> Close();
 
-  // Closes the session of a former life of this process, so that its ephemerals go at once instead of after the
-  // session timeout. Success also when that session had ended by itself. REQUEST_TIMED_OUT when ZooKeeper does not
-  // answer within `limit`. The caller must know that the former process is dead.
+  // Closes the session of a former life of this process, so that its ephemerals go at once instead of after
+  // the session timeout. Success also when that session had ended by itself. REQUEST_TIMED_OUT when ZooKeeper
+  // does not answer within `limit`. The caller must know that the former process is dead.
   static Task<Result<>> EndFormerSession(EventLoop& loop, Coordination& coordination, std::string connect,
-                                         Duration session_timeout, ZkFormerSession former, Duration limit = 3s,
-                                         std::stop_token stop = {});
+                                         Duration session_timeout, ZkFormerSession former,
+                                         Duration limit = 3s, std::stop_token stop = {});
 
  private:
   void OnZkState(ZkState state) override;
@@ -124,7 +126,7 @@ class ZkKeeper final : private ZkSessionHandler {
   bool started_ = false;
   bool closed_ = false;
   bool up_ = false;
-  bool announced_ = false;      // listeners know of session_
+  bool announced_ = false;  // listeners know of session_
   bool chroot_ensured_ = false;
   bool checking_chroot_ = false;
   MonoTime session_begun_{};

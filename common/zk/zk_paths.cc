@@ -32,7 +32,8 @@ std::string PartitionState(std::string_view topic, PartitionIndex partition) {
 }
 std::string TopicConfig(std::string_view topic) { return fmt::format("{}/{}", kConfigTopics, topic); }
 std::string BrokerConfig(std::optional<BrokerId> id) {
-  return id ? fmt::format("{}/{}", kConfigBrokers, *id) : fmt::format("{}/{}", kConfigBrokers, kDefaultEntity);
+  return id ? fmt::format("{}/{}", kConfigBrokers, *id)
+            : fmt::format("{}/{}", kConfigBrokers, kDefaultEntity);
 }
 std::string DeleteTopic(std::string_view topic) { return fmt::format("{}/{}", kDeleteTopics, topic); }
 
@@ -40,7 +41,9 @@ std::string TopicEntity(std::string_view topic) { return fmt::format("topics/{}"
 std::string BrokerEntity(std::optional<BrokerId> id) {
   return id ? fmt::format("brokers/{}", *id) : fmt::format("brokers/{}", kDefaultEntity);
 }
-std::string ConfigOfEntity(std::string_view entity_path) { return fmt::format("{}/{}", kConfig, entity_path); }
+std::string ConfigOfEntity(std::string_view entity_path) {
+  return fmt::format("{}/{}", kConfig, entity_path);
+}
 
 std::string_view BaseName(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 std::string_view Parent(std::string_view path) {
@@ -48,7 +51,9 @@ std::string_view Parent(std::string_view path) {
   return slash == 0 || slash == std::string_view::npos ? "/" : path.substr(0, slash);
 }
 
-std::optional<BrokerId> ParseBrokerId(std::string_view child) { return ParseCanonical<BrokerId>(child, INT32_MAX); }
+std::optional<BrokerId> ParseBrokerId(std::string_view child) {
+  return ParseCanonical<BrokerId>(child, INT32_MAX);
+}
 std::optional<PartitionIndex> ParsePartition(std::string_view child) {
   return ParseCanonical<PartitionIndex>(child, INT32_MAX);
 }

@@ -1,5 +1,6 @@
 // Where each znode lives: Kafka's tree, under the chroot of the connect string. Pure functions, any thread.
-// Names of topics are checked before they come here (ValidateTopicName), so that no name can leave its folder.
+// Names of topics are checked before they come here (ValidateTopicName), so that no name can leave its
+// folder.
 #pragma once
 
 #include <cstdint>
@@ -44,9 +45,9 @@ std::string BrokerConfig(std::optional<BrokerId> id);
 std::string DeleteTopic(std::string_view topic);
 
 // Values of config change notifications (ConfigChangeZnode.entity_path) and back.
-std::string TopicEntity(std::string_view topic);             // "topics/foo"
-std::string BrokerEntity(std::optional<BrokerId> id);        // "brokers/1", "brokers/<default>"
-std::string ConfigOfEntity(std::string_view entity_path);    // "/config/topics/foo"
+std::string TopicEntity(std::string_view topic);           // "topics/foo"
+std::string BrokerEntity(std::optional<BrokerId> id);      // "brokers/1", "brokers/<default>"
+std::string ConfigOfEntity(std::string_view entity_path);  // "/config/topics/foo"
 
 // The last component: "/a/b/c" -> "c".
 std::string_view BaseName(std::string_view path);

@@ -1,5 +1,5 @@
-// Recipes over a ZkSession that everybody needs. Coroutines of the session's loop; each is idempotent, so after an
-// unknown outcome it is simply run again.
+// Recipes over a ZkSession that everybody needs. Coroutines of the session's loop; each is idempotent, so
+// after an unknown outcome it is simply run again.
 #pragma once
 
 #include <string>

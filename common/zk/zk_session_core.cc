@@ -60,7 +60,8 @@ void ZkSessionCore::Open() {
   handle_life_ = std::make_unique<ZkHandle>(std::move(options));
 }
 
-// --- On the library's threads -------------------------------------------------------------------------------------
+// --- On the library's threads
+// -------------------------------------------------------------------------------------
 
 void ZkSessionCore::OnSessionEvent(zhandle_t* handle, int type, int state, const char*, void* context) {
   if (type != ZOO_SESSION_EVENT) return;
@@ -95,7 +96,8 @@ void ZkSessionCore::Deliver(const void* context, ZkReply reply) {
   });
 }
 
-// --- On the loop --------------------------------------------------------------------------------------------------
+// --- On the loop
+// --------------------------------------------------------------------------------------------------
 
 Task<ZkReply> ZkSessionCore::Call(std::shared_ptr<ZkSessionCore> self, const char* name, Submit submit,
                                   std::unique_ptr<CallContext> context, WatchKind kind, ZkWatch watch) {
@@ -128,7 +130,8 @@ Task<ZkReply> ZkSessionCore::Call(std::shared_ptr<ZkSessionCore> self, const cha
   co_return *std::move(reply);
 }
 
-ZkSessionCore::PendingCall& ZkSessionCore::AddCall(uint64_t id, std::unique_ptr<CallContext> context, Submit submit) {
+ZkSessionCore::PendingCall& ZkSessionCore::AddCall(uint64_t id, std::unique_ptr<CallContext> context,
+                                                   Submit submit) {
   context->link = &link_;
   context->id = id;
   PendingCall& call = calls_[id];
@@ -221,9 +224,10 @@ void ZkSessionCore::Probe() {
   if (probing_) return;
   probing_ = true;
   const uint64_t id = next_id_++;
-  PendingCall& call = AddCall(id, std::make_unique<CallContext>(), [](zhandle_t* handle, const void*, const void* context) {
-    return zoo_aexists(handle, "/", 0, &OnProbe, context);
-  });
+  PendingCall& call =
+      AddCall(id, std::make_unique<CallContext>(), [](zhandle_t* handle, const void*, const void* context) {
+        return zoo_aexists(handle, "/", 0, &OnProbe, context);
+      });
   call.done = [this, connection = connection_](const ZkReply& reply) {
     probing_ = false;
     if (!linked_ || ended()) return;
@@ -233,7 +237,8 @@ void ZkSessionCore::Probe() {
   SubmitCall(id);
 }
 
-// Reads something cheap when nothing else was answered for a sixth of the timeout: the lease lasts four sixths.
+// Reads something cheap when nothing else was answered for a sixth of the timeout: the lease lasts four
+// sixths.
 void ZkSessionCore::KeepFresh() {
   const Duration period = negotiated_timeout_ / 6;
   if (linked_ && loop_.Now() - last_answered_sent_ >= period / 2) Probe();

@@ -1,9 +1,11 @@
-// ZkSessionCore: what is behind one session of the real Coordination: the calls in flight, the watches, the lease and
-// the handle. Owned by its session (and by the coroutines that wait for an answer); touched on the session's loop
-// only. Foreign threads see nothing of it but its Link and the contexts, which live until the handle is closed.
+// ZkSessionCore: what is behind one session of the real Coordination: the calls in flight, the watches, the
+// lease and the handle. Owned by its session (and by the coroutines that wait for an answer); touched on the
+// session's loop only. Foreign threads see nothing of it but its Link and the contexts, which live until the
+// handle is closed.
 //
-// Invariants: every call is answered exactly once, by the library, by its refusal, by the expiry or by the close;
-// a context stays in its table until the library is through with it; no watch runs after expiry or close.
+// Invariants: every call is answered exactly once, by the library, by its refusal, by the expiry or by the
+// close; a context stays in its table until the library is through with it; no watch runs after expiry or
+// close.
 #pragma once
 
 #include <zookeeper/zookeeper.h>

@@ -81,8 +81,8 @@ const Json* Reader::Need(std::string_view member) {
 }
 
 int64_t Reader::IntegerOf(const Json& value, std::string_view member, int64_t min, int64_t max) {
-  const bool fits = value.is_number_integer() &&
-                    (!value.is_number_unsigned() || value.get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX));
+  const bool fits = value.is_number_integer() && (!value.is_number_unsigned() ||
+                                                  value.get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX));
   if (!fits) {
     Fault(member, fmt::format("{} is not an integer", Show(value)));
     return 0;

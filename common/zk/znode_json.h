@@ -1,5 +1,5 @@
-// Reading and writing the JSON of znodes: the means with which znodes.cc states each format. Internal to common/zk.
-// Values live on one thread; nothing is kept between calls.
+// Reading and writing the JSON of znodes: the means with which znodes.cc states each format. Internal to
+// common/zk. Values live on one thread; nothing is kept between calls.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@ namespace tidemark::znode_json {
 // Members keep the order in which they were put.
 using Json = nlohmann::ordered_json;
 
-// One JSON object read member by member. The first thing that is wrong is remembered, later reads give defaults, and
-// Finish() tells: so a format reads as a list of its members.
+// One JSON object read member by member. The first thing that is wrong is remembered, later reads give
+// defaults, and Finish() tells: so a format reads as a list of its members.
 class Reader {
  public:
   // `what` names the znode in messages: "topic".
@@ -61,8 +61,9 @@ class Reader {
   std::string error_;
 };
 
-// The text of `json` with the members of `unknown` (a JSON object or empty) that it does not have behind its own.
-// Where `replaceable` names members, unknown values of that name win: constants of Kafka's that we do not model.
+// The text of `json` with the members of `unknown` (a JSON object or empty) that it does not have behind its
+// own. Where `replaceable` names members, unknown values of that name win: constants of Kafka's that we do
+// not model.
 std::string Write(Json json, std::string_view unknown, const std::vector<std::string_view>& replaceable = {});
 
 }  // namespace tidemark::znode_json

@@ -26,7 +26,8 @@ Result<Node> Finish(const Reader& reader, Node node) {
   return node;
 }
 
-// protobuf's maps have no order; znodes are written with names in order so that equal values give equal bytes.
+// protobuf's maps have no order; znodes are written with names in order so that equal values give equal
+// bytes.
 template <typename Map>
 auto Sorted(const Map& map) {
   return std::map<typename Map::key_type, typename Map::mapped_type>(map.begin(), map.end());
@@ -61,7 +62,8 @@ void ReplicasFromJson(Reader& reader, std::string_view member, bool required, Re
   }
 }
 
-void StringsFromJson(Reader& reader, std::string_view member, google::protobuf::Map<std::string, std::string>* out) {
+void StringsFromJson(Reader& reader, std::string_view member,
+                     google::protobuf::Map<std::string, std::string>* out) {
   const Json* object = reader.Object(member);
   if (object == nullptr) return;
   for (const auto& [name, value] : object->items()) {
@@ -78,7 +80,8 @@ void LevelsFromJson(Reader& reader, std::string_view member, const char* level,
   for (const auto& [name, value] : object->items()) {
     const bool fine = value.is_object() && value.contains(level) && value[level].is_number_unsigned() &&
                       value[level].get<uint64_t>() <= static_cast<uint64_t>(kMaxInt);
-    if (!fine) return reader.Fault(fmt::format("{}.{}", member, name), fmt::format("without a number '{}'", level));
+    if (!fine)
+      return reader.Fault(fmt::format("{}.{}", member, name), fmt::format("without a number '{}'", level));
     (*out)[name] = value[level].get<uint32_t>();
   }
 }
@@ -92,7 +95,8 @@ Json ArrayOf(const Repeated& values) {
 
 }  // namespace
 
-// --- /controller --------------------------------------------------------------------------------------------------
+// --- /controller
+// --------------------------------------------------------------------------------------------------
 
 std::string EncodeController(const v1::ControllerZnode& node) {
   Json json;
@@ -122,7 +126,8 @@ Result<ControllerEpoch> DecodeControllerEpoch(std::string_view text) {
   return epoch;
 }
 
-// --- /cluster/id --------------------------------------------------------------------------------------------------
+// --- /cluster/id
+// --------------------------------------------------------------------------------------------------
 
 std::string EncodeClusterId(const v1::ClusterIdZnode& node) {
   Json json;
@@ -139,7 +144,8 @@ Result<v1::ClusterIdZnode> DecodeClusterId(std::string_view json) {
   return Finish(reader, std::move(node));
 }
 
-// --- /brokers/ids/<id> --------------------------------------------------------------------------------------------
+// --- /brokers/ids/<id>
+// --------------------------------------------------------------------------------------------
 
 std::string EncodeBroker(const v1::BrokerZnode& node) {
   Json json;
@@ -152,7 +158,8 @@ std::string EncodeBroker(const v1::BrokerZnode& node) {
   }
   json["features"] = std::move(features);
   Json protocols = Json::object();
-  for (const auto& [name, protocol] : Sorted(node.listener_security_protocol_map())) protocols[name] = protocol;
+  for (const auto& [name, protocol] : Sorted(node.listener_security_protocol_map()))
+    protocols[name] = protocol;
   json["listener_security_protocol_map"] = std::move(protocols);
   json["endpoints"] = ArrayOf(node.endpoints());
   if (node.has_rack()) json["rack"] = node.rack();
@@ -192,11 +199,13 @@ Result<v1::BrokerZnode> DecodeBroker(std::string_view json) {
   node.set_clean_shutdown(reader.BoolOr("clean_shutdown", false));
   node.set_admin_address(reader.StringOr("admin_address", ""));
   node.set_inter_broker_listener(reader.StringOr("inter_broker_listener", ""));
-  if (node.endpoints().empty() && node.host().empty()) reader.Fault("endpoints", "neither endpoints nor a host");
+  if (node.endpoints().empty() && node.host().empty())
+    reader.Fault("endpoints", "neither endpoints nor a host");
   return Finish(reader, std::move(node));
 }
 
-// --- /brokers/topics/<topic> --------------------------------------------------------------------------------------
+// --- /brokers/topics/<topic>
+// --------------------------------------------------------------------------------------
 
 std::string EncodeTopic(const v1::TopicZnode& node) {
   const Result<TopicId> id = TopicId::FromBytes(node.topic_id());
@@ -227,7 +236,8 @@ Result<v1::TopicZnode> DecodeTopic(std::string_view json) {
   return Finish(reader, std::move(node));
 }
 
-// --- /brokers/topics/<topic>/partitions/<n>/state -----------------------------------------------------------------
+// --- /brokers/topics/<topic>/partitions/<n>/state
+// -----------------------------------------------------------------
 
 std::string EncodePartitionState(const v1::PartitionStateZnode& node) {
   Json json;
@@ -259,7 +269,8 @@ Result<v1::PartitionStateZnode> DecodePartitionState(std::string_view json) {
   return Finish(reader, std::move(node));
 }
 
-// --- /config/<type>/<entity> and /config/changes ------------------------------------------------------------------
+// --- /config/<type>/<entity> and /config/changes
+// ------------------------------------------------------------------
 
 std::string EncodeConfig(const v1::ConfigZnode& node) {
   Json json;
@@ -274,7 +285,8 @@ Result<v1::ConfigZnode> DecodeConfig(std::string_view json) {
   if (json.empty()) return v1::ConfigZnode();  // as Kafka reads it
   Reader reader("config", json);
   v1::ConfigZnode node;
-  if (reader.ok() && reader.Need("config") != nullptr) StringsFromJson(reader, "config", node.mutable_config());
+  if (reader.ok() && reader.Need("config") != nullptr)
+    StringsFromJson(reader, "config", node.mutable_config());
   return Finish(reader, std::move(node));
 }
 
@@ -292,7 +304,8 @@ Result<v1::ConfigChangeZnode> DecodeConfigChange(std::string_view json) {
   return Finish(reader, std::move(node));
 }
 
-// --- /feature -----------------------------------------------------------------------------------------------------
+// --- /feature
+// -----------------------------------------------------------------------------------------------------
 
 std::string EncodeFeature(const v1::FeatureZnode& node) {
   Json features = Json::object();

@@ -1,9 +1,9 @@
 // Payloads of the znodes: one encode/decode pair each, between Kafka's JSON and the messages of
 // proto/tidemark/v1/znode.proto. Pure functions, any thread.
 //
-// Decoding trusts nothing: what is not the JSON it should be gives CORRUPT_MESSAGE with a message that names the
-// member; nothing throws. Members not known here are kept in `unknown_members` and written back, after the known
-// ones. Encoding writes members in Kafka's order and with Kafka's types.
+// Decoding trusts nothing: what is not the JSON it should be gives CORRUPT_MESSAGE with a message that names
+// the member; nothing throws. Members not known here are kept in `unknown_members` and written back, after
+// the known ones. Encoding writes members in Kafka's order and with Kafka's types.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +32,8 @@ Result<v1::ClusterIdZnode> DecodeClusterId(std::string_view json);
 std::string EncodeBroker(const v1::BrokerZnode& node);
 Result<v1::BrokerZnode> DecodeBroker(std::string_view json);
 
-// /brokers/topics/<topic>, version 3. topic_id is empty where an old version had none. Written with the 16 bytes
-// of topic_id (CHECKed).
+// /brokers/topics/<topic>, version 3. topic_id is empty where an old version had none. Written with the 16
+// bytes of topic_id (CHECKed).
 std::string EncodeTopic(const v1::TopicZnode& node);
 Result<v1::TopicZnode> DecodeTopic(std::string_view json);
 

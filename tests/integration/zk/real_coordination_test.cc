@@ -46,7 +46,8 @@ class Server {
     std::filesystem::remove_all(folder_);
   }
   void Run(const std::string& command) {
-    const std::string line = std::string(TIDEMARK_ZOOKEEPER_SH) + " " + command + " --dir " + folder_.string();
+    const std::string line =
+        std::string(TIDEMARK_ZOOKEEPER_SH) + " " + command + " --dir " + folder_.string();
     CHECK_EQ(std::system((line + " >/dev/null").c_str()), 0) << line;
   }
 

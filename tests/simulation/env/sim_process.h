@@ -43,8 +43,8 @@ class SimLoop final : public EventLoop {
   // Ends the loop: what was posted is destroyed without running, later posts too.
   void End();
   bool ended() const { return ended_; }
-  // The code that drives the world counts as this loop's thread while the world itself runs nothing: for tests that
-  // call loop-affine things directly.
+  // The code that drives the world counts as this loop's thread while the world itself runs nothing: for
+  // tests that call loop-affine things directly.
   void SetDrivenFromOutside() { driven_from_outside_ = true; }
   // Runs what was deferred, until nothing is left.
   void RunDeferred();

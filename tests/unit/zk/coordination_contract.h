@@ -1,9 +1,9 @@
-// The contract suite of Coordination: what the real ZooKeeper client and the simulated ZooKeeper both must do (and
-// keeper_contract.h: what ZkKeeper makes of it). Each runs it by implementing ContractWorld and
+// The contract suite of Coordination: what the real ZooKeeper client and the simulated ZooKeeper both must do
+// (and keeper_contract.h: what ZkKeeper makes of it). Each runs it by implementing ContractWorld and
 //   INSTANTIATE_TYPED_TEST_SUITE_P(Name, CoordinationContract, MyWorld);
 //   INSTANTIATE_TYPED_TEST_SUITE_P(Name, ZkKeeperContract, MyWorld);  (keeper_contract.h)
-// A world is made anew for each test; what it stands on (a server process) may be shared. Tests keep to a folder of
-// their own, so that a shared server does no harm.
+// A world is made anew for each test; what it stands on (a server process) may be shared. Tests keep to a
+// folder of their own, so that a shared server does no harm.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -139,7 +139,8 @@ template <typename World>
 class CoordinationContract : public ContractBase<World> {};
 TYPED_TEST_SUITE_P(CoordinationContract);
 
-// --- Sessions -----------------------------------------------------------------------------------------------------
+// --- Sessions
+// -----------------------------------------------------------------------------------------------------
 
 TYPED_TEST_P(CoordinationContract, ASessionHasAnIdAPasswordATimeoutAndALeaseOnceConnected) {
   const MonoTime before = this->world_.loop().Now();
@@ -184,7 +185,8 @@ TYPED_TEST_P(CoordinationContract, CloseTakesTheEphemeralsAlong) {
 
 TYPED_TEST_P(CoordinationContract, ExpiryIsToldOnceEndsCallsAndTakesTheEphemeralsAlong) {
   Client& client = *this->Connect();
-  ASSERT_TRUE(this->Await(client->Create(ZkCreate{this->Path("e"), "", ZkCreateMode::kEphemeral})).has_value());
+  ASSERT_TRUE(
+      this->Await(client->Create(ZkCreate{this->Path("e"), "", ZkCreateMode::kEphemeral})).has_value());
   this->Expire(*client.session);
   EXPECT_TRUE(this->RunUntil([&] { return client->state() == ZkState::kExpired; }));
   EXPECT_FALSE(this->Exists(this->Path("e")));
@@ -195,7 +197,8 @@ TYPED_TEST_P(CoordinationContract, ExpiryIsToldOnceEndsCallsAndTakesTheEphemeral
 
 TYPED_TEST_P(CoordinationContract, ASuccessorWithIdAndPasswordEndsAFormerSession) {
   Client& former = *this->Connect();
-  ASSERT_TRUE(this->Await(former->Create(ZkCreate{this->Path("e"), "", ZkCreateMode::kEphemeral})).has_value());
+  ASSERT_TRUE(
+      this->Await(former->Create(ZkCreate{this->Path("e"), "", ZkCreateMode::kEphemeral})).has_value());
   Client& successor = *this->Connect("", ZkFormerSession{former->session_id(), former->password()});
   EXPECT_EQ(successor->session_id(), former->session_id());
   EXPECT_TRUE(this->Exists(this->Path("e")));
@@ -218,7 +221,8 @@ TYPED_TEST_P(CoordinationContract, AWrongPasswordMeansThatTheSessionIsGone) {
 
 TYPED_TEST_P(CoordinationContract, AConnectionLostAndRegainedIsTheSameSession) {
   Client& client = *this->Connect();
-  ASSERT_TRUE(this->Await(client->Create(ZkCreate{this->Path("e"), "", ZkCreateMode::kEphemeral})).has_value());
+  ASSERT_TRUE(
+      this->Await(client->Create(ZkCreate{this->Path("e"), "", ZkCreateMode::kEphemeral})).has_value());
   const int64_t id = client->session_id();
   Seen seen;
   ASSERT_TRUE(this->Await(client->Get(this->Path("e"), seen.Watch())).has_value());
@@ -239,7 +243,8 @@ TYPED_TEST_P(CoordinationContract, AConnectionLostAndRegainedIsTheSameSession) {
   EXPECT_THAT(seen.events, ElementsAre(Event(ZkWatchEvent::kDataChanged, this->Path("e"))));
 }
 
-// --- Nodes --------------------------------------------------------------------------------------------------------
+// --- Nodes
+// --------------------------------------------------------------------------------------------------------
 
 TYPED_TEST_P(CoordinationContract, NodesHaveDataVersionsAndChildren) {
   ZkSession& session = *this->admin_->session;
@@ -279,7 +284,8 @@ TYPED_TEST_P(CoordinationContract, RefusalsHaveTheirOwnCodes) {
   EXPECT_EQ(this->Await(session.Delete(ZkDelete{this->Path("a/b"), 3})).error(), ZkCode::kBadVersion);
   EXPECT_TRUE(this->Await(session.Delete(ZkDelete{this->Path("a/b"), 0})).has_value());
   EXPECT_EQ(this->Await(session.Delete(ZkDelete{this->Path("a/b")})).error(), ZkCode::kNoNode);
-  ASSERT_TRUE(this->Await(session.Create(ZkCreate{this->Path("e"), "", ZkCreateMode::kEphemeral})).has_value());
+  ASSERT_TRUE(
+      this->Await(session.Create(ZkCreate{this->Path("e"), "", ZkCreateMode::kEphemeral})).has_value());
   EXPECT_EQ(this->Await(session.Create(ZkCreate{this->Path("e/c"), "", {}})).error(),
             ZkCode::kNoChildrenForEphemerals);
 }
@@ -302,14 +308,16 @@ TYPED_TEST_P(CoordinationContract, WhatThePacketLimitForbidsIsRefusedAndTheSessi
   EXPECT_EQ(this->Await(session.Create(ZkCreate{this->Path("big"), big, {}})).error(), ZkCode::kTooLarge);
   EXPECT_EQ(this->Await(session.Set(ZkSet{this->folder_, big, kAnyVersion})).error(), ZkCode::kTooLarge);
   std::vector<ZkOp> ops;
-  for (int i = 0; i < 11; ++i) ops.push_back(ZkCreate{this->Path(std::to_string(i)), std::string(100'000, 'y'), {}});
+  for (int i = 0; i < 11; ++i)
+    ops.push_back(ZkCreate{this->Path(std::to_string(i)), std::string(100'000, 'y'), {}});
   EXPECT_EQ(this->Await(session.Multi(ops)).error(), ZkCode::kTooLarge);
   ops.resize(9);
   EXPECT_TRUE(this->Await(session.Multi(ops)).has_value());
   EXPECT_EQ(session.state(), ZkState::kConnected);
 }
 
-// --- Multi --------------------------------------------------------------------------------------------------------
+// --- Multi
+// --------------------------------------------------------------------------------------------------------
 
 TYPED_TEST_P(CoordinationContract, AMultiDoesAllItsOpsAtOnce) {
   ZkSession& session = *this->admin_->session;
@@ -352,7 +360,8 @@ TYPED_TEST_P(CoordinationContract, AMultiThatFailsDoesNothingAndNamesTheOpAtFaul
   EXPECT_EQ(this->Await(session.Get(this->Path("fence")))->stat.version, 0);
 }
 
-// --- Watches ------------------------------------------------------------------------------------------------------
+// --- Watches
+// ------------------------------------------------------------------------------------------------------
 
 TYPED_TEST_P(CoordinationContract, ADataWatchFiresOnce) {
   Client& watcher = *this->Connect();
@@ -360,7 +369,8 @@ TYPED_TEST_P(CoordinationContract, ADataWatchFiresOnce) {
   Seen seen;
   ASSERT_TRUE(this->Await(watcher->Get(this->Path("a"), seen.Watch())).has_value());
   for (int i = 0; i < 2; ++i) {
-    ASSERT_TRUE(this->Await(this->admin_->session->Set(ZkSet{this->Path("a"), "x", kAnyVersion})).has_value());
+    ASSERT_TRUE(
+        this->Await(this->admin_->session->Set(ZkSet{this->Path("a"), "x", kAnyVersion})).has_value());
   }
   ASSERT_TRUE(this->RunUntil([&] { return !seen.events.empty(); }));
   ASSERT_TRUE(this->Await(watcher->Sync(this->Path("a"))).has_value());  // whatever was to come has come
@@ -386,9 +396,12 @@ TYPED_TEST_P(CoordinationContract, AChildrenWatchSeesChildrenComeAndGoAndTheNode
   ZkSession& admin = *this->admin_->session;
   this->Make(this->Path("p"));
   Seen seen;
-  const auto arm = [&] { ASSERT_TRUE(this->Await(watcher->Children(this->Path("p"), seen.Watch())).has_value()); };
+  const auto arm = [&] {
+    ASSERT_TRUE(this->Await(watcher->Children(this->Path("p"), seen.Watch())).has_value());
+  };
   arm();
-  ASSERT_TRUE(this->Await(admin.Set(ZkSet{this->Path("p"), "data is not children", kAnyVersion})).has_value());
+  ASSERT_TRUE(
+      this->Await(admin.Set(ZkSet{this->Path("p"), "data is not children", kAnyVersion})).has_value());
   this->Make(this->Path("p/c"));
   ASSERT_TRUE(this->RunUntil([&] { return seen.events.size() == 1; }));
   arm();
@@ -462,7 +475,8 @@ TYPED_TEST_P(CoordinationContract, NoWatchIsCalledAfterTheExpiryOrTheClose) {
   EXPECT_THAT(seen.events, IsEmpty());
 }
 
-// --- Chroot -------------------------------------------------------------------------------------------------------
+// --- Chroot
+// -------------------------------------------------------------------------------------------------------
 
 TYPED_TEST_P(CoordinationContract, AChrootIsPutBeforeEveryPathAndTakenOffEveryAnswer) {
   this->Make(this->Path("root"));
@@ -488,13 +502,13 @@ TYPED_TEST_P(CoordinationContract, AMissingChrootIsAMissingNode) {
 }
 
 REGISTER_TYPED_TEST_SUITE_P(
-    CoordinationContract, ASessionHasAnIdAPasswordATimeoutAndALeaseOnceConnected, TheLeaseIsKeptFreshWhenNobodyAsks,
-    CallsMadeBeforeTheConnectionIsUpAreAnswered, CloseTakesTheEphemeralsAlong,
-    ExpiryIsToldOnceEndsCallsAndTakesTheEphemeralsAlong, ASuccessorWithIdAndPasswordEndsAFormerSession,
-    AWrongPasswordMeansThatTheSessionIsGone, AConnectionLostAndRegainedIsTheSameSession,
-    NodesHaveDataVersionsAndChildren, RefusalsHaveTheirOwnCodes, SequentialNodesCountUpInTenDigits,
-    WhatThePacketLimitForbidsIsRefusedAndTheSessionLives, AMultiDoesAllItsOpsAtOnce,
-    AMultiThatFailsDoesNothingAndNamesTheOpAtFault, ADataWatchFiresOnce,
+    CoordinationContract, ASessionHasAnIdAPasswordATimeoutAndALeaseOnceConnected,
+    TheLeaseIsKeptFreshWhenNobodyAsks, CallsMadeBeforeTheConnectionIsUpAreAnswered,
+    CloseTakesTheEphemeralsAlong, ExpiryIsToldOnceEndsCallsAndTakesTheEphemeralsAlong,
+    ASuccessorWithIdAndPasswordEndsAFormerSession, AWrongPasswordMeansThatTheSessionIsGone,
+    AConnectionLostAndRegainedIsTheSameSession, NodesHaveDataVersionsAndChildren, RefusalsHaveTheirOwnCodes,
+    SequentialNodesCountUpInTenDigits, WhatThePacketLimitForbidsIsRefusedAndTheSessionLives,
+    AMultiDoesAllItsOpsAtOnce, AMultiThatFailsDoesNothingAndNamesTheOpAtFault, ADataWatchFiresOnce,
     AnExistsWatchSeesTheCreationAndTheDeletion, AChildrenWatchSeesChildrenComeAndGoAndTheNodeItselfGo,
     AReadThatFailsLeavesNoWatch, AWatchIsCalledBeforeTheChangeCanBeRead,
     AWatchOnOnesOwnWriteIsCalledBeforeTheWriteIsAnswered, NoWatchIsCalledAfterTheExpiryOrTheClose,

@@ -1,4 +1,5 @@
-// What ZkKeeper makes of a Coordination, over the real and the simulated one alike; see coordination_contract.h.
+// What ZkKeeper makes of a Coordination, over the real and the simulated one alike; see
+// coordination_contract.h.
 #pragma once
 
 #include "tests/unit/zk/coordination_contract.h"
@@ -62,7 +63,8 @@ TYPED_TEST_P(ZkKeeperContract, AfterAnExpiryTellsItFirstAndThenBringsANewSession
   std::erase(log.heard, "up again");
   EXPECT_THAT(log.heard, ElementsAre("up new", "expired", "up new"));
   EXPECT_NE(keeper->session(), first);
-  EXPECT_EQ(this->Await(first->Get("/")).error(), ZkCode::kSessionExpired) << "a former session's pointer is valid";
+  EXPECT_EQ(this->Await(first->Get("/")).error(), ZkCode::kSessionExpired)
+      << "a former session's pointer is valid";
   this->Await(keeper->Close());
 }
 
@@ -93,12 +95,13 @@ TYPED_TEST_P(ZkKeeperContract, CreatesAMissingChroot) {
 
 TYPED_TEST_P(ZkKeeperContract, EndsAFormerSessionAtOnceAndAgainWhenItIsGone) {
   Client& former = *this->Connect();
-  ASSERT_TRUE(this->Await(former->Create(ZkCreate{this->Path("e"), "", ZkCreateMode::kEphemeral})).has_value());
+  ASSERT_TRUE(
+      this->Await(former->Create(ZkCreate{this->Path("e"), "", ZkCreateMode::kEphemeral})).has_value());
   const ZkFormerSession saved{former->session_id(), former->password()};
   for (int i = 0; i < 2; ++i) {
-    const auto ended = this->Await(ZkKeeper::EndFormerSession(this->world_.loop(), this->world_.coordination(),
-                                                              this->world_.servers(), this->world_.session_timeout(),
-                                                              saved, 30s));
+    const auto ended = this->Await(
+        ZkKeeper::EndFormerSession(this->world_.loop(), this->world_.coordination(), this->world_.servers(),
+                                   this->world_.session_timeout(), saved, 30s));
     EXPECT_TRUE(ended.has_value()) << ToString(ended.error());
     EXPECT_TRUE(this->RunUntil([&] { return !this->Exists(this->Path("e")); }));
   }
@@ -108,16 +111,17 @@ TYPED_TEST_P(ZkKeeperContract, SaysSoWhenAFormerSessionCouldNotBeEnded) {
   const ZkFormerSession saved{this->admin_->session->session_id(), this->admin_->session->password()};
   this->world_.CutConnection();
   const auto ended = this->Await(ZkKeeper::EndFormerSession(this->world_.loop(), this->world_.coordination(),
-                                                            this->world_.servers(), this->world_.session_timeout(),
-                                                            saved, 100ms));
+                                                            this->world_.servers(),
+                                                            this->world_.session_timeout(), saved, 100ms));
   ASSERT_FALSE(ended.has_value());
   EXPECT_EQ(ended.error().code, v1::REQUEST_TIMED_OUT);
   this->world_.RestoreConnection();
 }
 
 REGISTER_TYPED_TEST_SUITE_P(ZkKeeperContract, ComesUpWithANewSessionAndAValidLease,
-                            AfterAnExpiryTellsItFirstAndThenBringsANewSession, KeepsTheSessionOverALostConnection,
-                            CreatesAMissingChroot, EndsAFormerSessionAtOnceAndAgainWhenItIsGone,
+                            AfterAnExpiryTellsItFirstAndThenBringsANewSession,
+                            KeepsTheSessionOverALostConnection, CreatesAMissingChroot,
+                            EndsAFormerSessionAtOnceAndAgainWhenItIsGone,
                             SaysSoWhenAFormerSessionCouldNotBeEnded);
 
 }  // namespace tidemark::zktest

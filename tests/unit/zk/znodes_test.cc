@@ -17,20 +17,20 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // Decodes, and encodes again.
-#define EXPECT_GOLDEN(What, json)                                       \
-  do {                                                                  \
-    const auto decoded = Decode##What(json);                            \
-    ASSERT_TRUE(decoded.has_value()) << ToString(decoded.error());      \
-    EXPECT_EQ(Encode##What(*decoded), json);                            \
+#define EXPECT_GOLDEN(What, json)                                  \
+  do {                                                             \
+    const auto decoded = Decode##What(json);                       \
+    ASSERT_TRUE(decoded.has_value()) << ToString(decoded.error()); \
+    EXPECT_EQ(Encode##What(*decoded), json);                       \
   } while (false)
 
 // Decoding fails and names `part`.
-#define EXPECT_REFUSED(What, json, part)                                \
-  do {                                                                  \
-    const auto decoded = Decode##What(json);                            \
-    ASSERT_FALSE(decoded.has_value()) << json;                          \
-    EXPECT_EQ(decoded.error().code, v1::CORRUPT_MESSAGE);               \
-    EXPECT_THAT(decoded.error().message, HasSubstr(part)) << json;      \
+#define EXPECT_REFUSED(What, json, part)                           \
+  do {                                                             \
+    const auto decoded = Decode##What(json);                       \
+    ASSERT_FALSE(decoded.has_value()) << json;                     \
+    EXPECT_EQ(decoded.error().code, v1::CORRUPT_MESSAGE);          \
+    EXPECT_THAT(decoded.error().message, HasSubstr(part)) << json; \
   } while (false)
 
 TEST(Znodes, KafkasOwnTextsComeBackByteForByte) {
@@ -41,16 +41,18 @@ TEST(Znodes, KafkasOwnTextsComeBackByteForByte) {
                 R"({"features":{},"listener_security_protocol_map":{"PLAINTEXT":"PLAINTEXT"},)"
                 R"("endpoints":["PLAINTEXT://localhost:9092"],"jmx_port":-1,"port":9092,"host":"localhost",)"
                 R"("version":5,"timestamp":"1690000000123"})");
-  EXPECT_GOLDEN(Broker,
-                R"({"features":{"feature1":{"min_version":1,"max_version":2}},)"
-                R"("listener_security_protocol_map":{"CLIENT":"SSL","REPLICATION":"PLAINTEXT"},)"
-                R"("endpoints":["CLIENT://host1:9092","REPLICATION://host1:9093"],"rack":"dc1","jmx_port":9999,)"
-                R"("port":-1,"host":null,"version":5,"timestamp":"2233345666"})");
+  EXPECT_GOLDEN(
+      Broker,
+      R"({"features":{"feature1":{"min_version":1,"max_version":2}},)"
+      R"("listener_security_protocol_map":{"CLIENT":"SSL","REPLICATION":"PLAINTEXT"},)"
+      R"("endpoints":["CLIENT://host1:9092","REPLICATION://host1:9093"],"rack":"dc1","jmx_port":9999,)"
+      R"("port":-1,"host":null,"version":5,"timestamp":"2233345666"})");
   EXPECT_GOLDEN(Topic, R"({"removing_replicas":{},"partitions":{"0":[1,2,3],"1":[2,3,1],"10":[3,1,2]},)"
                        R"("topic_id":"WjkDGLhJTaWG4JzYmHsyGg","adding_replicas":{},"version":3})");
   EXPECT_GOLDEN(Topic, R"({"removing_replicas":{"0":[1]},"partitions":{"0":[4,2,3,1]},)"
                        R"("topic_id":"WjkDGLhJTaWG4JzYmHsyGg","adding_replicas":{"0":[4]},"version":3})");
-  EXPECT_GOLDEN(PartitionState, R"({"controller_epoch":3,"leader":1,"version":1,"leader_epoch":7,"isr":[1,2]})");
+  EXPECT_GOLDEN(PartitionState,
+                R"({"controller_epoch":3,"leader":1,"version":1,"leader_epoch":7,"isr":[1,2]})");
   EXPECT_GOLDEN(PartitionState, R"({"controller_epoch":3,"leader":-1,"version":1,"leader_epoch":7,"isr":[2],)"
                                 R"("leader_recovery_state":1})");
   EXPECT_GOLDEN(Config, R"({"version":1,"config":{"cleanup.policy":"compact","retention.ms":"1000"}})");
@@ -60,15 +62,17 @@ TEST(Znodes, KafkasOwnTextsComeBackByteForByte) {
 }
 
 TEST(Znodes, OurOwnMembersStandBehindKafkas) {
-  EXPECT_GOLDEN(Broker,
-                R"({"features":{},"listener_security_protocol_map":{"PLAINTEXT":"PLAINTEXT"},)"
-                R"("endpoints":["PLAINTEXT://localhost:9092"],"jmx_port":-1,"port":9092,"host":"localhost",)"
-                R"("version":5,"timestamp":"1690000000123","directory_id":"WjkDGLhJTaWG4JzYmHsyGg",)"
-                R"("clean_shutdown":true,"admin_address":"127.0.0.1:8080","inter_broker_listener":"PLAINTEXT"})");
+  EXPECT_GOLDEN(
+      Broker,
+      R"({"features":{},"listener_security_protocol_map":{"PLAINTEXT":"PLAINTEXT"},)"
+      R"("endpoints":["PLAINTEXT://localhost:9092"],"jmx_port":-1,"port":9092,"host":"localhost",)"
+      R"("version":5,"timestamp":"1690000000123","directory_id":"WjkDGLhJTaWG4JzYmHsyGg",)"
+      R"("clean_shutdown":true,"admin_address":"127.0.0.1:8080","inter_broker_listener":"PLAINTEXT"})");
 }
 
 TEST(Znodes, MembersOfOtherVersionsAreReadToo) {
-  const auto broker = DecodeBroker(R"({"jmx_port":9999,"timestamp":"2233345666","host":"h","version":1,"port":9092})");
+  const auto broker =
+      DecodeBroker(R"({"jmx_port":9999,"timestamp":"2233345666","host":"h","version":1,"port":9092})");
   ASSERT_TRUE(broker.has_value()) << ToString(broker.error());
   EXPECT_EQ(broker->host(), "h");
   EXPECT_EQ(broker->port(), 9092);
@@ -116,10 +120,14 @@ TEST(Znodes, WhatIsWrongIsNamed) {
   EXPECT_REFUSED(Topic, R"({"partitions":{"0":["1"]}})", "member 'partitions.0'");
   EXPECT_REFUSED(Topic, R"({"partitions":{"0":[1]},"topic_id":"short"})", "member 'topic_id'");
   EXPECT_REFUSED(Topic, R"({"partitions":{"0":[1]},"topic_id":7})", "member 'topic_id'");
-  EXPECT_REFUSED(PartitionState, R"({"leader":1,"leader_epoch":0,"controller_epoch":1})", "member 'isr': missing");
-  EXPECT_REFUSED(PartitionState, R"({"leader":-2,"leader_epoch":0,"controller_epoch":1,"isr":[1]})", "'leader'");
-  EXPECT_REFUSED(PartitionState, R"({"leader":1.5,"leader_epoch":0,"controller_epoch":1,"isr":[1]})", "'leader'");
-  EXPECT_REFUSED(PartitionState, R"({"leader":18446744073709551615,"leader_epoch":0,"controller_epoch":1,"isr":[]})",
+  EXPECT_REFUSED(PartitionState, R"({"leader":1,"leader_epoch":0,"controller_epoch":1})",
+                 "member 'isr': missing");
+  EXPECT_REFUSED(PartitionState, R"({"leader":-2,"leader_epoch":0,"controller_epoch":1,"isr":[1]})",
+                 "'leader'");
+  EXPECT_REFUSED(PartitionState, R"({"leader":1.5,"leader_epoch":0,"controller_epoch":1,"isr":[1]})",
+                 "'leader'");
+  EXPECT_REFUSED(PartitionState,
+                 R"({"leader":18446744073709551615,"leader_epoch":0,"controller_epoch":1,"isr":[]})",
                  "'leader'");
   EXPECT_REFUSED(PartitionState, R"({"leader":1,"leader_epoch":4294967296,"controller_epoch":1,"isr":[1]})",
                  "'leader_epoch'");
@@ -129,7 +137,8 @@ TEST(Znodes, WhatIsWrongIsNamed) {
   EXPECT_REFUSED(Broker, R"({"endpoints":[1]})", "member 'endpoints'");
   EXPECT_REFUSED(Broker, R"({"endpoints":[]})", "member 'endpoints'");
   EXPECT_REFUSED(Broker, R"({"endpoints":["P://h:1"],"port":70000})", "member 'port'");
-  EXPECT_REFUSED(Broker, R"({"endpoints":["P://h:1"],"features":{"f":{"max_version":-1}}})", "member 'features.f'");
+  EXPECT_REFUSED(Broker, R"({"endpoints":["P://h:1"],"features":{"f":{"max_version":-1}}})",
+                 "member 'features.f'");
   EXPECT_REFUSED(Broker, R"({"endpoints":["P://h:1"],"clean_shutdown":"yes"})", "member 'clean_shutdown'");
   EXPECT_REFUSED(Config, R"({"version":1})", "member 'config': missing");
   EXPECT_REFUSED(Config, R"({"config":{"a":1}})", "member 'config.a'");
@@ -192,7 +201,8 @@ TEST(ZkConnect, SplitsServersAndChroot) {
   EXPECT_EQ(ParseZkConnect(" a:1, b:2/x/y/ ")->chroot, "/x/y");
   EXPECT_EQ(ParseZkConnect("[::1]:2181/")->servers, "[::1]:2181");
   EXPECT_EQ(ParseZkConnect("a:1/")->chroot, "");
-  for (const char* bad : {"", "a", "a:", "a:0", "a:65536", ":1", "a:1,", ",a:1", "/x", "a:1/x//y", "a:1/../x", "a b:1"}) {
+  for (const char* bad :
+       {"", "a", "a:", "a:0", "a:65536", ":1", "a:1,", ",a:1", "/x", "a:1/x//y", "a:1/../x", "a b:1"}) {
     EXPECT_FALSE(ParseZkConnect(bad).has_value()) << bad;
   }
 }
@@ -203,8 +213,9 @@ TEST(FormerSession, IsKeptAsText) {
   ASSERT_TRUE(back.has_value()) << ToString(back.error());
   EXPECT_EQ(back->session_id, session.session_id);
   EXPECT_EQ(back->password, session.password);
-  for (const std::string& bad : {std::string(), std::string("x"), std::string(16, '0') + " " + std::string(32, 'g'),
-                                 std::string(16, 'z') + " " + std::string(32, '0')}) {
+  for (const std::string& bad :
+       {std::string(), std::string("x"), std::string(16, '0') + " " + std::string(32, 'g'),
+        std::string(16, 'z') + " " + std::string(32, '0')}) {
     EXPECT_FALSE(DecodeFormerSession(bad).has_value()) << bad;
   }
 }
