@@ -134,6 +134,7 @@ To stop it:
   $here/cluster.sh stop --dir $dir && rm -rf $dir
 SUMMARY
 else
+  run "$here/cluster.sh" stop --dir "$dir"
   cat <<SUMMARY
 
 All is stopped now. To have a cluster of your own:

@@ -41,8 +41,7 @@ void SimBrokers::StartAll() {
 }
 
 void SimBrokers::Kill(int id, bool power_loss) {
-  // What is left of the broker stays where it is: its objects cannot be destroyed.
-  new std::shared_ptr<Broker>(running_.at(id).broker);
+  // The process keeps what is left of the broker: it cannot be destroyed.
   running_.at(id).process->Kill(power_loss);
   running_.erase(id);
 }
