@@ -1,0 +1,66 @@
+// docs/configuration.md is made from the config tables; TIDEMARK_UPDATE=1 writes it anew.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "common/config/broker_config.h"
+#include "common/config/topic_configs.h"
+
+namespace tidemark {
+namespace {
+
+const char kPath[] = TIDEMARK_SOURCE_DIR "/docs/configuration.md";
+
+constexpr char kHead[] = R"(# Configuration
+
+A broker reads one properties file in Kafka's syntax (`tidemark-server-start server.properties`); `--override name=value`
+comes after it. Names and meanings are Kafka's, so Kafka's own files start a broker. An unknown or ill-typed name stops the
+start with the nearest name. Names marked *no effect yet* are known and taken, and the broker says once that they do nothing.
+Topic configs are set at creation (`tidemark-topics --config`) or later (`tidemark-configs --alter`), and take effect
+without a restart; what a topic does not set comes from the broker's config of the same meaning.
+
+This page is made from the tables in `common/config`; a test fails when it is stale.
+
+## Where defaults differ from Kafka's
+
+| config | here | Kafka | why |
+|---|---|---|---|
+| `auto.create.topics.enable` | false | true | a typo should not become a topic with one replica |
+| `default.replication.factor` | min(3, live brokers) | 1 | one lost disk should lose nothing |
+| `min.insync.replicas` | 2, at most the replica count | 1 | an acknowledged record should be on two disks |
+| `ack.durability` | synced | (replicated) | acknowledged means on disk, so that a power cut everywhere loses nothing |
+| `socket.request.max.bytes` | 16 MiB | 100 MiB | memory is bounded by what one frame may take |
+| `log.dirs` | must be set | /tmp/kafka-logs | data does not belong into /tmp |
+
+)";
+
+std::string Row(const ConfigDef& def) {
+  static const char* const kTypes[] = {"boolean", "integer", "number", "text", "list"};
+  std::string meaning = def.doc;
+  if (def.effect == ConfigEffect::kNone) meaning += " *No effect yet.*";
+  return fmt::format("| `{}` | {}{} | {} | {} |\n", def.name, kTypes[static_cast<size_t>(def.type)],
+                     *def.unit == '\0' ? "" : fmt::format(", {}", def.unit),
+                     def.default_value.empty() ? "" : fmt::format("`{}`", def.default_value), meaning);
+}
+
+std::string Table(const ConfigTable& table) {
+  std::string text = "| name | type | default | meaning |\n|---|---|---|---|\n";
+  for (const ConfigDef& def : table.defs()) text += Row(def);
+  return text;
+}
+
+TEST(ConfigurationPage, IsWhatTheTablesSay) {
+  const std::string page = std::string(kHead) + "## Broker configs\n\n" + Table(BrokerConfigTable()) +
+                           "\n## Topic configs\n\n" + Table(TopicConfigTable());
+  if (std::getenv("TIDEMARK_UPDATE") != nullptr) std::ofstream(kPath) << page;
+  std::ifstream file(kPath);
+  std::stringstream stored;
+  stored << file.rdbuf();
+  EXPECT_TRUE(stored.str() == page) << "docs/configuration.md is stale; TIDEMARK_UPDATE=1 writes it anew";
+}
+
+}  // namespace
+}  // namespace tidemark
