@@ -15,9 +15,6 @@ esac
 deploy/dependencies.sh
 jobs=$(nproc)
 export CTEST_OUTPUT_ON_FAILURE=1
-export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1
-export UBSAN_OPTIONS=print_stacktrace=1
-export TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1 suppressions=$PWD/tests/tsan.supp"
 
 run() {  # preset, ctest arguments: a step with its duration
   local started=$SECONDS preset=$1; shift
