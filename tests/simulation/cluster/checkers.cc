@@ -14,36 +14,36 @@ using Partition = std::pair<std::string, PartitionIndex>;
 std::string Name(const Partition& partition) {
   return fmt::format("{}-{}", partition.first, partition.second);
 }
-std::string Name(const ReplicaLog& log) {
+std::string Name(const DiskLog& log) {
   return fmt::format("{}-{} on broker {}", log.topic, log.partition, log.broker);
 }
 
-std::map<Partition, std::vector<const ReplicaLog*>> ByPartition(const std::vector<ReplicaLog>& logs) {
-  std::map<Partition, std::vector<const ReplicaLog*>> grouped;
-  for (const ReplicaLog& log : logs) grouped[{log.topic, log.partition}].push_back(&log);
+std::map<Partition, std::vector<const DiskLog*>> ByPartition(const std::vector<DiskLog>& logs) {
+  std::map<Partition, std::vector<const DiskLog*>> grouped;
+  for (const DiskLog& log : logs) grouped[{log.topic, log.partition}].push_back(&log);
   return grouped;
 }
 
-const LoggedBatch* BatchAt(const ReplicaLog& log, Offset offset) {
+const LoggedBatch* BatchAt(const DiskLog& log, Offset offset) {
   const auto it = std::ranges::lower_bound(log.batches, offset, {}, &LoggedBatch::last_offset);
   return it != log.batches.end() && it->base_offset <= offset ? &*it : nullptr;
 }
 
-const LoggedRecord* RecordAt(const ReplicaLog& log, Offset offset) {
+const LoggedRecord* RecordAt(const DiskLog& log, Offset offset) {
   const LoggedBatch* batch = BatchAt(log, offset);
   if (batch == nullptr) return nullptr;
   const auto it = std::ranges::find(batch->records, offset, &LoggedRecord::offset);
   return it == batch->records.end() ? nullptr : &*it;
 }
 
-void CompareBelow(const ReplicaLog& a, const ReplicaLog& b, Violations* out) {
+void CompareBelow(const DiskLog& a, const DiskLog& b, Violations* out) {
   const Offset from = std::max(a.start, b.start);
   const Offset below = std::min(a.high_watermark, b.high_watermark);
   for (Offset at = from; at < below;) {
     const LoggedBatch* left = BatchAt(a, at);
     const LoggedBatch* right = BatchAt(b, at);
     if (left == nullptr || right == nullptr) {
-      const ReplicaLog& without = left == nullptr ? a : b;
+      const DiskLog& without = left == nullptr ? a : b;
       out->push_back(
           fmt::format("{} has no batch at offset {} below high watermark {}", Name(without), at, below));
       return;
@@ -60,7 +60,7 @@ void CompareBelow(const ReplicaLog& a, const ReplicaLog& b, Violations* out) {
 
 }  // namespace
 
-Violations CheckNothingLost(const std::vector<AckedRecord>& acked, const std::vector<ReplicaLog>& logs) {
+Violations CheckNothingLost(const std::vector<AckedRecord>& acked, const std::vector<DiskLog>& logs) {
   Violations out;
   const auto grouped = ByPartition(logs);
   for (const AckedRecord& record : acked) {
@@ -68,7 +68,7 @@ Violations CheckNothingLost(const std::vector<AckedRecord>& acked, const std::ve
     const auto it = grouped.find(partition);
     size_t in_sync = 0;
     if (it != grouped.end()) {
-      for (const ReplicaLog* log : it->second) {
+      for (const DiskLog* log : it->second) {
         if (!log->in_sync) continue;
         ++in_sync;
         if (record.offset < log->start) continue;
@@ -103,7 +103,7 @@ Violations CheckAckedOnce(const std::vector<AckedRecord>& acked) {
   return out;
 }
 
-Violations CheckReplicasAgree(const std::vector<ReplicaLog>& logs) {
+Violations CheckReplicasAgree(const std::vector<DiskLog>& logs) {
   Violations out;
   for (const auto& [partition, replicas] : ByPartition(logs)) {
     for (size_t i = 0; i < replicas.size(); ++i) {
@@ -113,7 +113,7 @@ Violations CheckReplicasAgree(const std::vector<ReplicaLog>& logs) {
   return out;
 }
 
-Violations CheckOneLeaderPerEpoch(const std::vector<ReplicaLog>& logs,
+Violations CheckOneLeaderPerEpoch(const std::vector<DiskLog>& logs,
                                   const std::vector<LeaderClaim>& claims) {
   Violations out;
   std::map<std::pair<Partition, LeaderEpoch>, BrokerId> leaders;
@@ -127,9 +127,9 @@ Violations CheckOneLeaderPerEpoch(const std::vector<ReplicaLog>& logs,
     }
   }
   std::map<std::pair<Partition, std::pair<LeaderEpoch, Offset>>,
-           std::pair<const ReplicaLog*, const LoggedBatch*>>
+           std::pair<const DiskLog*, const LoggedBatch*>>
       seen;
-  for (const ReplicaLog& log : logs) {
+  for (const DiskLog& log : logs) {
     for (const LoggedBatch& batch : log.batches) {
       const auto key =
           std::pair{Partition{log.topic, log.partition}, std::pair{batch.epoch, batch.base_offset}};
@@ -143,9 +143,9 @@ Violations CheckOneLeaderPerEpoch(const std::vector<ReplicaLog>& logs,
   return out;
 }
 
-Violations CheckContiguous(const std::vector<ReplicaLog>& logs) {
+Violations CheckContiguous(const std::vector<DiskLog>& logs) {
   Violations out;
-  for (const ReplicaLog& log : logs) {
+  for (const DiskLog& log : logs) {
     const LoggedBatch* before = nullptr;
     for (const LoggedBatch& batch : log.batches) {
       if (before != nullptr && batch.base_offset != before->last_offset + 1) {

@@ -34,7 +34,7 @@ struct LoggedBatch {
 };
 
 // One replica of one partition at the end of a run.
-struct ReplicaLog {
+struct DiskLog {
   BrokerId broker = kNoBroker;
   std::string topic;
   PartitionIndex partition = 0;
@@ -74,18 +74,18 @@ using Violations = std::vector<std::string>;
 
 // Every acknowledged record lies at its offset, with its bytes, below the high watermark of every in-sync
 // replica. Records below a replica's log start count as deleted.
-Violations CheckNothingLost(const std::vector<AckedRecord>& acked, const std::vector<ReplicaLog>& logs);
+Violations CheckNothingLost(const std::vector<AckedRecord>& acked, const std::vector<DiskLog>& logs);
 // No offset was acknowledged for two records.
 Violations CheckAckedOnce(const std::vector<AckedRecord>& acked);
 // Below the lesser high watermark any two replicas hold the same batches, byte by byte.
-Violations CheckReplicasAgree(const std::vector<ReplicaLog>& logs);
+Violations CheckReplicasAgree(const std::vector<DiskLog>& logs);
 // One leader per epoch: claims name one broker, and two replicas never hold different batches of one epoch at
 // one offset, also above the high watermark.
-Violations CheckOneLeaderPerEpoch(const std::vector<ReplicaLog>& logs,
+Violations CheckOneLeaderPerEpoch(const std::vector<DiskLog>& logs,
                                   const std::vector<LeaderClaim>& claims);
 // In each log offsets are contiguous within and between batches, epochs do not fall, and the end is not below
 // the high watermark.
-Violations CheckContiguous(const std::vector<ReplicaLog>& logs);
+Violations CheckContiguous(const std::vector<DiskLog>& logs);
 // On one connection a partition's high watermark does not fall.
 Violations CheckHighWatermarks(const std::vector<SeenHighWatermark>& seen);
 // A run in which something never happened has shown nothing about it.
@@ -94,7 +94,7 @@ std::string ToString(const RunCounts& counts);
 
 // Reads a replica's log from a disk: the segments of the partition's directory, checksums verified. What is
 // wrong is added to `violations`; a torn tail at or above `high_watermark` is none (recovery cuts it).
-ReplicaLog ReadReplicaLog(const SimDisk& disk, const std::string& directory, BrokerId broker,
+DiskLog ReadDiskLog(const SimDisk& disk, const std::string& directory, BrokerId broker,
                           const std::string& topic, const TopicId& topic_id, PartitionIndex partition,
                           Offset high_watermark, Violations* violations);
 

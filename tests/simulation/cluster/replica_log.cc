@@ -23,10 +23,10 @@ Result<LoggedBatch> Decode(const BatchView& view, const TopicId& topic, Partitio
 
 }  // namespace
 
-ReplicaLog ReadReplicaLog(const SimDisk& disk, const std::string& directory, BrokerId broker,
+DiskLog ReadDiskLog(const SimDisk& disk, const std::string& directory, BrokerId broker,
                           const std::string& topic, const TopicId& topic_id, PartitionIndex partition,
                           Offset high_watermark, Violations* violations) {
-  ReplicaLog log{.broker = broker, .topic = topic, .partition = partition, .high_watermark = high_watermark};
+  DiskLog log{.broker = broker, .topic = topic, .partition = partition, .high_watermark = high_watermark};
   bool first = true;
   for (const std::string& path : disk.Paths()) {  // sorted: segments in order of their base offsets
     if (!path.starts_with(directory + "/") || !path.ends_with(".log")) continue;

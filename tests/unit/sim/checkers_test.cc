@@ -21,7 +21,7 @@ LoggedBatch Batch(Offset base, LeaderEpoch epoch, std::vector<std::string> value
 }
 
 struct History {
-  std::vector<ReplicaLog> logs;
+  std::vector<DiskLog> logs;
   std::vector<AckedRecord> acked;
   std::vector<LeaderClaim> claims;
   std::vector<SeenHighWatermark> seen;
@@ -78,14 +78,14 @@ TEST(Checkers, AnotherRecordAtAnAcknowledgedOffsetIsSeen) {
 
 TEST(Checkers, APartitionWithoutAReplicaInSyncIsSeen) {
   History history = Good();
-  for (ReplicaLog& log : history.logs) log.in_sync = false;
+  for (DiskLog& log : history.logs) log.in_sync = false;
   EXPECT_EQ(CheckNothingLost(history.acked, history.logs).size(), 3u);
   EXPECT_EQ(CheckNothingLost(history.acked, {}).size(), 3u);
 }
 
 TEST(Checkers, DeletedRecordsAreNotLost) {
   History history = Good();
-  for (ReplicaLog& log : history.logs) {
+  for (DiskLog& log : history.logs) {
     log.batches.erase(log.batches.begin());
     log.start = 2;
   }

@@ -22,8 +22,8 @@ class ReplicaLogTest : public testing::Test {
     ASSERT_TRUE(process_.files().CreateDirectories("/logs/t-0"));
     ASSERT_TRUE(WriteFileDurably(process_.files(), path, content));
   }
-  ReplicaLog Read(Offset high_watermark) {
-    return ReadReplicaLog(world_.disk("a"), "/logs/t-0", 1, "t", topic_, 0, high_watermark, &violations_);
+  DiskLog Read(Offset high_watermark) {
+    return ReadDiskLog(world_.disk("a"), "/logs/t-0", 1, "t", topic_, 0, high_watermark, &violations_);
   }
 
   SimWorld world_{1};
@@ -36,7 +36,7 @@ TEST_F(ReplicaLogTest, SegmentsAreReadInOrder) {
   Put("/logs/t-0/00000000000000000005.log", Stored({"a", "b"}, 5, topic_));
   Put("/logs/t-0/00000000000000000007.log", Stored({"c"}, 7, topic_) + std::string(100, '\0'));
   Put("/logs/t-0/00000000000000000005.index", "not a segment");
-  const ReplicaLog log = Read(8);
+  const DiskLog log = Read(8);
   EXPECT_THAT(violations_, testing::IsEmpty());
   EXPECT_EQ(log.start, 5u);
   EXPECT_EQ(log.end(), 8u);
