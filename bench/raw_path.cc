@@ -1,5 +1,6 @@
-// The bare path: what sockets, checksums and files cost without any broker logic. The denominator of the throughput
-// figures in bench/README.md. Threads stand in for processes: a client, a leader and (with --replicas 3) two followers.
+// The bare path: what sockets, checksums and files cost without any broker logic. The denominator of the
+// throughput figures in bench/README.md. Threads stand in for processes: a client, a leader and (with
+// --replicas 3) two followers.
 //
 //   raw_path produce --replicas 1|3 --batch 65536 --bytes 1073741824 --dir DIR
 //   raw_path consume --batch 65536 --bytes 1073741824 --dir DIR     (reads what a produce run left)
@@ -62,7 +63,8 @@ std::pair<int, int> Connect() {
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof address;
-  Require(bind(listener, reinterpret_cast<sockaddr*>(&address), size) == 0 && listen(listener, 1) == 0, "listen");
+  Require(bind(listener, reinterpret_cast<sockaddr*>(&address), size) == 0 && listen(listener, 1) == 0,
+          "listen");
   getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
   const int client = socket(AF_INET, SOCK_STREAM, 0);
   Require(connect(client, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0, "connect");
@@ -121,7 +123,8 @@ void Lead(int client, std::vector<int> followers, const Options& options, uint64
     Require(write(file, buffer.data(), options.batch) == static_cast<ssize_t>(options.batch), "write");
     for (int follower : followers) {  // as a follower's fetch: read back from the page cache, then send
       Require(pread(file, copy.data(), options.batch, static_cast<off_t>(i * options.batch)) ==
-                  static_cast<ssize_t>(options.batch), "pread");
+                  static_cast<ssize_t>(options.batch),
+              "pread");
       SendAll(follower, copy.data(), options.batch);
     }
     char ack;
@@ -176,7 +179,8 @@ void Consume(const Options& options) {
     std::vector<char> buffer(options.batch);
     for (uint64_t i = 0; i < batches; ++i) {
       Require(pread(file, buffer.data(), options.batch, static_cast<off_t>(i * options.batch)) ==
-                  static_cast<ssize_t>(options.batch), "pread");
+                  static_cast<ssize_t>(options.batch),
+              "pread");
       SendAll(server, buffer.data(), options.batch);
     }
   });
@@ -208,11 +212,13 @@ void Echo(const Options& options) {
     const auto started = std::chrono::steady_clock::now();
     SendAll(client, buffer, sizeof buffer);
     ReceiveAll(client, buffer, sizeof buffer);
-    micros.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - started).count());
+    micros.push_back(
+        std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - started).count());
   }
   echo.join();
   std::ranges::sort(micros);
-  std::printf("raw echo p50_us=%.1f p99_us=%.1f\n", micros[micros.size() / 2], micros[micros.size() * 99 / 100]);
+  std::printf("raw echo p50_us=%.1f p99_us=%.1f\n", micros[micros.size() / 2],
+              micros[micros.size() * 99 / 100]);
 }
 
 }  // namespace
@@ -226,8 +232,9 @@ int main(int argc, char** argv) {
   } else if (options.mode == "echo") {
     Echo(options);
   } else {
-    std::fputs("usage: raw_path produce|consume|echo [--replicas N] [--batch N] [--bytes N] [--count N] [--dir D]\n",
-               stderr);
+    std::fputs(
+        "usage: raw_path produce|consume|echo [--replicas N] [--batch N] [--bytes N] [--count N] [--dir D]\n",
+        stderr);
     return 2;
   }
   return 0;

@@ -1,4 +1,5 @@
-// Record encode, batch validation, record reading, checksums: 64 KiB batches of 1 KiB and of 100-byte records.
+// Record encode, batch validation, record reading, checksums: 64 KiB batches of 1 KiB and of 100-byte
+// records.
 #include <benchmark/benchmark.h>
 #include <glog/logging.h>
 
@@ -32,7 +33,8 @@ void SetRates(benchmark::State& state, const FinishedBatch& batch) {
 
 void EncodeBatch(benchmark::State& state) {
   const FinishedBatch shape = Build(static_cast<size_t>(state.range(0)), v1::COMPRESSION_NONE);
-  for (auto _ : state) benchmark::DoNotOptimize(Build(static_cast<size_t>(state.range(0)), v1::COMPRESSION_NONE));
+  for (auto _ : state)
+    benchmark::DoNotOptimize(Build(static_cast<size_t>(state.range(0)), v1::COMPRESSION_NONE));
   SetRates(state, shape);
 }
 BENCHMARK(EncodeBatch)->Arg(100)->Arg(1024);
@@ -48,7 +50,8 @@ void ValidateBatch(benchmark::State& state) {
   }
   SetRates(state, batch);
 }
-BENCHMARK(ValidateBatch)->ArgsProduct({{100, 1024}, {v1::COMPRESSION_NONE, v1::COMPRESSION_LZ4, v1::COMPRESSION_ZSTD}});
+BENCHMARK(ValidateBatch)
+    ->ArgsProduct({{100, 1024}, {v1::COMPRESSION_NONE, v1::COMPRESSION_LZ4, v1::COMPRESSION_ZSTD}});
 
 void ReadRecords(benchmark::State& state) {
   const FinishedBatch batch = Build(static_cast<size_t>(state.range(0)), v1::COMPRESSION_NONE);

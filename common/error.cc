@@ -16,18 +16,24 @@ struct Row {
 constexpr Row kRows[] = {
     {v1::NONE, v1::ERROR_CLASS_NONE, "success"},
     {v1::UNKNOWN_SERVER_ERROR, v1::ERROR_CLASS_FATAL, "something unforeseen happened on the broker"},
-    {v1::OFFSET_OUT_OF_RANGE, v1::ERROR_CLASS_FIX_REQUEST, "the offset is below the log start or above the log end"},
-    {v1::CORRUPT_MESSAGE, v1::ERROR_CLASS_FIX_REQUEST, "a checksum, length or structure in a record batch is wrong"},
+    {v1::OFFSET_OUT_OF_RANGE, v1::ERROR_CLASS_FIX_REQUEST,
+     "the offset is below the log start or above the log end"},
+    {v1::CORRUPT_MESSAGE, v1::ERROR_CLASS_FIX_REQUEST,
+     "a checksum, length or structure in a record batch is wrong"},
     {v1::UNKNOWN_TOPIC_OR_PARTITION, v1::ERROR_CLASS_REFRESH_METADATA, "no such topic or partition"},
     {v1::INVALID_FETCH_SIZE, v1::ERROR_CLASS_FIX_REQUEST, "a fetch size is not positive"},
-    {v1::LEADER_NOT_AVAILABLE, v1::ERROR_CLASS_REFRESH_METADATA, "the partition has no leader at this moment"},
+    {v1::LEADER_NOT_AVAILABLE, v1::ERROR_CLASS_REFRESH_METADATA,
+     "the partition has no leader at this moment"},
     {v1::NOT_LEADER_OR_FOLLOWER, v1::ERROR_CLASS_REFRESH_METADATA, "this broker does not lead the partition"},
     {v1::REQUEST_TIMED_OUT, v1::ERROR_CLASS_RETRY, "the deadline passed; the outcome is unknown"},
-    {v1::BROKER_NOT_AVAILABLE, v1::ERROR_CLASS_REFRESH_METADATA, "the broker is not registered or not reachable"},
+    {v1::BROKER_NOT_AVAILABLE, v1::ERROR_CLASS_REFRESH_METADATA,
+     "the broker is not registered or not reachable"},
     {v1::REPLICA_NOT_AVAILABLE, v1::ERROR_CLASS_REFRESH_METADATA, "the replica is not on this broker"},
-    {v1::MESSAGE_TOO_LARGE, v1::ERROR_CLASS_FIX_REQUEST, "the batch or frame is larger than the broker accepts"},
+    {v1::MESSAGE_TOO_LARGE, v1::ERROR_CLASS_FIX_REQUEST,
+     "the batch or frame is larger than the broker accepts"},
     {v1::STALE_CONTROLLER_EPOCH, v1::ERROR_CLASS_FATAL, "the controller has been replaced"},
-    {v1::OFFSET_METADATA_TOO_LARGE, v1::ERROR_CLASS_FIX_REQUEST, "the metadata of a committed offset is too long"},
+    {v1::OFFSET_METADATA_TOO_LARGE, v1::ERROR_CLASS_FIX_REQUEST,
+     "the metadata of a committed offset is too long"},
     {v1::NETWORK_EXCEPTION, v1::ERROR_CLASS_REFRESH_METADATA, "the connection broke; the outcome is unknown"},
     {v1::COORDINATOR_LOAD_IN_PROGRESS, v1::ERROR_CLASS_RETRY, "the coordinator is reading its state back"},
     {v1::COORDINATOR_NOT_AVAILABLE, v1::ERROR_CLASS_REFRESH_METADATA, "the coordinator is not available"},
@@ -53,10 +59,12 @@ constexpr Row kRows[] = {
     {v1::FETCH_SESSION_ID_NOT_FOUND, v1::ERROR_CLASS_REJOIN, "the fetch session is not known"},
     {v1::INVALID_FETCH_SESSION_EPOCH, v1::ERROR_CLASS_REJOIN, "the fetch session epoch is not the next one"},
     {v1::TOPIC_DELETION_DISABLED, v1::ERROR_CLASS_FIX_REQUEST, "deleting topics is switched off"},
-    {v1::FENCED_LEADER_EPOCH, v1::ERROR_CLASS_REFRESH_METADATA, "the leader epoch is older than the partition's"},
+    {v1::FENCED_LEADER_EPOCH, v1::ERROR_CLASS_REFRESH_METADATA,
+     "the leader epoch is older than the partition's"},
     {v1::UNKNOWN_LEADER_EPOCH, v1::ERROR_CLASS_RETRY, "the leader epoch is newer than this broker knows"},
     {v1::UNSUPPORTED_COMPRESSION_TYPE, v1::ERROR_CLASS_FIX_REQUEST, "the compression codec is not known"},
-    {v1::STALE_BROKER_EPOCH, v1::ERROR_CLASS_FATAL, "the broker epoch is not that of the current registration"},
+    {v1::STALE_BROKER_EPOCH, v1::ERROR_CLASS_FATAL,
+     "the broker epoch is not that of the current registration"},
     {v1::OFFSET_NOT_AVAILABLE, v1::ERROR_CLASS_RETRY, "a new leader does not know its high watermark yet"},
     {v1::ELIGIBLE_LEADERS_NOT_AVAILABLE, v1::ERROR_CLASS_RETRY, "no replica in sync is alive to lead"},
     {v1::INVALID_RECORD, v1::ERROR_CLASS_FIX_REQUEST, "a record in the batch is not legal"},
@@ -77,7 +85,8 @@ constexpr Row kRows[] = {
 };
 
 const Row* Find(ErrorCode code) {
-  const Row* row = std::find_if(std::begin(kRows), std::end(kRows), [code](const Row& r) { return r.code == code; });
+  const Row* row =
+      std::find_if(std::begin(kRows), std::end(kRows), [code](const Row& r) { return r.code == code; });
   return row == std::end(kRows) ? nullptr : row;
 }
 
@@ -104,7 +113,8 @@ std::string_view ErrorMeaning(ErrorCode code) {
 }
 
 std::string ToString(const Error& error) {
-  const std::string_view message = error.message.empty() ? ErrorMeaning(error.code) : std::string_view(error.message);
+  const std::string_view message =
+      error.message.empty() ? ErrorMeaning(error.code) : std::string_view(error.message);
   return fmt::format("{} ({})", message, ErrorName(error.code));
 }
 

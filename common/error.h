@@ -46,7 +46,8 @@ Error FromProto(const v1::Error& error);
 
 // return Fail(v1::INVALID_REQUEST, "partition {} of {}", p, topic);
 template <typename... Args>
-[[nodiscard]] std::unexpected<Error> Fail(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
+[[nodiscard]] std::unexpected<Error> Fail(ErrorCode code, fmt::format_string<Args...> format,
+                                          Args&&... args) {
   return std::unexpected(Error{code, fmt::format(format, std::forward<Args>(args)...)});
 }
 [[nodiscard]] inline std::unexpected<Error> Fail(ErrorCode code) { return std::unexpected(Error{code, {}}); }

@@ -1,5 +1,6 @@
-// Switches for fail points and deliberate bugs, for tests only: compiled to nothing unless TIDEMARK_FAULT_SWITCHES.
-// A planted bug reads `if (TM_BUG("ack-before-flush")) ...` and proves that the checkers can see it.
+// Switches for fail points and deliberate bugs, for tests only: compiled to nothing unless
+// TIDEMARK_FAULT_SWITCHES. A planted bug reads `if (TM_BUG("ack-before-flush")) ...` and proves that the
+// checkers can see it.
 #pragma once
 
 #include <string>

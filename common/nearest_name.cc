@@ -38,7 +38,8 @@ std::string NearestName(std::string_view word, const std::vector<std::string>& c
   size_t limit = std::min(kMaxSteps, std::max<size_t>(1, word.size() / 3));
   std::string nearest;
   for (const std::string& candidate : candidates) {
-    const size_t gap = candidate.size() > word.size() ? candidate.size() - word.size() : word.size() - candidate.size();
+    const size_t gap =
+        candidate.size() > word.size() ? candidate.size() - word.size() : word.size() - candidate.size();
     if (candidate.size() > kMaxLength || gap > limit) continue;
     const size_t distance = Distance(word, candidate);
     if (distance < limit || (distance == limit && nearest.empty())) {

@@ -18,33 +18,33 @@ class [[nodiscard]] Result : public std::expected<T, Error> {
 };
 
 // Returns from the current function with the error of `expr` if it failed.
-#define TM_RETURN_IF_ERROR(expr)                                              \
-  do {                                                                        \
-    if (auto tm_result_ = (expr); !tm_result_) [[unlikely]]                   \
-      return ::std::unexpected(::std::move(tm_result_).error());              \
+#define TM_RETURN_IF_ERROR(expr)                                 \
+  do {                                                           \
+    if (auto tm_result_ = (expr); !tm_result_) [[unlikely]]      \
+      return ::std::unexpected(::std::move(tm_result_).error()); \
   } while (false)
 
 // As TM_RETURN_IF_ERROR, inside a coroutine.
-#define TM_CO_RETURN_IF_ERROR(expr)                                           \
-  do {                                                                        \
-    if (auto tm_result_ = (expr); !tm_result_) [[unlikely]]                   \
-      co_return ::std::unexpected(::std::move(tm_result_).error());           \
+#define TM_CO_RETURN_IF_ERROR(expr)                                 \
+  do {                                                              \
+    if (auto tm_result_ = (expr); !tm_result_) [[unlikely]]         \
+      co_return ::std::unexpected(::std::move(tm_result_).error()); \
   } while (false)
 
 #define TM_CONCAT_INNER(a, b) a##b
 #define TM_CONCAT(a, b) TM_CONCAT_INNER(a, b)
 
 // TM_ASSIGN_OR_RETURN(auto x, f()): x is f's value, or the error returns from the current function.
-#define TM_ASSIGN_OR_RETURN(lhs, expr)                                        \
-  auto TM_CONCAT(tm_value_, __LINE__) = (expr);                               \
-  if (!TM_CONCAT(tm_value_, __LINE__)) [[unlikely]]                           \
+#define TM_ASSIGN_OR_RETURN(lhs, expr)                                             \
+  auto TM_CONCAT(tm_value_, __LINE__) = (expr);                                    \
+  if (!TM_CONCAT(tm_value_, __LINE__)) [[unlikely]]                                \
     return ::std::unexpected(::std::move(TM_CONCAT(tm_value_, __LINE__)).error()); \
   lhs = ::std::move(*TM_CONCAT(tm_value_, __LINE__))
 
 // As TM_ASSIGN_OR_RETURN, inside a coroutine.
-#define TM_CO_ASSIGN_OR_RETURN(lhs, expr)                                     \
-  auto TM_CONCAT(tm_value_, __LINE__) = (expr);                               \
-  if (!TM_CONCAT(tm_value_, __LINE__)) [[unlikely]]                           \
+#define TM_CO_ASSIGN_OR_RETURN(lhs, expr)                                             \
+  auto TM_CONCAT(tm_value_, __LINE__) = (expr);                                       \
+  if (!TM_CONCAT(tm_value_, __LINE__)) [[unlikely]]                                   \
     co_return ::std::unexpected(::std::move(TM_CONCAT(tm_value_, __LINE__)).error()); \
   lhs = ::std::move(*TM_CONCAT(tm_value_, __LINE__))
 

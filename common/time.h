@@ -1,5 +1,5 @@
-// Time as values. Nobody reads a clock directly: monotonic time comes from EventLoop::Now(), wall time from Clock,
-// so that a simulation owns both.
+// Time as values. Nobody reads a clock directly: monotonic time comes from EventLoop::Now(), wall time from
+// Clock, so that a simulation owns both.
 #pragma once
 
 #include <chrono>
@@ -22,7 +22,8 @@ struct MonoClock {
 using MonoTime = MonoClock::time_point;
 inline constexpr MonoTime kNoDeadline = MonoTime::max();
 
-// Milliseconds since 1970 by the wall clock: record timestamps, append times, log lines. Never used for waiting.
+// Milliseconds since 1970 by the wall clock: record timestamps, append times, log lines. Never used for
+// waiting.
 using WallMillis = int64_t;
 
 // Wall time; any thread.
@@ -32,6 +33,8 @@ class Clock {
   virtual WallMillis WallNow() const = 0;
 };
 
-inline int64_t ToMillis(Duration d) { return std::chrono::duration_cast<std::chrono::milliseconds>(d).count(); }
+inline int64_t ToMillis(Duration d) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(d).count();
+}
 
 }  // namespace tidemark

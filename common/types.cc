@@ -10,27 +10,31 @@ constexpr size_t kBase64Size = 22;  // 128 bits in 6-bit digits, the last one wi
 constexpr size_t kMaxTopicName = 249;
 
 bool IsTopicCharacter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+         c == '-';
 }
 
 }  // namespace
 
 Result<TopicId> TopicId::FromBytes(std::string_view bytes) {
-  if (bytes.size() != kSize) return Fail(v1::INVALID_REQUEST, "a topic id has 16 bytes, this one {}", bytes.size());
+  if (bytes.size() != kSize)
+    return Fail(v1::INVALID_REQUEST, "a topic id has 16 bytes, this one {}", bytes.size());
   TopicId id;
   std::memcpy(id.bytes_.data(), bytes.data(), kSize);
   return id;
 }
 
 Result<TopicId> TopicId::FromBase64(std::string_view text) {
-  if (text.size() != kBase64Size) return Fail(v1::INVALID_REQUEST, "topic id '{}' does not have 22 characters", text);
+  if (text.size() != kBase64Size)
+    return Fail(v1::INVALID_REQUEST, "topic id '{}' does not have 22 characters", text);
   TopicId id;
   uint32_t buffer = 0;
   int bits = 0;
   size_t out = 0;
   for (char c : text) {
     const size_t digit = kBase64.find(c);
-    if (digit == std::string_view::npos) return Fail(v1::INVALID_REQUEST, "topic id '{}' is not URL-safe base64", text);
+    if (digit == std::string_view::npos)
+      return Fail(v1::INVALID_REQUEST, "topic id '{}' is not URL-safe base64", text);
     buffer = (buffer << 6) | static_cast<uint32_t>(digit);
     bits += 6;
     if (bits >= 8 && out < kSize) {
@@ -73,18 +77,21 @@ uint64_t StableHash(const PartitionKey& key) {
 
 Result<> ValidateTopicName(std::string_view name) {
   if (name.empty()) return Fail(v1::INVALID_TOPIC_EXCEPTION, "a topic name cannot be empty");
-  if (name == "." || name == "..") return Fail(v1::INVALID_TOPIC_EXCEPTION, "a topic cannot be named '{}'", name);
+  if (name == "." || name == "..")
+    return Fail(v1::INVALID_TOPIC_EXCEPTION, "a topic cannot be named '{}'", name);
   if (name.size() > kMaxTopicName) {
-    return Fail(v1::INVALID_TOPIC_EXCEPTION, "a topic name has at most {} characters, this one {}", kMaxTopicName,
-                name.size());
+    return Fail(v1::INVALID_TOPIC_EXCEPTION, "a topic name has at most {} characters, this one {}",
+                kMaxTopicName, name.size());
   }
   if (auto bad = std::find_if_not(name.begin(), name.end(), IsTopicCharacter); bad != name.end()) {
-    return Fail(v1::INVALID_TOPIC_EXCEPTION, "topic name '{}' has the character '{}'; legal are a-z A-Z 0-9 . _ -",
-                name, *bad);
+    return Fail(v1::INVALID_TOPIC_EXCEPTION,
+                "topic name '{}' has the character '{}'; legal are a-z A-Z 0-9 . _ -", name, *bad);
   }
   return {};
 }
 
-bool IsInternalTopic(std::string_view name) { return name == "__consumer_offsets" || name == "__transaction_state"; }
+bool IsInternalTopic(std::string_view name) {
+  return name == "__consumer_offsets" || name == "__transaction_state";
+}
 
 }  // namespace tidemark

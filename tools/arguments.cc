@@ -41,7 +41,8 @@ Result<Arguments> Arguments::Parse(const std::vector<std::string>& words, const 
     std::string_view word = Trimmed(words[i]);
     if (!LooksLikeFlag(word)) {
       if (arguments.positionals_.size() == positionals.size()) {
-        return Fail(v1::INVALID_REQUEST, "stray word '{}': every value belongs to a flag; --help shows the forms", word);
+        return Fail(v1::INVALID_REQUEST,
+                    "stray word '{}': every value belongs to a flag; --help shows the forms", word);
       }
       arguments.positionals_.emplace_back(word);
       continue;
@@ -55,14 +56,16 @@ Result<Arguments> Arguments::Parse(const std::vector<std::string>& words, const 
     const FlagSpec* flag = FindFlag(flags, word);
     if (flag == nullptr) return UnknownFlag(flags, word);
     std::vector<std::string>& values = arguments.values_[flag->name];
-    if (!values.empty() && !flag->repeated) return Fail(v1::INVALID_REQUEST, "--{} is given twice", flag->name);
+    if (!values.empty() && !flag->repeated)
+      return Fail(v1::INVALID_REQUEST, "--{} is given twice", flag->name);
     if (flag->value.empty()) {
       if (value) return Fail(v1::INVALID_REQUEST, "--{} takes no value", flag->name);
       values.emplace_back();
       continue;
     }
     if (!value) {
-      if (i + 1 == words.size()) return Fail(v1::INVALID_REQUEST, "--{} needs a value ({})", flag->name, flag->value);
+      if (i + 1 == words.size())
+        return Fail(v1::INVALID_REQUEST, "--{} needs a value ({})", flag->name, flag->value);
       const std::string_view next = Trimmed(words[i + 1]);
       if (next.starts_with("--") && FindFlag(flags, next.substr(2, next.find('=') - 2)) != nullptr) {
         return Fail(v1::INVALID_REQUEST, "--{} needs a value ({}) before {}", flag->name, flag->value, next);
@@ -72,7 +75,8 @@ Result<Arguments> Arguments::Parse(const std::vector<std::string>& words, const 
     // Pasted blanks go, but not those that are meant: key.separator=<tab>.
     values.emplace_back(flag->value.starts_with("NAME=VALUE") ? *value : std::string(Trimmed(*value)));
     if (!flag->several_words) continue;
-    while (i + 1 < words.size() && !LooksLikeFlag(words[i + 1]) && words[i + 1].find('=') != std::string::npos) {
+    while (i + 1 < words.size() && !LooksLikeFlag(words[i + 1]) &&
+           words[i + 1].find('=') != std::string::npos) {
       values.emplace_back(Trimmed(words[++i]));
     }
   }
@@ -121,7 +125,8 @@ Result<std::map<std::string, std::string>> Arguments::GetProperties(std::string_
   for (const std::string& text : All(flag)) {
     const size_t equals = text.find('=');
     if (equals == std::string::npos || equals == 0) {
-      return Fail(v1::INVALID_REQUEST, "--{} '{}' is not of the form name=value (no blanks around '=')", flag, text);
+      return Fail(v1::INVALID_REQUEST, "--{} '{}' is not of the form name=value (no blanks around '=')", flag,
+                  text);
     }
     properties[std::string(Trimmed(std::string_view(text).substr(0, equals)))] = text.substr(equals + 1);
   }

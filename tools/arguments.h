@@ -1,5 +1,5 @@
-// Arguments: the flags of a command as a table, and their values as parsed. One table feeds parsing, help and the
-// nearest-name hints. Kafka's forms are all taken: `--flag value`, `--flag=value`, `-flag value`.
+// Arguments: the flags of a command as a table, and their values as parsed. One table feeds parsing, help and
+// the nearest-name hints. Kafka's forms are all taken: `--flag value`, `--flag=value`, `-flag value`.
 #pragma once
 
 #include <map>
@@ -13,9 +13,9 @@
 namespace tidemark {
 
 struct FlagSpec {
-  std::string name;                  // without dashes
-  std::string value;                 // name of the value in help; empty: the flag takes none
-  std::string help;                  // one sentence
+  std::string name;                    // without dashes
+  std::string value;                   // name of the value in help; empty: the flag takes none
+  std::string help;                    // one sentence
   bool repeated = false;               // may be given several times
   std::vector<std::string> aliases{};  // other names, also without dashes
   bool several_words = false;          // takes all following name=value words (--producer-props a=1 b=2)
@@ -29,8 +29,8 @@ struct PositionalSpec {
 
 class Arguments {
  public:
-  // INVALID_REQUEST: an unknown flag (names the nearest one), a missing value, a stray word, a flag given twice.
-  // Unicode blanks around values are trimmed (people paste from documents).
+  // INVALID_REQUEST: an unknown flag (names the nearest one), a missing value, a stray word, a flag given
+  // twice. Unicode blanks around values are trimmed (people paste from documents).
   static Result<Arguments> Parse(const std::vector<std::string>& words, const std::vector<FlagSpec>& flags,
                                  const std::vector<PositionalSpec>& positionals = {});
 

@@ -32,7 +32,8 @@ std::string Overview() {
   std::string text =
       "Tidemark: a partitioned, replicated commit log.\n\nUsage: tidemark COMMAND [--flag value ...]\n\n"
       "Commands (each also as a program of its own, tidemark-COMMAND):\n";
-  for (const Command& command : Commands()) text += fmt::format("  {:<22} {}\n", command.name, command.summary);
+  for (const Command& command : Commands())
+    text += fmt::format("  {:<22} {}\n", command.name, command.summary);
   return text + "\ntidemark COMMAND --help shows the flags of a command, with examples.\n";
 }
 
@@ -52,7 +53,8 @@ int RunCommand(const Command& command, int argc, char** argv) {
   flags.push_back({"help", "", "Shows this text.", false, {"h"}});
   flags.push_back({"version", "", "Shows the version.", false, {}});
   // Help is answered whatever else stands on the line.
-  if (std::ranges::any_of(words, [](const std::string& w) { return w == "--help" || w == "-help" || w == "-h"; })) {
+  if (std::ranges::any_of(words,
+                          [](const std::string& w) { return w == "--help" || w == "-help" || w == "-h"; })) {
     fmt::print("{}", HelpText(command));
     return kExitDone;
   }
@@ -71,7 +73,8 @@ int RunCommand(const Command& command, int argc, char** argv) {
 }  // namespace
 
 std::string HelpText(const Command& command) {
-  std::string text = fmt::format("tidemark-{}: {}\n\nUsage: tidemark-{}", command.name, command.summary, command.name);
+  std::string text =
+      fmt::format("tidemark-{}: {}\n\nUsage: tidemark-{}", command.name, command.summary, command.name);
   for (const PositionalSpec& positional : command.positionals) {
     text += positional.required ? fmt::format(" {}", positional.name) : fmt::format(" [{}]", positional.name);
   }
@@ -83,7 +86,8 @@ std::string HelpText(const Command& command) {
     for (const std::string& alias : flag.aliases) right += " Also --" + alias + ".";
     text += fmt::format("  {:<36} {}\n", left, right);
   }
-  text += fmt::format("  {:<36} {}\n  {:<36} {}\n", "--help", "Shows this text.", "--version", "Shows the version.");
+  text += fmt::format("  {:<36} {}\n  {:<36} {}\n", "--help", "Shows this text.", "--version",
+                      "Shows the version.");
   if (!command.examples.empty()) text += "\nExamples:\n";
   for (const std::string& example : command.examples) text += "  " + example + "\n";
   return text;

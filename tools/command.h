@@ -1,5 +1,5 @@
-// Command: one entry of the table of commands. The table feeds dispatch (by Kafka's program name or as a word after
-// `tidemark`), parsing, help and documentation, so that they cannot drift apart.
+// Command: one entry of the table of commands. The table feeds dispatch (by Kafka's program name or as a word
+// after `tidemark`), parsing, help and documentation, so that they cannot drift apart.
 #pragma once
 
 #include <string>
@@ -17,12 +17,12 @@ enum ExitCode : int {
   kExitUsage = 2,        // the command line is wrong
   kExitUnreachable = 3,  // cannot reach the cluster, or timed out: trying again is sensible
   kExitNotFound = 4,
-  kExitPartly = 6,       // some items failed
+  kExitPartly = 6,  // some items failed
 };
 
 struct Command {
-  std::string name;      // "topics": `tidemark topics` and `tidemark-topics`, with and without .sh
-  std::string summary;   // one line
+  std::string name;     // "topics": `tidemark topics` and `tidemark-topics`, with and without .sh
+  std::string summary;  // one line
   std::vector<std::string> examples;
   std::vector<FlagSpec> flags;  // --help and --version are added to all
   std::vector<PositionalSpec> positionals;
@@ -37,7 +37,8 @@ const std::vector<Command>& Commands();
 // The text of --help.
 std::string HelpText(const Command& command);
 
-// Prints "error: ..." and, where there is one, "hint: ..." to stderr; returns the exit status that fits the code.
+// Prints "error: ..." and, where there is one, "hint: ..." to stderr; returns the exit status that fits the
+// code.
 int ReportError(const Error& error, std::string_view hint = {});
 
 // Runs the command that argv names. The whole of main().

@@ -22,9 +22,10 @@ Result<std::map<std::string, std::string>> ParseAddConfig(std::string_view text)
     const std::string_view part = Trimmed(text.substr(0, end));
     const size_t equals = part.find('=');
     if (equals == std::string_view::npos || equals == 0) {
-      return Fail(v1::INVALID_REQUEST,
-                  "--add-config '{}' is not of the form name=value; write it without blanks: --add-config {}=VALUE", part,
-                  part.substr(0, equals == 0 ? 0 : equals));
+      return Fail(
+          v1::INVALID_REQUEST,
+          "--add-config '{}' is not of the form name=value; write it without blanks: --add-config {}=VALUE",
+          part, part.substr(0, equals == 0 ? 0 : equals));
     }
     std::string_view value = Trimmed(part.substr(equals + 1));
     if (value.starts_with('[') && value.ends_with(']')) value = value.substr(1, value.size() - 2);
@@ -55,16 +56,17 @@ int Describe(ToolSession& session, const Arguments& arguments, const std::string
   v1::ConfigEntity* entity = request.add_entities();
   entity->set_type(v1::CONFIG_ENTITY_TYPE_TOPIC);
   entity->set_name(topic);
-  auto response = session.Run([&] { return session.admin().DescribeConfigs(request, session.After(kAdminTimeout)); });
+  auto response =
+      session.Run([&] { return session.admin().DescribeConfigs(request, session.After(kAdminTimeout)); });
   if (!response) return ReportError(response.error());
   const v1::DescribeConfigsResponse::Result& result = response->results(0);
   if (result.error().code() != v1::NONE) return ReportError(FromProto(result.error()));
   fmt::print("{} configs for topic {} are:\n", arguments.Has("all") ? "All" : "Dynamic", topic);
   for (const auto& entry : result.entries()) {
     if (!arguments.Has("all") && entry.source() != v1::CONFIG_SOURCE_DYNAMIC_TOPIC) continue;
-    fmt::print("  {}={} sensitive={} synonyms={{{}:{}={}, DEFAULT_CONFIG:{}={}}}\n", entry.name(), entry.value(),
-               entry.sensitive(), SourceName(entry.source()), entry.name(), entry.value(), entry.name(),
-               entry.default_value());
+    fmt::print("  {}={} sensitive={} synonyms={{{}:{}={}, DEFAULT_CONFIG:{}={}}}\n", entry.name(),
+               entry.value(), entry.sensitive(), SourceName(entry.source()), entry.name(), entry.value(),
+               entry.name(), entry.default_value());
   }
   return kExitDone;
 }
@@ -83,9 +85,11 @@ int Alter(ToolSession& session, const Arguments& arguments, const std::string& t
     for (const std::string& name : CommaList(text)) change->add_remove(name);
   }
   if (change->set().empty() && change->remove().empty()) {
-    return ReportUsage(Error{v1::INVALID_REQUEST, "--alter needs --add-config name=value or --delete-config name"});
+    return ReportUsage(
+        Error{v1::INVALID_REQUEST, "--alter needs --add-config name=value or --delete-config name"});
   }
-  auto response = session.Run([&] { return session.admin().AlterConfigs(request, session.After(kAdminTimeout)); });
+  auto response =
+      session.Run([&] { return session.admin().AlterConfigs(request, session.After(kAdminTimeout)); });
   if (!response) return ReportError(response.error());
   const v1::AlterConfigsResponse::Result& result = response->results(0);
   if (result.error().code() != v1::NONE) return ReportError(FromProto(result.error()));
@@ -101,7 +105,8 @@ int RunConfigs(const Arguments& arguments) {
   std::string topic = arguments.GetOr("topic", arguments.GetOr("entity-name", ""));
   const std::string type = arguments.GetOr("entity-type", arguments.Has("topic") ? "topics" : "");
   if (type != "topics") {
-    return ReportUsage(Error{v1::INVALID_REQUEST, fmt::format("--entity-type '{}' has no configs here; it takes: topics", type)});
+    return ReportUsage(Error{v1::INVALID_REQUEST,
+                             fmt::format("--entity-type '{}' has no configs here; it takes: topics", type)});
   }
   if (topic.empty()) return ReportUsage(Error{v1::INVALID_REQUEST, "--entity-name NAME is required"});
   auto session = ToolSession::Open(arguments);
@@ -126,8 +131,10 @@ Command ConfigsCommand() {
   flags.insert(flags.end(), own.begin(), own.end());
   return {"configs",
           "shows and changes configs of topics",
-          {"tidemark-configs --bootstrap-server localhost:9092 --describe --entity-type topics --entity-name orders",
-           "tidemark-configs --bootstrap-server localhost:9092 --alter --topic orders --add-config min.insync.replicas=2"},
+          {"tidemark-configs --bootstrap-server localhost:9092 --describe --entity-type topics --entity-name "
+           "orders",
+           "tidemark-configs --bootstrap-server localhost:9092 --alter --topic orders --add-config "
+           "min.insync.replicas=2"},
           flags,
           {},
           RunConfigs};

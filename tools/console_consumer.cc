@@ -42,7 +42,8 @@ class Printer {
       if (!batch) {
         status = ReportError(batch.error());
         // Other partitions go on; one damaged or vanished partition is told by the exit status.
-        if (batch.error().code == v1::UNKNOWN_TOPIC_ID || batch.error().code == v1::OFFSET_OUT_OF_RANGE) break;
+        if (batch.error().code == v1::UNKNOWN_TOPIC_ID || batch.error().code == v1::OFFSET_OUT_OF_RANGE)
+          break;
         continue;
       }
       if (batch->records.empty()) continue;
@@ -70,7 +71,8 @@ class Printer {
 
 Result<StartPosition> StartOf(const Arguments& arguments) {
   if (arguments.Has("from-beginning")) {
-    if (arguments.Has("offset")) return Fail(v1::INVALID_REQUEST, "--from-beginning and --offset exclude each other");
+    if (arguments.Has("offset"))
+      return Fail(v1::INVALID_REQUEST, "--from-beginning and --offset exclude each other");
     return StartPosition{StartPosition::Kind::kBeginning};
   }
   const std::string text = arguments.GetOr("offset", "latest");
@@ -121,7 +123,8 @@ int RunConsoleConsumer(const Arguments& arguments) {
   auto assigned = (*session)->Run([&]() -> Task<Result<>> {
     consumer = std::make_unique<Consumer>((*session)->cluster(), plan->options);
     if (plan->partition) {
-      co_return co_await consumer->Assign(plan->topic, static_cast<PartitionIndex>(*plan->partition), plan->start);
+      co_return co_await consumer->Assign(plan->topic, static_cast<PartitionIndex>(*plan->partition),
+                                          plan->start);
     }
     co_return co_await consumer->AssignAll(plan->topic, plan->start);
   });
@@ -150,20 +153,22 @@ Command ConsoleConsumerCommand() {
       {"max-messages", "N", "Ends after so many records."},
       {"timeout-ms", "MS", "Ends when no record came for so long."},
       {"property", "NAME=VALUE",
-       "print.timestamp, print.partition, print.offset, print.headers, print.key, print.value (true or false), "
+       "print.timestamp, print.partition, print.offset, print.headers, print.key, print.value (true or "
+       "false), "
        "key.separator, line.separator, headers.separator, null.literal.",
        true},
       {"consumer-property", "NAME=VALUE", "A consumer setting, such as fetch.min.bytes=1000.", true},
   };
   flags.insert(flags.end(), own.begin(), own.end());
-  return {"console-consumer",
-          "prints the records of a topic",
-          {"tidemark-console-consumer --bootstrap-server localhost:9092 --topic orders --from-beginning",
-           "tidemark-console-consumer --bootstrap-server localhost:9092 --topic orders --partition 0 --offset 42 "
-           "--property print.key=true"},
-          flags,
-          {},
-          RunConsoleConsumer};
+  return {
+      "console-consumer",
+      "prints the records of a topic",
+      {"tidemark-console-consumer --bootstrap-server localhost:9092 --topic orders --from-beginning",
+       "tidemark-console-consumer --bootstrap-server localhost:9092 --topic orders --partition 0 --offset 42 "
+       "--property print.key=true"},
+      flags,
+      {},
+      RunConsoleConsumer};
 }
 
 }  // namespace tidemark

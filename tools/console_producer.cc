@@ -1,4 +1,5 @@
-// tidemark-console-producer: one record per line of stdin. Exit status 0 only when every line was acknowledged.
+// tidemark-console-producer: one record per line of stdin. Exit status 0 only when every line was
+// acknowledged.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -17,8 +18,8 @@ namespace {
 constexpr size_t kReadBytes = 256 << 10;
 constexpr size_t kMaxLineBytes = 64u << 20;
 
-// Feeds lines to the producer and counts what became of them. Lives on the main thread's stack; its coroutines run on
-// the client's loop while the main thread waits for them.
+// Feeds lines to the producer and counts what became of them. Lives on the main thread's stack; its
+// coroutines run on the client's loop while the main thread waits for them.
 class Feeder {
  public:
   Feeder(Producer& producer, std::string topic, RecordInput input)
@@ -89,7 +90,8 @@ Result<> FeedStdin(ToolSession& session, Feeder& feeder, bool prompt) {
     buffer.resize(kept + static_cast<size_t>(n));
     const size_t newline = n == 0 ? buffer.size() : buffer.rfind('\n');
     if (newline == std::string::npos) {
-      if (buffer.size() > kMaxLineBytes) return Fail(v1::INVALID_REQUEST, "a line is longer than {} bytes", kMaxLineBytes);
+      if (buffer.size() > kMaxLineBytes)
+        return Fail(v1::INVALID_REQUEST, "a line is longer than {} bytes", kMaxLineBytes);
       continue;
     }
     const size_t whole = n == 0 ? buffer.size() : newline + 1;
@@ -140,7 +142,9 @@ int RunConsoleProducer(const Arguments& arguments) {
     producer.reset();
   });
   // With acks=0 nobody answers; what was sent is all there is to know.
-  if (!fed) return ReportError(fed.error(), fmt::format("{} of {} lines were not acknowledged", feeder.lost(), feeder.lines()));
+  if (!fed)
+    return ReportError(fed.error(),
+                       fmt::format("{} of {} lines were not acknowledged", feeder.lost(), feeder.lines()));
   if (feeder.lost() == 0) return kExitDone;
   fmt::print(stderr, "error: {} of {} lines were not acknowledged: {}\n", feeder.lost(), feeder.lines(),
              feeder.first_error() ? ToString(*feeder.first_error()) : "no answer");
@@ -153,7 +157,8 @@ Command ConsoleProducerCommand() {
   std::vector<FlagSpec> flags = ConnectionFlags();
   const std::vector<FlagSpec> own = {
       {"topic", "NAME", "Where the records go."},
-      {"property", "NAME=VALUE", "parse.key=true, key.separator=X (default: tab), null.marker=X, ignore.error=true.", true},
+      {"property", "NAME=VALUE",
+       "parse.key=true, key.separator=X (default: tab), null.marker=X, ignore.error=true.", true},
       {"producer-property", "NAME=VALUE", "A producer setting, such as acks=all or linger.ms=50.", true},
       {"request-required-acks", "0|1|-1", "Short for --producer-property acks=."},
       {"compression-codec", "CODEC", "none, gzip, snappy, lz4 or zstd."},
@@ -162,14 +167,15 @@ Command ConsoleProducerCommand() {
       {"sync", "", "Accepted for compatibility: the order of lines is kept in any case."},
   };
   flags.insert(flags.end(), own.begin(), own.end());
-  return {"console-producer",
-          "sends each line of standard input as a record",
-          {"tidemark-console-producer --bootstrap-server localhost:9092 --topic orders < orders.txt",
-           "tidemark-console-producer --bootstrap-server localhost:9092 --topic orders --property parse.key=true "
-           "--property key.separator=,"},
-          flags,
-          {},
-          RunConsoleProducer};
+  return {
+      "console-producer",
+      "sends each line of standard input as a record",
+      {"tidemark-console-producer --bootstrap-server localhost:9092 --topic orders < orders.txt",
+       "tidemark-console-producer --bootstrap-server localhost:9092 --topic orders --property parse.key=true "
+       "--property key.separator=,"},
+      flags,
+      {},
+      RunConsoleProducer};
 }
 
 }  // namespace tidemark

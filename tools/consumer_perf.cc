@@ -1,4 +1,5 @@
-// tidemark-consumer-perf-test: reads a topic from its start and reports throughput and the time between batches.
+// tidemark-consumer-perf-test: reads a topic from its start and reports throughput and the time between
+// batches.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -20,7 +21,8 @@ struct Totals {
   HdrHistogram wait;  // microseconds that Poll took
 };
 
-Task<Result<>> ReadAll(EventLoop& loop, Consumer& consumer, uint64_t records, Duration timeout, Totals& totals) {
+Task<Result<>> ReadAll(EventLoop& loop, Consumer& consumer, uint64_t records, Duration timeout,
+                       Totals& totals) {
   const MonoTime started = loop.Now();
   MonoTime last = started;
   while (totals.records < records && loop.Now() - last < timeout) {
@@ -29,7 +31,8 @@ Task<Result<>> ReadAll(EventLoop& loop, Consumer& consumer, uint64_t records, Du
     if (!batch) co_return std::unexpected(batch.error());
     if (batch->records.empty()) continue;
     last = loop.Now();
-    totals.wait.Record(static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(last - before).count()));
+    totals.wait.Record(
+        static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(last - before).count()));
     totals.records += batch->records.size();
     for (const ConsumedRecord& record : batch->records) {
       totals.bytes += record.view.key.value_or("").size() + record.view.value.value_or("").size();
@@ -71,7 +74,8 @@ int RunConsumerPerf(const Arguments& arguments) {
   if (!read) return ReportError(read.error());
   const double seconds = std::max(std::chrono::duration<double>(totals.elapsed).count(), 1e-9);
   fmt::print("{} records consumed, {:.1f} records/sec ({:.2f} MB/sec), {:.2f} MB in {:.3f} s", totals.records,
-             static_cast<double>(totals.records) / seconds, static_cast<double>(totals.bytes) / kMebibyte / seconds,
+             static_cast<double>(totals.records) / seconds,
+             static_cast<double>(totals.bytes) / kMebibyte / seconds,
              static_cast<double>(totals.bytes) / kMebibyte, seconds);
   for (const double percent : {50.0, 95.0, 99.0, 99.9}) {
     fmt::print(", {:.2f} ms {:g}th", static_cast<double>(totals.wait.Percentile(percent)) / 1000.0, percent);

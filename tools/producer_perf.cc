@@ -35,9 +35,10 @@ double Seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 std::string Rates(uint64_t records, size_t record_bytes, Duration elapsed, const HdrHistogram& latency) {
   const double seconds = std::max(Seconds(elapsed), 1e-9);
   const double per_second = static_cast<double>(records) / seconds;
-  return fmt::format("{} records sent, {:.1f} records/sec ({:.2f} MB/sec), {:.2f} ms avg latency, {:.2f} ms max latency",
-                     records, per_second, per_second * static_cast<double>(record_bytes) / kMebibyte,
-                     latency.mean() / 1000.0, static_cast<double>(latency.max()) / 1000.0);
+  return fmt::format(
+      "{} records sent, {:.1f} records/sec ({:.2f} MB/sec), {:.2f} ms avg latency, {:.2f} ms max latency",
+      records, per_second, per_second * static_cast<double>(record_bytes) / kMebibyte,
+      latency.mean() / 1000.0, static_cast<double>(latency.max()) / 1000.0);
 }
 
 // Sends the whole load from the loop, yielding when the buffer is full or the rate is reached.
@@ -48,7 +49,8 @@ Task<Result<>> SendAll(EventLoop& loop, Producer& producer, const Load& load, Me
   uint64_t in_window = 0;
   for (uint64_t i = 0; i < load.records; ++i) {
     const MonoTime now = loop.Now();
-    const std::string_view value = load.payloads.empty() ? std::string_view(filler) : load.payloads[i % load.payloads.size()];
+    const std::string_view value =
+        load.payloads.empty() ? std::string_view(filler) : load.payloads[i % load.payloads.size()];
     auto delivered = [&measured, &loop, now](const Result<RecordMetadata>& result) {
       if (!result) {
         ++measured.failed;
@@ -73,8 +75,8 @@ Task<Result<>> SendAll(EventLoop& loop, Producer& producer, const Load& load, Me
       in_window = 0;
     }
     if (load.per_second > 0) {
-      const Duration due = std::chrono::nanoseconds(static_cast<int64_t>(1e9 * static_cast<double>(i + 1) /
-                                                                         static_cast<double>(load.per_second)));
+      const Duration due = std::chrono::nanoseconds(
+          static_cast<int64_t>(1e9 * static_cast<double>(i + 1) / static_cast<double>(load.per_second)));
       if (started + due > loop.Now()) co_await Sleep(loop, started + due - loop.Now(), "producer rate");
     }
   }
@@ -90,7 +92,8 @@ Result<Load> LoadOf(const Arguments& arguments, ToolSession& session) {
   TM_ASSIGN_OR_RETURN(const auto rate, arguments.GetInteger("throughput", -1, INT64_MAX));
   if (!records) return Fail(v1::INVALID_REQUEST, "--num-records N is required");
   if (size.has_value() == arguments.Has("payload-file")) {
-    return Fail(v1::INVALID_REQUEST, "exactly one of --record-size BYTES and --payload-file FILE is required");
+    return Fail(v1::INVALID_REQUEST,
+                "exactly one of --record-size BYTES and --payload-file FILE is required");
   }
   load.records = static_cast<uint64_t>(*records);
   load.record_bytes = static_cast<size_t>(size.value_or(0));
@@ -140,7 +143,8 @@ int RunProducerPerf(const Arguments& arguments) {
   }
   fmt::print(".\n");
   if (measured.failed == 0) return kExitDone;
-  fmt::print(stderr, "error: {} records were not acknowledged: {}\n", measured.failed, ToString(*measured.first_error));
+  fmt::print(stderr, "error: {} records were not acknowledged: {}\n", measured.failed,
+             ToString(*measured.first_error));
   return kExitFailed;
 }
 
@@ -154,16 +158,22 @@ Command ProducerPerfCommand() {
       {"record-size", "BYTES", "Size of each value."},
       {"payload-file", "FILE", "Values to send instead, one per line, over and over."},
       {"throughput", "RECORDS/S", "Most records per second; -1: as fast as possible."},
-      {"producer-props", "NAME=VALUE ...", "Producer settings, bootstrap.servers among them.", true, {"producer-property"}, true},
+      {"producer-props",
+       "NAME=VALUE ...",
+       "Producer settings, bootstrap.servers among them.",
+       true,
+       {"producer-property"},
+       true},
   };
   flags.insert(flags.end(), own.begin(), own.end());
-  return {"producer-perf-test",
-          "measures producing: records/s, MB/s, latency",
-          {"tidemark-producer-perf-test --topic load --num-records 1000000 --record-size 1024 --throughput -1 "
-           "--producer-props bootstrap.servers=localhost:9092 acks=all batch.size=65536"},
-          flags,
-          {},
-          RunProducerPerf};
+  return {
+      "producer-perf-test",
+      "measures producing: records/s, MB/s, latency",
+      {"tidemark-producer-perf-test --topic load --num-records 1000000 --record-size 1024 --throughput -1 "
+       "--producer-props bootstrap.servers=localhost:9092 acks=all batch.size=65536"},
+      flags,
+      {},
+      RunProducerPerf};
 }
 
 }  // namespace tidemark

@@ -47,7 +47,8 @@ Result<RecordInput> RecordInput::FromProperties(const std::map<std::string, std:
     } else if (name == "null.marker") {
       input.null_marker_ = value;
     } else {
-      const std::string nearest = NearestName(name, {"parse.key", "key.separator", "null.marker", "ignore.error"});
+      const std::string nearest =
+          NearestName(name, {"parse.key", "key.separator", "null.marker", "ignore.error"});
       return Fail(v1::INVALID_REQUEST, "unknown --property {}{}", name,
                   nearest.empty() ? "; there are parse.key, key.separator, null.marker, ignore.error"
                                   : "; did you mean " + nearest + "?");
@@ -62,7 +63,8 @@ Result<RecordInput::Parsed> RecordInput::Parse(std::string_view line) const {
     const size_t at = line.find(separator_);
     if (at == std::string_view::npos) {
       if (!ignore_error_) {
-        return Fail(v1::INVALID_REQUEST, "no key separator '{}' in the line '{}'", separator_, line.substr(0, 100));
+        return Fail(v1::INVALID_REQUEST, "no key separator '{}' in the line '{}'", separator_,
+                    line.substr(0, 100));
       }
     } else {
       parsed.key = line.substr(0, at);

@@ -12,8 +12,8 @@ namespace tidemark {
 
 class RecordInput {
  public:
-  // Kafka's --property names: parse.key, key.separator, null.marker, ignore.error. INVALID_REQUEST names an unknown
-  // one and the nearest.
+  // Kafka's --property names: parse.key, key.separator, null.marker, ignore.error. INVALID_REQUEST names an
+  // unknown one and the nearest.
   static Result<RecordInput> FromProperties(const std::map<std::string, std::string>& properties);
 
   struct Parsed {

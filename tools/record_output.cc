@@ -14,10 +14,12 @@ namespace tidemark {
 
 Result<RecordOutput> RecordOutput::FromProperties(const std::map<std::string, std::string>& properties) {
   RecordOutput output;
-  const std::map<std::string, bool*> switches = {
-      {"print.timestamp", &output.print_timestamp_}, {"print.partition", &output.print_partition_},
-      {"print.offset", &output.print_offset_},       {"print.headers", &output.print_headers_},
-      {"print.key", &output.print_key_},             {"print.value", &output.print_value_}};
+  const std::map<std::string, bool*> switches = {{"print.timestamp", &output.print_timestamp_},
+                                                 {"print.partition", &output.print_partition_},
+                                                 {"print.offset", &output.print_offset_},
+                                                 {"print.headers", &output.print_headers_},
+                                                 {"print.key", &output.print_key_},
+                                                 {"print.value", &output.print_value_}};
   const std::map<std::string, std::string*> texts = {{"key.separator", &output.key_separator_},
                                                      {"line.separator", &output.line_separator_},
                                                      {"headers.separator", &output.headers_separator_},

@@ -1,5 +1,5 @@
-// RecordOutput: formats records for the console consumer as Kafka's default formatter does, and writes them to stdout
-// in large pieces. Main thread.
+// RecordOutput: formats records for the console consumer as Kafka's default formatter does, and writes them
+// to stdout in large pieces. Main thread.
 #pragma once
 
 #include <map>
@@ -13,8 +13,8 @@ namespace tidemark {
 
 class RecordOutput {
  public:
-  // Kafka's --property names: print.timestamp, print.partition, print.offset, print.headers, print.key, print.value,
-  // key.separator, line.separator, headers.separator, null.literal.
+  // Kafka's --property names: print.timestamp, print.partition, print.offset, print.headers, print.key,
+  // print.value, key.separator, line.separator, headers.separator, null.literal.
   static Result<RecordOutput> FromProperties(const std::map<std::string, std::string>& properties);
 
   void Add(const ConsumedRecord& record);

@@ -27,9 +27,8 @@ Result<std::unique_ptr<ToolSession>> ToolSession::Open(const Arguments& argument
   if (const auto servers = arguments.Get("bootstrap-server")) {
     TM_ASSIGN_OR_RETURN(options.bootstrap, ParseBootstrap(*servers));
   } else if (const auto zookeeper = arguments.Get("zookeeper")) {
-    auto brokers = session->runtime_->Run([&] {
-      return BrokersFromZooKeeper(session->env_, session->loop(), *zookeeper, 15s);
-    });
+    auto brokers = session->runtime_->Run(
+        [&] { return BrokersFromZooKeeper(session->env_, session->loop(), *zookeeper, 15s); });
     if (!brokers) return std::unexpected(brokers.error());
     options.bootstrap = *std::move(brokers);
   }
@@ -61,7 +60,8 @@ Result<v1::MetadataResponse> ToolSession::Metadata(const std::vector<std::string
 
 Result<v1::TopicMetadata> ToolSession::Topic(const std::string& name) {
   TM_ASSIGN_OR_RETURN(v1::MetadataResponse metadata, Metadata({name}, false));
-  if (metadata.topics_size() != 1) return Fail(v1::UNKNOWN_SERVER_ERROR, "the broker did not answer for topic {}", name);
+  if (metadata.topics_size() != 1)
+    return Fail(v1::UNKNOWN_SERVER_ERROR, "the broker did not answer for topic {}", name);
   const v1::TopicMetadata& topic = metadata.topics(0);
   if (topic.error().code() != v1::NONE) return std::unexpected(FromProto(topic.error()));
   return topic;

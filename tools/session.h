@@ -1,5 +1,5 @@
-// ToolSession: a tool's connection to the cluster: the real environment, a loop, and the brokers that the flags name.
-// Owned by a command's run function; main thread.
+// ToolSession: a tool's connection to the cluster: the real environment, a loop, and the brokers that the
+// flags name. Owned by a command's run function; main thread.
 #pragma once
 
 #include <memory>

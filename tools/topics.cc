@@ -26,7 +26,8 @@ Result<> ParseAssignment(const std::string& text, v1::CreateTopicsRequest::Topic
       char* rest = nullptr;
       const long value = std::strtol(id.c_str(), &rest, 10);
       if (id.empty() || *rest != '\0' || value < 0 || value > INT32_MAX) {
-        return Fail(v1::INVALID_REQUEST, "--replica-assignment '{}' is not of the form 0:1,1:2 (broker ids)", text);
+        return Fail(v1::INVALID_REQUEST, "--replica-assignment '{}' is not of the form 0:1,1:2 (broker ids)",
+                    text);
       }
       assignment->add_replicas(static_cast<int32_t>(value));
       begin = end + 1;
@@ -45,7 +46,8 @@ Result<v1::CreateTopicsRequest> CreateRequest(const Arguments& arguments, const 
   topic->set_replication_factor(static_cast<uint32_t>(replicas.value_or(0)));
   if (const auto assignment = arguments.Get("replica-assignment")) {
     if (partitions || replicas) {
-      return Fail(v1::INVALID_REQUEST, "--replica-assignment says it all: leave out --partitions and --replication-factor");
+      return Fail(v1::INVALID_REQUEST,
+                  "--replica-assignment says it all: leave out --partitions and --replication-factor");
     }
     TM_RETURN_IF_ERROR(ParseAssignment(*assignment, topic));
   }
@@ -60,12 +62,14 @@ int Create(ToolSession& session, const Arguments& arguments) {
   if (!name) return ReportError(name.error(), "tidemark-topics --create --topic NAME --partitions 3");
   Result<v1::CreateTopicsRequest> request = CreateRequest(arguments, *name);
   if (!request) return ReportUsage(request.error());
-  auto response = session.Run([&] { return session.admin().CreateTopics(*request, session.After(kAdminTimeout)); });
+  auto response =
+      session.Run([&] { return session.admin().CreateTopics(*request, session.After(kAdminTimeout)); });
   if (!response) return ReportError(response.error());
   const v1::CreateTopicsResponse::Topic& topic = response->topics(0);
   if (topic.error().code() == v1::TOPIC_ALREADY_EXISTS && arguments.Has("if-not-exists")) return kExitDone;
   if (topic.error().code() != v1::NONE) return ReportError(FromProto(topic.error()));
-  auto seen = session.Run([&] { return session.admin().AwaitTopic(*name, false, session.After(kAdminTimeout)); });
+  auto seen =
+      session.Run([&] { return session.admin().AwaitTopic(*name, false, session.After(kAdminTimeout)); });
   if (!seen) return ReportError(seen.error(), "the topic is created; the cluster is slow to take it over");
   fmt::print("Created topic {}.\n", *name);
   return kExitDone;
@@ -78,7 +82,8 @@ int Delete(ToolSession& session, const Arguments& arguments) {
   v1::DeleteTopicsRequest request;
   request.set_timeout_ms(static_cast<uint32_t>(ToMillis(kAdminTimeout) / 2));
   for (const std::string& name : names) request.add_names(name);
-  auto response = session.Run([&] { return session.admin().DeleteTopics(request, session.After(kAdminTimeout)); });
+  auto response =
+      session.Run([&] { return session.admin().DeleteTopics(request, session.After(kAdminTimeout)); });
   if (!response) return ReportError(response.error());
   int status = kExitDone;
   for (const v1::DeleteTopicsResponse::Topic& topic : response->topics()) {
@@ -87,7 +92,8 @@ int Delete(ToolSession& session, const Arguments& arguments) {
       status = ReportError(FromProto(topic.error()));
       continue;
     }
-    auto gone = session.Run([&] { return session.admin().AwaitTopic(topic.name(), true, session.After(kAdminTimeout)); });
+    auto gone = session.Run(
+        [&] { return session.admin().AwaitTopic(topic.name(), true, session.After(kAdminTimeout)); });
     if (!gone) {
       status = ReportError(gone.error());
       continue;
@@ -106,51 +112,57 @@ int List(ToolSession& session, const Arguments& arguments) {
     if (const auto wanted = arguments.Get("topic"); wanted && *wanted != topic.name()) continue;
     names[topic.name()] = topic.deleting();
   }
-  for (const auto& [name, deleting] : names) fmt::print("{}{}\n", name, deleting ? " - marked for deletion" : "");
+  for (const auto& [name, deleting] : names)
+    fmt::print("{}{}\n", name, deleting ? " - marked for deletion" : "");
   return kExitDone;
 }
 
 bool IsWanted(const Arguments& arguments, const v1::PartitionMetadata& partition,
               const std::set<int32_t>& live) {
   const bool unavailable = partition.leader() < 0 || !live.contains(partition.leader());
-  if (arguments.Has("under-replicated-partitions") && partition.isr_size() >= partition.replicas_size()) return false;
+  if (arguments.Has("under-replicated-partitions") && partition.isr_size() >= partition.replicas_size())
+    return false;
   if (arguments.Has("unavailable-partitions") && !unavailable) return false;
   return true;
 }
 
 void PrintTopic(const Arguments& arguments, const v1::TopicMetadata& topic, const std::string& configs,
                 const std::set<int32_t>& live) {
-  const bool filtered = arguments.Has("under-replicated-partitions") || arguments.Has("unavailable-partitions");
+  const bool filtered =
+      arguments.Has("under-replicated-partitions") || arguments.Has("unavailable-partitions");
   auto id = TopicId::FromBytes(topic.id());
   if (!filtered) {
-    fmt::print("Topic: {}\tTopicId: {}\tPartitionCount: {}\tReplicationFactor: {}\tConfigs: {}{}\n", topic.name(),
-               id ? id->ToBase64() : "none", topic.partitions_size(),
+    fmt::print("Topic: {}\tTopicId: {}\tPartitionCount: {}\tReplicationFactor: {}\tConfigs: {}{}\n",
+               topic.name(), id ? id->ToBase64() : "none", topic.partitions_size(),
                topic.partitions_size() > 0 ? topic.partitions(0).replicas_size() : 0, configs,
                topic.deleting() ? "\tMarkedForDeletion: true" : "");
   }
   for (const v1::PartitionMetadata& partition : topic.partitions()) {
     if (!IsWanted(arguments, partition, live)) continue;
-    fmt::print("\tTopic: {}\tPartition: {}\tLeader: {}\tReplicas: {}\tIsr: {}\n", topic.name(), partition.partition(),
-               partition.leader() < 0 ? "none" : std::to_string(partition.leader()),
+    fmt::print("\tTopic: {}\tPartition: {}\tLeader: {}\tReplicas: {}\tIsr: {}\n", topic.name(),
+               partition.partition(), partition.leader() < 0 ? "none" : std::to_string(partition.leader()),
                fmt::join(partition.replicas(), ","), fmt::join(partition.isr(), ","));
   }
 }
 
 // Overrides of each topic as "a=1,b=2".
-Result<std::map<std::string, std::string>> Overrides(ToolSession& session, const std::vector<std::string>& topics) {
+Result<std::map<std::string, std::string>> Overrides(ToolSession& session,
+                                                     const std::vector<std::string>& topics) {
   v1::DescribeConfigsRequest request;
   for (const std::string& topic : topics) {
     v1::ConfigEntity* entity = request.add_entities();
     entity->set_type(v1::CONFIG_ENTITY_TYPE_TOPIC);
     entity->set_name(topic);
   }
-  auto response = session.Run([&] { return session.admin().DescribeConfigs(request, session.After(kAdminTimeout)); });
+  auto response =
+      session.Run([&] { return session.admin().DescribeConfigs(request, session.After(kAdminTimeout)); });
   if (!response) return std::unexpected(response.error());
   std::map<std::string, std::string> overrides;
   for (const auto& result : response->results()) {
     std::vector<std::string> parts;
     for (const auto& entry : result.entries()) {
-      if (entry.source() == v1::CONFIG_SOURCE_DYNAMIC_TOPIC) parts.push_back(entry.name() + "=" + entry.value());
+      if (entry.source() == v1::CONFIG_SOURCE_DYNAMIC_TOPIC)
+        parts.push_back(entry.name() + "=" + entry.value());
     }
     overrides[result.entity().name()] = fmt::format("{}", fmt::join(parts, ","));
   }
@@ -189,7 +201,8 @@ int RunTopics(const Arguments& arguments) {
   const char* const kActions[] = {"create", "list", "describe", "delete"};
   const auto given = std::ranges::count_if(kActions, [&](const char* a) { return arguments.Has(a); });
   if (given != 1) {
-    return ReportUsage(Error{v1::INVALID_REQUEST, "exactly one of --create, --list, --describe, --delete is required"});
+    return ReportUsage(
+        Error{v1::INVALID_REQUEST, "exactly one of --create, --list, --describe, --delete is required"});
   }
   auto session = ToolSession::Open(arguments);
   if (!session) return ReportError(session.error());
@@ -210,7 +223,8 @@ Command TopicsCommand() {
       {"delete", "", "Deletes topics; returns when no live broker shows them any more."},
       {"topic", "NAME", "The topic; --describe and --delete take several, separated by commas."},
       {"partitions", "N", "Number of partitions of a new topic (default: num.partitions of the controller)."},
-      {"replication-factor", "N", "Number of replicas (default: default.replication.factor of the controller)."},
+      {"replication-factor", "N",
+       "Number of replicas (default: default.replication.factor of the controller)."},
       {"replica-assignment", "0:1,1:2", "Brokers of each partition, preferred leader first."},
       {"config", "NAME=VALUE", "A config of the new topic.", true},
       {"if-not-exists", "", "With --create: an existing topic is no error."},
@@ -223,7 +237,8 @@ Command TopicsCommand() {
   flags.insert(flags.end(), own.begin(), own.end());
   return {"topics",
           "creates, lists, describes and deletes topics",
-          {"tidemark-topics --bootstrap-server localhost:9092 --create --topic orders --partitions 6 --replication-factor 3",
+          {"tidemark-topics --bootstrap-server localhost:9092 --create --topic orders --partitions 6 "
+           "--replication-factor 3",
            "tidemark-topics --bootstrap-server localhost:9092 --describe --topic orders",
            "tidemark-topics --zookeeper localhost:2181 --list"},
           flags,

@@ -49,8 +49,8 @@ struct SegmentReport {
   uint64_t records = 0;
   bool sealed = false;
   std::vector<std::string> problems;
-  // The first of `problems` after which no good batch follows in the file: what an unclean stop leaves, unless
-  // it was flushed.
+  // The first of `problems` after which no good batch follows in the file: what an unclean stop leaves,
+  // unless it was flushed.
   std::optional<size_t> tail_problem;
   // How many of `problems`, the last ones, concern the index files only.
   size_t index_problems = 0;

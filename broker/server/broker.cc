@@ -233,7 +233,8 @@ void Broker::Impl::Fatal(Error error) {
   scope_.Spawn("fatal", leave(this, std::move(error)));
 }
 
-// The controller's answer; CANCELLED when ZooKeeper has gone meanwhile, without which the controller cannot answer.
+// The controller's answer; CANCELLED when ZooKeeper has gone meanwhile, without which the controller cannot
+// answer.
 Task<Result<v1::ControlledShutdownResponse>> Broker::Impl::AskForShutdown() {
   using Answer = Result<v1::ControlledShutdownResponse>;
   OneShot<Answer> answer(loop_);

@@ -1,5 +1,5 @@
-// ClientRuntime: a loop thread of its own for programs that think in calls, such as the tools. The main thread calls
-// Run; everything of the client lives on the loop.
+// ClientRuntime: a loop thread of its own for programs that think in calls, such as the tools. The main
+// thread calls Run; everything of the client lives on the loop.
 #pragma once
 
 #include <condition_variable>
@@ -23,7 +23,8 @@ class ClientRuntime {
   Environment& env() { return env_; }
   EventLoop& loop() { return thread_->loop(); }
 
-  // Calls `make` (returning Task<R>) on the loop and waits here for its value. Not from the loop's own thread.
+  // Calls `make` (returning Task<R>) on the loop and waits here for its value. Not from the loop's own
+  // thread.
   template <typename F>
   auto Run(F make) {
     using TaskType = std::invoke_result_t<F&>;

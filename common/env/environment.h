@@ -1,6 +1,6 @@
-// Environment: the outside world, handed in. main passes the real one (common/env/real_environment.h), simulations
-// one where time is virtual and everything follows from a seed. Outside common/ nobody opens a file, a socket, a
-// thread or a clock in any other way.
+// Environment: the outside world, handed in. main passes the real one (common/env/real_environment.h),
+// simulations one where time is virtual and everything follows from a seed. Outside common/ nobody opens a
+// file, a socket, a thread or a clock in any other way.
 #pragma once
 
 #include <functional>

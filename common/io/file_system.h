@@ -1,10 +1,10 @@
-// FileSystem: the seam to disks. Calls are synchronous; whoever calls decides whether a loop may (page-cache appends,
-// NOWAIT reads, small stats) or a blocking-pool thread must (sync, open, list, remove, cold reads).
-// The real one is common/io/posix_file_system.h; the simulated one (tests/simulation) forgets what was not synced,
-// tears writes and fails on demand. Both pass tests/unit/io's contract suite.
+// FileSystem: the seam to disks. Calls are synchronous; whoever calls decides whether a loop may (page-cache
+// appends, NOWAIT reads, small stats) or a blocking-pool thread must (sync, open, list, remove, cold reads).
+// The real one is common/io/posix_file_system.h; the simulated one (tests/simulation) forgets what was not
+// synced, tears writes and fails on demand. Both pass tests/unit/io's contract suite.
 //
-// Errors: IO_ERROR with path, call and errno text; NOT_FOUND for a missing path; DISK_FULL for ENOSPC and EDQUOT.
-// Files are never mapped: a mapped page of a full or truncated file kills the process.
+// Errors: IO_ERROR with path, call and errno text; NOT_FOUND for a missing path; DISK_FULL for ENOSPC and
+// EDQUOT. Files are never mapped: a mapped page of a full or truncated file kills the process.
 #pragma once
 
 #include <cstdint>
@@ -25,25 +25,29 @@ class File {
 
   // Reads up to buffer.size() bytes at `position`; fewer only at the end of the file.
   virtual Result<size_t> ReadAt(uint64_t position, std::span<char> buffer) = 0;
-  // As ReadAt, but only what is in the page cache: returns the bytes that could be read without blocking, which may
-  // be fewer than there are (0 when the first page is cold). `*would_block` says that the read stopped for that reason.
+  // As ReadAt, but only what is in the page cache: returns the bytes that could be read without blocking,
+  // which may be fewer than there are (0 when the first page is cold). `*would_block` says that the read
+  // stopped for that reason.
   virtual Result<size_t> ReadAtNowait(uint64_t position, std::span<char> buffer, bool* would_block) = 0;
   // Writes all pieces, one after the other, at `position`. On error an unknown prefix may have been written.
   virtual Result<> WriteAt(uint64_t position, std::span<const std::string_view> pieces) = 0;
-  // fdatasync: data and size are durable when it returns ok. After an error nothing is known and it must not be retried.
+  // fdatasync: data and size are durable when it returns ok. After an error nothing is known and it must not
+  // be retried.
   virtual Result<> Sync() = 0;
   virtual Result<> Truncate(uint64_t size) = 0;
   virtual Result<uint64_t> Size() const = 0;
   virtual const std::string& path() const = 0;
 
-  Result<> WriteAt(uint64_t position, std::string_view bytes) { return WriteAt(position, std::span(&bytes, 1)); }
+  Result<> WriteAt(uint64_t position, std::string_view bytes) {
+    return WriteAt(position, std::span(&bytes, 1));
+  }
 };
 
 enum class OpenMode {
-  kRead,        // must exist
-  kReadWrite,   // must exist
-  kCreate,      // read-write; created if missing
-  kCreateNew,   // read-write; must not exist
+  kRead,       // must exist
+  kReadWrite,  // must exist
+  kCreate,     // read-write; created if missing
+  kCreateNew,  // read-write; must not exist
 };
 
 // Held while the object lives; also remembers the holder's pid in the file.
@@ -63,24 +67,26 @@ class FileSystem {
 
   virtual Result<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) = 0;
   virtual Result<bool> Exists(const std::string& path) = 0;
-  virtual Result<> Rename(const std::string& from, const std::string& to) = 0;  // replaces; not durable before SyncDirectory
-  virtual Result<> Remove(const std::string& path) = 0;                        // one file or empty directory
-  virtual Result<> CreateDirectories(const std::string& path) = 0;             // with parents; ok if it exists
-  virtual Result<std::vector<DirectoryEntry>> List(const std::string& path) = 0;  // sorted by name, without . and ..
+  virtual Result<> Rename(const std::string& from,
+                          const std::string& to) = 0;    // replaces; not durable before SyncDirectory
+  virtual Result<> Remove(const std::string& path) = 0;  // one file or empty directory
+  virtual Result<> CreateDirectories(const std::string& path) = 0;  // with parents; ok if it exists
+  virtual Result<std::vector<DirectoryEntry>> List(
+      const std::string& path) = 0;  // sorted by name, without . and ..
   // Makes creations, renames and removals in the directory durable.
   virtual Result<> SyncDirectory(const std::string& path) = 0;
   // Makes everything written so far to the file system that holds `path` durable.
   virtual Result<> SyncFileSystem(const std::string& path) = 0;
   virtual Result<uint64_t> FreeBytes(const std::string& path) = 0;
-  // Locks `path` (created if missing, mode 0600) for this process and writes its pid into it. When another process
-  // holds it: POLICY_VIOLATION with the holder's pid in the message.
+  // Locks `path` (created if missing, mode 0600) for this process and writes its pid into it. When another
+  // process holds it: POLICY_VIOLATION with the holder's pid in the message.
   virtual Result<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;
 };
 
 // Whole-file helpers over any FileSystem (common/io/small_file.cc).
 Result<std::string> ReadFile(FileSystem& fs, const std::string& path, uint64_t max_bytes = 64 << 20);
-// Temp file, sync, rename, sync of the directory: after ok the new content survives a power cut; after an error or a
-// crash the old content or the new one is there, never a mix.
+// Temp file, sync, rename, sync of the directory: after ok the new content survives a power cut; after an
+// error or a crash the old content or the new one is there, never a mix.
 Result<> WriteFileDurably(FileSystem& fs, const std::string& path, std::string_view content);
 // Removes a directory with all in it.
 Result<> RemoveAll(FileSystem& fs, const std::string& path);

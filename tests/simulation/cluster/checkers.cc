@@ -113,8 +113,7 @@ Violations CheckReplicasAgree(const std::vector<DiskLog>& logs) {
   return out;
 }
 
-Violations CheckOneLeaderPerEpoch(const std::vector<DiskLog>& logs,
-                                  const std::vector<LeaderClaim>& claims) {
+Violations CheckOneLeaderPerEpoch(const std::vector<DiskLog>& logs, const std::vector<LeaderClaim>& claims) {
   Violations out;
   std::map<std::pair<Partition, LeaderEpoch>, BrokerId> leaders;
   for (const LeaderClaim& claim : claims) {

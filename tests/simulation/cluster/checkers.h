@@ -81,8 +81,7 @@ Violations CheckAckedOnce(const std::vector<AckedRecord>& acked);
 Violations CheckReplicasAgree(const std::vector<DiskLog>& logs);
 // One leader per epoch: claims name one broker, and two replicas never hold different batches of one epoch at
 // one offset, also above the high watermark.
-Violations CheckOneLeaderPerEpoch(const std::vector<DiskLog>& logs,
-                                  const std::vector<LeaderClaim>& claims);
+Violations CheckOneLeaderPerEpoch(const std::vector<DiskLog>& logs, const std::vector<LeaderClaim>& claims);
 // In each log offsets are contiguous within and between batches, epochs do not fall, and the end is not below
 // the high watermark.
 Violations CheckContiguous(const std::vector<DiskLog>& logs);
@@ -95,7 +94,7 @@ std::string ToString(const RunCounts& counts);
 // Reads a replica's log from a disk: the segments of the partition's directory, checksums verified. What is
 // wrong is added to `violations`; a torn tail at or above `high_watermark` is none (recovery cuts it).
 DiskLog ReadDiskLog(const SimDisk& disk, const std::string& directory, BrokerId broker,
-                          const std::string& topic, const TopicId& topic_id, PartitionIndex partition,
-                          Offset high_watermark, Violations* violations);
+                    const std::string& topic, const TopicId& topic_id, PartitionIndex partition,
+                    Offset high_watermark, Violations* violations);
 
 }  // namespace tidemark

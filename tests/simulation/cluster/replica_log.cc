@@ -24,8 +24,8 @@ Result<LoggedBatch> Decode(const BatchView& view, const TopicId& topic, Partitio
 }  // namespace
 
 DiskLog ReadDiskLog(const SimDisk& disk, const std::string& directory, BrokerId broker,
-                          const std::string& topic, const TopicId& topic_id, PartitionIndex partition,
-                          Offset high_watermark, Violations* violations) {
+                    const std::string& topic, const TopicId& topic_id, PartitionIndex partition,
+                    Offset high_watermark, Violations* violations) {
   DiskLog log{.broker = broker, .topic = topic, .partition = partition, .high_watermark = high_watermark};
   bool first = true;
   for (const std::string& path : disk.Paths()) {  // sorted: segments in order of their base offsets

@@ -76,7 +76,8 @@ Task<void> OutOfDescriptors(TcpTest* test) {
   EXPECT_TRUE(stream);
   auto first = co_await acceptor.Next();
   auto second_stream = co_await test->Connect(acceptor.endpoint());
-  // UBSan looks at an object's vptr through a pipe, which it cannot have below; what it has looked at once it knows.
+  // UBSan looks at an object's vptr through a pipe, which it cannot have below; what it has looked at once it
+  // knows.
   (void)co_await Sleep(test->h.loop(), 1ms, "out of descriptors");
   const rlimit none{static_cast<rlim_t>(spare), before.rlim_max};
   setrlimit(RLIMIT_NOFILE, &none);

@@ -1,5 +1,5 @@
-// docs/vectors.json against the code: what it shows is what we encode, and what it calls bad is refused as it says.
-// TIDEMARK_UPDATE=1 writes the file anew.
+// docs/vectors.json against the code: what it shows is what we encode, and what it calls bad is refused as it
+// says. TIDEMARK_UPDATE=1 writes the file anew.
 #include <google/protobuf/util/json_util.h>
 #include <gtest/gtest.h>
 
@@ -37,15 +37,16 @@ std::string Hex(std::string_view bytes) {
 
 std::string Unhex(const std::string& text) {
   std::string bytes;
-  for (size_t i = 0; i + 1 < text.size(); i += 2) bytes += static_cast<char>(std::stoi(text.substr(i, 2), nullptr, 16));
+  for (size_t i = 0; i + 1 < text.size(); i += 2)
+    bytes += static_cast<char>(std::stoi(text.substr(i, 2), nullptr, 16));
   return bytes;
 }
 
 std::string Frame(const google::protobuf::Message& message) {
   const std::string body = message.SerializeAsString();
   const auto size = static_cast<uint32_t>(body.size());
-  const char length[4] = {static_cast<char>(size >> 24), static_cast<char>(size >> 16), static_cast<char>(size >> 8),
-                          static_cast<char>(size)};
+  const char length[4] = {static_cast<char>(size >> 24), static_cast<char>(size >> 16),
+                          static_cast<char>(size >> 8), static_cast<char>(size)};
   return std::string(length, 4) + body;
 }
 
@@ -98,12 +99,14 @@ std::vector<v1::Request> Requests() {
 std::vector<v1::Response> Responses() {
   std::vector<v1::Response> responses(2);
   responses[0].mutable_header()->set_correlation_id(2);
-  ToProto(Error{v1::UNSUPPORTED_VERSION, "feature 999999 is not known here"}, responses[0].mutable_header()->mutable_error());
+  ToProto(Error{v1::UNSUPPORTED_VERSION, "feature 999999 is not known here"},
+          responses[0].mutable_header()->mutable_error());
   responses[1].mutable_header()->set_correlation_id(3);
   v1::ProduceResponse::Topic* topic = responses[1].mutable_produce()->add_topics();
   topic->set_id(kTopic.ToBytes());
   topic->add_partitions()->set_partition(kPartition);
-  ToProto(Error{v1::NOT_LEADER_OR_FOLLOWER, "broker 2 leads orders-3"}, topic->mutable_partitions(0)->mutable_error());
+  ToProto(Error{v1::NOT_LEADER_OR_FOLLOWER, "broker 2 leads orders-3"},
+          topic->mutable_partitions(0)->mutable_error());
   topic->mutable_partitions(0)->mutable_current_leader()->set_leader(2);
   topic->mutable_partitions(0)->mutable_current_leader()->set_leader_epoch(kEpoch);
   topic->mutable_partitions(0)->mutable_current_leader()->set_host("127.0.0.1");
@@ -129,10 +132,14 @@ Json Batches() {
     const BatchPrefix prefix =
         StampBatch(batch.body, batch.body_crc, kBaseOffset, kEpoch, kAppendTime, kTopic, kPartition);
     batches.push_back({{"compression", CompressionName(static_cast<v1::Compression>(codec))},
-                       {"records", Json::array({{{"key", "key"}, {"value", "value"}, {"timestamp", kTimestamp},
+                       {"records", Json::array({{{"key", "key"},
+                                                 {"value", "value"},
+                                                 {"timestamp", kTimestamp},
                                                  {"headers", Json::array({Json::array({"source", "vector"}),
                                                                           Json::array({"empty", nullptr})})}},
-                                                {{"key", "key"}, {"value", nullptr}, {"timestamp", kTimestamp + 5},
+                                                {{"key", "key"},
+                                                 {"value", nullptr},
+                                                 {"timestamp", kTimestamp + 5},
                                                  {"headers", Json::array()}}})},
                        {"body", Hex(batch.body)},
                        {"body_crc", batch.body_crc},
@@ -148,8 +155,9 @@ Json Batches() {
 
 Json Partitions() {
   Json partitions = Json::array();
-  for (std::string_view key : {"21", "foobar", "a-little-bit-long-string", "a-little-bit-longer-string",
-                               "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", "abc", "", "\xc3\xa9t\xc3\xa9"}) {
+  for (std::string_view key :
+       {"21", "foobar", "a-little-bit-long-string", "a-little-bit-longer-string",
+        "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", "abc", "", "\xc3\xa9t\xc3\xa9"}) {
     partitions.push_back({{"key", Hex(key)},
                           {"murmur2", static_cast<int32_t>(Murmur2(key))},
                           {"partition_of_3", PartitionForKey(key, 3)},
@@ -172,8 +180,10 @@ Json BadFrames() {
   cluster.mutable_header()->set_cluster_id("another-cluster-000000");
   cluster.mutable_metadata()->set_all_topics(true);
   return Json::array({
-      BadFrame("a length over the limit", std::string_view("\x7f\xff\xff\xff", 4), v1::MESSAGE_TOO_LARGE, true),
-      BadFrame("bytes that are no message", std::string_view("\0\0\0\4\xff\xff\xff\xff", 8), v1::INVALID_REQUEST, true),
+      BadFrame("a length over the limit", std::string_view("\x7f\xff\xff\xff", 4), v1::MESSAGE_TOO_LARGE,
+               true),
+      BadFrame("bytes that are no message", std::string_view("\0\0\0\4\xff\xff\xff\xff", 8),
+               v1::INVALID_REQUEST, true),
       BadFrame("a request without a body", Frame(empty), v1::INVALID_REQUEST, false),
       BadFrame("a required feature nobody knows", Frame(feature), v1::UNSUPPORTED_VERSION, false),
       BadFrame("another cluster's id", Frame(cluster), v1::INCONSISTENT_CLUSTER_ID, false),
@@ -184,7 +194,10 @@ Json BadBatches() {
   Json bad = Json::array();
   auto add = [&bad](const char* what, const v1::BatchBody& body, ErrorCode error, uint32_t crc_change = 0) {
     const std::string bytes = body.SerializeAsString();
-    bad.push_back({{"what", what}, {"body", Hex(bytes)}, {"body_crc", Crc32c(bytes) ^ crc_change}, {"error", ErrorName(error)}});
+    bad.push_back({{"what", what},
+                   {"body", Hex(bytes)},
+                   {"body_crc", Crc32c(bytes) ^ crc_change},
+                   {"error", ErrorName(error)}});
   };
   v1::BatchBody good;
   EXPECT_TRUE(good.ParseFromString(TwoRecords(v1::COMPRESSION_NONE).body));
@@ -203,8 +216,11 @@ Json BadBatches() {
 }
 
 Json Document() {
-  return {{"frames", Frames()},         {"batches", Batches()},       {"partitions", Partitions()},
-          {"bad_frames", BadFrames()}, {"bad_batches", BadBatches()}};
+  return {{"frames", Frames()},
+          {"batches", Batches()},
+          {"partitions", Partitions()},
+          {"bad_frames", BadFrames()},
+          {"bad_batches", BadBatches()}};
 }
 
 Json Stored() {

@@ -32,7 +32,8 @@ TEST(Arguments, AliasesAndRepeatedFlags) {
   auto arguments = Parse({"--broker-list", "h:1", "--config", "a=1", "--config", "b=2=3"});
   ASSERT_TRUE(arguments.has_value());
   EXPECT_EQ(arguments->Get("bootstrap-server"), "h:1");
-  EXPECT_EQ(*arguments->GetProperties("config"), (std::map<std::string, std::string>{{"a", "1"}, {"b", "2=3"}}));
+  EXPECT_EQ(*arguments->GetProperties("config"),
+            (std::map<std::string, std::string>{{"a", "1"}, {"b", "2=3"}}));
 }
 
 TEST(Arguments, UnicodeBlanksAroundValuesAreTrimmed) {
@@ -43,8 +44,8 @@ TEST(Arguments, UnicodeBlanksAroundValuesAreTrimmed) {
 }
 
 TEST(Arguments, BlanksThatAreMeantStay) {
-  for (const std::vector<std::string>& words :
-       std::vector<std::vector<std::string>>{{"--config", "key.separator=\t"}, {"--config=key.separator=\t"}}) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"--config", "key.separator=\t"}, {"--config=key.separator=\t"}}) {
     auto arguments = Parse(words);
     ASSERT_TRUE(arguments.has_value());
     EXPECT_EQ((*arguments->GetProperties("config"))["key.separator"], "\t");
@@ -95,7 +96,8 @@ TEST(Commands, EveryCommandHasHelpForEveryFlag) {
 }
 
 TEST(RecordInput, SplitsKeysAndMarksNulls) {
-  auto input = RecordInput::FromProperties({{"parse.key", "true"}, {"key.separator", ","}, {"null.marker", "NULL"}});
+  auto input =
+      RecordInput::FromProperties({{"parse.key", "true"}, {"key.separator", ","}, {"null.marker", "NULL"}});
   ASSERT_TRUE(input.has_value());
   auto parsed = input->Parse("k,v,w");
   ASSERT_TRUE(parsed.has_value());
