@@ -2,8 +2,9 @@
 """The style rules that a program can check. Run by ctest; prints every violation as file:line: rule.
 
 Rules: production files <= 600 lines, functions <= 70 lines, headers open with a comment, #pragma once, includes only
-along the arrows of docs/architecture.md, no clock/socket/file/thread call outside common/, every proto message, enum,
-field and value has a comment, no left-over words (TODO and its kin).
+along the arrows of docs/architecture.md, no clock/socket/file/thread call outside common/, one class of a name (two in
+different files are one to the linker, which takes either's code), every proto message, enum, field and value has a
+comment, no left-over words (TODO and its kin).
 """
 import pathlib
 import re
@@ -113,6 +114,26 @@ def check_cpp():
                     report(path, number, "left for later by its own words")
 
 
+def check_class_names():
+    """Classes at namespace level, outside unnamed namespaces: the linker knows them by name alone."""
+    first = {}
+    for folder in PRODUCTION:
+        for path in sources(folder, ".cc", ".h"):
+            spaces = []
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                if opened := re.match(r"namespace ([\w:]*) ?\{", line):
+                    spaces.append(opened[1])
+                elif line.startswith("}  // namespace") and spaces:
+                    spaces.pop()
+                match = re.match(r"(?:class|struct) (\w+)(?: final)?\b(?!::)[^;]*\{", line)
+                if not match or "" in spaces:
+                    continue
+                name = "::".join(spaces + [match[1]])
+                if first.setdefault(name, (path, number))[0] != path:
+                    known, known_line = first[name]
+                    report(path, number, f"{name} is also at {known.relative_to(ROOT)}:{known_line}")
+
+
 def check_protos():
     item = re.compile(r"^\s*((optional|repeated)\s+)?(map<[^>]+>|[\w.]+)\s+\w+\s*=\s*-?\d+\s*(\[.*\])?;|"
                       r"^\s*[A-Z][A-Z0-9_]*\s*=\s*-?\d+;|^\s*(message|enum)\s+\w+")
@@ -128,6 +149,7 @@ def check_protos():
 
 def main():
     check_cpp()
+    check_class_names()
     check_protos()
     for violation in violations:
         print(violation)
