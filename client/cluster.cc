@@ -192,6 +192,7 @@ Task<Result<>> Cluster::Impl::Refresh(std::string topic, MonoTime deadline, std:
 Task<void> Cluster::Impl::RunRefresh(std::string topic, std::shared_ptr<Flight> flight) {
   v1::Request request;
   request.mutable_metadata()->add_topics()->set_name(topic);
+  request.mutable_metadata()->set_allow_auto_create(options_.allow_auto_create);
   auto response = co_await CallAny(std::move(request), std::min(kMetadataTry, options_.request_timeout),
                                    loop_.Now() + options_.request_timeout, scope_.stop_token());
   Result<> result;

@@ -116,6 +116,8 @@ const ConfigTable& ConsumerTable() {
            0,
            {"earliest", "latest", "none"}},
           {"max.poll.records", kInt, "500", "", "a poll gives one batch", none, 1},
+          {"allow.auto.create.topics", kBool, "true", "",
+           "a missing topic is created where brokers allow it"},
           {"check.crcs", kBool, "true", "", "checksums are always verified", none},
           {"group.id", kString, "", "", "group of the consumer", none},
           {"enable.auto.commit", kBool, "true", "", "commit offsets in the background", none},
@@ -173,6 +175,7 @@ Result<ProducerOptions> ProducerOptions::FromProperties(const PropertyMap& prope
   const ConfigValues values(ProducerTable(), given);
   ProducerOptions options;
   TM_ASSIGN_OR_RETURN(options.client, ClientFrom(values));
+  options.client.allow_auto_create = true;
   const std::string acks = values.Text("acks");
   options.acks = acks == "0" ? 0 : acks == "1" ? 1 : -1;
   options.batch_size = static_cast<size_t>(values.Int("batch.size"));
@@ -192,6 +195,7 @@ Result<ConsumerOptions> ConsumerOptions::FromProperties(const PropertyMap& prope
   const ConfigValues values(ConsumerTable(), given);
   ConsumerOptions options;
   TM_ASSIGN_OR_RETURN(options.client, ClientFrom(values));
+  options.client.allow_auto_create = values.Bool("allow.auto.create.topics");
   options.fetch_min_bytes = static_cast<uint32_t>(values.Int("fetch.min.bytes"));
   options.fetch_max_wait = Millis(values, "fetch.max.wait.ms");
   options.fetch_max_bytes = static_cast<uint32_t>(values.Int("fetch.max.bytes"));

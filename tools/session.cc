@@ -1,5 +1,6 @@
 #include "tools/session.h"
 
+#include "client/list_offsets.h"
 #include "common/config/properties.h"
 
 namespace tidemark {
@@ -20,9 +21,10 @@ Result<std::unique_ptr<ToolSession>> ToolSession::Open(const Arguments& argument
     TM_ASSIGN_OR_RETURN(const Properties properties, ParseProperties(text));
     TM_ASSIGN_OR_RETURN(const ConsumerOptions checked,
                         ConsumerOptions::FromProperties(PropertyMap(properties.begin(), properties.end())));
-    const std::vector<Endpoint> bootstrap = options.bootstrap;
+    const ClientOptions given = std::move(options);
     options = checked.client;
-    if (options.bootstrap.empty()) options.bootstrap = bootstrap;
+    options.allow_auto_create = given.allow_auto_create;
+    if (options.bootstrap.empty()) options.bootstrap = given.bootstrap;
   }
   if (const auto servers = arguments.Get("bootstrap-server")) {
     TM_ASSIGN_OR_RETURN(options.bootstrap, ParseBootstrap(*servers));
@@ -54,12 +56,18 @@ ToolSession::~ToolSession() {
 Result<v1::MetadataResponse> ToolSession::Metadata(const std::vector<std::string>& topics, bool all) {
   v1::MetadataRequest request;
   request.set_all_topics(all);
+  request.set_allow_auto_create(cluster().options().allow_auto_create);
   for (const std::string& topic : topics) request.add_topics()->set_name(topic);
   return Run([&] { return admin().Metadata(request, kNoBroker, After(kAdminTimeout)); });
 }
 
 Result<v1::TopicMetadata> ToolSession::Topic(const std::string& name) {
   TM_ASSIGN_OR_RETURN(v1::MetadataResponse metadata, Metadata({name}, false));
+  if (metadata.topics_size() == 1 && metadata.topics(0).error().code() == v1::LEADER_NOT_AVAILABLE) {
+    // It is being created.
+    TM_RETURN_IF_ERROR(Run([&] { return EnsureTopic(cluster(), name, After(kAdminTimeout), {}); }));
+    TM_ASSIGN_OR_RETURN(metadata, Metadata({name}, false));
+  }
   if (metadata.topics_size() != 1)
     return Fail(v1::UNKNOWN_SERVER_ERROR, "the broker did not answer for topic {}", name);
   const v1::TopicMetadata& topic = metadata.topics(0);

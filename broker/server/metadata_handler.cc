@@ -52,13 +52,15 @@ void FillWanted(const ClusterSnapshot& snapshot, const v1::MetadataRequest::Topi
   ToProto(error, out->mutable_error());
 }
 
-// Asks the controller for missing topics; the client's next metadata request finds them.
-void AutoCreate(Shard& shard, const v1::MetadataRequest& request) {
+// Asks the controller for the missing topics of `answer`, which says so; the client's next metadata request
+// finds them, or learns why not.
+void AutoCreate(Shard& shard, v1::MetadataResponse* answer) {
   v1::Request create;
-  for (const auto& wanted : request.topics()) {
-    if (!wanted.id().empty() || shard.snapshot().Topic(wanted.name()) != nullptr) continue;
-    if (!ValidateTopicName(wanted.name()) || IsInternalTopic(wanted.name())) continue;
-    create.mutable_create_topics()->add_topics()->set_name(wanted.name());
+  for (v1::TopicMetadata& topic : *answer->mutable_topics()) {
+    if (topic.error().code() != v1::UNKNOWN_TOPIC_OR_PARTITION || IsInternalTopic(topic.name())) continue;
+    create.mutable_create_topics()->add_topics()->set_name(topic.name());
+    ToProto({v1::LEADER_NOT_AVAILABLE, fmt::format("topic '{}' is being created", topic.name())},
+            topic.mutable_error());
   }
   if (!create.has_create_topics()) return;
   BrokerContext& context = shard.context();
@@ -96,7 +98,7 @@ Task<void> HandleMetadata(Shard& shard, std::unique_ptr<RpcCall> call) {
   for (const auto& wanted : request.topics()) {
     if (!request.all_topics()) FillWanted(snapshot, wanted, out->add_topics());
   }
-  if (request.allow_auto_create() && shard.context().config.auto_create_topics) AutoCreate(shard, request);
+  if (request.allow_auto_create() && shard.context().config.auto_create_topics) AutoCreate(shard, out);
   call->Reply(std::move(response));
 }
 

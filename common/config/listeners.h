@@ -33,9 +33,8 @@ struct ListenersInput {
 };
 
 // INVALID_CONFIG names the config and the part that is wrong: bad syntax, a name or port given twice, an
-// unknown protocol, a secure protocol (not served), an advertised or inter-broker name without listener. With
-// more than one listener the inter-broker one serves brokers only if it is named; a single one has both
-// roles.
+// unknown protocol, a secure protocol (not served), an advertised or inter-broker name without listener. One
+// listener is the brokers', the one named or else the first; clients are served on all of them, as in Kafka.
 Result<std::vector<ListenerConfig>> ParseListeners(const ListenersInput& input);
 
 // "NAME://host:port" in its parts; IPv6 hosts in brackets. INVALID_CONFIG says what is wrong.
