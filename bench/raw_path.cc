@@ -4,8 +4,11 @@
 //
 //   raw_path produce --replicas 1|3 --batch 65536 --bytes 1073741824 --dir DIR
 //   raw_path consume --batch 65536 --bytes 1073741824 --dir DIR     (reads what a produce run left)
-//   raw_path echo    --count 20000                                  (100-byte round trips, one under way)
+//   raw_path echo    --count 20000                                  (100-byte round trips between two
+//   libevent loops)
 #include <arpa/inet.h>
+#include <event2/event.h>
+#include <event2/util.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -197,28 +200,85 @@ void Consume(const Options& options) {
               static_cast<double>(batches * options.batch) / 1e6 / seconds, sum);
 }
 
+// One side of the echo: a libevent loop that waits for whole messages on a socket.
+class EchoSide {
+ public:
+  using OnMessage = bool (*)(EchoSide& side);  // false ends the loop
+  static constexpr size_t kMessage = 100;
+
+  EchoSide(int fd, OnMessage on_message, uint64_t count)
+      : fd_(fd), on_message_(on_message), left_(count), base_(event_base_new()) {
+    Require(evutil_make_socket_nonblocking(fd) == 0, "nonblocking");
+    event_ = event_new(base_, fd, EV_READ | EV_PERSIST, &EchoSide::Readable, this);
+    Require(event_add(event_, nullptr) == 0, "event_add");
+  }
+  ~EchoSide() {
+    event_free(event_);
+    event_base_free(base_);
+  }
+  EchoSide(const EchoSide&) = delete;
+  EchoSide& operator=(const EchoSide&) = delete;
+
+  void Send() {
+    sent_ = std::chrono::steady_clock::now();
+    SendAll(fd_, buffer_, kMessage);
+  }
+  void Run() { event_base_dispatch(base_); }
+  bool TakeOne() { return --left_ > 0; }
+  double MicrosSinceSent() const {
+    return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - sent_).count();
+  }
+  std::vector<double> micros;
+
+ private:
+  static void Readable(int, short, void* self) { static_cast<EchoSide*>(self)->Read(); }
+  void Read() {
+    const ssize_t n = recv(fd_, buffer_ + have_, kMessage - have_, 0);
+    if (n < 0 && errno == EAGAIN) return;
+    Require(n > 0, "recv");
+    have_ += static_cast<size_t>(n);
+    if (have_ < kMessage) return;
+    have_ = 0;
+    if (!on_message_(*this)) event_base_loopbreak(base_);
+  }
+
+  int fd_;
+  OnMessage on_message_;
+  uint64_t left_;
+  event_base* base_;
+  event* event_ = nullptr;
+  char buffer_[kMessage] = {};
+  size_t have_ = 0;
+  std::chrono::steady_clock::time_point sent_;
+};
+
 void Echo(const Options& options) {
   auto [client, server] = Connect();
   std::thread echo([server, &options] {
-    char buffer[100];
-    for (uint64_t i = 0; i < options.count; ++i) {
-      ReceiveAll(server, buffer, sizeof buffer);
-      SendAll(server, buffer, sizeof buffer);
-    }
+    EchoSide side(
+        server,
+        [](EchoSide& s) {
+          s.Send();
+          return s.TakeOne();
+        },
+        options.count);
+    side.Run();
   });
-  char buffer[100] = {};
-  std::vector<double> micros;
-  for (uint64_t i = 0; i < options.count; ++i) {
-    const auto started = std::chrono::steady_clock::now();
-    SendAll(client, buffer, sizeof buffer);
-    ReceiveAll(client, buffer, sizeof buffer);
-    micros.push_back(
-        std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - started).count());
-  }
+  EchoSide side(
+      client,
+      [](EchoSide& s) {
+        s.micros.push_back(s.MicrosSinceSent());
+        if (!s.TakeOne()) return false;
+        s.Send();
+        return true;
+      },
+      options.count);
+  side.Send();
+  side.Run();
   echo.join();
-  std::ranges::sort(micros);
-  std::printf("raw echo p50_us=%.1f p99_us=%.1f\n", micros[micros.size() / 2],
-              micros[micros.size() * 99 / 100]);
+  std::ranges::sort(side.micros);
+  std::printf("raw echo p50_us=%.1f p99_us=%.1f\n", side.micros[side.micros.size() / 2],
+              side.micros[side.micros.size() * 99 / 100]);
 }
 
 }  // namespace
