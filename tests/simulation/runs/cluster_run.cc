@@ -10,19 +10,22 @@
 #include "common/zk/znodes.h"
 #include "tests/simulation/env/sim_disk.h"
 #include "tests/simulation/env/sim_network.h"
+#include "tests/simulation/runs/fault_schedule.h"
 #include "tests/unit/server/sim_brokers.h"
 
 namespace tidemark {
 namespace {
 
 constexpr int kBrokers = 3;
-constexpr uint32_t kPartitions = 2;
-constexpr int kFaults = 14;
+constexpr uint32_t kPartitions = 3;
+constexpr int kProducers = 2;
+constexpr int kFaults = 16;
 const char kTopic[] = "stream";
 
 // Sends unique values for as long as it is told and notes what was acknowledged. Lives in the producer's
 // process.
 struct Stream {
+  int number = 0;
   bool stop = false;
   bool stopped = false;
   std::vector<AckedRecord> acked;
@@ -38,7 +41,7 @@ struct Stream {
     Cluster cluster(*process, loop, options.client);
     Producer producer(cluster, options);
     for (uint64_t n = 0; !stop; ++n) {
-      const std::string value = fmt::format("value-{}", n);
+      const std::string value = fmt::format("value-{}-{}", number, n);
       const ProducerRecord record{
           .topic = kTopic, .partition = static_cast<PartitionIndex>(n % kPartitions), .value = value};
       (void)co_await producer.Send(record, [this, value](const Result<RecordMetadata>& result) {
@@ -52,89 +55,89 @@ struct Stream {
   }
 };
 
+// Asks one broker over and over what is committed, as a consumer would, and notes what it is told.
+struct Reader {
+  int broker = 0;
+  TopicId topic;
+  FaultSchedule* faults = nullptr;
+  std::vector<SeenHighWatermark> seen;
+
+  Task<void> Run(SimProcess* process) {
+    EventLoop& loop = process->main_loop();
+    RpcChannel channel(loop, process->transport(), process->random(), {fmt::format("host{}", broker), 9092},
+                       RpcChannelOptions{.client_id = "reader"});
+    while (true) {
+      v1::Request request;
+      auto* wanted = request.mutable_fetch()->add_topics();
+      wanted->set_id(topic.ToBytes());
+      for (PartitionIndex p = 0; p < kPartitions; ++p) {
+        auto* partition = wanted->add_partitions();
+        partition->set_partition(p);
+        partition->set_max_bytes(1);
+      }
+      const uint64_t life = faults->life(broker);
+      const auto response = co_await channel.Call(std::move(request), 2s, {});
+      if (response && faults->life(broker) == life && response->fetch().topics_size() == 1) {
+        for (const auto& partition : response->fetch().topics(0).partitions()) {
+          if (partition.error().code() != v1::NONE) continue;
+          seen.push_back({life * kBrokers + static_cast<uint64_t>(broker), kTopic, partition.partition(),
+                          partition.high_watermark()});
+        }
+      }
+      co_await Sleep(loop, 50ms, "the reader's rate");
+    }
+  }
+};
+
 class ClusterRun {
  public:
   explicit ClusterRun(uint64_t seed)
       : brokers_(seed, kBrokers,
                  {{"min.insync.replicas", "2"}, {"replica.lag.time.max.ms", "4000"}, {"num.shards", "1"}}),
-        world_(brokers_.world()) {}
+        world_(brokers_.world()),
+        faults_(brokers_, kBrokers, kTopic, kPartitions, {SimZooKeeper::kHost, "producer0", "producer1"}) {}
 
   RunResult Run() {
-    brokers_.StartAll();
+    for (int id = 0; id < kBrokers; ++id) faults_.Launch(id);
+    world_.RunFor(2s);
     topic_ = brokers_.CreateTopic(kTopic, kPartitions, kBrokers);
-    SimProcess& producer = world_.StartProcess("producer");
-    auto stream = std::make_shared<Stream>();
-    producer.Keep(stream);
-    producer.Spawn("stream", [stream, &producer] { return stream->Run(&producer); });
-    for (int i = 0; i < kFaults; ++i) {
-      world_.RunFor(world_.random().Between(300ms, 4s));
-      OneFault();
-    }
-    Heal();
-    stream->stop = true;
-    if (!world_.RunUntil([&] { return stream->stopped; }, 300s)) Note("the producer did not end");
-    if (!WaitWhole()) Note("the cluster is not whole within 300 s of the last fault");
-    result_.counts.acknowledged = stream->acked.size();
-    Check(stream->acked);
+    StartClients();
+    faults_.Run(kFaults);
+    faults_.Heal();
+    for (const auto& stream : streams_) stream->stop = true;
+    const auto all_stopped = [&] {
+      return std::ranges::all_of(streams_, [](const auto& stream) { return stream->stopped; });
+    };
+    if (!world_.RunUntil(all_stopped, 300s)) Trouble("a producer did not end");
+    if (!WaitWhole()) Trouble("the cluster is not whole within 300 s of the last fault");
+    for (const std::string& trouble : faults_.troubles()) Trouble(trouble);
+    Check();
     return std::move(result_);
   }
 
  private:
   void Note(std::string what) { result_.violations.push_back(std::move(what)); }
+  void Trouble(std::string what) { result_.troubles.push_back(std::move(what)); }
 
-  void OneFault() {
-    const int victim = static_cast<int>(world_.random().Below(kBrokers));
-    const std::string host = fmt::format("host{}", victim);
-    const Duration length = world_.random().Between(200ms, 9s);
-    switch (world_.random().Below(6)) {
-      case 0:
-      case 1:
-        Restart(victim, world_.random().Chance(0.5), length);
-        break;
-      case 2:
-        brokers_.process(victim).Pause();
-        world_.RunFor(length);
-        brokers_.process(victim).Resume();
-        break;
-      case 3:
-        world_.network().Isolate(host);
-        world_.RunFor(length);
-        world_.network().HealAll();
-        break;
-      case 4: {
-        const auto other = fmt::format("host{}", (victim + 1) % kBrokers);
-        world_.network().CutOneWay(host, other);
-        world_.RunFor(length);
-        world_.network().HealAll();
-        break;
-      }
-      default: {
-        const std::vector<int64_t> sessions = world_.zookeeper().sessions();
-        if (!sessions.empty()) world_.zookeeper().Expire(sessions[world_.random().Below(sessions.size())]);
-      }
+  void StartClients() {
+    for (int n = 0; n < kProducers; ++n) {
+      SimProcess& process = world_.StartProcess(fmt::format("producer{}", n));
+      auto stream = std::make_shared<Stream>();
+      stream->number = n;
+      streams_.push_back(stream);
+      process.Keep(stream);
+      process.Spawn("stream", [stream, &process] { return stream->Run(&process); });
     }
-  }
-
-  void Restart(int id, bool power_loss, Duration length) {
-    CountReplicas(id);
-    brokers_.Kill(id, power_loss);
-    world_.RunFor(length);
-    const Result<> started = brokers_.Start(id);
-    if (!started) Note(fmt::format("broker {} did not start: {}", id, started.error().message));
-  }
-
-  void CountReplicas(int id) {
-    Broker* broker = brokers_.broker(id);
-    const auto reports = brokers_.process(id).Await([broker] { return broker->Reports(); });
-    for (const ShardReport& report : reports) {
-      result_.counts.truncations += report.replicas.truncations;
-      result_.counts.fenced += report.replicas.fenced_requests;
+    SimProcess& process = world_.StartProcess("reader");
+    for (int id = 0; id < kBrokers; ++id) {
+      auto reader = std::make_shared<Reader>();
+      reader->broker = id;
+      reader->topic = topic_;
+      reader->faults = &faults_;
+      readers_.push_back(reader);
+      process.Keep(reader);
+      process.Spawn("reader", [reader, &process] { return reader->Run(&process); });
     }
-  }
-
-  void Heal() {
-    world_.network().HealAll();
-    world_.RunFor(1s);
   }
 
   bool WaitWhole() {
@@ -182,40 +185,59 @@ class ClusterRun {
     }
   }
 
-  void Check(const std::vector<AckedRecord>& acked) {
-    for (int id = 0; id < kBrokers; ++id) CountReplicas(id);
-    result_.counts.expiries = world_.zookeeper().expiries();
+  // Every replica's log as it lies on its disk, with the high watermark that its broker names.
+  std::vector<DiskLog> Logs() {
     std::vector<DiskLog> logs;
-    for (PartitionIndex p = 0; p < kPartitions; ++p) {
-      const int leader = brokers_.LeaderOf(kTopic, p);
-      const auto answer =
-          leader < 0 ? v1::FetchResponse::Partition() : brokers_.FetchOnce(leader, topic_, p, 0);
-      if (leader < 0 || answer.error().code() != v1::NONE) {
-        Note(fmt::format("the leader of {}-{} does not say its high watermark: {}", kTopic, p,
-                         answer.error().message()));
+    for (int id = 0; id < kBrokers; ++id) {
+      v1::Request request;
+      request.mutable_describe_replicas();
+      const auto response = brokers_.Call(id, request);
+      if (!response) {
+        Trouble(fmt::format("broker {} does not describe its replicas: {}", id, response.error().message));
         continue;
       }
-      const Offset end = answer.high_watermark();
-      CheckReadBack(p, acked);
-      for (int id = 0; id < kBrokers; ++id) {
-        logs.push_back(ReadDiskLog(world_.disk(fmt::format("host{}", id)),
-                                   fmt::format("/data/{}-{}", kTopic, p), id, kTopic, topic_, p, end,
-                                   &result_.violations));
+      for (const auto& replica : response->describe_replicas().replicas()) {
+        if (replica.has_offline())
+          Trouble(fmt::format("{}-{} is offline on broker {}", kTopic, replica.partition(), id));
+        logs.push_back(ReadDiskLog(
+            world_.disk(fmt::format("host{}", id)), fmt::format("/data/{}-{}", kTopic, replica.partition()),
+            id, kTopic, topic_, replica.partition(), replica.high_watermark(), &result_.violations));
       }
     }
+    return logs;
+  }
+
+  void Check() {
+    const RunCounts counted = faults_.Counted();
+    result_.counts.truncations = counted.truncations;
+    result_.counts.fenced = counted.fenced;
+    result_.counts.expiries = world_.zookeeper().expiries();
+    std::vector<AckedRecord> acked;
+    for (const auto& stream : streams_) acked.insert(acked.end(), stream->acked.begin(), stream->acked.end());
+    result_.counts.acknowledged = acked.size();
+    // A cluster that does not come back shows nothing of what it holds.
+    const bool whole = result_.troubles.empty();
     auto take = [this](Violations found) {
       for (std::string& violation : found) Note(std::move(violation));
     };
-    take(CheckNothingLost(acked, logs));
     take(CheckAckedOnce(acked));
+    for (const auto& reader : readers_) take(CheckHighWatermarks(reader->seen));
+    const std::vector<LeaderClaim> claims = Claims();
+    if (!whole) return;
+    for (PartitionIndex p = 0; p < kPartitions; ++p) CheckReadBack(p, acked);
+    const std::vector<DiskLog> logs = Logs();
+    take(CheckNothingLost(acked, logs));
     take(CheckReplicasAgree(logs));
-    take(CheckOneLeaderPerEpoch(logs, Claims()));
+    take(CheckOneLeaderPerEpoch(logs, claims));
     take(CheckContiguous(logs));
   }
 
   SimBrokers brokers_;
   SimWorld& world_;
+  FaultSchedule faults_;
   TopicId topic_;
+  std::vector<std::shared_ptr<Stream>> streams_;
+  std::vector<std::shared_ptr<Reader>> readers_;
   RunResult result_;
 };
 

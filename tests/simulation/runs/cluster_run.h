@@ -1,5 +1,6 @@
-// One run of a whole cluster from a seed: three brokers, a topic, a producer with acks=all, and a schedule of
-// faults drawn from the seed; then everything is healed and what is left is checked.
+// One run of a whole cluster from a seed: three brokers, a topic, producers with acks=all, a reader that
+// notes high watermarks, and faults drawn from the seed that overlap as they like; then everything is healed
+// and what is left is checked.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,8 @@
 namespace tidemark {
 
 struct RunResult {
-  Violations violations;
+  Violations violations;  // of what must always hold
+  Violations troubles;    // what did not come to its end: a producer, a start, the cluster's healing
   RunCounts counts;
 };
 

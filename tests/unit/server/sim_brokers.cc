@@ -17,6 +17,11 @@ SimBrokers::~SimBrokers() {
 }
 
 Result<> SimBrokers::Start(int id) {
+  auto [process, broker] = Launch(id);
+  return process->Await([broker = broker] { return broker->Start(); });
+}
+
+std::pair<SimProcess*, std::shared_ptr<Broker>> SimBrokers::Launch(int id) {
   Properties properties = {{"broker.id", std::to_string(id)},
                            {"zookeeper.connect", "zookeeper:2181"},
                            {"zookeeper.session.timeout.ms", "6000"},
@@ -30,7 +35,7 @@ Result<> SimBrokers::Start(int id) {
   auto broker = std::make_shared<Broker>(process, process.main_loop(), *config);
   process.Keep(broker);
   running_[id] = {&process, broker};
-  return process.Await([broker] { return broker->Start(); });
+  return {&process, broker};
 }
 
 void SimBrokers::StartAll() {

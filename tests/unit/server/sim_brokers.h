@@ -27,6 +27,8 @@ class SimBrokers {
   SimProcess& process(int id) { return *running_.at(id).process; }
 
   Result<> Start(int id);
+  // A process with a broker in it that is not started yet.
+  std::pair<SimProcess*, std::shared_ptr<Broker>> Launch(int id);
   void StartAll();
   void Kill(int id, bool power_loss = false);
   // SIGTERM; says whether the stop was clean.
