@@ -380,9 +380,9 @@ void Log::CollectCheckpoint(std::vector<CheckpointChange>* changes) {
     changes->push_back({kind, place_.key, place_.topic, now});
   };
   add(CheckpointKind::kRecoveryPoint, &checkpointed_recovery_point_, restarting_ ? 0 : flushed_end_);
-  add(CheckpointKind::kHighWatermark, &checkpointed_high_watermark_, high_watermark_);
-  // A restart that lowers the start says so itself, after the old data is gone.
-  if (!restarting_) add(CheckpointKind::kLogStart, &checkpointed_start_, start_);
+  // What a change lowers it lowers itself; what it raises counts when it is done.
+  if (!restarting_) add(CheckpointKind::kHighWatermark, &checkpointed_high_watermark_, high_watermark_);
+  if (!restarting_ && !truncating_) add(CheckpointKind::kLogStart, &checkpointed_start_, start_);
 }
 
 Task<void> Log::Quiesce() {

@@ -259,6 +259,7 @@ class Log {
   bool flush_wanted_ = false;  // asked for while a change was under way
   bool changing_ = false;
   bool restarting_ = false;  // until done, nothing below any offset is promised
+  bool truncating_ = false;  // until done, the start may be about to fall
   bool closing_ = false;
   bool whole_index_ = false;
   size_t operations_ = 0;

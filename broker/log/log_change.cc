@@ -41,23 +41,19 @@ Task<Result<>> Log::LockForChange() {
 }
 
 // A checkpoint above the log's end would be believed once the log has grown past it again, so both are
-// lowered durably before anything is cut. `extra` goes along.
+// lowered durably before anything is cut. `extra` goes along. What is not to be lowered is sent as it is: its
+// last change may not be on disk yet (a full disk may have refused it), and this waits for it.
 Task<Result<>> Log::LowerCheckpoints(Offset recovery_point, Offset high_watermark,
                                      std::vector<CheckpointChange> extra) {
   std::vector<CheckpointChange> changes = std::move(extra);
   high_watermark_ = std::min(high_watermark_, high_watermark);
-  const bool lower_recovery_point = checkpointed_recovery_point_ > recovery_point;
-  const bool lower_high_watermark = checkpointed_high_watermark_ > high_watermark;
-  if (lower_recovery_point) {
-    changes.push_back({CheckpointKind::kRecoveryPoint, place_.key, place_.topic, recovery_point});
-  }
-  if (lower_high_watermark) {
-    changes.push_back({CheckpointKind::kHighWatermark, place_.key, place_.topic, high_watermark});
-  }
-  if (changes.empty()) co_return {};
+  recovery_point = std::min(recovery_point, checkpointed_recovery_point_);
+  high_watermark = std::min(high_watermark, checkpointed_high_watermark_);
+  changes.push_back({CheckpointKind::kRecoveryPoint, place_.key, place_.topic, recovery_point});
+  changes.push_back({CheckpointKind::kHighWatermark, place_.key, place_.topic, high_watermark});
   TM_CO_RETURN_IF_ERROR(co_await host_.WriteCheckpoints(place_.directory, std::move(changes)));
-  if (lower_recovery_point) checkpointed_recovery_point_ = recovery_point;
-  if (lower_high_watermark) checkpointed_high_watermark_ = high_watermark;
+  checkpointed_recovery_point_ = std::min(checkpointed_recovery_point_, recovery_point);
+  checkpointed_high_watermark_ = std::min(checkpointed_high_watermark_, high_watermark);
   co_return {};
 }
 
@@ -188,11 +184,19 @@ Task<Result<>> Log::TruncateTo(Offset offset) {
   }
   CHECK_LE(cut->end, offset);
   // Below the start there is nothing to keep: a batch that straddles it goes whole.
-  start_ = std::min(start_, cut->end);
-
+  const Offset start = std::min(start_, cut->end);
+  // From here on no checkpoint round writes the old end or start again.
+  truncating_ = true;
   flushed_end_ = std::min(flushed_end_, cut->end);
-  TM_CO_RETURN_IF_ERROR(co_await LowerCheckpoints(cut->end, cut->end, {}));
+  std::vector<CheckpointChange> changes;
+  if (checkpointed_start_ > start) {
+    // It would hide what is appended below it.
+    changes.push_back({CheckpointKind::kLogStart, place_.key, place_.topic, start});
+    checkpointed_start_ = start;  // or about to be, also when the disk is full for now
+  }
+  TM_CO_RETURN_IF_ERROR(co_await LowerCheckpoints(cut->end, cut->end, std::move(changes)));
   TM_CO_RETURN_IF_ERROR(co_await CutEpochs(cut->end));
+  start_ = start;
   const Offset old_end = end_;
   TM_CO_RETURN_IF_ERROR(co_await CutFiles(index, file, std::move(*cut)));
   LOG(INFO) << place_.topic << "-" << place_.key.partition << ": truncated from " << old_end << " to "
@@ -258,18 +262,17 @@ Task<Result<>> Log::RestartAt(Offset offset) {
   // Until all is done nothing is promised: a crash on the way leaves a prefix of the old log or an empty one.
   restarting_ = true;
   std::vector<CheckpointChange> changes;
-  // The durable log start rises before the data goes and falls after it, so that nothing below it comes back.
-  if (offset > checkpointed_start_)
+  // A durable start above the new log's would hide what is appended to it. It falls before the data goes: a
+  // crash on the way may bring deleted records back, which the next exchange with the leader removes again.
+  if (checkpointed_start_ > offset) {
     changes.push_back({CheckpointKind::kLogStart, place_.key, place_.topic, offset});
-  if (offset < start_ && checkpointed_start_ < start_) {
-    changes.push_back({CheckpointKind::kLogStart, place_.key, place_.topic, start_});
+    checkpointed_start_ = offset;  // or about to be, also when the disk is full for now
   }
   const auto lowered = co_await LowerCheckpoints(0, offset, std::move(changes));
   if (!lowered) {
     restarting_ = false;
     co_return lowered;
   }
-  checkpointed_start_ = std::max({checkpointed_start_, offset, offset < start_ ? start_ : 0});
   const Offset old_end = end_;
   ++generation_;
   ForgetCursors();
@@ -301,12 +304,6 @@ Task<Result<>> Log::RestartAt(Offset offset) {
   (*created)->entry_synced = true;
   segments_ = {std::move(*created)};
   directory_dirty_ = false;
-  if (checkpointed_start_ != offset) {
-    std::vector<CheckpointChange> fallen;
-    fallen.push_back({CheckpointKind::kLogStart, place_.key, place_.topic, offset});
-    TM_CO_RETURN_IF_ERROR(co_await host_.WriteCheckpoints(place_.directory, std::move(fallen)));
-    checkpointed_start_ = offset;
-  }
   restarting_ = false;
   LOG(INFO) << place_.topic << "-" << place_.key.partition << ": restarted empty at " << offset << ", was at "
             << old_end;

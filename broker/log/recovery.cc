@@ -10,6 +10,8 @@
 namespace tidemark {
 namespace {
 
+constexpr uint64_t kRewriteBytes = 1 << 20;  // at a time
+
 class Recovery {
  public:
   Recovery(FileSystem& files, const RecoveryInput& input)
@@ -35,6 +37,7 @@ class Recovery {
   size_t CountGoodAfter(BatchScanner& scanner);
   Result<> RemoveSegmentsAfter(Offset base);
   Result<> FinishSegment(Segment& segment, bool is_last);
+  Result<> RewriteAboveFloor(Segment& segment);
   Result<> MakeDurable();
   void SetDamage(const std::string& what);
 
@@ -50,8 +53,10 @@ class Recovery {
   std::vector<Offset> bases_;
   std::vector<SegmentPtr> segments_;
   std::vector<SegmentPtr> scanned_above_floor_;
+  uint64_t above_floor_ = 0;  // in the segment scanned last: position of the first batch above the floor
   EpochTable epochs_;
   std::string epochs_on_disk_;
+  std::optional<Offset> epochs_begin_;  // where the table on disk begins
   bool rebuild_epochs_ = false;
   bool changed_directory_ = false;
   Offset end_ = 0;
@@ -82,6 +87,9 @@ Result<> Recovery::LoadEpochs(bool has_segments) {
   if (table) {
     epochs_on_disk_ = EncodeEpochTable(*table);
     epochs_ = std::move(*table);
+    if (!epochs_.entries().empty()) epochs_begin_ = epochs_.entries().front().start;
+    // Emptied by a restart or a truncation that did not come to the data.
+    rebuild_epochs_ = has_segments && !epochs_begin_ && std::max(bases_.front(), input_.log_start) < floor_;
     // What began at or above the recovery point is told by the batches themselves.
     epochs_.TruncateTo(floor_);
     return {};
@@ -149,6 +157,7 @@ Result<bool> Recovery::ScanSegment(Segment& segment, std::optional<Offset> next_
   BatchScanner scanner(*segment.file, input_.key, from, segment.size);
   const uint64_t file_size = segment.size;
   segment.size = from;
+  above_floor_ = from;
   BatchView batch;
   BodyInfo info;
   std::string why;
@@ -168,6 +177,7 @@ Result<bool> Recovery::ScanSegment(Segment& segment, std::optional<Offset> next_
         info.timestamp_type == v1::TIMESTAMP_TYPE_LOG_APPEND_TIME ? batch.append_time : info.max_timestamp;
     index.OnBatch(batch.base_offset, scanner.position(), timestamp, input_.index_interval_bytes);
     expected = batch.base_offset + info.last_offset_delta + 1;
+    if (expected <= floor_) above_floor_ = scanner.next_position();
     segment.size = scanner.next_position();
     end_ = expected;
   }
@@ -256,9 +266,25 @@ Result<bool> Recovery::TakeSegment(size_t i) {
   return whole;
 }
 
+// A sync that failed has left pages in the cache that the kernel takes for clean: another sync alone would
+// say yes without writing them. So they are made dirty first.
+Result<> Recovery::RewriteAboveFloor(Segment& segment) {
+  std::string buffer;
+  for (uint64_t at = above_floor_; at < segment.size; at += buffer.size()) {
+    buffer.resize(std::min(kRewriteBytes, segment.size - at));
+    TM_ASSIGN_OR_RETURN(const size_t read, segment.file->ReadAt(at, buffer));
+    if (read < buffer.size()) return Fail(v1::IO_ERROR, "{} became shorter", segment.log_path());
+    TM_RETURN_IF_ERROR(segment.file->WriteAt(at, buffer));
+  }
+  return {};
+}
+
 // A scanned segment: sealed with new index files when others follow, else the active one.
 Result<> Recovery::FinishSegment(Segment& segment, bool is_last) {
-  if (segment.dirty) TM_RETURN_IF_ERROR(segment.file->Sync());
+  if (segment.dirty) {
+    TM_RETURN_IF_ERROR(RewriteAboveFloor(segment));
+    TM_RETURN_IF_ERROR(segment.file->Sync());
+  }
   segment.dirty = false;
   if (is_last) return {};
   IndexWrite write{.path_prefix = segment.path_prefix, .truncate_first = true, .sync = true};
@@ -312,6 +338,8 @@ Result<Recovered> Recovery::Run() {
   for (const SegmentPtr& segment : segments_) segment->entry_synced = true;
   Recovered out;
   out.state.start = std::max(segments_.front()->base_offset, std::min(input_.log_start, end_));
+  // The table is cut at the front when the start moves, and may be on disk before the start's checkpoint is.
+  if (epochs_begin_) out.state.start = std::max(out.state.start, std::min(*epochs_begin_, end_));
   out.state.end = std::max(end_, out.state.start);
   out.state.high_watermark = std::clamp(input_.high_watermark, out.state.start, out.state.end);
   out.state.recovery_point = floor_;

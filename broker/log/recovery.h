@@ -15,7 +15,9 @@
 //   - When R is unknown (its checkpoint file is damaged, so rot is about) a bad batch with a good one after
 //   it is
 //     damage too; with nothing good after it it is a torn tail.
-// What was found above R may only be in the page cache, so it is synced before the log counts it as flushed.
+// What was found above R may only be in the page cache, so it is synced before the log counts it as flushed;
+// and written again before that, because after a failed sync the page cache takes for clean what never
+// reached the disk.
 #pragma once
 
 #include <optional>

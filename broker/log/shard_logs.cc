@@ -97,6 +97,7 @@ ShardLogs::ShardLogs(LogDirs& dirs, EventLoop& loop, ShardLogsOptions options)
     commits_.push_back(
         std::make_unique<GroupCommit>(env_.files(), env_.blocking_pool(), scope_, directory->path));
     failure_told_.push_back(false);
+    checkpoint_owed_.push_back(false);
   }
   failure_token_ = dirs_.ListenForFailures(
       loop_, [this](size_t directory, const Error& error) { PoisonDirectory(directory, error); });
@@ -376,8 +377,11 @@ Task<Result<>> ShardLogs::Checkpoint() {
     for (Log* log : All()) {
       if (log->directory_index() == directory->index) log->CollectCheckpoint(&changes);
     }
-    if (changes.empty()) continue;
+    if (changes.empty() && !checkpoint_owed_[directory->index]) continue;
+    // What a full disk refused is still to be written, though no log has anything new to say.
+    checkpoint_owed_[directory->index] = true;
     TM_CO_RETURN_IF_ERROR(co_await WriteCheckpoints(directory->index, std::move(changes)));
+    checkpoint_owed_[directory->index] = false;
   }
   co_return {};
 }

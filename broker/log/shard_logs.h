@@ -95,6 +95,7 @@ class ShardLogs final : private LogHost {
   std::unordered_set<PartitionKey> recreated_;
   std::vector<std::unique_ptr<GroupCommit>> commits_;  // by directory
   std::vector<bool> failure_told_;                     // by directory
+  std::vector<bool> checkpoint_owed_;                  // by directory: the last round may not be on disk
   std::shared_ptr<void> failure_token_;
   Scope scope_;
   bool closing_ = false;

@@ -170,7 +170,7 @@ SimFileSystem::SimFileSystem(SimDisk& disk, SimProcess& process)
 SimFileSystem::~SimFileSystem() = default;
 
 Result<> SimFileSystem::Begin(DiskOp op, const std::string& path) {
-  if (!process_.alive()) return {};  // on a copy that nobody else sees
+  if (!process_.alive() || stuck_) return {};  // on a copy that nobody else sees
   ++disk_.counts_[static_cast<size_t>(op)];
   if (disk_.hook_ && op != DiskOp::kRead && op != DiskOp::kList && op != DiskOp::kOpen) {
     SimDisk::Hook hook = disk_.hook_;  // it may replace itself
@@ -189,9 +189,19 @@ Result<> SimFileSystem::Begin(DiskOp op, const std::string& path) {
         return Fail(v1::DISK_FULL, "{}: {}: No space left on device", path, ToString(op));
       case DiskFault::kReadOnly:
         return Fail(v1::IO_ERROR, "{}: {}: Read-only file system", path, ToString(op));
+      case DiskFault::kHang:
+        Hang();
+        return {};
     }
   }
   return {};
+}
+
+void SimFileSystem::Hang() {
+  if (process_.pool().working()) throw SimHungCall();
+  stuck_ = true;
+  disk_.tree_ = disk_.tree_->Clone();
+  process_.Pause();
 }
 
 Result<std::unique_ptr<File>> SimFileSystem::Open(const std::string& path, OpenMode mode) {

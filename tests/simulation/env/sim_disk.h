@@ -37,7 +37,9 @@ enum class DiskOp {
 inline constexpr size_t kDiskOps = 11;
 std::string_view ToString(DiskOp op);
 
-enum class DiskFault { kIoError, kNoSpace, kReadOnly };
+// kHang: the call never returns. Work of the blocking pool that makes it never ends; a loop that makes it
+// stands still with its whole process, which can then only be killed.
+enum class DiskFault { kIoError, kNoSpace, kReadOnly, kHang };
 
 // What is to fail: the nth op (1: the next) of this kind on a path that contains `path`; `times` of them in a
 // row.
@@ -118,9 +120,11 @@ class SimFileSystem final : public FileSystem {
   friend class SimFile;
   // Counts the op, lets the hook see it, and says whether it is to fail.
   Result<> Begin(DiskOp op, const std::string& path);
+  void Hang();
   SimDisk& disk_;
   SimProcess& process_;
   std::shared_ptr<SimTree> tree_;
+  bool stuck_ = false;  // a call on a loop hangs: what is left on the stack works on a copy
 };
 
 }  // namespace tidemark

@@ -120,9 +120,16 @@ void SimBlockingPool::Run(Callback work) {
     held_.push_back(std::move(work));
     return;
   }
-  --waiting_;
-  work();
-  if (!process_.alive()) SimProcess::Bury(std::move(work));
+  working_ = true;
+  bool hangs = false;
+  try {
+    work();
+  } catch (const SimHungCall&) {
+    hangs = true;
+  }
+  working_ = false;
+  if (!hangs) --waiting_;
+  if (hangs || !process_.alive()) SimProcess::Bury(std::move(work));
 }
 
 void SimBlockingPool::SetHung(bool hung) {

@@ -65,6 +65,9 @@ class SimLoop final : public EventLoop {
   WaitRegistry waits_;
 };
 
+// Thrown through work of a blocking pool whose disk call never returns. Nothing but the pool catches it.
+class SimHungCall {};
+
 // Runs work inline after a random delay; nothing is promised about order.
 class SimBlockingPool final : public BlockingPool {
  public:
@@ -73,12 +76,15 @@ class SimBlockingPool final : public BlockingPool {
   // While hung, nothing of the pool proceeds: a disk that does not answer.
   void SetHung(bool hung);
   size_t waiting() const { return waiting_; }
+  // Whether one of its threads is what runs now.
+  bool working() const { return working_; }
   void SetDelay(Duration low, Duration high) { low_ = low, high_ = high; }
 
  private:
   void Run(Callback work);
   SimProcess& process_;
   bool hung_ = false;
+  bool working_ = false;
   size_t waiting_ = 0;
   Duration low_ = 50us;
   Duration high_ = 3ms;

@@ -180,6 +180,42 @@ TEST_F(DiskTest, FailuresComeWhenAskedFor) {
   EXPECT_EQ(world.disk("a").count(DiskOp::kSync), 2u);
 }
 
+TEST_F(DiskTest, ACallThatNeverReturnsKeepsThePoolThreadAndHasNoEffect) {
+  SimWorld world(1);
+  SimProcess& process = world.StartProcess("a");
+  ASSERT_TRUE(WriteFileDurably(process.files(), "/f", "old"));
+  world.disk("a").Fail({.op = DiskOp::kWrite, .path = "/g", .fault = DiskFault::kHang});
+  bool begun = false, ended = false;
+  process.pool().Submit([&] {
+    begun = true;
+    (void)WriteFileDurably(process.files(), "/g", "new");
+    ended = true;
+  });
+  bool other = false;
+  process.pool().Submit([&] { other = ReadFile(process.files(), "/f").value_or("") == "old"; });
+  world.RunFor(600s);
+  EXPECT_TRUE(begun && other);
+  EXPECT_FALSE(ended);
+  EXPECT_EQ(process.pool().waiting(), 1u);
+  EXPECT_FALSE(world.disk("a").Content("/g"));
+}
+
+TEST_F(DiskTest, ACallOnALoopThatNeverReturnsStopsTheProcess) {
+  SimWorld world(1);
+  SimProcess& process = world.StartProcess("a");
+  world.disk("a").Fail({.op = DiskOp::kOpen, .path = "/f", .fault = DiskFault::kHang});
+  bool later = false;
+  process.main_loop().Post([&] {
+    auto file = process.files().Open("/f", OpenMode::kCreate);  // on a copy that nobody sees
+    process.main_loop().Post([&] { later = true; });
+  });
+  world.RunFor(600s);
+  EXPECT_FALSE(later);
+  EXPECT_FALSE(world.disk("a").Content("/f"));
+  process.Kill();
+  EXPECT_FALSE(process.alive());
+}
+
 TEST_F(DiskTest, AFailedSyncIsNotMadeGoodByTheNextOne) {
   bool lost = false;
   for (uint64_t seed = 0; seed < 50 && !lost; ++seed) {

@@ -1,0 +1,141 @@
+#include "tests/simulation/log_property/log_model.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <glog/logging.h>
+
+namespace tidemark {
+
+void LogModel::Append(std::shared_ptr<const ModelBatch> batch) {
+  CHECK_EQ(batch->base, end);
+  end = batch->next;
+  batches.push_back(std::move(batch));
+}
+
+void LogModel::CutTo(Offset offset) {
+  while (!batches.empty() && batches.back()->next > offset) {
+    end = batches.back()->base;
+    batches.pop_back();
+  }
+  start = std::min(start, end);
+  flushed = std::min(flushed, end);
+  committed = std::min(committed, end);
+  durable_start = std::min(durable_start, start);
+}
+
+void LogModel::RestartAt(Offset offset) {
+  batches.clear();
+  refused.clear();
+  start = end = flushed = durable_start = committed = offset;
+  restarting_at.reset();
+}
+
+size_t LogModel::IndexOf(Offset offset) const {
+  const auto after = std::upper_bound(batches.begin(), batches.end(), offset,
+                                      [](Offset wanted, const auto& batch) { return wanted < batch->next; });
+  return static_cast<size_t>(after - batches.begin());
+}
+
+EpochTable LogModel::Epochs() const {
+  EpochTable table;
+  for (size_t i = IndexOf(start); i < batches.size(); ++i) {
+    table.Begin(batches[i]->epoch, std::max(batches[i]->base, start));
+  }
+  return table;
+}
+
+std::optional<TimestampLookup> LogModel::Find(WallMillis timestamp, Offset below) const {
+  for (size_t i = IndexOf(start); i < batches.size(); ++i) {
+    const ModelBatch& batch = *batches[i];
+    for (Offset offset = std::max(batch.base, start); offset < std::min(batch.next, below); ++offset) {
+      const WallMillis at = batch.timestamps[offset - batch.base];
+      if (at >= timestamp) return TimestampLookup{offset, at, batch.epoch};
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<TimestampLookup> LogModel::FindGreatest(Offset below) const {
+  std::optional<TimestampLookup> best;
+  while (const auto next = Find(best ? best->timestamp + 1 : 0, below)) best = next;
+  return best;
+}
+
+std::string LogModel::CheckRead(Offset from, Offset below, size_t max_bytes,
+                                const Result<LogRead>& read) const {
+  if (from < start || from > end) {
+    if (!read && read.error().code == v1::OFFSET_OUT_OF_RANGE) return "";
+    return fmt::format("read at {} of [{}, {}) is not out of range", from, start, end);
+  }
+  if (!read) return fmt::format("read at {} of [{}, {}): {}", from, start, end, ToString(read.error()));
+  const Offset limit = std::min(below, end);
+  size_t i = from < limit ? IndexOf(from) : batches.size();
+  if (read->bytes.empty()) {
+    if (i < batches.size() && batches[i]->next <= limit) return fmt::format("nothing at {}", from);
+    return read->next_offset == from ? "" : "an empty answer that moves on";
+  }
+  size_t at = 0;
+  Offset next = from;
+  for (size_t first = i; at < read->bytes.size(); ++i) {
+    if (i >= batches.size() || batches[i]->next > limit) return fmt::format("served at or above {}", limit);
+    const std::string& bytes = batches[i]->bytes;
+    if (read->bytes.compare(at, bytes.size(), bytes) != 0) {
+      return fmt::format("batch {} is not what was appended", batches[i]->base);
+    }
+    at += bytes.size();
+    next = batches[i]->next;
+    if (i > first && at > max_bytes) return "more than was asked for";
+  }
+  return read->next_offset == next ? "" : fmt::format("ends at {}, says {}", next, read->next_offset);
+}
+
+void LogModel::Refuse(const LogModel& appended) {
+  std::erase_if(refused, [this](const auto& batch) { return batch->base < flushed; });
+  refused.insert(refused.end(), appended.batches.begin() + static_cast<ptrdiff_t>(batches.size()),
+                 appended.batches.end());
+}
+
+std::shared_ptr<const ModelBatch> LogModel::Match(std::string_view found, Offset offset, size_t i) const {
+  const bool known = i < batches.size() && batches[i]->base <= offset && found.starts_with(batches[i]->bytes);
+  if (known) return batches[i];
+  const auto ghost = std::find_if(refused.begin(), refused.end(), [&](const auto& batch) {
+    return batch->base == offset && offset >= flushed && found.starts_with(batch->bytes);
+  });
+  return ghost == refused.end() ? nullptr : *ghost;
+}
+
+std::string LogModel::Reopen(Offset found_start, Offset found_end, std::string_view found) {
+  if (restarting_at && found.empty()) {
+    RestartAt(found_end);
+    return "";
+  }
+  if (found_end < flushed) return fmt::format("ends at {}, was flushed up to {}", found_end, flushed);
+  const bool start_fits = found_start >= durable_start || found_start == found_end;
+  if (!start_fits || found_start > std::max(start, restarting_at.value_or(0))) {
+    return fmt::format("starts at {}, not in [{}, {}]", found_start, durable_start, start);
+  }
+  LogModel now = *this;
+  const size_t first = IndexOf(found_start);
+  now.batches.resize(std::min(first, batches.size()));
+  Offset at = first < batches.size() ? batches[first]->base : end;
+  for (size_t i = first; !found.empty(); ++i) {
+    const auto batch = Match(found, at, i);
+    if (!batch) return fmt::format("holds something else at {}", at);
+    at = batch->next;
+    found.remove_prefix(batch->bytes.size());
+    now.batches.push_back(batch);
+  }
+  now.end = at;
+  now.CutTo(found_end);
+  if (now.end != found_end) return fmt::format("ends at {}, which is no end of a batch", found_end);
+  *this = std::move(now);
+  start = found_start;
+  durable_start = std::min(durable_start, start);
+  flushed = end;
+  refused.clear();
+  restarting_at.reset();
+  return "";
+}
+
+}  // namespace tidemark
