@@ -301,7 +301,6 @@ Result<> Recovery::FinishSegment(Segment& segment, bool is_last) {
 
 Result<> Recovery::MakeDurable() {
   if (changed_directory_ || end_ > floor_ || !known_) TM_RETURN_IF_ERROR(files_.SyncDirectory(input_.folder));
-  epochs_.TruncateTo(end_);
   if (const std::string bytes = EncodeEpochTable(epochs_); bytes != epochs_on_disk_) {
     TM_RETURN_IF_ERROR(WriteFileDurably(files_, EpochFilePath(input_.folder), bytes));
   }
@@ -334,19 +333,21 @@ Result<Recovered> Recovery::Run() {
   if (!damage_ && end_ < floor_) {
     SetDamage(fmt::format("it ends at offset {}, but was on disk up to {}", end_, floor_));
   }
+  Offset start = std::max(segments_.front()->base_offset, std::min(input_.log_start, end_));
+  // The table is cut at the front when the start moves, and may be on disk before the start's checkpoint is.
+  if (epochs_begin_) start = std::max(start, std::min(*epochs_begin_, end_));
+  epochs_.TruncateTo(end_);
+  epochs_.AdvanceStart(start);
   if (!damage_) TM_RETURN_IF_ERROR(MakeDurable());
   for (const SegmentPtr& segment : segments_) segment->entry_synced = true;
   Recovered out;
-  out.state.start = std::max(segments_.front()->base_offset, std::min(input_.log_start, end_));
-  // The table is cut at the front when the start moves, and may be on disk before the start's checkpoint is.
-  if (epochs_begin_) out.state.start = std::max(out.state.start, std::min(*epochs_begin_, end_));
+  out.state.start = start;
   out.state.end = std::max(end_, out.state.start);
   out.state.high_watermark = std::clamp(input_.high_watermark, out.state.start, out.state.end);
   out.state.recovery_point = floor_;
   out.state.checkpointed_start = input_.log_start;
   out.state.segments = std::move(segments_);
   out.state.epochs = std::move(epochs_);
-  out.state.epochs.AdvanceStart(out.state.start);
   out.state.damage = std::move(damage_);
   out.notes = std::move(notes_);
   return out;

@@ -66,6 +66,10 @@ void SimDisk::RemovePath(const std::string& path) {
   tree_->SyncDirectory(parent.get());
 }
 
+std::shared_ptr<SimTree> SimDisk::Snapshot() const { return tree_->Clone(); }
+
+void SimDisk::Restore(std::shared_ptr<SimTree> tree) { tree_ = std::move(tree); }
+
 void SimDisk::PowerLoss() { tree_ = tree_->AfterPowerLoss(world_.random()); }
 
 void SimDisk::ProcessGone(int pid, bool running) {

@@ -79,6 +79,11 @@ class SimDisk {
   bool SetContent(const std::string& path, std::string content);  // durable at once; the file must exist
   void RemovePath(const std::string& path);                       // durable at once
 
+  // A copy of all there is, with what is synced and what is not; and a disk that becomes such a copy. Not
+  // while a process lives on the host.
+  std::shared_ptr<SimTree> Snapshot() const;
+  void Restore(std::shared_ptr<SimTree> tree);
+
   // The rest is for the parts of the world.
   void PowerLoss();
   // The process is gone: its locks are free. `running`: code of it is still on the stack and keeps a copy.

@@ -237,6 +237,30 @@ std::shared_ptr<SimTree> SimTree::Clone() const {
 }
 
 std::shared_ptr<SimTree> SimTree::AfterPowerLoss(SimRandom& random) {
+  const auto entries = [&random](size_t count) -> size_t {
+    const uint64_t mood = random.Below(3);
+    return mood == 0 ? 0 : mood == 1 ? count : random.Below(count + 1);
+  };
+  return Survivors(entries, [&random](const SimNode& file) { return file.AfterPowerLoss(random); });
+}
+
+std::shared_ptr<SimTree> SimTree::AfterCrash(const std::function<size_t(size_t)>& choose) {
+  const auto content = [&choose](const SimNode& file) {
+    std::string bytes = file.durable;
+    for (const SimNode::Change& change : file.unsynced) {
+      const size_t fate = choose(change.truncate || change.bytes.size() < 2 ? 2 : 3);
+      if (fate == 1) Apply(&bytes, change);
+      if (fate == 2)
+        Put(&bytes, change.position, std::string_view(change.bytes).substr(0, change.bytes.size() / 2));
+    }
+    return bytes;
+  };
+  return Survivors([&choose](size_t count) { return choose(count + 1); }, content);
+}
+
+std::shared_ptr<SimTree> SimTree::Survivors(
+    const std::function<size_t(size_t)>& surviving_changes,
+    const std::function<std::string(const SimNode&)>& surviving_content) {
   // Of each directory's changes a prefix survives; what depends on a lost change is lost too.
   std::map<const SimNode*, size_t> pending;
   std::vector<const SimNode*> order;
@@ -247,8 +271,7 @@ std::shared_ptr<SimTree> SimTree::AfterPowerLoss(SimRandom& random) {
   }
   for (const SimNode* directory : order) {  // in order of appearance, not of addresses
     size_t& count = pending[directory];
-    const uint64_t mood = random.Below(3);
-    count = mood == 0 ? 0 : mood == 1 ? count : random.Below(count + 1);
+    count = surviving_changes(count);
   }
   for (const Operation& operation : journal_) {
     const bool survives =
@@ -265,7 +288,7 @@ std::shared_ptr<SimTree> SimTree::AfterPowerLoss(SimRandom& random) {
     if (result) return result;
     auto fresh = result = std::make_shared<SimNode>();
     fresh->directory = node.directory;
-    if (!node.directory) fresh->data = fresh->durable = node.AfterPowerLoss(random);
+    if (!node.directory) fresh->data = fresh->durable = surviving_content(node);
     for (const auto& [name, child] : node.durable_entries) {
       fresh->entries[name] = fresh->durable_entries[name] = build(*child);
     }
@@ -274,6 +297,23 @@ std::shared_ptr<SimTree> SimTree::AfterPowerLoss(SimRandom& random) {
   auto tree = std::make_shared<SimTree>();
   tree->root_ = build(*root_);
   return tree;
+}
+
+uint64_t SimTree::Digest() const {
+  uint64_t digest = 0;
+  const auto mix = [&digest](std::string_view text) {
+    digest = (digest ^ std::hash<std::string_view>()(text)) * 0x9e3779b97f4a7c15ULL + text.size();
+  };
+  const auto visit = [&](const auto& self, const SimNode& node) -> void {
+    mix(node.data);
+    for (const auto& [name, child] : node.entries) {
+      mix(name);
+      self(self, *child);
+    }
+    mix("/");
+  };
+  visit(visit, *root_);
+  return digest;
 }
 
 }  // namespace tidemark

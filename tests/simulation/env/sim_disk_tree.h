@@ -5,6 +5,7 @@
 // Invariant: applying the journal in order to the durable entries gives the visible ones.
 #pragma once
 
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -62,8 +63,13 @@ class SimTree {
   std::vector<std::string> Paths() const;
   // A copy that shares nothing.
   std::shared_ptr<SimTree> Clone() const;
-  // What a loss of power leaves.
+  // What a loss of power leaves. The tree is used up.
   std::shared_ptr<SimTree> AfterPowerLoss(SimRandom& random);
+  // The same with every choice made by `choose`, which is given the number of possibilities: how many changes
+  // of a directory survive, and of each change of a file whether it is lost, there, or half there.
+  std::shared_ptr<SimTree> AfterCrash(const std::function<size_t(size_t)>& choose);
+  // Of all paths and contents as read.
+  uint64_t Digest() const;
 
  private:
   struct EntryChange {
@@ -74,6 +80,8 @@ class SimTree {
   using Operation = std::vector<EntryChange>;
 
   void Commit(const Operation& operation);
+  std::shared_ptr<SimTree> Survivors(const std::function<size_t(size_t)>& surviving_changes,
+                                     const std::function<std::string(const SimNode&)>& surviving_content);
 
   std::shared_ptr<SimNode> root_;
   std::list<Operation> journal_;

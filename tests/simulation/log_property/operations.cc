@@ -267,6 +267,7 @@ Task<void> PartitionRun::AdvanceStart() {
   const Offset to = model_.start + random_.Below(model_.flushed - model_.start + 1);
   log_->AdvanceStartTo(to);
   model_.start = std::max(model_.start, to);
+  model_.committed = std::max(model_.committed, to);
   co_return;
 }
 
