@@ -21,11 +21,20 @@ constexpr int kProducers = 2;
 constexpr int kFaults = 16;
 const char kTopic[] = "stream";
 
+// What the seed says of the brokers themselves: small segments roll often, also right before a power loss.
+Properties ConfigOf(uint64_t seed) {
+  SimRandom random(seed ^ 0xc0f16ULL);
+  const char* const segment_bytes[] = {"1073741824", "65536", "16384"};
+  return {{"min.insync.replicas", "2"},
+          {"replica.lag.time.max.ms", "4000"},
+          {"num.shards", random.Chance(0.3) ? "2" : "1"},
+          {"log.segment.bytes", segment_bytes[random.Below(3)]}};
+}
+
 class ClusterRun {
  public:
   explicit ClusterRun(uint64_t seed)
-      : brokers_(seed, kBrokers,
-                 {{"min.insync.replicas", "2"}, {"replica.lag.time.max.ms", "4000"}, {"num.shards", "1"}}),
+      : brokers_(seed, kBrokers, ConfigOf(seed)),
         world_(brokers_.world()),
         faults_(brokers_, kBrokers, kTopic, kPartitions, {SimZooKeeper::kHost, "producer0", "producer1"},
                 seed) {}
