@@ -2,16 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <set>
 
-#include "client/producer.h"
 #include "common/zk/zk_paths.h"
 #include "common/zk/znodes.h"
 #include "tests/simulation/env/sim_disk.h"
-#include "tests/simulation/env/sim_network.h"
 #include "tests/simulation/runs/fault_schedule.h"
-#include "tests/unit/server/sim_brokers.h"
+#include "tests/simulation/runs/run_clients.h"
 
 namespace tidemark {
 namespace {
@@ -22,137 +21,113 @@ constexpr int kProducers = 2;
 constexpr int kFaults = 16;
 const char kTopic[] = "stream";
 
-// Sends unique values for as long as it is told and notes what was acknowledged. Lives in the producer's
-// process.
-struct Stream {
-  int number = 0;
-  bool stop = false;
-  bool stopped = false;
-  std::vector<AckedRecord> acked;
-
-  Task<void> Run(SimProcess* process) {
-    EventLoop& loop = process->main_loop();
-    ProducerOptions options;
-    for (int id = 0; id < kBrokers; ++id)
-      options.client.bootstrap.push_back({fmt::format("host{}", id), 9092});
-    options.client.request_timeout = 5s;
-    options.delivery_timeout = 30s;
-    options.batch_size = 200;
-    Cluster cluster(*process, loop, options.client);
-    Producer producer(cluster, options);
-    for (uint64_t n = 0; !stop; ++n) {
-      const std::string value = fmt::format("value-{}-{}", number, n);
-      const ProducerRecord record{
-          .topic = kTopic, .partition = static_cast<PartitionIndex>(n % kPartitions), .value = value};
-      (void)co_await producer.Send(record, [this, value](const Result<RecordMetadata>& result) {
-        if (result) acked.push_back({kTopic, result->partition, result->offset, value});
-      });
-      (void)co_await Sleep(loop, 20ms, "the stream's rate");
-    }
-    co_await producer.Close();
-    co_await cluster.Close();
-    stopped = true;
-  }
-};
-
-// Asks one broker over and over what is committed, as a consumer would, and notes what it is told.
-struct Reader {
-  int broker = 0;
-  TopicId topic;
-  FaultSchedule* faults = nullptr;
-  std::vector<SeenHighWatermark> seen;
-
-  Task<void> Run(SimProcess* process) {
-    EventLoop& loop = process->main_loop();
-    RpcChannel channel(loop, process->transport(), process->random(), {fmt::format("host{}", broker), 9092},
-                       RpcChannelOptions{.client_id = "reader"});
-    while (true) {
-      v1::Request request;
-      auto* wanted = request.mutable_fetch()->add_topics();
-      wanted->set_id(topic.ToBytes());
-      for (PartitionIndex p = 0; p < kPartitions; ++p) {
-        auto* partition = wanted->add_partitions();
-        partition->set_partition(p);
-        partition->set_max_bytes(1);
-      }
-      const uint64_t life = faults->life(broker);
-      const auto response = co_await channel.Call(std::move(request), 2s, {});
-      if (response && faults->life(broker) == life && response->fetch().topics_size() == 1) {
-        for (const auto& partition : response->fetch().topics(0).partitions()) {
-          if (partition.error().code() != v1::NONE) continue;
-          seen.push_back({life * kBrokers + static_cast<uint64_t>(broker), kTopic, partition.partition(),
-                          partition.high_watermark()});
-        }
-      }
-      co_await Sleep(loop, 50ms, "the reader's rate");
-    }
-  }
-};
+// What the seed says of the brokers themselves: small segments roll often, also right before a power loss.
+Properties ConfigOf(uint64_t seed) {
+  SimRandom random(seed ^ 0xc0f16ULL);
+  const char* const segment_bytes[] = {"1073741824", "65536", "16384"};
+  return {{"min.insync.replicas", "2"},
+          {"replica.lag.time.max.ms", "4000"},
+          {"num.shards", random.Chance(0.3) ? "2" : "1"},
+          {"log.segment.bytes", segment_bytes[random.Below(3)]}};
+}
 
 class ClusterRun {
  public:
   explicit ClusterRun(uint64_t seed)
-      : brokers_(seed, kBrokers,
-                 {{"min.insync.replicas", "2"}, {"replica.lag.time.max.ms", "4000"}, {"num.shards", "1"}}),
+      : brokers_(seed, kBrokers, ConfigOf(seed)),
         world_(brokers_.world()),
-        faults_(brokers_, kBrokers, kTopic, kPartitions, {SimZooKeeper::kHost, "producer0", "producer1"}) {}
+        faults_(brokers_, kBrokers, kTopic, kPartitions, {SimZooKeeper::kHost, "producer0", "producer1"},
+                seed) {}
 
   RunResult Run() {
-    for (int id = 0; id < kBrokers; ++id) faults_.Launch(id);
-    world_.RunFor(2s);
+    faults_.LaunchAll();
+    CHECK(world_.RunUntil([this] { return faults_.AllServing(); }, 60s)) << "the cluster does not start";
     topic_ = brokers_.CreateTopic(kTopic, kPartitions, kBrokers);
     StartClients();
     faults_.Run(kFaults);
     faults_.Heal();
-    for (const auto& stream : streams_) stream->stop = true;
-    const auto all_stopped = [&] {
-      return std::ranges::all_of(streams_, [](const auto& stream) { return stream->stopped; });
-    };
-    if (!world_.RunUntil(all_stopped, 300s)) Trouble("a producer did not end");
-    if (!WaitWhole()) Trouble("the cluster is not whole within 300 s of the last fault");
-    for (const std::string& trouble : faults_.troubles()) Trouble(trouble);
+    faults_.RunFor(1s);
+    if (!WaitServing()) {
+      result_.stuck.push_back("not every broker serves within 300 s of the last fault");
+      return std::move(result_);
+    }
+    StopClients();
+    if (!WaitWhole()) result_.stuck.push_back("the cluster is not whole within 300 s of the last fault");
     Check();
+    result_.trace = world_.trace_hash();
     return std::move(result_);
   }
 
  private:
   void Note(std::string what) { result_.violations.push_back(std::move(what)); }
-  void Trouble(std::string what) { result_.troubles.push_back(std::move(what)); }
+  void Take(Violations found) {
+    for (std::string& violation : found) Note(std::move(violation));
+  }
 
   void StartClients() {
-    for (int n = 0; n < kProducers; ++n) {
-      SimProcess& process = world_.StartProcess(fmt::format("producer{}", n));
-      auto stream = std::make_shared<Stream>();
-      stream->number = n;
+    for (int i = 0; i < kProducers; ++i) {
+      auto stream = std::make_shared<AckedStream>(AckedStream{.name = fmt::format("value{}", i),
+                                                              .topic = kTopic,
+                                                              .partitions = kPartitions,
+                                                              .brokers = kBrokers});
       streams_.push_back(stream);
-      process.Keep(stream);
-      process.Spawn("stream", [stream, &process] { return stream->Run(&process); });
+      SpawnIn(fmt::format("producer{}", i), stream);
     }
-    SimProcess& process = world_.StartProcess("reader");
     for (int id = 0; id < kBrokers; ++id) {
-      auto reader = std::make_shared<Reader>();
-      reader->broker = id;
-      reader->topic = topic_;
-      reader->faults = &faults_;
-      readers_.push_back(reader);
-      process.Keep(reader);
-      process.Spawn("reader", [reader, &process] { return reader->Run(&process); });
+      auto observer = std::make_shared<WatermarkObserver>(WatermarkObserver{
+          .broker = id, .topic = kTopic, .topic_id = topic_, .partitions = kPartitions, .life = [this, id] {
+            return faults_.LifeOf(id);
+          }});
+      observers_.push_back(observer);
+      SpawnIn(fmt::format("observer{}", id), observer);
     }
   }
 
-  bool WaitWhole() {
-    for (const MonoTime deadline = world_.Now() + 300s; world_.Now() < deadline; world_.RunFor(500ms)) {
-      const auto topic = brokers_.Metadata(kTopic);
-      bool whole = topic.has_value();
-      for (int p = 0; whole && p < topic->partitions_size(); ++p) {
-        whole = topic->partitions(p).leader() >= 0 && topic->partitions(p).isr_size() == kBrokers;
-      }
-      if (whole) {
-        world_.RunFor(10s);  // followers learn the last high watermark and flush
-        return true;
-      }
+  template <typename Client>
+  void SpawnIn(const std::string& host, std::shared_ptr<Client> client) {
+    SimProcess& process = world_.StartProcess(host);
+    process.Keep(client);
+    process.Spawn("client", [client = client.get(), process = &process] { return client->Run(process); });
+  }
+
+  void StopClients() {
+    for (const auto& stream : streams_) stream->stop = true;
+    for (const auto& observer : observers_) observer->stop = true;
+    auto stopped = [](const auto& client) { return client->stopped; };
+    const bool ended = WaitFor(
+        [&] { return std::ranges::all_of(streams_, stopped) && std::ranges::all_of(observers_, stopped); });
+    if (!ended) result_.stuck.push_back("a client did not end");
+  }
+
+  bool WaitFor(const std::function<bool()>& done) {
+    for (const MonoTime deadline = world_.Now() + 300s; world_.Now() < deadline; faults_.RunFor(500ms)) {
+      if (done()) return true;
     }
-    return false;
+    return done();
+  }
+
+  bool WaitServing() {
+    return WaitFor([this] { return faults_.AllServing(); });
+  }
+
+  std::optional<v1::PartitionStateZnode> StateOf(PartitionIndex partition) {
+    const auto node = world_.zookeeper().Peek(zkpath::PartitionState(kTopic, partition));
+    if (!node) return std::nullopt;
+    auto state = DecodePartitionState(node->data);
+    if (!state) return std::nullopt;
+    return *state;
+  }
+
+  bool WaitWhole() {
+    const bool whole = WaitFor([this] {
+      for (PartitionIndex p = 0; p < kPartitions; ++p) {
+        const auto state = StateOf(p);
+        if (!state || state->leader() < 0 || state->isr_size() != kBrokers) return false;
+      }
+      return true;
+    });
+    faults_.RunFor(10s);  // followers learn the last high watermark and flush
+    return whole;
   }
 
   // Who led in which epoch, and how often leaders changed, as ZooKeeper saw it.
@@ -173,71 +148,91 @@ class ClusterRun {
     return claims;
   }
 
-  // What a client reads from the leader holds every acknowledged record at its offset.
-  void CheckReadBack(PartitionIndex partition, const std::vector<AckedRecord>& acked) {
-    const std::vector<std::string> values = brokers_.Consume(kTopic, partition);
+  // The high watermark that each replica holds by its own word.
+  std::map<std::pair<int, PartitionIndex>, Offset> HighWatermarks() {
+    std::map<std::pair<int, PartitionIndex>, Offset> found;
+    for (int id = 0; id < kBrokers; ++id) {
+      if (brokers_.broker(id) == nullptr) continue;
+      v1::Request request;
+      request.mutable_describe_replicas()->add_topic_ids(topic_.ToBytes());
+      const Result<v1::Response> response = brokers_.Call(id, request);
+      if (!response) continue;
+      for (const auto& replica : response->describe_replicas().replicas()) {
+        found[{id, replica.partition()}] = replica.high_watermark();
+        if (replica.has_offline()) {
+          result_.stuck.push_back(fmt::format("{}-{} is offline on broker {}: {}", kTopic,
+                                              replica.partition(), id, replica.offline().message()));
+        }
+      }
+    }
+    return found;
+  }
+
+  // What the client library reads holds every acknowledged record at its offset.
+  void CheckReadBack(const std::vector<AckedRecord>& acked, std::map<PartitionIndex, Offset> ends) {
+    SimProcess& process = world_.StartProcess("reader");
+    const auto back = process.Await([&process, ends, deadline = world_.Now() + 60s] {
+      return ReadAll(&process, RunClientOptions(kBrokers), kTopic, ends, deadline);
+    });
+    if (!back) return Note(fmt::format("read back: {}", ToString(back.error())));
     for (const AckedRecord& record : acked) {
-      if (record.partition != partition) continue;
-      if (record.offset >= values.size() || values[record.offset] != record.value) {
-        Note(fmt::format("read back: {}-{} has not {} at offset {}", kTopic, partition, record.value,
+      const auto partition = back->find(record.partition);
+      const bool read = partition != back->end() && partition->second.contains(record.offset);
+      if (!read || partition->second.at(record.offset) != record.value) {
+        Note(fmt::format("read back: {}-{} has not {} at offset {}", kTopic, record.partition, record.value,
                          record.offset));
       }
     }
   }
 
-  // Every replica's log as it lies on its disk, with the high watermark that its broker names.
-  std::vector<DiskLog> Logs() {
+  std::vector<DiskLog> ReadDisks(std::map<PartitionIndex, Offset>* ends) {
+    const auto high_watermarks = HighWatermarks();
     std::vector<DiskLog> logs;
-    for (int id = 0; id < kBrokers; ++id) {
-      v1::Request request;
-      request.mutable_describe_replicas();
-      const auto response = brokers_.Call(id, request);
-      if (!response) {
-        Trouble(fmt::format("broker {} does not describe its replicas: {}", id, response.error().message));
-        continue;
-      }
-      for (const auto& replica : response->describe_replicas().replicas()) {
-        if (replica.has_offline())
-          Trouble(fmt::format("{}-{} is offline on broker {}", kTopic, replica.partition(), id));
-        logs.push_back(ReadDiskLog(
-            world_.disk(fmt::format("host{}", id)), fmt::format("/data/{}-{}", kTopic, replica.partition()),
-            id, kTopic, topic_, replica.partition(), replica.high_watermark(), &result_.violations));
+    for (PartitionIndex p = 0; p < kPartitions; ++p) {
+      const auto state = StateOf(p);
+      for (int id = 0; id < kBrokers; ++id) {
+        const auto known = high_watermarks.find({id, p});
+        const bool in_sync = state && std::ranges::count(state->isr(), id) > 0;
+        if (known == high_watermarks.end() && in_sync) {
+          result_.stuck.push_back(
+              fmt::format("broker {} does not tell the high watermark of {}-{}", id, kTopic, p));
+        }
+        const Offset end = known == high_watermarks.end() ? 0 : known->second;
+        if (state && state->leader() == id) (*ends)[p] = end;
+        logs.push_back(ReadDiskLog(world_.disk(fmt::format("host{}", id)),
+                                   fmt::format("/data/{}-{}", kTopic, p), id, kTopic, topic_, p, end,
+                                   &result_.violations));
+        logs.back().in_sync = in_sync;
       }
     }
     return logs;
   }
 
   void Check() {
-    const RunCounts counted = faults_.Counted();
-    result_.counts.truncations = counted.truncations;
-    result_.counts.fenced = counted.fenced;
-    result_.counts.expiries = world_.zookeeper().expiries();
     std::vector<AckedRecord> acked;
     for (const auto& stream : streams_) acked.insert(acked.end(), stream->acked.begin(), stream->acked.end());
+    const ReplicaCounters counters = faults_.counters();
     result_.counts.acknowledged = acked.size();
-    // A cluster that does not come back shows nothing of what it holds.
-    const bool whole = result_.troubles.empty();
-    auto take = [this](Violations found) {
-      for (std::string& violation : found) Note(std::move(violation));
-    };
-    take(CheckAckedOnce(acked));
-    for (const auto& reader : readers_) take(CheckHighWatermarks(reader->seen));
-    const std::vector<LeaderClaim> claims = Claims();
-    if (!whole) return;
-    for (PartitionIndex p = 0; p < kPartitions; ++p) CheckReadBack(p, acked);
-    const std::vector<DiskLog> logs = Logs();
-    take(CheckNothingLost(acked, logs));
-    take(CheckReplicasAgree(logs));
-    take(CheckOneLeaderPerEpoch(logs, claims));
-    take(CheckContiguous(logs));
+    result_.counts.truncations = counters.truncations;
+    result_.counts.fenced = counters.fenced_requests;
+    result_.counts.expiries = world_.zookeeper().expiries();
+    std::map<PartitionIndex, Offset> ends;
+    const std::vector<DiskLog> logs = ReadDisks(&ends);
+    Take(CheckNothingLost(acked, logs));
+    Take(CheckAckedOnce(acked));
+    Take(CheckReplicasAgree(logs));
+    Take(CheckOneLeaderPerEpoch(logs, Claims()));
+    Take(CheckContiguous(logs));
+    for (const auto& observer : observers_) Take(CheckHighWatermarks(observer->seen));
+    if (result_.stuck.empty()) CheckReadBack(acked, ends);
   }
 
   SimBrokers brokers_;
   SimWorld& world_;
   FaultSchedule faults_;
   TopicId topic_;
-  std::vector<std::shared_ptr<Stream>> streams_;
-  std::vector<std::shared_ptr<Reader>> readers_;
+  std::vector<std::shared_ptr<AckedStream>> streams_;
+  std::vector<std::shared_ptr<WatermarkObserver>> observers_;
   RunResult result_;
 };
 

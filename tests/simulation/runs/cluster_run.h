@@ -1,6 +1,6 @@
-// One run of a whole cluster from a seed: three brokers, a topic, producers with acks=all, a reader that
-// notes high watermarks, and faults drawn from the seed that overlap as they like; then everything is healed
-// and what is left is checked.
+// One run of a whole cluster from a seed: three brokers, a topic of three partitions, two producers with
+// acks=all, and faults drawn from the seed (fault_schedule.h); then everything is healed and what is left is
+// checked.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,10 @@
 namespace tidemark {
 
 struct RunResult {
-  Violations violations;  // of what must always hold
-  Violations troubles;    // what did not come to its end: a producer, a start, the cluster's healing
+  Violations violations;  // of what the checkers check
+  Violations stuck;       // what did not become whole again, or did not end
   RunCounts counts;
+  uint64_t trace = 0;  // equal for equal runs
 };
 
 // Everything follows from the seed. Memory of killed processes is never freed: run it in a process of its

@@ -1,17 +1,21 @@
-// FaultSchedule: what goes wrong in a run. Draws one fault after another from the world's generator; each
-// begins at once and ends by itself some time later, so that they overlap: brokers are killed while others
-// are down, paused or cut off, and power fails for several at once. Driven from outside the world.
+// FaultSchedule: what happens to a cluster during a run, drawn from a seed. Faults are made of steps on a
+// time line of their own, so they overlap: a broker is killed while it is paused or cut off, all lose power
+// at once, one is started while others are down or dies in its recovery. Besides single faults it draws whole
+// stories, the sequences that have cost logs of this kind their records.
 //
-// Invariant: after Heal every broker runs and nothing is cut, slow, paused or stopped.
+// The run owns it. It acts from outside, between two events of the world. Invariants: a broker that is down
+// has a start scheduled; every cut, pause and slow disk has its end scheduled; the same seed draws the same
+// faults.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "tests/simulation/cluster/checkers.h"
 #include "tests/unit/server/sim_brokers.h"
 
 namespace tidemark {
@@ -19,64 +23,80 @@ namespace tidemark {
 class FaultSchedule {
  public:
   // `topic` names whose leaders are hunted; hosts beside the brokers' take part in cuts.
-  FaultSchedule(SimBrokers& brokers, int count, std::string topic, uint32_t partitions,
-                std::vector<std::string> others);
+  FaultSchedule(SimBrokers& brokers, int broker_count, std::string topic, uint32_t partitions,
+                std::vector<std::string> others, uint64_t seed);
 
-  // Runs the world for a while and begins a fault. `faults` times.
+  // Starts every broker without waiting.
+  void LaunchAll();
+  // Draws `faults` faults, the next one before the last has ended, and runs the world through all of them.
   void Run(int faults);
+  // Ends what is still under way: links heal, what is paused goes on, what is down is started.
   void Heal();
+  // Runs the world while brokers that gave up are started again, as a supervisor does.
+  void RunFor(Duration duration);
 
-  // Starts a broker without waiting for it to serve.
-  void Launch(int id);
-  // Raised by each start of a broker: what one process said must not be compared with another's words.
-  uint64_t life(int id) const { return lives_.at(id); }
-  // Truncations and fenced requests of all processes so far, as last sampled before each one's end.
-  RunCounts Counted();
-  const Violations& troubles() const { return troubles_; }
+  // Of all lives of all brokers so far.
+  ReplicaCounters counters() const;
+  bool AllServing();
+  // A number for the present life of a broker; 0 while it is down.
+  int LifeOf(int id) { return Up(id) ? lives_.at(id) : 0; }
 
  private:
-  struct Sample {
-    uint64_t truncations = 0;
-    uint64_t fenced = 0;
+  using Step = std::function<void()>;
+  // What a broker says of itself in one life; its process keeps it.
+  struct Life {
+    std::optional<Result<>> started;  // how Start ended
+    std::optional<Error> fatal;       // it asked to be ended
+    ReplicaCounters counters;         // of all shards, as of the last look (every 100 ms)
   };
 
-  static std::string HostOf(int id) { return "host" + std::to_string(id); }
-  bool up(int id) { return brokers_.broker(id) != nullptr; }
-  SimWorld& world() { return brokers_.world(); }
-  void After(Duration delay, std::function<void()> what);
-  // Runs the world, and what is due in it, for so long.
-  void Pass(Duration duration);
-  int AnyBroker();
-  // By the partition's state znode; any broker when there is none.
-  int LeaderOfAny();
+  // Starts the broker and looks at its counters for as long as its process lives.
+  static Task<void> Live(Broker* broker, SimProcess* process, Life* life);
+  bool Up(int id) { return brokers_.broker(id) != nullptr; }
 
-  // Starts the broker and samples its counters for as long as its process lives.
-  Task<void> Live(int id, SimProcess* process, std::shared_ptr<Broker> broker,
-                  std::shared_ptr<Sample> sample);
+  void After(Duration delay, Step step);
+  Duration Between(Duration low, Duration high) { return random_.Between(low, high); }
+  int Any() { return static_cast<int>(random_.Below(count_)); }
+  int Next(int id, int by = 1) const { return (id + by) % count_; }
+  std::string Host(int id) const { return "host" + std::to_string(id); }
+  // Of a partition drawn at random; any broker when it has no leader.
+  int SomeLeader();
 
-  void Kill(int id, bool power_loss, Duration down);
-  void KillLeader();
-  void KillMany(bool all);
+  // Steps.
+  void Crash(int id, bool power_loss, Duration down);
+  void Launch(int id);
+  void Pause(int id, Duration length);
+  void CutLink(const std::string& a, const std::string& b, Duration length, bool one_way = false);
+  void SlowDisk(int id, Duration most, Duration length);
+  void ExpireSessionOf(int id);
+  void SuperviseAll();
+
+  // Faults: one, and the stories.
+  void OneFault();
+  void SingleFault();
+  void PowerLossEverywhere();
+  void LeaderAndFollowerLosePower();
+  void LeaderDiesBehindACut();
   void FollowerThenLeader();
-  void TwoLeadersInARow();
-  void Pause();
-  void CutOff();
-  void CutPair();
-  void SlowDisks();
-  void Expire();
-  void ZooKeeperAway();
-  void BeginOne();
+  void LeadersDieInARow();
+  void CrashesInRecovery();
+  void ZombieLeader();
+  void ExpiryBesideAKill();
+  void ZooKeeperTrouble();
+  void CutOff(int id);
 
   SimBrokers& brokers_;
+  SimWorld& world_;
   const int count_;
   const std::string topic_;
   const uint32_t partitions_;
   const std::vector<std::string> others_;
-  std::multimap<MonoTime, std::function<void()>> due_;
-  std::map<int, uint64_t> lives_;
-  std::map<int, std::shared_ptr<Sample>> samples_;
-  RunCounts ended_;
-  Violations troubles_;
+  SimRandom random_;
+  std::multimap<MonoTime, Step> steps_;            // what is scheduled, in order
+  std::map<int, std::shared_ptr<Life>> launched_;  // of those that are up
+  std::map<int, int> lives_;
+  std::map<int, Duration> slow_;  // the most that a call takes
+  ReplicaCounters ended_;         // of the lives that have ended
 };
 
 }  // namespace tidemark

@@ -21,7 +21,7 @@ Result<> SimBrokers::Start(int id) {
   return process->Await([broker = broker] { return broker->Start(); });
 }
 
-std::pair<SimProcess*, std::shared_ptr<Broker>> SimBrokers::Launch(int id) {
+std::pair<SimProcess*, std::shared_ptr<Broker>> SimBrokers::Launch(int id, BrokerOptions options) {
   Properties properties = {{"broker.id", std::to_string(id)},
                            {"zookeeper.connect", "zookeeper:2181"},
                            {"zookeeper.session.timeout.ms", "6000"},
@@ -32,7 +32,7 @@ std::pair<SimProcess*, std::shared_ptr<Broker>> SimBrokers::Launch(int id) {
   Result<BrokerConfig> config = BrokerConfig::FromProperties(properties);
   CHECK(config) << config.error().message;
   SimProcess& process = world_.StartProcess(HostOf(id));
-  auto broker = std::make_shared<Broker>(process, process.main_loop(), *config);
+  auto broker = std::make_shared<Broker>(process, process.main_loop(), *config, std::move(options));
   process.Keep(broker);
   running_[id] = {&process, broker};
   return {&process, broker};

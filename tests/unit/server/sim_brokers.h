@@ -28,7 +28,7 @@ class SimBrokers {
 
   Result<> Start(int id);
   // A process with a broker in it that is not started yet.
-  std::pair<SimProcess*, std::shared_ptr<Broker>> Launch(int id);
+  std::pair<SimProcess*, std::shared_ptr<Broker>> Launch(int id, BrokerOptions options = {});
   void StartAll();
   void Kill(int id, bool power_loss = false);
   // SIGTERM; says whether the stop was clean.
