@@ -26,6 +26,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "broker/log/epoch_table.h"
@@ -160,7 +161,11 @@ class Log {
   // listener.
   void SetFlushListener(std::function<void()> listener) { flush_listener_ = std::move(listener); }
   // What the next checkpoint round writes.
-  void SetHighWatermark(Offset offset) { high_watermark_ = offset; }
+  void SetHighWatermark(Offset offset) {
+    if (high_watermark_ == offset) return;
+    high_watermark_ = offset;
+    NoteChange();
+  }
   void SetConfig(const LogConfig& config) { config_ = config; }
 
   // --- For ShardLogs and GroupCommit ---
@@ -172,11 +177,13 @@ class Log {
   bool flush_needed() const;
   // From now on flushes write every index entry, so that the next start scans nothing.
   void PrepareToClose() { whole_index_ = true; }
-  // Adds what changed since the last call.
+  // Adds what changed since the last call. What changes from now on is noted anew.
   void CollectCheckpoint(std::vector<CheckpointChange>* changes);
   bool has_segments_below_start() const {
     return segments_.size() > 1 && segments_[1]->base_offset <= start_;
   }
+  // Nothing for checkpoint rounds to do before the next change.
+  bool settled() const { return !change_noted_ && !flush_needed() && !has_segments_below_start(); }
   // Removes segments wholly below the start (blocking work on the pool).
   Task<Result<>> RemoveBelowStart();
   // Refuses everything from now on and tells the listener; the first error stays.
@@ -199,6 +206,14 @@ class Log {
   void DiskFailed(const Error& error);
   void SetDamage(Error error);
   void NotifyFlush();
+  // The next checkpoint round looks at the logs that called this, at no other.
+  void NoteChange() {
+    if (!std::exchange(change_noted_, true)) host_.NoteChanged(*this);
+  }
+  // Refuses what would open a file that cannot be closed soon, where there are too many of them.
+  Result<> RoomForFile();
+  // The active segment's file, opened where it is not.
+  Result<> OpenActive();
 
   void AfterAppend(size_t bytes, Offset end);
 
@@ -212,7 +227,6 @@ class Log {
                                  bool* cold);
   Result<> WalkWindow(const Segment& segment, std::string_view bytes, bool cold, ReadWindow* window) const;
   void RememberCursor(const std::shared_ptr<Segment>& segment, Offset next, uint64_t position);
-  void CloseIdleFiles(const Segment& used);
 
   // Waits for flushes and other changes to end, then keeps them and appends out until the Change ends.
   Task<Result<>> LockForChange();
@@ -261,6 +275,7 @@ class Log {
   bool restarting_ = false;  // until done, nothing below any offset is promised
   bool closing_ = false;
   bool whole_index_ = false;
+  bool change_noted_ = false;
   size_t operations_ = 0;
   Notifier changed_;  // operations_, flush_running_ or changing_ fell
   std::function<void()> flush_listener_;

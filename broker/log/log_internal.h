@@ -25,6 +25,7 @@ class Log::Change {
   explicit Change(Log& log) : log_(log) { CHECK(log_.changing_); }
   ~Change() {
     log_.changing_ = false;
+    log_.NoteChange();
     log_.changed_.NotifyAll();
     if (log_.flush_wanted_) {
       log_.flush_wanted_ = false;

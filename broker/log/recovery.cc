@@ -297,6 +297,9 @@ Result<Recovered> Recovery::Run() {
   TM_RETURN_IF_ERROR(LoadEpochs(!bases_.empty()));
   if (bases_.empty()) {
     TM_ASSIGN_OR_RETURN(auto segment, CreateSegment(files_, input_.folder, 0));
+    // Its folder is synced below: a log that was only created has nothing to flush and keeps no file open.
+    TM_RETURN_IF_ERROR(segment->file->Sync());
+    segment->dirty = false;
     segments_.push_back(std::move(segment));
     changed_directory_ = true;
   }
@@ -309,7 +312,10 @@ Result<Recovered> Recovery::Run() {
     SetDamage(fmt::format("it ends at offset {}, but was on disk up to {}", end_, floor_));
   }
   if (!damage_) TM_RETURN_IF_ERROR(MakeDurable());
-  for (const SegmentPtr& segment : segments_) segment->entry_synced = true;
+  for (const SegmentPtr& segment : segments_) {
+    segment->entry_synced = true;
+    if (!segment->dirty) segment->file.reset();
+  }
   Recovered out;
   out.state.start = std::max(segments_.front()->base_offset, std::min(input_.log_start, end_));
   out.state.end = std::max(end_, out.state.start);

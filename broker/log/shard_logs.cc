@@ -92,7 +92,15 @@ class ShardLogs::SlotLock {
 };
 
 ShardLogs::ShardLogs(LogDirs& dirs, EventLoop& loop, ShardLogsOptions options)
-    : dirs_(dirs), env_(dirs.env()), loop_(loop), options_(options), scope_(loop, "logs") {
+    : dirs_(dirs),
+      env_(dirs.env()),
+      loop_(loop),
+      options_(options),
+      handles_(options.open_files,
+               [this] {
+                 for (Log* log : Changed()) log->RequestFlush();
+               }),
+      scope_(loop, "logs") {
   for (const auto& directory : dirs_.directories()) {
     commits_.push_back(
         std::make_unique<GroupCommit>(env_.files(), env_.blocking_pool(), scope_, directory->path));
@@ -367,14 +375,30 @@ Task<void> ShardLogs::RemoveFolder(std::string path) {
   if (!removed) LOG(ERROR) << "could not remove " << path << ": " << ToString(removed.error());
 }
 
+void ShardLogs::NoteChanged(Log& log) { changed_.push_back(log.key()); }
+
+std::vector<Log*> ShardLogs::Changed() {
+  std::vector<Log*> logs;
+  std::unordered_set<PartitionKey> seen;
+  std::erase_if(changed_, [&](const PartitionKey& key) {
+    Log* log = Find(key);
+    const bool settled = log == nullptr || log->failure() || log->damage() || log->settled();
+    if (settled || !seen.insert(key).second) return true;
+    logs.push_back(log);
+    return false;
+  });
+  return logs;
+}
+
 Task<Result<>> ShardLogs::Checkpoint() {
   for (const auto& directory : dirs_.directories()) {
     if (directory->failed) continue;
     std::vector<CheckpointChange> changes;
     // Without a suspension between the collection and the sending, so that a later truncation's change comes
     // later.
-    for (Log* log : All()) {
-      if (log->directory_index() == directory->index) log->CollectCheckpoint(&changes);
+    for (Log* log : Changed()) {
+      if (log->directory_index() != directory->index) continue;
+      log->CollectCheckpoint(&changes);
     }
     if (changes.empty()) continue;
     TM_CO_RETURN_IF_ERROR(co_await WriteCheckpoints(directory->index, std::move(changes)));
@@ -390,7 +414,7 @@ Task<void> ShardLogs::CheckpointLoop() {
     const bool flush_all = loop_.Now() >= next_background_flush;
     if (flush_all) next_background_flush = loop_.Now() + options_.background_flush_interval;
     std::vector<PartitionKey> with_garbage;
-    for (Log* log : All()) {
+    for (Log* log : Changed()) {
       if (flush_all || log->config().durability == AckDurability::kSynced) log->RequestFlush();
       if (log->has_segments_below_start()) with_garbage.push_back(log->key());
     }

@@ -13,6 +13,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "broker/log/file_handles.h"
 #include "broker/log/group_commit.h"
 #include "broker/log/log.h"
 #include "broker/log/log_dirs.h"
@@ -26,6 +27,8 @@ struct ShardLogsOptions {
   Duration checkpoint_interval = 5s;
   // Logs that do not flush on append (ack.durability=replicated) are flushed this often in the background.
   Duration background_flush_interval = 60s;
+  // Segment files that stay open (FileHandles).
+  size_t open_files = 1000;
 };
 
 class ShardLogs final : private LogHost {
@@ -49,6 +52,8 @@ class ShardLogs final : private LogHost {
   // Null when not open.
   Log* Find(const PartitionKey& key);
   std::vector<Log*> All();
+  // Segment files that are open.
+  size_t open_files() const { return handles_.size(); }
 
   // Takes the partition out of service and removes its data: renamed to `-delete` durably when this returns,
   // removed in the background. Also for a partition that is not open but was found. NOT_FOUND when there is
@@ -70,6 +75,8 @@ class ShardLogs final : private LogHost {
   class SlotLock;
   // LogHost.
   void EnqueueFlush(Log& log) override;
+  void NoteChanged(Log& log) override;
+  FileHandles& handles() override { return handles_; }
   Task<Result<>> WriteCheckpoints(size_t directory, std::vector<CheckpointChange> changes) override;
   void OnDirectoryFailure(size_t directory, const Error& error) override;
 
@@ -82,6 +89,8 @@ class ShardLogs final : private LogHost {
   Task<Result<>> TakeOut(PartitionKey key, std::string topic, bool remove);
   Task<Result<size_t>> ChooseDirectory();
   Task<void> CheckpointLoop();
+  // The logs that noted a change and are not settled yet.
+  std::vector<Log*> Changed();
   Task<void> RemoveFolder(std::string path);
   void PoisonDirectory(size_t directory, const Error& error);
 
@@ -93,6 +102,8 @@ class ShardLogs final : private LogHost {
   std::unordered_map<PartitionKey, std::unique_ptr<Slot>> slots_;
   // Taken out in this process: what the checkpoints said of them at the start is void.
   std::unordered_set<PartitionKey> recreated_;
+  FileHandles handles_;
+  std::vector<PartitionKey> changed_;                  // logs for the next checkpoint round
   std::vector<std::unique_ptr<GroupCommit>> commits_;  // by directory
   std::vector<bool> failure_told_;                     // by directory
   std::shared_ptr<void> failure_token_;
