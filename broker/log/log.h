@@ -15,7 +15,7 @@
 // nothing is lost.
 //
 // Files: log.cc state, append, flush; log_read.cc reading; log_change.cc epochs, truncation, restart,
-// deletion below the start; recovery.h how a log is opened.
+// deletion below the start; log_survey.cc what a clean start left out; recovery.h how a log is opened.
 #pragma once
 
 #include <array>
@@ -111,7 +111,12 @@ class Log {
   Offset flushed_end() const { return flushed_end_; }
   // High watermark as of the last checkpoint; where a replica starts from.
   Offset checkpointed_high_watermark() const { return checkpointed_high_watermark_; }
+  // Without the segments that are not surveyed yet.
   uint64_t size_bytes() const;
+  // Sizes and timestamps of all segments are known. What judges by them (retention, cleaning) waits for it.
+  bool surveyed() const;
+  // Makes them known; damage found is set.
+  Task<Result<>> Survey();
   size_t segment_count() const { return segments_.size(); }
   const EpochTable& epochs() const { return epochs_; }
   const LogConfig& config() const { return config_; }
@@ -227,6 +232,8 @@ class Log {
                                  bool* cold);
   Result<> WalkWindow(const Segment& segment, std::string_view bytes, bool cold, ReadWindow* window) const;
   void RememberCursor(const std::shared_ptr<Segment>& segment, Offset next, uint64_t position);
+
+  Task<Result<>> SurveySome(std::vector<std::shared_ptr<Segment>> some);
 
   // Waits for flushes and other changes to end, then keeps them and appends out until the Change ends.
   Task<Result<>> LockForChange();

@@ -176,6 +176,7 @@ Task<Result<>> Log::TruncateTo(Offset offset) {
   }
   const size_t index = SegmentIndexFor(offset);
   const std::shared_ptr<Segment> segment = segments_[index];
+  if (!segment->surveyed) TM_CO_RETURN_IF_ERROR(co_await SurveySome({segment}));
   TM_CO_ASSIGN_OR_RETURN(const auto file, co_await OpenForRead(segment));
   auto cut = co_await RunBlocking(
       pool_, loop_, "find truncation point", [this, copy = *segment, file, offset]() mutable {

@@ -252,7 +252,12 @@ Result<> Log::WalkWindow(const Segment& segment, std::string_view bytes, bool co
 Task<Result<LogRead>> Log::ReadSegment(std::shared_ptr<Segment> segment, Offset from, Offset limit,
                                        size_t max_bytes, bool* changed) {
   const uint64_t generation = generation_;
-  // Taken before the first suspension: what is appended meanwhile belongs to a later read.
+  if (!segment->surveyed) {
+    TM_CO_RETURN_IF_ERROR(co_await SurveySome({segment}));
+    *changed = generation != generation_ || !segment->surveyed;
+    if (*changed) co_return LogRead{};
+  }
+  // Taken before the next suspension: what is appended meanwhile belongs to a later read.
   const uint64_t size = segment->size;
   TM_CO_ASSIGN_OR_RETURN(const auto file, co_await OpenForRead(segment));
   TM_CO_ASSIGN_OR_RETURN(uint64_t position, co_await FindPosition(segment, from));
@@ -333,6 +338,7 @@ Task<Result<LogRead>> Log::Read(Offset from, Offset below, size_t max_bytes) {
 Task<Result<std::optional<TimestampLookup>>> Log::FindTimestamp(WallMillis timestamp, Offset below) {
   const Operation operation(*this);
   TM_CO_RETURN_IF_ERROR(Usable());
+  if (!surveyed()) TM_CO_RETURN_IF_ERROR(co_await Survey());
   const bool greatest = timestamp == kGreatestTimestamp;
   const SearchRange range{timestamp, start_, std::min(below, end_)};
   std::vector<SearchPlace> places;

@@ -38,6 +38,9 @@ struct Segment {
   std::shared_ptr<File> file;
   HandleMark handle;
   uint64_t size = 0;
+  // Size and timestamps are known. Not set for an old segment after a clean start until Log::Survey has been
+  // at it: nothing may be concluded from them before.
+  bool surveyed = true;
   // Bytes before this were there when the log was opened and are verified whole when read; what comes after
   // was checked on its way in.
   uint64_t trusted_from = 0;

@@ -37,6 +37,7 @@ RpcServerLimits RpcLimitsOf(const BrokerConfig& config, size_t shards) {
 ShardLogsOptions LogOptionsOf(const BrokerConfig& config, size_t shards) {
   ShardLogsOptions out;
   out.checkpoint_interval = config.high_watermark_checkpoint_interval;
+  out.recovery_threads = std::max<size_t>(1, config.recovery_threads * config.log_dirs.size() / shards);
   if (config.log_open_files > 0) out.open_files = std::max<size_t>(1, config.log_open_files / shards);
   return out;
 }
