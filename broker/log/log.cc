@@ -5,6 +5,7 @@
 
 #include <glog/logging.h>
 
+#include "broker/log/file_handles.h"
 #include "broker/log/log_internal.h"
 #include "broker/log/partition_files.h"
 #include "broker/log/recovery.h"
@@ -44,7 +45,11 @@ Log::Log(FileSystem& files, BlockingPool& pool, EventLoop& loop, LogHost& host, 
       changed_(loop) {
   CHECK(!segments_.empty());
   CHECK_LE(start_, end_);
-  CHECK(segments_.back()->index && segments_.back()->file && !segments_.back()->sealed);
+  CHECK(segments_.back()->index && !segments_.back()->sealed);
+  for (const auto& segment : segments_) {
+    if (segment->file) host_.handles().NoteOpen(segment);
+  }
+  NoteChange();  // recovery may have moved what the checkpoints say
 }
 
 Log::~Log() {
@@ -98,7 +103,13 @@ void Log::SetDamage(Error error) {
   NotifyFlush();
 }
 
+Result<> Log::RoomForFile() {
+  if (host_.handles().HasRoom()) return {};
+  return Fail(v1::BROKER_NOT_READY, "{} open files wait for their flush", host_.handles().size());
+}
+
 Result<> Log::Roll() {
+  TM_RETURN_IF_ERROR(RoomForFile());
   auto created = CreateSegment(files_, place_.path, end_);
   if (!created) {
     if (created.error().code != v1::DISK_FULL) DiskFailed(created.error());
@@ -109,6 +120,7 @@ Result<> Log::Roll() {
   old.max_timestamp = old.index->max_timestamp();
   old.max_timestamp_offset = old.index->max_timestamp_offset();
   segments_.push_back(std::move(*created));
+  host_.handles().NoteOpen(segments_.back());
   directory_dirty_ = true;
   // The seal reaches the disk with the next round, whatever the durability asked for.
   RequestFlush();
@@ -126,7 +138,28 @@ Result<> Log::RollIfNeeded(size_t bytes, Offset last_offset, WallMillis now) {
   return Roll();
 }
 
+// On the loop, as the append itself: the folder and the file were looked up when the log was opened, so the
+// kernel finds both in its caches, and where it has dropped them under pressure the open waits for one block
+// of a directory, no longer than a page-cache write may wait for its disk.
+Result<> Log::OpenActive() {
+  if (active().file) {
+    FileHandles::NoteUse(active());
+    return {};
+  }
+  TM_RETURN_IF_ERROR(RoomForFile());
+  auto opened = files_.Open(active().log_path(), OpenMode::kReadWrite);
+  if (!opened) {
+    if (opened.error().code == v1::DISK_FULL) return std::unexpected(std::move(opened).error());
+    DiskFailed(opened.error());
+    return std::unexpected(*failure_);
+  }
+  active().file = std::move(*opened);
+  host_.handles().NoteOpen(segments_.back());
+  return {};
+}
+
 Result<> Log::Write(std::span<const std::string_view> pieces, size_t bytes) {
+  TM_RETURN_IF_ERROR(OpenActive());
   Segment& segment = active();
   auto written = segment.file->WriteAt(segment.size, pieces);
   if (written) return {};
@@ -149,6 +182,7 @@ void Log::AfterAppend(size_t bytes, Offset end) {
   segment.dirty = true;
   CHECK_GT(end, end_);
   end_ = end;
+  NoteChange();
   if (config_.durability == AckDurability::kSynced) RequestFlush();
 }
 
@@ -297,10 +331,12 @@ std::optional<FlushWork> Log::BeginFlush() {
   if (failure_ || damage_ || !flush_needed()) return std::nullopt;
   FlushWork work{.end = end_, .generation = generation_};
   for (const auto& segment : segments_) {
-    if (segment->dirty && segment->file) {
+    if (segment->dirty) {
+      CHECK(segment->file) << segment->log_path() << " was closed before it was synced";
       work.files.push_back(segment->file);
       work.segments.push_back(segment);
       segment->dirty = false;
+      segment->flushing = true;
     }
     if (!segment->index) continue;
     const size_t unwritten = segment->index->size() - segment->entries_written;
@@ -336,11 +372,14 @@ std::optional<FlushWork> Log::BeginFlush() {
 void Log::EndFlush(const FlushWork& work, const Result<>& result) {
   flush_running_ = false;
   changed_.NotifyAll();
+  host_.handles().NoteFlushed();
   if (!result && result.error().code == v1::DISK_FULL) {
     // An index or epoch file could not be written; no sync has failed. All of the work is still to be done,
     // by the next append's or checkpoint round's request.
     LOG(ERROR) << "flush of " << place_.path << " postponed: " << ToString(result.error());
-    for (const auto& segment : work.segments) segment->dirty = true;
+    for (const auto& segment : work.segments) {
+      segment->dirty = segment->dirty || std::exchange(segment->flushing, false);
+    }
     for (const auto& segment : segments_) {
       segment->index_files_stale = segment->index.has_value();
       segment->entries_written = 0;
@@ -358,6 +397,7 @@ void Log::EndFlush(const FlushWork& work, const Result<>& result) {
   if (work.generation != generation_) return;
   for (const auto& segment : work.segments) {
     segment->entry_synced = true;
+    segment->flushing = false;
     // The seal is durable only if it was part of this work: a segment sealed meanwhile has its turn next.
     const bool seal_written = std::any_of(
         work.indexes.begin(), work.indexes.end(),
@@ -367,11 +407,13 @@ void Log::EndFlush(const FlushWork& work, const Result<>& result) {
   CHECK_LE(work.end, end_);
   if (work.end > flushed_end_) {
     flushed_end_ = work.end;
+    NoteChange();
     NotifyFlush();
   }
 }
 
 void Log::CollectCheckpoint(std::vector<CheckpointChange>* changes) {
+  change_noted_ = false;
   // A damaged log keeps the recovery point that tells of the damage.
   if (failure_ || damage_ || closing_) return;
   const auto add = [&](CheckpointKind kind, Offset* last, Offset now) {

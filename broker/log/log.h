@@ -15,7 +15,7 @@
 // nothing is lost.
 //
 // Files: log.cc state, append, flush; log_read.cc reading; log_change.cc epochs, truncation, restart,
-// deletion below the start; recovery.h how a log is opened.
+// deletion below the start; log_survey.cc what a clean start left out; recovery.h how a log is opened.
 #pragma once
 
 #include <array>
@@ -26,6 +26,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "broker/log/epoch_table.h"
@@ -110,7 +111,12 @@ class Log {
   Offset flushed_end() const { return flushed_end_; }
   // High watermark as of the last checkpoint; where a replica starts from.
   Offset checkpointed_high_watermark() const { return checkpointed_high_watermark_; }
+  // Without the segments that are not surveyed yet.
   uint64_t size_bytes() const;
+  // Sizes and timestamps of all segments are known. What judges by them (retention, cleaning) waits for it.
+  bool surveyed() const;
+  // Makes them known; damage found is set.
+  Task<Result<>> Survey();
   size_t segment_count() const { return segments_.size(); }
   const EpochTable& epochs() const { return epochs_; }
   const LogConfig& config() const { return config_; }
@@ -160,7 +166,11 @@ class Log {
   // listener.
   void SetFlushListener(std::function<void()> listener) { flush_listener_ = std::move(listener); }
   // What the next checkpoint round writes.
-  void SetHighWatermark(Offset offset) { high_watermark_ = offset; }
+  void SetHighWatermark(Offset offset) {
+    if (high_watermark_ == offset) return;
+    high_watermark_ = offset;
+    NoteChange();
+  }
   void SetConfig(const LogConfig& config) { config_ = config; }
 
   // --- For ShardLogs and GroupCommit ---
@@ -172,11 +182,13 @@ class Log {
   bool flush_needed() const;
   // From now on flushes write every index entry, so that the next start scans nothing.
   void PrepareToClose() { whole_index_ = true; }
-  // Adds what changed since the last call.
+  // Adds what changed since the last call. What changes from now on is noted anew.
   void CollectCheckpoint(std::vector<CheckpointChange>* changes);
   bool has_segments_below_start() const {
     return segments_.size() > 1 && segments_[1]->base_offset <= start_;
   }
+  // Nothing for checkpoint rounds to do before the next change.
+  bool settled() const { return !change_noted_ && !flush_needed() && !has_segments_below_start(); }
   // Removes segments wholly below the start (blocking work on the pool).
   Task<Result<>> RemoveBelowStart();
   // Refuses everything from now on and tells the listener; the first error stays.
@@ -199,6 +211,14 @@ class Log {
   void DiskFailed(const Error& error);
   void SetDamage(Error error);
   void NotifyFlush();
+  // The next checkpoint round looks at the logs that called this, at no other.
+  void NoteChange() {
+    if (!std::exchange(change_noted_, true)) host_.NoteChanged(*this);
+  }
+  // Refuses what would open a file that cannot be closed soon, where there are too many of them.
+  Result<> RoomForFile();
+  // The active segment's file, opened where it is not.
+  Result<> OpenActive();
 
   void AfterAppend(size_t bytes, Offset end);
 
@@ -212,7 +232,8 @@ class Log {
                                  bool* cold);
   Result<> WalkWindow(const Segment& segment, std::string_view bytes, bool cold, ReadWindow* window) const;
   void RememberCursor(const std::shared_ptr<Segment>& segment, Offset next, uint64_t position);
-  void CloseIdleFiles(const Segment& used);
+
+  Task<Result<>> SurveySome(std::vector<std::shared_ptr<Segment>> some);
 
   // Waits for flushes and other changes to end, then keeps them and appends out until the Change ends.
   Task<Result<>> LockForChange();
@@ -262,6 +283,7 @@ class Log {
   bool truncating_ = false;  // until done, the start may be about to fall
   bool closing_ = false;
   bool whole_index_ = false;
+  bool change_noted_ = false;
   size_t operations_ = 0;
   Notifier changed_;  // operations_, flush_running_ or changing_ fell
   std::function<void()> flush_listener_;

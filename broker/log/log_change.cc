@@ -15,6 +15,7 @@
 #include <glog/logging.h>
 
 #include "broker/log/batch_scan.h"
+#include "broker/log/file_handles.h"
 #include "broker/log/log_internal.h"
 #include "broker/log/partition_files.h"
 #include "broker/log/recovery.h"
@@ -171,6 +172,7 @@ Task<Result<>> Log::TruncateTo(Offset offset) {
   }
   const size_t index = SegmentIndexFor(offset);
   const std::shared_ptr<Segment> segment = segments_[index];
+  if (!segment->surveyed) TM_CO_RETURN_IF_ERROR(co_await SurveySome({segment}));
   TM_CO_ASSIGN_OR_RETURN(const auto file, co_await OpenForRead(segment));
   auto cut = co_await RunBlocking(
       pool_, loop_, "find truncation point", [this, copy = *segment, file, offset]() mutable {
@@ -244,6 +246,7 @@ Task<Result<>> Log::CutFiles(size_t index, std::shared_ptr<File> file, Cut cut) 
     co_return std::unexpected(*failure_);
   }
   segments_[index]->file = file;
+  host_.handles().NoteOpen(segments_[index]);
   segments_[index]->dirty = false;
   segments_[index]->entry_synced = true;
   directory_dirty_ = false;
@@ -303,6 +306,7 @@ Task<Result<>> Log::RestartAt(Offset offset) {
   (*created)->dirty = false;
   (*created)->entry_synced = true;
   segments_ = {std::move(*created)};
+  host_.handles().NoteOpen(segments_.back());
   directory_dirty_ = false;
   restarting_ = false;
   LOG(INFO) << place_.topic << "-" << place_.key.partition << ": restarted empty at " << offset << ", was at "
@@ -316,6 +320,7 @@ void Log::AdvanceStartTo(Offset offset) {
   // Under a change the end may be about to fall; whoever raises the start does so again.
   if (offset <= start_ || changing_) return;
   start_ = offset;
+  NoteChange();
   EpochTable epochs = epochs_;
   epochs_.AdvanceStart(offset);
   if (epochs.entries() != epochs_.entries()) epochs_dirty_ = true;

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "broker/log/checkpoints.h"
+#include "broker/log/recovery_queue.h"
 #include "common/async/task.h"
 #include "common/env/environment.h"
 #include "common/result.h"
@@ -85,6 +86,9 @@ class LogDirs {
   // Constant after Open.
   const std::vector<FoundPartition>& found() const { return found_; }
 
+  // Of all shards.
+  RecoveryProgress& recovery_progress() { return recovery_progress_; }
+
   // Small text files of the server's own (ZooKeeper session; a final newline is added) in the first
   // directory: written durably, mode 0600, with a checksum. Reading a missing one is NOT_FOUND, a damaged one
   // CORRUPT_MESSAGE. Home loop.
@@ -129,6 +133,7 @@ class LogDirs {
   std::optional<BrokerId> stored_broker_id_;
   std::optional<std::string> stored_cluster_id_;
   bool last_stop_was_clean_ = true;
+  RecoveryProgress recovery_progress_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // home loop: for posts to come
   std::vector<std::weak_ptr<Listener>> listeners_;              // home loop
   std::unique_ptr<Scope> scope_;

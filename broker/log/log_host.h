@@ -10,6 +10,7 @@
 
 namespace tidemark {
 
+class FileHandles;
 class Log;
 
 class LogHost {
@@ -17,6 +18,10 @@ class LogHost {
   virtual ~LogHost() = default;
   // Puts the log into the next round of its directory's group commit.
   virtual void EnqueueFlush(Log& log) = 0;
+  // The log has something for the next checkpoint round, or is to be flushed by then.
+  virtual void NoteChanged(Log& log) = 0;
+  // Which files of the shard's logs are open.
+  virtual FileHandles& handles() = 0;
   // Returns when the directory's checkpoint files hold the changes durably.
   virtual Task<Result<>> WriteCheckpoints(size_t directory, std::vector<CheckpointChange> changes) = 0;
   // A write or sync failed: poisons every log of the directory, this shard's before it returns.

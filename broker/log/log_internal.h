@@ -26,6 +26,7 @@ class Log::Change {
   ~Change() {
     log_.changing_ = false;
     log_.truncating_ = false;
+    log_.NoteChange();
     log_.changed_.NotifyAll();
     if (log_.flush_wanted_) {
       log_.flush_wanted_ = false;

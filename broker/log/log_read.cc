@@ -6,6 +6,7 @@
 #include <glog/logging.h>
 
 #include "broker/log/batch_scan.h"
+#include "broker/log/file_handles.h"
 #include "broker/log/log_internal.h"
 #include "common/record/batch.h"
 #include "common/record/reader.h"
@@ -13,7 +14,6 @@
 namespace tidemark {
 namespace {
 
-constexpr size_t kMaxIdleFiles = 4;  // sealed segments of one log that stay open for readers
 constexpr WallMillis kGreatestTimestamp = -3;
 
 // A segment as a search on the pool sees it.
@@ -144,20 +144,11 @@ void Log::RememberCursor(const std::shared_ptr<Segment>& segment, Offset next, u
 
 void Log::ForgetCursors() { cursors_.fill({}); }
 
-void Log::CloseIdleFiles(const Segment& used) {
-  size_t open = 0;
-  for (const auto& segment : segments_) open += segment->sealed && segment->file;
-  for (const auto& segment : segments_) {
-    if (open <= kMaxIdleFiles) return;
-    if (segment->sealed && segment->file && !segment->dirty && segment.get() != &used) {
-      segment->file.reset();  // readers under way hold their own reference
-      --open;
-    }
-  }
-}
-
 Task<Result<std::shared_ptr<File>>> Log::OpenForRead(std::shared_ptr<Segment> segment) {
-  if (segment->file) co_return segment->file;
+  if (segment->file) {
+    FileHandles::NoteUse(*segment);
+    co_return segment->file;
+  }
   auto opened = co_await RunBlocking(pool_, loop_, "open segment", [this, path = segment->log_path()] {
     return files_.Open(path, OpenMode::kReadWrite);
   });
@@ -167,9 +158,12 @@ Task<Result<std::shared_ptr<File>>> Log::OpenForRead(std::shared_ptr<Segment> se
         opened.error().code == v1::NOT_FOUND ? v1::CORRUPT_MESSAGE : v1::KAFKA_STORAGE_ERROR;
     co_return Fail(code, "{}", opened.error().message);
   }
-  if (!segment->file) segment->file = std::move(*opened);
-  CloseIdleFiles(*segment);
-  co_return segment->file;
+  std::shared_ptr<File> file = segment->file;
+  if (!file) {
+    file = segment->file = std::move(*opened);
+    host_.handles().NoteOpen(segment);
+  }
+  co_return file;
 }
 
 Task<Result<uint64_t>> Log::FindPosition(std::shared_ptr<Segment> segment, Offset offset) {
@@ -258,7 +252,12 @@ Result<> Log::WalkWindow(const Segment& segment, std::string_view bytes, bool co
 Task<Result<LogRead>> Log::ReadSegment(std::shared_ptr<Segment> segment, Offset from, Offset limit,
                                        size_t max_bytes, bool* changed) {
   const uint64_t generation = generation_;
-  // Taken before the first suspension: what is appended meanwhile belongs to a later read.
+  if (!segment->surveyed) {
+    TM_CO_RETURN_IF_ERROR(co_await SurveySome({segment}));
+    *changed = generation != generation_ || !segment->surveyed;
+    if (*changed) co_return LogRead{};
+  }
+  // Taken before the next suspension: what is appended meanwhile belongs to a later read.
   const uint64_t size = segment->size;
   TM_CO_ASSIGN_OR_RETURN(const auto file, co_await OpenForRead(segment));
   TM_CO_ASSIGN_OR_RETURN(uint64_t position, co_await FindPosition(segment, from));
@@ -339,6 +338,7 @@ Task<Result<LogRead>> Log::Read(Offset from, Offset below, size_t max_bytes) {
 Task<Result<std::optional<TimestampLookup>>> Log::FindTimestamp(WallMillis timestamp, Offset below) {
   const Operation operation(*this);
   TM_CO_RETURN_IF_ERROR(Usable());
+  if (!surveyed()) TM_CO_RETURN_IF_ERROR(co_await Survey());
   const bool greatest = timestamp == kGreatestTimestamp;
   const SearchRange range{timestamp, start_, std::min(below, end_)};
   std::vector<SearchPlace> places;

@@ -59,6 +59,7 @@ class Recovery {
   std::optional<Offset> epochs_begin_;  // where the table on disk begins
   bool rebuild_epochs_ = false;
   bool changed_directory_ = false;
+  uint64_t scanned_bytes_ = 0;
   Offset end_ = 0;
   std::optional<Error> damage_;
   std::vector<std::string> notes_;
@@ -184,6 +185,7 @@ Result<bool> Recovery::ScanSegment(Segment& segment, std::optional<Offset> next_
   if (step == BatchScanner::Step::kIoError) why = "unreadable: " + scanner.error().message;
   if (step == BatchScanner::Step::kBad) why = scanner.error().message;
   end_ = expected;
+  scanned_bytes_ += segment.size - from;
   segment.max_timestamp = index.max_timestamp();
   segment.max_timestamp_offset = index.max_timestamp_offset();
   segment.index = std::move(index);
@@ -251,12 +253,19 @@ Result<bool> Recovery::TakeSegment(size_t i) {
   auto segment = std::make_shared<Segment>();
   segment->base_offset = bases_[i];
   segment->path_prefix = SegmentPathPrefix(input_.folder, bases_[i]);
-  TM_ASSIGN_OR_RETURN(segment->file, files_.Open(segment->log_path(), OpenMode::kReadWrite));
-  TM_ASSIGN_OR_RETURN(segment->size, segment->file->Size());
-  segments_.push_back(segment);
   std::optional<Offset> next_base;
   if (i + 1 < bases_.size()) next_base = bases_[i + 1];
-  if (next_base && known_ && *next_base <= floor_ && !rebuild_epochs_) {
+  const bool on_disk = next_base && known_ && *next_base <= floor_ && !rebuild_epochs_;
+  segments_.push_back(segment);
+  if (on_disk && input_.clean) {
+    segment->sealed = true;
+    segment->surveyed = false;
+    end_ = *next_base;
+    return true;
+  }
+  TM_ASSIGN_OR_RETURN(segment->file, files_.Open(segment->log_path(), OpenMode::kReadWrite));
+  TM_ASSIGN_OR_RETURN(segment->size, segment->file->Size());
+  if (on_disk) {
     TM_ASSIGN_OR_RETURN(const bool taken, TakeSealed(*segment, *next_base));
     if (taken) return true;
     Note("index of {} is missing or wrong and is rebuilt", segment->log_path());
@@ -322,6 +331,9 @@ Result<Recovered> Recovery::Run() {
   TM_RETURN_IF_ERROR(LoadEpochs(!bases_.empty()));
   if (bases_.empty()) {
     TM_ASSIGN_OR_RETURN(auto segment, CreateSegment(files_, input_.folder, 0));
+    // Its folder is synced below: a log that was only created has nothing to flush and keeps no file open.
+    TM_RETURN_IF_ERROR(segment->file->Sync());
+    segment->dirty = false;
     segments_.push_back(std::move(segment));
     changed_directory_ = true;
   }
@@ -339,7 +351,10 @@ Result<Recovered> Recovery::Run() {
   epochs_.TruncateTo(end_);
   epochs_.AdvanceStart(start);
   if (!damage_) TM_RETURN_IF_ERROR(MakeDurable());
-  for (const SegmentPtr& segment : segments_) segment->entry_synced = true;
+  for (const SegmentPtr& segment : segments_) {
+    segment->entry_synced = true;
+    if (!segment->dirty) segment->file.reset();
+  }
   Recovered out;
   out.state.start = start;
   out.state.end = std::max(end_, out.state.start);
@@ -350,6 +365,7 @@ Result<Recovered> Recovery::Run() {
   out.state.epochs = std::move(epochs_);
   out.state.damage = std::move(damage_);
   out.notes = std::move(notes_);
+  out.scanned_bytes = scanned_bytes_;
   return out;
 }
 

@@ -1,6 +1,6 @@
 // Recovery: from the files of a partition's folder to the state of a Log. Blocking: pool thread; logs are
 // recovered in parallel. After a clean stop nothing is scanned but the few batches after the last index
-// entry.
+// entry, and of segments before the last one only the names are read.
 //
 // What was flushed and what was not. The recovery point R is a durable lower bound of what was flushed. A
 // flush makes a whole prefix of the log durable, so an acknowledged batch and all before it are intact after
@@ -39,12 +39,15 @@ struct RecoveryInput {
   std::optional<Offset> recovery_point;
   Offset log_start = 0;
   Offset high_watermark = 0;
+  // The last stop was a clean one: segments below the recovery point are not looked at (Segment::surveyed).
+  bool clean = false;
 };
 
 struct Recovered {
   Log::State state;
   // What a person should know: tails cut, indexes and tables rebuilt, damage. One sentence each.
   std::vector<std::string> notes;
+  uint64_t scanned_bytes = 0;
 };
 
 // Errors are those of the disk; whatever the files hold is a state.

@@ -18,13 +18,29 @@
 
 namespace tidemark {
 
+// FileHandles' mark on a segment. A copy of the segment has none.
+struct HandleMark {
+  HandleMark() = default;
+  HandleMark(const HandleMark&) {}
+  HandleMark& operator=(const HandleMark&) {
+    listed = used = false;
+    return *this;
+  }
+  bool listed = false;  // among the open ones
+  bool used = false;    // since it was last looked at
+};
+
 struct Segment {
   Offset base_offset = 0;
   // Directory and number, without suffix: "<dir>/00000000000000000042".
   std::string path_prefix;
-  // Null while a sealed segment's file is not open.
+  // Null while the file is not open (FileHandles).
   std::shared_ptr<File> file;
+  HandleMark handle;
   uint64_t size = 0;
+  // Size and timestamps are known. Not set for an old segment after a clean start until Log::Survey has been
+  // at it: nothing may be concluded from them before.
+  bool surveyed = true;
   // Bytes before this were there when the log was opened and are verified whole when read; what comes after
   // was checked on its way in.
   uint64_t trusted_from = 0;
@@ -41,6 +57,8 @@ struct Segment {
   bool sealed = false;
   // Bytes not known to be on disk; the directory entry too when `entry_synced` is not set.
   bool dirty = false;
+  // Bytes that were dirty are in a flush under way; with `dirty` the file is not to be closed.
+  bool flushing = false;
   bool entry_synced = true;
 
   std::string log_path() const { return path_prefix + ".log"; }

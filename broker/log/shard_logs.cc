@@ -15,6 +15,9 @@ namespace {
 // Directories whose free space differs by less than this part count as equally free (they may share a file
 // system).
 constexpr uint64_t kFreeSpaceTie = 64;
+// Between two lines about a recovery under way.
+constexpr Duration kProgressInterval = 5s;
+constexpr Duration kSurveyPause = 500ms;
 // How often CloseCleanly asks for what is still not on disk (a full disk may refuse an index).
 constexpr int kCloseFlushes = 3;
 
@@ -92,7 +95,20 @@ class ShardLogs::SlotLock {
 };
 
 ShardLogs::ShardLogs(LogDirs& dirs, EventLoop& loop, ShardLogsOptions options)
-    : dirs_(dirs), env_(dirs.env()), loop_(loop), options_(options), scope_(loop, "logs") {
+    : dirs_(dirs),
+      env_(dirs.env()),
+      loop_(loop),
+      options_(options),
+      handles_(options.open_files,
+               [this] {
+                 for (Log* log : Changed()) log->RequestFlush();
+               }),
+      recoveries_(loop, std::max<size_t>(options.recovery_threads, 1)),
+      next_progress_line_(loop.Now() + kProgressInterval),
+      scope_(loop, "logs") {
+  for (const FoundPartition& found : dirs_.found()) {
+    unopened_.insert(PartitionFolderName(found.topic, found.partition));
+  }
   for (const auto& directory : dirs_.directories()) {
     commits_.push_back(
         std::make_unique<GroupCommit>(env_.files(), env_.blocking_pool(), scope_, directory->path));
@@ -178,7 +194,48 @@ Task<Result<Log*>> ShardLogs::OpenOrCreate(PartitionKey key, std::string topic, 
     slot.log->SetConfig(config);
     co_return slot.log.get();
   }
+  // Of a topic made anew nobody waits to hear how far its recovery is.
+  const bool recovers = unopened_.erase(PartitionFolderName(topic, key.partition)) > 0;
+  if (recovers) dirs_.recovery_progress().Ask(loop_.Now());
+  Result<Log*> opened = co_await OpenInTurn(slot, std::move(topic), config);
+  if (recovers) EndRecovery();
+  if (opened && !(*opened)->surveyed()) {
+    to_survey_.push_back(key);
+    if (!std::exchange(surveying_, true)) scope_.Spawn("survey", SurveyLoop());
+  }
+  co_return opened;
+}
+
+Task<Result<Log*>> ShardLogs::OpenInTurn(Slot& slot, std::string topic, LogConfig config) {
+  const auto turn = co_await recoveries_.Acquire(/*urgent=*/topic.starts_with("__"));
+  if (closing_) co_return Fail(v1::KAFKA_STORAGE_ERROR, "the broker is closing its logs");
   co_return co_await OpenSlot(slot, std::move(topic), config);
+}
+
+void ShardLogs::EndRecovery() {
+  RecoveryProgress& progress = dirs_.recovery_progress();
+  progress.Finish(std::exchange(recovered_bytes_, 0));
+  const RecoveryProgress::Figures figures = progress.At(loop_.Now());
+  if (figures.under_way() ? loop_.Now() < next_progress_line_ : figures.done != dirs_.found().size()) return;
+  next_progress_line_ = loop_.Now() + kProgressInterval;
+  LOG(INFO) << ToString(figures);
+}
+
+// One log at a time, when no recovery waits: nobody waits for this.
+Task<void> ShardLogs::SurveyLoop() {
+  const std::stop_token stop = scope_.stop_token();
+  while (!to_survey_.empty() && !stop.stop_requested()) {
+    if (recoveries_.waiting()) {
+      co_await Sleep(loop_, kSurveyPause, "survey pause", stop);
+      continue;
+    }
+    Log* log = Find(to_survey_.front());
+    to_survey_.pop_front();
+    if (log == nullptr) continue;
+    const auto surveyed = co_await log->Survey();
+    LOG_IF(WARNING, !surveyed) << "survey: " << ToString(surveyed.error());
+  }
+  surveying_ = false;
 }
 
 Task<Result<std::optional<size_t>>> ShardLogs::FindFolder(PartitionKey key, std::string topic) {
@@ -280,8 +337,10 @@ Task<Result<Log*>> ShardLogs::OpenSlot(Slot& slot, std::string topic, LogConfig 
     input.log_start = directory.at_start.Find(CheckpointKind::kLogStart, key).value_or(0);
     input.high_watermark = directory.at_start.Find(CheckpointKind::kHighWatermark, key).value_or(0);
   }
+  input.clean = directory.was_clean && !recreated_.contains(key);
   auto recovered = co_await RunBlocking(env_.blocking_pool(), loop_, "recover log",
                                         [&] { return RecoverLog(env_.files(), input); });
+  if (recovered) recovered_bytes_ += recovered->scanned_bytes;
   if (!recovered) {
     if (recovered.error().code == v1::DISK_FULL) co_return std::unexpected(std::move(recovered).error());
     OnDirectoryFailure(*index, recovered.error());
@@ -368,14 +427,30 @@ Task<void> ShardLogs::RemoveFolder(std::string path) {
   if (!removed) LOG(ERROR) << "could not remove " << path << ": " << ToString(removed.error());
 }
 
+void ShardLogs::NoteChanged(Log& log) { changed_.push_back(log.key()); }
+
+std::vector<Log*> ShardLogs::Changed() {
+  std::vector<Log*> logs;
+  std::unordered_set<PartitionKey> seen;
+  std::erase_if(changed_, [&](const PartitionKey& key) {
+    Log* log = Find(key);
+    const bool settled = log == nullptr || log->failure() || log->damage() || log->settled();
+    if (settled || !seen.insert(key).second) return true;
+    logs.push_back(log);
+    return false;
+  });
+  return logs;
+}
+
 Task<Result<>> ShardLogs::Checkpoint() {
   for (const auto& directory : dirs_.directories()) {
     if (directory->failed) continue;
     std::vector<CheckpointChange> changes;
     // Without a suspension between the collection and the sending, so that a later truncation's change comes
     // later.
-    for (Log* log : All()) {
-      if (log->directory_index() == directory->index) log->CollectCheckpoint(&changes);
+    for (Log* log : Changed()) {
+      if (log->directory_index() != directory->index) continue;
+      log->CollectCheckpoint(&changes);
     }
     if (changes.empty() && !checkpoint_owed_[directory->index]) continue;
     // What a full disk refused is still to be written, though no log has anything new to say.
@@ -394,7 +469,7 @@ Task<void> ShardLogs::CheckpointLoop() {
     const bool flush_all = loop_.Now() >= next_background_flush;
     if (flush_all) next_background_flush = loop_.Now() + options_.background_flush_interval;
     std::vector<PartitionKey> with_garbage;
-    for (Log* log : All()) {
+    for (Log* log : Changed()) {
       if (flush_all || log->config().durability == AckDurability::kSynced) log->RequestFlush();
       if (log->has_segments_below_start()) with_garbage.push_back(log->key());
     }

@@ -5,6 +5,7 @@
 // operations under way (reads, flushes), which the caller must not start any more.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -13,9 +14,11 @@
 #include <unordered_set>
 #include <vector>
 
+#include "broker/log/file_handles.h"
 #include "broker/log/group_commit.h"
 #include "broker/log/log.h"
 #include "broker/log/log_dirs.h"
+#include "broker/log/recovery_queue.h"
 #include "common/async/scope.h"
 #include "common/env/environment.h"
 
@@ -26,6 +29,10 @@ struct ShardLogsOptions {
   Duration checkpoint_interval = 5s;
   // Logs that do not flush on append (ack.durability=replicated) are flushed this often in the background.
   Duration background_flush_interval = 60s;
+  // Segment files that stay open (FileHandles).
+  size_t open_files = 1000;
+  // Logs recovered at once.
+  size_t recovery_threads = 1;
 };
 
 class ShardLogs final : private LogHost {
@@ -49,6 +56,8 @@ class ShardLogs final : private LogHost {
   // Null when not open.
   Log* Find(const PartitionKey& key);
   std::vector<Log*> All();
+  // Segment files that are open.
+  size_t open_files() const { return handles_.size(); }
 
   // Takes the partition out of service and removes its data: renamed to `-delete` durably when this returns,
   // removed in the background. Also for a partition that is not open but was found. NOT_FOUND when there is
@@ -70,9 +79,12 @@ class ShardLogs final : private LogHost {
   class SlotLock;
   // LogHost.
   void EnqueueFlush(Log& log) override;
+  void NoteChanged(Log& log) override;
+  FileHandles& handles() override { return handles_; }
   Task<Result<>> WriteCheckpoints(size_t directory, std::vector<CheckpointChange> changes) override;
   void OnDirectoryFailure(size_t directory, const Error& error) override;
 
+  Task<Result<Log*>> OpenInTurn(Slot& slot, std::string topic, LogConfig config);
   Task<Result<Log*>> OpenSlot(Slot& slot, std::string topic, LogConfig config);
   // Waits until nobody else opens or takes out the partition; a SlotLock ends it.
   Task<Slot*> LockSlot(PartitionKey key);
@@ -82,6 +94,10 @@ class ShardLogs final : private LogHost {
   Task<Result<>> TakeOut(PartitionKey key, std::string topic, bool remove);
   Task<Result<size_t>> ChooseDirectory();
   Task<void> CheckpointLoop();
+  Task<void> SurveyLoop();
+  void EndRecovery();
+  // The logs that noted a change and are not settled yet.
+  std::vector<Log*> Changed();
   Task<void> RemoveFolder(std::string path);
   void PoisonDirectory(size_t directory, const Error& error);
 
@@ -93,6 +109,14 @@ class ShardLogs final : private LogHost {
   std::unordered_map<PartitionKey, std::unique_ptr<Slot>> slots_;
   // Taken out in this process: what the checkpoints said of them at the start is void.
   std::unordered_set<PartitionKey> recreated_;
+  FileHandles handles_;
+  RecoveryQueue recoveries_;
+  std::unordered_set<std::string> unopened_;  // names of folders found at the start
+  uint64_t recovered_bytes_ = 0;              // scanned, not yet told
+  MonoTime next_progress_line_;
+  std::deque<PartitionKey> to_survey_;
+  bool surveying_ = false;
+  std::vector<PartitionKey> changed_;                  // logs for the next checkpoint round
   std::vector<std::unique_ptr<GroupCommit>> commits_;  // by directory
   std::vector<bool> failure_told_;                     // by directory
   std::vector<bool> checkpoint_owed_;                  // by directory: the last round may not be on disk

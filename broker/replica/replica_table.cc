@@ -89,6 +89,12 @@ size_t ReplicaTable::size() const {
 Task<std::vector<v1::LeaderAndIsrResponse::Partition>> ReplicaTable::ApplyLeaderAndIsr(
     std::vector<v1::TopicState> topics) {
   Gather<v1::LeaderAndIsrResponse::Partition> gather(context_.loop);
+  struct Wish {
+    PartitionKey key;
+    const std::string* topic;
+    v1::PartitionState* state;
+  };
+  std::vector<Wish> first, rest;
   for (v1::TopicState& topic : topics) {
     const auto id = TopicId::FromBytes(topic.id());
     for (v1::PartitionState& state : *topic.mutable_partitions()) {
@@ -97,8 +103,14 @@ Task<std::vector<v1::LeaderAndIsrResponse::Partition>> ReplicaTable::ApplyLeader
         gather.Finish({{}, state.partition()}, std::unexpected(id.error()));
         continue;
       }
-      scope_.Spawn("leader and isr",
-                   ApplyOne({*id, state.partition()}, topic.name(), std::move(state), &gather));
+      const bool lead = state.leader() == context_.brokers.self();
+      (lead ? first : rest).push_back({{*id, state.partition()}, &topic.name(), &state});
+    }
+  }
+  // Logs are recovered in the order in which they are asked for: those that clients wait for come first.
+  for (const auto* some : {&first, &rest}) {
+    for (const auto& [key, topic, state] : *some) {
+      scope_.Spawn("leader and isr", ApplyOne(key, *topic, std::move(*state), &gather));
     }
   }
   if (--gather.pending == 0) gather.done.Wake();

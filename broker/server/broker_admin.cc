@@ -70,6 +70,8 @@ std::vector<std::string> Broker::Impl::NotReadyReasons() const {
     reasons.push_back("no controller has told this broker what to lead and follow yet");
   }
   if (dirs_ != nullptr) {
+    const auto recovery = dirs_->recovery_progress().At(loop_.Now());
+    if (recovery.under_way()) reasons.push_back(ToString(recovery));
     for (const auto& directory : dirs_->directories()) {
       if (directory->failed) reasons.push_back(fmt::format("log directory {} is offline", directory->path));
     }
@@ -133,6 +135,12 @@ void Broker::Impl::AddOwnMetrics(Exposition* out) const {
   }
   size_t offline = 0;
   if (dirs_) {
+    const auto recovery = dirs_->recovery_progress().At(loop_.Now());
+    out->Gauge("tidemark_recovery_logs_remaining", static_cast<double>(recovery.asked - recovery.done));
+    out->Gauge("tidemark_recovery_seconds_left", recovery.under_way() && recovery.left
+                                                     ? static_cast<double>(ToMillis(*recovery.left)) / 1e3
+                                                     : 0);
+    out->Counter("tidemark_recovery_scanned_bytes_total", recovery.scanned_bytes);
     for (const auto& directory : dirs_->directories()) offline += directory->failed ? 1 : 0;
   }
   out->Gauge("tidemark_log_directories_offline", static_cast<double>(offline));

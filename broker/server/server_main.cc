@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdio>
@@ -16,6 +17,7 @@
 #include "broker/server/broker.h"
 #include "broker/server/process.h"
 #include "common/env/real_environment.h"
+#include "common/io/open_files.h"
 
 namespace tidemark {
 namespace {
@@ -88,6 +90,9 @@ Result<BrokerConfig> ReadConfig(const CommandLine& line) {
   Result<BrokerConfig> config = BrokerConfig::FromProperties(*properties);
   if (!config) return Fail(config.error().code, "{}: {}", line.file, config.error().message);
   if (config->num_shards == 0) config->num_shards = CpuCount();
+  const OpenFilesBudget budget = DivideOpenFiles(RaiseOpenFilesLimit(), config->log_open_files);
+  config->log_open_files = budget.log_files;
+  config->max_connections = std::min(config->max_connections, budget.connections);
   for (ListenerConfig& listener : config->listeners) {
     if (listener.advertised_host.empty()) listener.advertised_host = HostName();
   }

@@ -34,6 +34,14 @@ RpcServerLimits RpcLimitsOf(const BrokerConfig& config, size_t shards) {
   return out;
 }
 
+ShardLogsOptions LogOptionsOf(const BrokerConfig& config, size_t shards) {
+  ShardLogsOptions out;
+  out.checkpoint_interval = config.high_watermark_checkpoint_interval;
+  out.recovery_threads = std::max<size_t>(1, config.recovery_threads * config.log_dirs.size() / shards);
+  if (config.log_open_files > 0) out.open_files = std::max<size_t>(1, config.log_open_files / shards);
+  return out;
+}
+
 }  // namespace
 
 TopicSettings SettingsOf(const TopicConfigs& configs) {
@@ -103,9 +111,8 @@ Task<bool> Shard::Activate(BrokerIdentity identity, BrokerEpoch epoch, TopicSett
   broker_epoch_ = epoch;
   settings_ = std::move(settings);
   rpc_->SetIdentity({.cluster_id = identity_.cluster_id, .broker_id = identity_.broker_id});
-  logs_ = std::make_unique<ShardLogs>(
-      *context_.dirs, loop_,
-      ShardLogsOptions{.checkpoint_interval = context_.config.high_watermark_checkpoint_interval});
+  logs_ = std::make_unique<ShardLogs>(*context_.dirs, loop_,
+                                      LogOptionsOf(context_.config, context_.shards.size()));
   logs_->SetDirectoryFailureListener([this](const LogDirectory& directory, const Error& error) {
     context_.control_loop.Post([&control = context_.control, index = directory.index, error] {
       control.OnDirectoryFailure(index, error);

@@ -41,6 +41,8 @@ void FillNetwork(const ConfigValues& values, BrokerConfig* out) {
   out->queued_max_requests = static_cast<size_t>(values.Int("queued.max.requests"));
   out->connections_max_idle = milliseconds(values.Int("connections.max.idle.ms"));
   out->max_connections = static_cast<size_t>(values.Int("max.connections"));
+  out->recovery_threads = static_cast<uint32_t>(values.Int("num.recovery.threads.per.data.dir"));
+  out->log_open_files = static_cast<size_t>(values.Int("log.open.files"));
   out->fetch_max_bytes = static_cast<size_t>(values.Int("fetch.max.bytes"));
 }
 

@@ -47,6 +47,9 @@ struct BrokerConfig {
   Duration connections_max_idle = 600s;
   size_t max_connections = 20000;
   size_t fetch_max_bytes = 55u << 20;
+  uint32_t recovery_threads = 1;  // per log directory
+  // Segment files that stay open, of the whole broker; 0: from the limit of the process (server_main).
+  size_t log_open_files = 0;
 
   bool auto_create_topics = false;
   bool delete_topics = true;

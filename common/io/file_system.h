@@ -4,7 +4,8 @@
 // synced, tears writes and fails on demand. Both pass tests/unit/io's contract suite.
 //
 // Errors: IO_ERROR with path, call and errno text; NOT_FOUND for a missing path; DISK_FULL for ENOSPC and
-// EDQUOT. Files are never mapped: a mapped page of a full or truncated file kills the process.
+// EDQUOT, and for EMFILE and ENFILE (the message tells them apart): a lack that passes, nothing is wrong with
+// the disk. Files are never mapped: a mapped page of a full or truncated file kills the process.
 #pragma once
 
 #include <cstdint>

@@ -25,7 +25,8 @@ constexpr mode_t kDirectoryMode = 0750;
 std::unexpected<Error> ErrnoError(std::string_view call, const std::string& path, int error) {
   const std::string text = std::error_code(error, std::generic_category()).message();
   if (error == ENOENT) return Fail(v1::NOT_FOUND, "{} {}: {}", call, path, text);
-  if (error == ENOSPC || error == EDQUOT) return Fail(v1::DISK_FULL, "{} {}: {}", call, path, text);
+  const bool lack = error == ENOSPC || error == EDQUOT || error == EMFILE || error == ENFILE;
+  if (lack) return Fail(v1::DISK_FULL, "{} {}: {}", call, path, text);
   return Fail(v1::IO_ERROR, "{} {}: {}", call, path, text);
 }
 

@@ -80,6 +80,7 @@ class LogWorld {
   ShardLogs& logs() { return *logs_; }
   SimWorld& world() { return world_; }
   LogConfig& config() { return config_; }
+  ShardLogsOptions& shard_options() { return shard_options_; }
   const PartitionKey& key() const { return key_; }
   void set_key(PartitionKey key) { key_ = key; }
 
@@ -92,7 +93,7 @@ class LogWorld {
     process_->Keep(log_dirs_);
     TM_RETURN_IF_ERROR(process_->Await([this, broker, cluster] { return log_dirs_->Bind(broker, cluster); }));
     process_->Await([this]() -> Task<bool> {
-      logs_ = std::make_shared<ShardLogs>(*log_dirs_, process_->main_loop());
+      logs_ = std::make_shared<ShardLogs>(*log_dirs_, process_->main_loop(), shard_options_);
       co_return true;
     });
     process_->Keep(logs_);
@@ -203,6 +204,7 @@ class LogWorld {
   SimWorld world_;
   std::vector<std::string> dirs_;
   LogConfig config_;
+  ShardLogsOptions shard_options_;
   PartitionKey key_{MakeTopicId(7), 0};
   SimProcess* process_ = nullptr;
   std::shared_ptr<LogDirs> log_dirs_;

@@ -143,7 +143,11 @@ TEST(Recovery, AMissingSegmentIsDamage) {
     if (path.ends_with(".log")) segments.push_back(path);
   }
   world.disk().RemovePath(segments[1]);
-  EXPECT_TRUE(world.Start().damage());
+  Log& again = world.Start();
+  EXPECT_TRUE(world.world().RunUntil([&] { return again.damage().has_value(); }, 60s))
+      << "after a clean stop it is found by the survey";
+  world.Kill(false);
+  EXPECT_TRUE(world.Start().damage()) << "after an unclean one at once";
 }
 
 TEST(Recovery, MissingAndWrongIndexesAreRebuilt) {

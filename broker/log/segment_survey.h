@@ -1,0 +1,37 @@
+// What a start left out: after a clean stop the old segments of a log are known by name only, so that the
+// start does not grow with their number. Their sizes, timestamps and whether their index files are good are
+// found out afterwards, by the first read of a segment or by ShardLogs in the background. Blocking: pool
+// thread.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "broker/log/segment_index.h"
+#include "common/io/file_system.h"
+#include "common/result.h"
+#include "common/types.h"
+
+namespace tidemark {
+
+// A sealed segment as a pool thread is told of it.
+struct SegmentPlace {
+  std::string path_prefix;
+  Offset base_offset = 0;
+  Offset next_base = 0;  // of the segment that follows
+};
+
+struct SegmentSurvey {
+  uint64_t size = 0;
+  WallMillis max_timestamp = kNoTimestamp;
+  Offset max_timestamp_offset = 0;
+  // Where the index files did not match the segment: made from its batches, to be written.
+  std::optional<SegmentIndex> rebuilt;
+};
+
+// CORRUPT_MESSAGE: the file is missing, or its batches are not those up to next_base. IO_ERROR: it cannot be
+// read. DISK_FULL: no descriptor for it now.
+Result<SegmentSurvey> SurveySegment(FileSystem& files, const PartitionKey& key, const SegmentPlace& place,
+                                    uint32_t index_interval_bytes);
+
+}  // namespace tidemark
