@@ -147,6 +147,11 @@ Task<Result<std::vector<Admin::OffsetAnswer>>> Admin::ListOffsets(std::string to
   co_return answers;
 }
 
+Task<std::vector<DeletionOutcome>> Admin::DeleteRecords(std::vector<RecordDeletion> deletions,
+                                                        MonoTime deadline) {
+  return AskDeletion(cluster_, std::move(deletions), deadline, {});
+}
+
 Task<Result<>> Admin::AwaitTopic(std::string topic, bool gone, MonoTime deadline) {
   std::string missing = "no broker answered";
   Backoff backoff(cluster_.options());

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "client/cluster.h"
+#include "client/delete_records.h"
 #include "tidemark/v1/admin_api.pb.h"
 
 namespace tidemark {
@@ -35,6 +36,8 @@ class Admin {
   };
   Task<Result<std::vector<OffsetAnswer>>> ListOffsets(std::string topic, int64_t timestamp,
                                                       MonoTime deadline);
+  // Deletes records through the leaders; per-partition outcomes, in the order asked.
+  Task<std::vector<DeletionOutcome>> DeleteRecords(std::vector<RecordDeletion> deletions, MonoTime deadline);
   // Waits until every live broker's metadata shows the topic with leaders for all partitions (or, when
   // `gone`, shows it no more). REQUEST_TIMED_OUT says which broker or partition it waits for.
   Task<Result<>> AwaitTopic(std::string topic, bool gone, MonoTime deadline);

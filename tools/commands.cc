@@ -24,6 +24,7 @@ const std::vector<Command>& Commands() {
       ConfigsCommand(),
       ConsoleProducerCommand(),
       ConsoleConsumerCommand(),
+      DeleteRecordsCommand(),
       DumpLogCommand(),
       ProducerPerfCommand(),
       ConsumerPerfCommand(),

@@ -9,6 +9,7 @@ Command ConfigsCommand();
 Command ConsoleConsumerCommand();
 Command ConsoleProducerCommand();
 Command ConsumerPerfCommand();
+Command DeleteRecordsCommand();
 Command DumpLogCommand();
 Command ProducerPerfCommand();
 Command TopicsCommand();

@@ -41,10 +41,12 @@ Log::Log(FileSystem& files, BlockingPool& pool, EventLoop& loop, LogHost& host, 
       checkpointed_recovery_point_(state.recovery_point),
       checkpointed_high_watermark_(state.high_watermark),
       checkpointed_start_(state.checkpointed_start),
+      durable_start_(std::min(state.start, state.checkpointed_start)),
       damage_(std::move(state.damage)),
       changed_(loop) {
   CHECK(!segments_.empty());
   CHECK_LE(start_, end_);
+  durable_start_ = std::max(durable_start_, segments_.front()->base_offset);
   CHECK(segments_.back()->index && !segments_.back()->sealed);
   for (const auto& segment : segments_) {
     if (segment->file) host_.handles().NoteOpen(segment);
@@ -227,6 +229,7 @@ Result<AppendResult> Log::AppendAsLeader(std::span<const UnstampedBatch> batches
   }
   Segment& segment = active();
   if (segment.size == 0) segment.first_append_time = now;
+  segment.last_append_time = now;
   uint64_t position = segment.size;
   offset = end_;
   for (size_t i = 0; i < batches.size(); ++i) {
@@ -287,6 +290,7 @@ Result<AppendResult> Log::AppendAsFollower(std::string_view bytes) {
 
   Segment& segment = active();
   if (segment.size == 0) segment.first_append_time = batches.front().view.append_time;
+  segment.last_append_time = result.append_time;
   for (const Fetched& fetched : batches) {
     if (epochs_.latest() != fetched.view.leader_epoch) {
       epochs_.Begin(fetched.view.leader_epoch, fetched.view.base_offset);
@@ -429,7 +433,7 @@ void Log::CollectCheckpoint(std::vector<CheckpointChange>* changes) {
 
 Task<void> Log::Quiesce() {
   closing_ = true;
-  while (operations_ > 0 || flush_running_ || changing_) co_await changed_.Wait("log quiesce");
+  while (operations_ > 0 || flush_running_ || changing_ || removing_) co_await changed_.Wait("log quiesce");
 }
 
 }  // namespace tidemark

@@ -15,11 +15,13 @@
 // nothing is lost.
 //
 // Files: log.cc state, append, flush; log_read.cc reading; log_change.cc epochs, truncation, restart,
-// deletion below the start; log_survey.cc what a clean start left out; recovery.h how a log is opened.
+// log_retention.cc the start, deletion below it; log_survey.cc what a clean start left out; recovery.h how a
+// log is opened.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -33,6 +35,7 @@
 #include "broker/log/group_commit.h"
 #include "broker/log/log_config.h"
 #include "broker/log/log_host.h"
+#include "broker/log/retention.h"
 #include "broker/log/segment.h"
 #include "common/async/blocking_pool.h"
 #include "common/async/task.h"
@@ -154,9 +157,22 @@ class Log {
   Task<Result<>> TruncateTo(Offset offset);
   // Drops everything; the log is then empty at `offset`; durable when it returns.
   Task<Result<>> RestartAt(Offset offset);
+
+  // --- The log start (log_retention.cc)
+
   // Moves the log start; segments wholly below it are deleted later. No-op when not above start_offset; at
-  // most end_offset.
+  // most flushed_end, because what a checkpoint says of the start must be on disk.
   void AdvanceStartTo(Offset offset);
+  // The log start that the checkpoint file is known to hold: after any crash the log starts there or above.
+  Offset durable_start() const { return durable_start_; }
+  // Returns when durable_start() has reached what start_offset() is now.
+  Task<Result<>> CheckpointStart();
+  // What retention decides on.
+  std::vector<SegmentFacts> DescribeSegments() const;
+  // Reads when the last batch of a segment was appended, which DescribeSegments tells from then on.
+  Task<Result<>> LearnAppendTime(Offset base_offset);
+  // Seals the active segment and begins a new one; no-op when it is empty.
+  Result<> RollActive();
 
   // Asks the directory's group commit to make everything appended so far durable; the flush listener is told.
   // Called by every append itself when the config says so (ack.durability=synced); idempotent while one is
@@ -184,12 +200,14 @@ class Log {
   void PrepareToClose() { whole_index_ = true; }
   // Adds what changed since the last call. What changes from now on is noted anew.
   void CollectCheckpoint(std::vector<CheckpointChange>* changes);
-  bool has_segments_below_start() const {
-    return segments_.size() > 1 && segments_[1]->base_offset <= start_;
-  }
+  // Segments wholly below the start, or files taken away whose delay is over.
+  bool has_garbage() const;
   // Nothing for checkpoint rounds to do before the next change.
-  bool settled() const { return !change_noted_ && !flush_needed() && !has_segments_below_start(); }
-  // Removes segments wholly below the start (blocking work on the pool).
+  bool settled() const {
+    return !change_noted_ && !flush_needed() && !has_garbage() && deleted_files_.empty();
+  }
+  // Takes segments wholly below the start away, the active one as well: their files are renamed and removed
+  // after file.delete.delay.ms.
   Task<Result<>> RemoveBelowStart();
   // Refuses everything from now on and tells the listener; the first error stays.
   void Poison(const Error& error);
@@ -221,6 +239,10 @@ class Log {
   Result<> OpenActive();
 
   void AfterAppend(size_t bytes, Offset end);
+
+  // The leading segments that RemoveBelowStart may take away now.
+  size_t CountRemovable() const;
+  std::vector<std::string> TakeDueFiles();
 
   size_t SegmentIndexFor(Offset offset) const;
   Task<Result<std::shared_ptr<File>>> OpenForRead(std::shared_ptr<Segment> segment);
@@ -272,6 +294,9 @@ class Log {
   Offset checkpointed_recovery_point_;
   Offset checkpointed_high_watermark_;
   Offset checkpointed_start_;
+  Offset durable_start_;
+  // Files taken away, by when they are to be removed.
+  std::deque<std::pair<MonoTime, std::string>> deleted_files_;
   std::optional<Error> failure_;
   std::optional<Error> damage_;
   bool directory_dirty_ = false;  // a file in it is new
@@ -279,6 +304,7 @@ class Log {
   bool flush_running_ = false;
   bool flush_wanted_ = false;  // asked for while a change was under way
   bool changing_ = false;
+  bool removing_ = false;    // files below the start are being taken away
   bool restarting_ = false;  // until done, nothing below any offset is promised
   bool truncating_ = false;  // until done, the start may be about to fall
   bool closing_ = false;

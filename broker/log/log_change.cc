@@ -1,5 +1,5 @@
-// Changes of a log other than appends: epochs, truncation, restart, deletion below the start. One at a time;
-// appends are refused and flushes wait meanwhile.
+// Changes of a log other than appends: epochs, truncation, restart. One at a time; appends are refused and
+// flushes wait meanwhile.
 //
 // Truncation, step by step, so that a crash after any of them leaves a log that recovery understands:
 //   1. flushed_end and the durable recovery point are lowered to the cut: nothing above it is promised any
@@ -31,7 +31,7 @@ struct Log::Cut {
 };
 
 Task<Result<>> Log::LockForChange() {
-  while (changing_ || flush_running_) {
+  while (changing_ || flush_running_ || removing_) {
     co_await changed_.Wait("log change");
     TM_CO_RETURN_IF_ERROR(Usable());
   }
@@ -150,6 +150,7 @@ std::vector<std::string> Log::CutMemory(size_t index, Cut cut) {
   segment->size = cut.position;
   segment->trusted_from = std::min(segment->trusted_from, cut.position);
   segment->first_append_time = cut.first_append_time;
+  segment->last_append_time.reset();
   segment->max_timestamp = cut.index.max_timestamp();
   segment->max_timestamp_offset = cut.index.max_timestamp_offset();
   segment->index = std::move(cut.index);
@@ -189,6 +190,7 @@ Task<Result<>> Log::TruncateTo(Offset offset) {
   const Offset start = std::min(start_, cut->end);
   // From here on no checkpoint round writes the old end or start again.
   truncating_ = true;
+  durable_start_ = std::min(durable_start_, start);
   flushed_end_ = std::min(flushed_end_, cut->end);
   std::vector<CheckpointChange> changes;
   if (checkpointed_start_ > start) {
@@ -285,7 +287,7 @@ Task<Result<>> Log::RestartAt(Offset offset) {
   auto placeholder = std::make_shared<Segment>();
   placeholder->base_offset = offset;
   segments_ = {placeholder};
-  start_ = end_ = flushed_end_ = high_watermark_ = offset;
+  start_ = end_ = flushed_end_ = high_watermark_ = durable_start_ = offset;
   epochs_.Clear();
   epochs_dirty_ = false;
   using Created = Result<std::shared_ptr<Segment>>;
@@ -312,43 +314,6 @@ Task<Result<>> Log::RestartAt(Offset offset) {
   LOG(INFO) << place_.topic << "-" << place_.key.partition << ": restarted empty at " << offset << ", was at "
             << old_end;
   NotifyFlush();
-  co_return {};
-}
-
-void Log::AdvanceStartTo(Offset offset) {
-  offset = std::min(offset, end_);
-  // Under a change the end may be about to fall; whoever raises the start does so again.
-  if (offset <= start_ || changing_) return;
-  start_ = offset;
-  NoteChange();
-  EpochTable epochs = epochs_;
-  epochs_.AdvanceStart(offset);
-  if (epochs.entries() != epochs_.entries()) epochs_dirty_ = true;
-}
-
-Task<Result<>> Log::RemoveBelowStart() {
-  if (segments_.size() < 2 || segments_[1]->base_offset > start_) co_return {};
-  const Operation operation(*this);
-  TM_CO_RETURN_IF_ERROR(co_await LockForChange());
-  const Change change(*this);
-  std::vector<std::string> removed;
-  size_t count = 0;
-  while (count + 1 < segments_.size() && segments_[count + 1]->base_offset <= start_ &&
-         !segments_[count]->dirty) {
-    removed.push_back(segments_[count++]->path_prefix);
-  }
-  segments_.erase(segments_.begin(), segments_.begin() + static_cast<ptrdiff_t>(count));
-  // From the beginning: what is left after a crash is a suffix.
-  const auto done = co_await RunBlocking(pool_, loop_, "remove segments",
-                                         [this, removed = std::move(removed)]() -> Result<> {
-                                           for (const std::string& prefix : removed)
-                                             TM_RETURN_IF_ERROR(RemoveSegmentFiles(files_, prefix));
-                                           return {};
-                                         });
-  if (!done) {
-    DiskFailed(done.error());
-    co_return std::unexpected(*failure_);
-  }
   co_return {};
 }
 

@@ -15,6 +15,8 @@ struct LogConfig {
   Duration segment_time = std::chrono::hours(168);
   uint32_t index_interval_bytes = 4096;
   uint32_t max_message_bytes = 1048588;
+  // Between taking a segment's file away and removing it (file.delete.delay.ms).
+  Duration file_delete_delay = 60s;
   AckDurability durability = AckDurability::kSynced;
 };
 

@@ -76,7 +76,7 @@ Result<std::vector<Offset>> Recovery::ListSegments() {
     std::optional<Offset> base = ParseSegmentName(entry.name, ".index");
     if (!base) base = ParseSegmentName(entry.name, ".timeindex");
     const bool orphan = base && std::find(bases.begin(), bases.end(), *base) == bases.end();
-    if (orphan || entry.name.ends_with(".tmp")) {
+    if (orphan || entry.name.ends_with(".tmp") || entry.name.ends_with(kDeletedSuffix)) {
       TM_RETURN_IF_ERROR(files_.Remove(input_.folder + "/" + entry.name));
     }
   }

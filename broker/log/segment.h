@@ -46,6 +46,8 @@ struct Segment {
   uint64_t trusted_from = 0;
   // Append time of the first batch; rolling by time counts from here.
   std::optional<WallMillis> first_append_time;
+  // Append time of the last batch; empty when this process has not seen it.
+  std::optional<WallMillis> last_append_time;
   WallMillis max_timestamp = kNoTimestamp;
   Offset max_timestamp_offset = 0;
 
@@ -68,6 +70,8 @@ struct Segment {
 std::string SegmentPathPrefix(const std::string& directory, Offset base_offset);
 // The base offset of "<20 digits>.log" (or another suffix); empty for any other name.
 std::optional<Offset> ParseSegmentName(std::string_view name, std::string_view suffix);
+// What the file of a segment below the log start is renamed to until it is removed.
+inline constexpr std::string_view kDeletedSuffix = ".deleted";
 // Removes .log, .index and .timeindex, those that exist: the log file last, so that what is left after a
 // crash is either whole or has no index.
 Result<> RemoveSegmentFiles(FileSystem& files, const std::string& path_prefix);

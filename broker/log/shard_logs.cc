@@ -471,13 +471,13 @@ Task<void> ShardLogs::CheckpointLoop() {
     std::vector<PartitionKey> with_garbage;
     for (Log* log : Changed()) {
       if (flush_all || log->config().durability == AckDurability::kSynced) log->RequestFlush();
-      if (log->has_segments_below_start()) with_garbage.push_back(log->key());
+      if (log->has_garbage()) with_garbage.push_back(log->key());
     }
     const auto written = co_await Checkpoint();
     if (!written) LOG(ERROR) << "checkpoint: " << ToString(written.error());
     for (const PartitionKey& key : with_garbage) {
       Log* log = Find(key);
-      if (log == nullptr || !written) continue;
+      if (log == nullptr) continue;
       const auto removed = co_await log->RemoveBelowStart();
       LOG_IF(WARNING, !removed) << "segments below the log start: " << ToString(removed.error());
     }

@@ -39,6 +39,8 @@ void FetchSlice::OnPartitionChange(const PartitionKey& key, PartitionChange chan
   if (change == PartitionChange::kGone) found->second.partition = nullptr;
   // Consumers see nothing of what is not committed.
   if (change == PartitionChange::kAppended && !reader_.follower()) return;
+  // They learn of it with what they read next; those that wait are above it.
+  if (change == PartitionChange::kLogStart && !reader_.follower()) return;
   MarkDirty(found->second);
   changed_.NotifyAll();
 }
@@ -50,6 +52,7 @@ FollowerPosition FetchSlice::PositionOf(const Entry& entry) const {
   position.flushed_end = request.flushed_end();
   if (request.has_leader_epoch()) position.leader_epoch = request.leader_epoch();
   if (request.has_last_epoch()) position.last_epoch = request.last_epoch();
+  position.log_start = request.log_start_offset();
   return position;
 }
 
@@ -140,6 +143,8 @@ void FetchSlice::Fill(const Entry& entry, Result<PartitionRead> read,
   if (!reader_.follower()) return;
   out->set_log_end_offset(bounds.log_end);
   out->set_flushed_ends_count(bounds.flushed_ends_count);
+  out->set_log_start_wanted(read && entry.partition != nullptr &&
+                            entry.partition->WantsLogStartOf(reader_.replica));
   // The planted bug must not be caught by the follower's own check of the answer.
   if (TM_BUG("fetch-without-epoch") && read) out->set_leader_epoch(entry.request.leader_epoch());
 }
@@ -152,7 +157,8 @@ Task<bool> FetchSlice::CollectOne(PartitionKey key, size_t budget, bool only_cha
   Entry& entry = entries_.at(key);
   Fill(entry, std::move(read), &item.response);
   const v1::FetchResponse::Partition& response = item.response;
-  const Told now{response.high_watermark(), response.log_start_offset(), response.error().code()};
+  const Told now{response.high_watermark(), response.log_start_offset(), response.log_start_wanted(),
+                 response.error().code()};
   const bool has_records = !response.records().empty();
   const bool new_error = now.error != v1::NONE && !(entry.told && entry.told->error == now.error);
   const bool moved = !entry.told || *entry.told != now;

@@ -71,6 +71,7 @@ class FetchSlice final : private PartitionWatcher {
   struct Told {
     Offset high_watermark = 0;
     Offset log_start = 0;
+    bool log_start_wanted = false;
     ErrorCode error = v1::NONE;
     bool operator==(const Told&) const = default;
   };

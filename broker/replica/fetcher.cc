@@ -89,6 +89,7 @@ void Fetcher::SendProgress() {
     told->set_partition(key.partition);
     told->set_leader_epoch(found->second.epoch);
     told->set_flushed_end(found->second.partition->log()->flushed_end());
+    told->set_log_start_offset(found->second.partition->log()->durable_start());
   }
   if (progress.partitions_size() > 0) channel_->Progress(std::move(progress));
 }

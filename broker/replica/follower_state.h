@@ -26,6 +26,10 @@ struct FollowerState {
   bool in_isr = false;
   // An exchange in this epoch agreed: the log's end is the leader's history.
   bool agreed = false;
+  // The leader's log start as last told, after an agreement.
+  Offset leader_log_start = 0;
+  // The leader waits until it is on this disk.
+  bool log_start_wanted = false;
   // Not fetched for until the next epoch: the reason.
   std::optional<Error> parked;
 };

@@ -51,6 +51,7 @@ std::vector<BrokerId> ShrinkCandidates(const IsrView& view) {
 
 bool MayJoin(const FollowerProgress& follower, const IsrView& view) {
   if (!follower.ends || follower.broker_epoch == kNoBrokerEpoch) return false;
+  if (follower.log_start < view.required_log_start) return false;
   const Offset counted = CountedEnd(*follower.ends, view.durability);
   return counted >= view.high_watermark && counted >= view.epoch_start && !OutOfSync(follower, view);
 }

@@ -22,6 +22,8 @@ struct FollowerProgress {
   BrokerEpoch broker_epoch = kNoBrokerEpoch;  // of its fetches
   // Empty until it has fetched in this epoch without divergence.
   std::optional<ReplicaEnds> ends;
+  // The log start that its disk holds, as last told; only with `ends`.
+  Offset log_start = 0;
   // The leader's log end as of this time has been reached.
   MonoTime caught_up_at{};
   struct Mark {
@@ -46,6 +48,7 @@ struct IsrView {
   Offset leader_log_end = 0;
   Offset high_watermark = 0;
   Offset epoch_start = 0;  // log end at which the leader's current epoch began
+  Offset required_log_start = 0;
   MonoTime now{};
   Duration lag_time_max{};
   bool may_shrink = true;  // false while the leader itself is stalled
@@ -56,7 +59,8 @@ struct IsrView {
 std::vector<BrokerId> ShrinkCandidates(const IsrView& view);
 
 // Non-members whose counted end has reached both the high watermark and the start of the current epoch, whose
-// broker epoch is known, and who would not have to leave again at once.
+// broker epoch is known, and who would not have to leave again at once. Their disk holds the log start that
+// was promised to deleters of records: whoever leads next does not bring deleted records back.
 std::vector<BrokerId> ExpandCandidates(const IsrView& view);
 bool MayJoin(const FollowerProgress& follower, const IsrView& view);
 

@@ -17,8 +17,9 @@ void AddOnce(std::vector<BrokerId>* brokers, BrokerId broker) {
 
 }  // namespace
 
-LeaderState::LeaderState(const v1::PartitionState& state, BrokerId self, Offset epoch_start, MonoTime now)
-    : self_(self), epoch_(state.leader_epoch()), epoch_start_(epoch_start) {
+LeaderState::LeaderState(const v1::PartitionState& state, BrokerId self, Offset epoch_start, MonoTime now,
+                         Offset log_start)
+    : self_(self), epoch_(state.leader_epoch()), epoch_start_(epoch_start), required_log_start_(log_start) {
   SetState(state);
   for (FollowerProgress& follower : followers_) follower.caught_up_at = now;
 }
@@ -53,6 +54,17 @@ std::vector<BrokerId> LeaderState::MaximalIsr() const {
   std::vector<BrokerId> all = isr_;
   for (BrokerId broker : wished_) AddOnce(&all, broker);
   return all;
+}
+
+std::optional<Offset> LeaderState::LeastLogStart() const {
+  std::optional<Offset> least;
+  for (const BrokerId broker : MaximalIsr()) {
+    if (broker == self_) continue;
+    const auto follower = std::ranges::find(followers_, broker, &FollowerProgress::broker);
+    const bool known = follower != followers_.end() && follower->ends;
+    least = std::min(least.value_or(~Offset{0}), known ? follower->log_start : 0);
+  }
+  return least;
 }
 
 bool LeaderState::InSyncEnough(const TopicSettings& settings) const {
@@ -117,6 +129,7 @@ IsrView LeaderState::View(AckDurability durability, Offset log_end, Offset high_
           .leader_log_end = log_end,
           .high_watermark = high_watermark,
           .epoch_start = epoch_start_,
+          .required_log_start = required_log_start_,
           .now = now,
           .lag_time_max = lag_max,
           .may_shrink = may_shrink};

@@ -3,9 +3,11 @@
 //
 // Invariants: the leader is in the committed ISR; the maximal ISR is the committed one plus every member
 // wished for since the committed state was learnt (a wish without answer may have been granted); a follower's
-// ends are set only by an exchange in this epoch without divergence.
+// ends are set only by an exchange in this epoch without divergence; every member of the ISR that joined in
+// this epoch holds required_log_start() on its disk, and those that did not are waited for by DeleteRecords.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <vector>
@@ -28,8 +30,9 @@ enum class WishOutcome {
 
 class LeaderState {
  public:
-  // `now` starts the grace of every follower.
-  LeaderState(const v1::PartitionState& state, BrokerId self, Offset epoch_start, MonoTime now);
+  // `now` starts the grace of every follower. `log_start` is the leader's own.
+  LeaderState(const v1::PartitionState& state, BrokerId self, Offset epoch_start, MonoTime now,
+              Offset log_start = 0);
 
   LeaderEpoch epoch() const { return epoch_; }
   PartitionEpoch partition_epoch() const { return partition_epoch_; }
@@ -40,6 +43,13 @@ class LeaderState {
   const std::vector<FollowerProgress>& followers() const { return followers_; }
   FollowerProgress* FindFollower(BrokerId broker);
   std::vector<BrokerId> MaximalIsr() const;
+
+  // The log start below which no member may go: the leader's own at the start of the epoch, and what
+  // DeleteRecords has asked for since.
+  Offset required_log_start() const { return required_log_start_; }
+  void RequireLogStart(Offset offset) { required_log_start_ = std::max(required_log_start_, offset); }
+  // Of the maximal ISR without the leader: the least log start on disk. Empty without members.
+  std::optional<Offset> LeastLogStart() const;
 
   bool InSyncEnough(const TopicSettings& settings) const;
   // The high watermark that follows from what is known.
@@ -86,6 +96,7 @@ class LeaderState {
   LeaderEpoch epoch_;
   PartitionEpoch partition_epoch_ = 0;
   Offset epoch_start_;
+  Offset required_log_start_;
   std::vector<BrokerId> isr_;
   std::vector<BrokerId> replicas_;
   bool recovering_ = false;

@@ -18,7 +18,8 @@ Partition::Partition(ReplicaContext& context, PartitionKey key, std::string topi
       settings_(settings),
       scope_(context.loop, name_),
       transition_(context.loop),
-      idle_(context.loop) {
+      idle_(context.loop),
+      log_starts_moved_(context.loop) {
   AttachLog(log);
   high_watermark_ = std::clamp(log_->checkpointed_high_watermark(), log_->start_offset(), log_->end_offset());
 }
@@ -103,7 +104,7 @@ Task<Result<>> Partition::BecomeLeader(const v1::PartitionState& state) {
     CHECK_EQ(log_->end_offset(), start) << name_ << " was appended to during a transition";
     offline_.reset();
   }
-  leader_.emplace(state, context_.brokers.self(), start, context_.loop.Now());
+  leader_.emplace(state, context_.brokers.self(), start, context_.loop.Now(), log_->start_offset());
   role_ = PartitionRole::kLeader;
   ++context_.counters.became_leader;
   LOG(INFO) << name_ << " leads in epoch " << epoch << " from offset " << start << ", high watermark "
@@ -196,6 +197,7 @@ void Partition::OnFlushed() {
     OnLogTrouble();
     return;
   }
+  log_starts_moved_.NotifyAll();
   if (leading()) {
     if (log_->flushed_end() >= log_->end_offset()) {
       flush_pending_since_.reset();
@@ -204,6 +206,8 @@ void Partition::OnFlushed() {
     }
     AdvanceHighWatermark();
   } else if (wants_fetch()) {
+    // The log start moves up to what is on disk only.
+    AdoptLogStart();
     context_.follow->FollowerFlushed(*this);
   }
 }
@@ -214,6 +218,7 @@ void Partition::NotifyWatchers(PartitionChange change) {
 
 void Partition::WakeAllCommitWaits() {
   for (auto& [end, waiter] : commit_waits_) waiter->Wake();
+  log_starts_moved_.NotifyAll();
 }
 
 std::unexpected<Error> Partition::NotLeader() const {

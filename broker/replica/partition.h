@@ -64,7 +64,7 @@ struct ReplicaContext {
 };
 
 enum class PartitionRole { kNone, kLeader, kFollower };
-enum class PartitionChange { kAppended, kHighWatermark, kRole, kGone };
+enum class PartitionChange { kAppended, kHighWatermark, kLogStart, kRole, kGone };
 
 // Told of changes; called from inside the partition's methods, so it only marks and wakes. After kGone the
 // partition is no longer to be used.
@@ -96,6 +96,7 @@ struct FollowerPosition {
   Offset fetch_offset = 0;
   Offset flushed_end = 0;
   std::optional<LeaderEpoch> last_epoch;
+  Offset log_start = 0;  // on its disk
 };
 
 struct LeaderKnown {
@@ -178,9 +179,22 @@ class Partition {
   // Whole batches up to the log end. The caller has had kAgree for `from`.
   Task<Result<PartitionRead>> ReadForFollower(Offset from, std::optional<LeaderEpoch> epoch,
                                               size_t max_bytes);
-  void FollowerProgressed(BrokerId replica, BrokerEpoch broker_epoch, LeaderEpoch epoch, Offset flushed_end);
+  void FollowerProgressed(BrokerId replica, BrokerEpoch broker_epoch, LeaderEpoch epoch, Offset flushed_end,
+                          std::optional<Offset> log_start = std::nullopt);
   // Judges the followers (every replica.lag.time.max.ms / 2), unless this leader was itself stalled.
   void CheckIsr();
+
+  // --- the log start (partition_log_start.cc)
+  // As leader: deletes what the topic's retention says now. When it is worth another look, if time tells.
+  Task<std::optional<WallMillis>> CheckRetention();
+  // Deletes the records below `before` (empty: the high watermark) and returns the low watermark when no
+  // replica in sync starts below it any more, on disk. INVALID_TOPIC_EXCEPTION is the caller's;
+  // POLICY_VIOLATION, OFFSET_OUT_OF_RANGE, OFFSET_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER and the fences;
+  // REQUEST_TIMED_OUT, CANCELLED: deleted here.
+  Task<Result<Offset>> DeleteRecords(std::optional<Offset> before, std::optional<LeaderEpoch> epoch,
+                                     MonoTime deadline, std::stop_token stop);
+  // As leader: whether it waits for the log start of that follower.
+  bool WantsLogStartOf(BrokerId replica) const;
 
   // --- follower, for the fetcher (partition_follower.cc)
   // The next fetch of this replica; only while following and not parked.
@@ -235,6 +249,16 @@ class Partition {
   ReplicaEnds OwnEnds() const;
   Task<Result<PartitionRead>> ReadChecked(Offset from, Offset below, size_t max_bytes);
 
+  // partition_log_start.cc
+  void MoveLogStart(Offset offset);
+  std::optional<WallMillis> ApplyRetention(const RetentionDecision& decision, WallMillis now);
+  void NoteLogStart(FollowerProgress& follower, Offset log_start);
+  Result<Offset> CheckDeletion(std::optional<Offset> before, std::optional<LeaderEpoch> epoch) const;
+  Offset LowWatermark() const;
+  std::unexpected<Error> DeletionTimedOut(Offset offset) const;
+  void AdoptLogStart();
+  Task<void> PersistLogStart();
+
   // partition_isr.cc
   IsrView CurrentView() const;
   bool Stalled() const;
@@ -274,12 +298,14 @@ class Partition {
   bool leader_stalled_ = false;  // as of the last check; holds until the next
   bool leaving_isr_ = false;
   bool closing_ = false;
+  bool persisting_start_ = false;
 
   std::multimap<Offset, Waiter*> commit_waits_;  // by the end waited for
   std::vector<PartitionWatcher*> watchers_;
   size_t uses_ = 0;
   size_t reads_ = 0;
   Notifier idle_;
+  Notifier log_starts_moved_;  // own or followers', or the role or the ISR changed
 };
 
 }  // namespace tidemark

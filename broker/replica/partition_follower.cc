@@ -19,7 +19,7 @@ v1::FetchRequest::Partition Partition::NextFetch() const {
   fetch.set_max_bytes(context_.options.fetch_partition_bytes);
   fetch.set_leader_epoch(follower_->epoch);
   fetch.set_flushed_end(log_->flushed_end());
-  fetch.set_log_start_offset(log_->start_offset());
+  fetch.set_log_start_offset(log_->durable_start());
   if (auto last = LastRecordEpoch({log_->start_offset(), log_->end_offset(), &log_->epochs()})) {
     fetch.set_last_epoch(*last);
   }
@@ -63,9 +63,9 @@ FollowOutcome Partition::AppendFetched(const v1::FetchResponse::Partition& answe
 void Partition::AdoptBounds(const v1::FetchResponse::Partition& answer) {
   CHECK(follower_->agreed) << name_;
   SetHighWatermark(AdoptedHighWatermark(high_watermark_, answer.high_watermark(), log_->end_offset()));
-  // What the leader has dropped is dropped here too, but never anything that is not committed.
-  const Offset start = std::min<Offset>(answer.log_start_offset(), high_watermark_);
-  if (start > log_->start_offset()) log_->AdvanceStartTo(start);
+  follower_->leader_log_start = answer.log_start_offset();
+  follower_->log_start_wanted = answer.log_start_wanted();
+  AdoptLogStart();
 }
 
 // A cut below the own high watermark loses what was committed: only right after an unclean election.

@@ -96,6 +96,7 @@ void Partition::AfterIsrChange(const std::vector<BrokerId>& before) {
   }
   AdvanceHighWatermark();
   CheckMinIsr();
+  log_starts_moved_.NotifyAll();
   MaybeUpdateIsr();
 }
 

@@ -209,6 +209,7 @@ void Partition::NoteFollowerFetch(const FollowerPosition& position) {
   }
   // Only ends of one history with the leader's count.
   if (answer->verdict != FetchVerdict::kAgree) return;
+  NoteLogStart(**follower, position.log_start);
   const Offset end = std::min(position.fetch_offset, log_->end_offset());
   NoteProgress(**follower, {end, std::min(position.flushed_end, end)}, settings_.log.durability,
                log_->end_offset(), context_.loop.Now());
@@ -217,7 +218,7 @@ void Partition::NoteFollowerFetch(const FollowerPosition& position) {
 }
 
 void Partition::FollowerProgressed(BrokerId replica, BrokerEpoch broker_epoch, LeaderEpoch epoch,
-                                   Offset flushed_end) {
+                                   Offset flushed_end, std::optional<Offset> log_start) {
   if (!leading()) return;
   if (epoch != *leader_epoch_ && !TM_BUG("fetch-without-epoch")) {
     ++context_.counters.fenced_requests;
@@ -226,10 +227,12 @@ void Partition::FollowerProgressed(BrokerId replica, BrokerEpoch broker_epoch, L
   FollowerProgress* follower = leader_->FindFollower(replica);
   // Progress adds to a fetch of the same life in this epoch; alone it proves nothing.
   if (follower == nullptr || !follower->ends || follower->broker_epoch != broker_epoch) return;
+  const bool start_moved = log_start && *log_start != follower->log_start;
+  if (log_start) NoteLogStart(*follower, *log_start);
   const Offset flushed = std::min(flushed_end, follower->ends->log_end);
-  if (flushed <= follower->ends->flushed_end) return;
-  NoteProgress(*follower, {follower->ends->log_end, flushed}, settings_.log.durability, log_->end_offset(),
-               context_.loop.Now());
+  if (flushed <= follower->ends->flushed_end && !start_moved) return;
+  NoteProgress(*follower, {follower->ends->log_end, std::max(flushed, follower->ends->flushed_end)},
+               settings_.log.durability, log_->end_offset(), context_.loop.Now());
   AdvanceHighWatermark();
   if (!leader_->Settled(*follower, high_watermark_)) MaybeUpdateIsr();
 }

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "broker/log/log.h"
 
@@ -36,6 +37,13 @@ class ReplicaLog {
   virtual Task<Result<>> TruncateTo(Offset offset) = 0;
   virtual Task<Result<>> RestartAt(Offset offset) = 0;
   virtual void AdvanceStartTo(Offset offset) = 0;
+  virtual Offset durable_start() const = 0;
+  virtual Task<Result<>> CheckpointStart() = 0;
+  virtual bool surveyed() const = 0;
+  virtual Task<Result<>> Survey() = 0;
+  virtual std::vector<SegmentFacts> DescribeSegments() const = 0;
+  virtual Task<Result<>> LearnAppendTime(Offset base_offset) = 0;
+  virtual Result<> RollActive() = 0;
   virtual void RequestFlush() = 0;
   virtual void SetFlushListener(std::function<void()> listener) = 0;
   virtual void SetHighWatermark(Offset offset) = 0;

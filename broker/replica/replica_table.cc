@@ -52,7 +52,17 @@ ReplicaTable::ReplicaTable(EventLoop& loop, const Clock& clock, BrokerDirectory&
     : context_{loop, clock, brokers, isr, logs, options, {}, this, loop.Now()},
       channels_(channels),
       settings_of_(std::move(settings_of)),
-      scope_(loop, "replica table") {}
+      scope_(loop, "replica table"),
+      retention_(
+          loop, clock, options.retention_check_interval,
+          [this] {
+            std::vector<PartitionKey> keys;
+            for (const auto& [key, slot] : slots_) {
+              if (slot->partition != nullptr && slot->partition->leading()) keys.push_back(key);
+            }
+            return keys;
+          },
+          [this](const PartitionKey& key) { return CheckRetention(key); }) {}
 
 ReplicaTable::~ReplicaTable() {
   CHECK(slots_.empty() && fetchers_.empty()) << "a replica table was destroyed before it was closed";
@@ -62,6 +72,7 @@ void ReplicaTable::Start() {
   CHECK(!std::exchange(started_, true));
   context_.last_isr_check = context_.loop.Now();
   scope_.Spawn("isr checks", CheckLoop());
+  scope_.Spawn("retention", retention_.Run(scope_.stop_token()));
 }
 
 Partition* ReplicaTable::Find(const PartitionKey& key) {
@@ -225,8 +236,9 @@ void ReplicaTable::ReplicaProgress(const v1::ReplicaProgressRequest& request) {
     const auto id = TopicId::FromBytes(told.topic_id());
     if (!id) continue;
     if (Partition* partition = Find({*id, told.partition()})) {
-      partition->FollowerProgressed(request.replica_id(), request.broker_epoch(), told.leader_epoch(),
-                                    told.flushed_end());
+      partition->FollowerProgressed(
+          request.replica_id(), request.broker_epoch(), told.leader_epoch(), told.flushed_end(),
+          told.has_log_start_offset() ? std::optional<Offset>(told.log_start_offset()) : std::nullopt);
     }
   }
 }
@@ -243,8 +255,18 @@ void ReplicaTable::Describe(const std::vector<TopicId>& topics, v1::DescribeRepl
 
 void ReplicaTable::UpdateConfig(const std::string& topic, const TopicSettings& settings) {
   for (Partition* partition : All()) {
-    if (partition->topic() == topic) partition->UpdateSettings(settings);
+    if (partition->topic() != topic) continue;
+    const bool retains_otherwise = partition->settings().retention != settings.retention;
+    partition->UpdateSettings(settings);
+    if (retains_otherwise) retention_.CheckNow(partition->key());
   }
+}
+
+Task<std::optional<WallMillis>> ReplicaTable::CheckRetention(PartitionKey key) {
+  // The partition's own use of itself keeps it for the time of the check.
+  Partition* partition = Find(key);
+  if (partition == nullptr) co_return std::nullopt;
+  co_return co_await partition->CheckRetention();
 }
 
 Task<void> ReplicaTable::CheckLoop() {

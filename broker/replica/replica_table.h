@@ -13,6 +13,7 @@
 
 #include "broker/replica/fetcher.h"
 #include "broker/replica/partition.h"
+#include "broker/replica/retention_rounds.h"
 
 namespace tidemark {
 
@@ -24,7 +25,7 @@ class ReplicaTable final : private FollowSink {
                std::function<TopicSettings(const std::string& topic)> settings_of);
   ~ReplicaTable() override;  // CHECKs that it is closed
 
-  // Starts the ISR checks.
+  // Starts the ISR checks and the rounds of retention.
   void Start();
 
   // The part of a LeaderAndIsr that concerns this shard: states of partitions that live here. The request's
@@ -76,11 +77,13 @@ class ReplicaTable final : private FollowSink {
                      Gather<v1::StopReplicaResponse::Partition>* gather);
   Task<Result<>> StopReplica(PartitionKey key, v1::StopReplicaRequest::Replica replica);
   Task<void> CheckLoop();
+  Task<std::optional<WallMillis>> CheckRetention(PartitionKey key);
 
   ReplicaContext context_;
   ReplicationChannelFactory& channels_;
   std::function<TopicSettings(const std::string&)> settings_of_;
   Scope scope_;
+  RetentionRounds retention_;
   std::unordered_map<PartitionKey, std::unique_ptr<Slot>> slots_;
   std::unordered_map<BrokerId, std::unique_ptr<Fetcher>> fetchers_;
   std::unordered_map<PartitionKey, BrokerId> source_of_;  // whose fetcher has the partition

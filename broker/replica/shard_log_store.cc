@@ -35,6 +35,13 @@ class ShardLogStore::Forward final : public ReplicaLog {
   Task<Result<>> TruncateTo(Offset offset) override { return log_.TruncateTo(offset); }
   Task<Result<>> RestartAt(Offset offset) override { return log_.RestartAt(offset); }
   void AdvanceStartTo(Offset offset) override { log_.AdvanceStartTo(offset); }
+  Offset durable_start() const override { return log_.durable_start(); }
+  Task<Result<>> CheckpointStart() override { return log_.CheckpointStart(); }
+  bool surveyed() const override { return log_.surveyed(); }
+  Task<Result<>> Survey() override { return log_.Survey(); }
+  std::vector<SegmentFacts> DescribeSegments() const override { return log_.DescribeSegments(); }
+  Task<Result<>> LearnAppendTime(Offset base_offset) override { return log_.LearnAppendTime(base_offset); }
+  Result<> RollActive() override { return log_.RollActive(); }
   void RequestFlush() override { log_.RequestFlush(); }
   void SetFlushListener(std::function<void()> listener) override {
     log_.SetFlushListener(std::move(listener));

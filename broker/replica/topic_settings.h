@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "broker/log/log_config.h"
+#include "broker/log/retention.h"
 #include "common/time.h"
 
 namespace tidemark {
@@ -13,6 +14,7 @@ struct TopicSettings {
   // Includes ack.durability, which decides whose end counts.
   LogConfig log;
   uint32_t min_insync_replicas = 1;
+  RetentionConfig retention;
 };
 
 struct ReplicaOptions {
@@ -23,6 +25,7 @@ struct ReplicaOptions {
   uint32_t fetch_response_bytes = 10u << 20;  // replica.fetch.response.max.bytes
   Duration fetch_backoff = 1s;                // replica.fetch.backoff.ms
   Duration request_timeout = 30s;             // replica.socket.timeout.ms
+  Duration retention_check_interval = 300s;   // log.retention.check.interval.ms
   // Between tries of one ISR change; grows to the maximum.
   Duration isr_retry = 50ms;
   Duration isr_retry_max = 1s;

@@ -10,10 +10,10 @@ namespace {
 
 using Body = v1::Request;
 
-constexpr std::array kClientApis = {Body::kApiVersions,  Body::kMetadata,        Body::kProduce,
-                                    Body::kFetch,        Body::kListOffsets,     Body::kCreateTopics,
-                                    Body::kDeleteTopics, Body::kDescribeTopics,  Body::kDescribeConfigs,
-                                    Body::kAlterConfigs, Body::kDescribeReplicas};
+constexpr std::array kClientApis = {Body::kApiVersions,  Body::kMetadata,         Body::kProduce,
+                                    Body::kFetch,        Body::kListOffsets,      Body::kCreateTopics,
+                                    Body::kDeleteTopics, Body::kDescribeTopics,   Body::kDescribeConfigs,
+                                    Body::kAlterConfigs, Body::kDescribeReplicas, Body::kDeleteRecords};
 constexpr std::array kControlApis = {Body::kLeaderAndIsr,     Body::kUpdateMetadata,
                                      Body::kStopReplica,      Body::kAlterPartition,
                                      Body::kResignLeadership, Body::kControlledShutdown};
@@ -66,6 +66,8 @@ Task<void> Begin(Shard& shard, Body::BodyCase api, std::unique_ptr<RpcCall> call
       return HandleListOffsets(shard, std::move(call));
     case Body::kDescribeReplicas:
       return HandleDescribeReplicas(shard, std::move(call));
+    case Body::kDeleteRecords:
+      return HandleDeleteRecords(shard, std::move(call));
     case Body::kReplicaProgress:
       return HandleReplicaProgress(shard, std::move(call));
     case Body::kApiVersions:

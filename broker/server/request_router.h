@@ -33,6 +33,7 @@ Task<void> HandleMetadata(Shard& shard, std::unique_ptr<RpcCall> call);
 Task<void> HandleProduce(Shard& shard, std::unique_ptr<RpcCall> call);
 Task<void> HandleFetch(Shard& shard, std::unique_ptr<RpcCall> call);
 Task<void> HandleListOffsets(Shard& shard, std::unique_ptr<RpcCall> call);
+Task<void> HandleDeleteRecords(Shard& shard, std::unique_ptr<RpcCall> call);
 Task<void> HandleDescribeReplicas(Shard& shard, std::unique_ptr<RpcCall> call);
 Task<void> HandleReplicaProgress(Shard& shard, std::unique_ptr<RpcCall> call);
 // What the control loop serves: commands, requests to the controller, configs.

@@ -18,6 +18,7 @@ ReplicaOptions ReplicaOptionsOf(const BrokerConfig& config) {
   out.fetch_partition_bytes = config.replica_fetch_max_bytes;
   out.fetch_response_bytes = config.replica_fetch_response_max_bytes;
   out.fetch_backoff = config.replica_fetch_backoff;
+  out.retention_check_interval = config.retention_check_interval;
   return out;
 }
 
@@ -51,7 +52,10 @@ TopicSettings SettingsOf(const TopicConfigs& configs) {
   out.log.index_interval_bytes = configs.index_interval_bytes;
   out.log.max_message_bytes = configs.max_message_bytes;
   out.log.durability = configs.synced ? AckDurability::kSynced : AckDurability::kReplicated;
+  out.log.file_delete_delay = configs.file_delete_delay;
   out.min_insync_replicas = configs.min_insync_replicas;
+  out.retention = {
+      .deletes = configs.cleanup_delete, .time = configs.retention_time, .bytes = configs.retention_bytes};
   return out;
 }
 

@@ -59,6 +59,8 @@ void FillReplication(const ConfigValues& values, BrokerConfig* out) {
   out->controlled_shutdown = values.Bool("controlled.shutdown.enable");
   out->controlled_shutdown_max_retries = static_cast<int>(values.Int("controlled.shutdown.max.retries"));
   out->controlled_shutdown_retry_backoff = milliseconds(values.Int("controlled.shutdown.retry.backoff.ms"));
+  out->retention_check_interval =
+      milliseconds(std::min(values.Int("log.retention.check.interval.ms"), ToMillis(Duration::max()) / 4));
   out->watchdog_stuck = milliseconds(values.Int("watchdog.stuck.ms"));
 }
 

@@ -69,6 +69,8 @@ struct BrokerConfig {
   int controlled_shutdown_max_retries = 3;
   Duration controlled_shutdown_retry_backoff = 5s;
 
+  Duration retention_check_interval = 300s;
+
   // A shard or flush that has not moved for so long makes the broker leave ZooKeeper, so that others lead.
   Duration watchdog_stuck = 30s;
 

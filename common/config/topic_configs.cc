@@ -34,11 +34,18 @@ Defs InForce() {
       Words("ack.durability", kS, "synced", {"synced", "replicated"}, kYes,
             "Whose end counts for acknowledgements: synced (what is on disk) or replicated (what is in "
             "memory)"),
+      Words("cleanup.policy", kL, "delete", {"delete", "compact"}, kYes, "What happens to old data"),
+      Integer("file.delete.delay.ms", "60000", "ms", 0, kMaxLong, kYes,
+              "Between taking a file away and removing it"),
       Integer("index.interval.bytes", "4096", "bytes", 1, kMaxInt, kYes,
               "Log bytes between two index entries"),
       Integer("max.message.bytes", "1048588", "bytes", 0, 16 << 20, kYes, "Largest batch accepted"),
       Integer("min.insync.replicas", "2", "replicas", 1, kMaxInt, kYes,
               "Members the ISR needs before acks=all is accepted; counts as at most the number of replicas"),
+      Integer("retention.bytes", "-1", "bytes", -1, kMaxLong, kYes,
+              "Size of a partition above which old segments go; -1: none"),
+      Integer("retention.ms", "604800000", "ms", -1, kMaxLong, kYes,
+              "Age above which old segments go; -1: none"),
       Integer("segment.bytes", "1073741824", "bytes", 1024, kMaxInt, kYes,
               "Size at which a new segment file is begun"),
       Integer("segment.ms", "604800000", "ms", 1, kMaxLong, kYes, "Age at which a new segment file is begun"),
@@ -50,12 +57,9 @@ Defs InForce() {
 
 Defs WithoutEffectYet() {
   return {
-      Words("cleanup.policy", kL, "delete", {"delete", "compact"}, kNo, "What happens to old data"),
       Words("compression.type", kS, "producer", {"producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"},
             kNo, "Codec in which batches are stored"),
       Integer("delete.retention.ms", "86400000", "ms", 0, kMaxLong, kNo, "How long tombstones stay"),
-      Integer("file.delete.delay.ms", "60000", "ms", 0, kMaxLong, kNo,
-              "Between taking a file away and removing it"),
       Integer("flush.messages", "9223372036854775807", "records", 1, kMaxLong, kNo,
               "Records between flushes"),
       Integer("flush.ms", "9223372036854775807", "ms", 0, kMaxLong, kNo, "Time between flushes"),
@@ -79,12 +83,12 @@ Defs WithoutEffectYet() {
        false},
       Integer("min.compaction.lag.ms", "0", "ms", 0, kMaxLong, kNo, "A record is not compacted before this"),
       Boolean("preallocate", "false", kNo, "Preallocate segment files"),
-      Integer("retention.bytes", "-1", "bytes", -1, kMaxLong, kNo,
-              "Size of a partition above which old segments go; -1: none"),
-      Integer("retention.ms", "604800000", "ms", -1, kMaxLong, kNo,
-              "Age above which old segments go; -1: none"),
       Integer("segment.jitter.ms", "0", "ms", 0, kMaxLong, kNo, "Spread of segment.ms"),
   };
+}
+
+bool Contains(const std::vector<std::string>& words, std::string_view word) {
+  return std::ranges::find(words, word) != words.end();
 }
 
 ConfigTable MakeTable() {
@@ -182,6 +186,13 @@ TopicConfigs MakeTopicConfigs(const Properties& broker, const Properties& overri
   TopicConfigs out;
   out.segment_bytes = static_cast<uint64_t>(values.Int("segment.bytes"));
   out.segment_time = std::chrono::milliseconds(std::min(values.Int("segment.ms"), longest_ms));
+  out.cleanup_delete = Contains(values.List("cleanup.policy"), "delete");
+  // -1 means for ever.
+  const int64_t retention_ms = values.Int("retention.ms");
+  if (retention_ms >= 0) out.retention_time = std::chrono::milliseconds(std::min(retention_ms, longest_ms));
+  const int64_t retention_bytes = values.Int("retention.bytes");
+  if (retention_bytes >= 0) out.retention_bytes = static_cast<uint64_t>(retention_bytes);
+  out.file_delete_delay = std::chrono::milliseconds(std::min(values.Int("file.delete.delay.ms"), longest_ms));
   out.index_interval_bytes = static_cast<uint32_t>(values.Int("index.interval.bytes"));
   out.max_message_bytes = static_cast<uint32_t>(values.Int("max.message.bytes"));
   out.min_insync_replicas = static_cast<uint32_t>(values.Int("min.insync.replicas"));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "common/config/config_table.h"
@@ -19,6 +20,11 @@ struct TopicConfigs {
   uint32_t max_message_bytes = 1048588;
   uint32_t min_insync_replicas = 2;
   bool unclean_leader_election = false;
+  // cleanup.policy contains `delete`.
+  bool cleanup_delete = true;
+  std::optional<Duration> retention_time;
+  std::optional<uint64_t> retention_bytes;
+  Duration file_delete_delay = std::chrono::minutes(1);
   // ack.durability=synced: whose end counts is the flushed one.
   bool synced = true;
 };

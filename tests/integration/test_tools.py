@@ -92,7 +92,7 @@ class Tools(ClusterTest):
         unreachable = refused("topics", "--bootstrap-server", "127.0.0.1:1", "--list")
         self.assertEqual(unreachable.returncode, 3)
         self.assertIn("127.0.0.1:1", unreachable.stderr)
-        for name in ("topics", "configs", "console-producer", "console-consumer", "dump-log", "producer-perf-test",
+        for name in ("topics", "configs", "console-producer", "console-consumer", "delete-records", "dump-log", "producer-perf-test",
                      "consumer-perf-test", "server-start", "server-stop"):
             for program in (f"tidemark-{name}", f"tidemark-{name}.sh"):
                 result = subprocess.run([str(BIN / program), "--help"], capture_output=True, text=True, timeout=30, check=False)

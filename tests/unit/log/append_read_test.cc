@@ -62,6 +62,7 @@ TEST(Log, OffsetsOutsideTheLogAreRefused) {
   ASSERT_TRUE(world.Append(log, MakeBatch("x", 5)));
   EXPECT_EQ(world.Read(log, 6).error().code, v1::OFFSET_OUT_OF_RANGE);
   EXPECT_TRUE(world.Read(log, 5)->bytes.empty());
+  world.WaitForFlush(log);
   world.Call([&] {
     log.AdvanceStartTo(5);
     return true;

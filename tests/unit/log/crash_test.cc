@@ -11,6 +11,7 @@ namespace {
 struct Model {
   std::vector<SeenBatch> batches;
   Offset start = 0;
+  Offset start_below = 0;               // the log start was never told to be above it
   Offset flushed = 0;                   // was told to be on disk
   Offset committed = 0;                 // the highest high watermark it ever had since it was last cut
   std::optional<Offset> restarting_at;  // under way
@@ -20,6 +21,12 @@ struct Model {
     while (!batches.empty() && batches.back().next_offset > offset) batches.pop_back();
   }
 };
+
+std::string Text(const EpochTable& epochs) {
+  std::string out;
+  for (const auto& entry : epochs.entries()) out += fmt::format("{}@{} ", entry.epoch, entry.start);
+  return out;
+}
 
 // One step of a history, run on the loop. Updates the model before what may be there and after what must be.
 class History {
@@ -44,12 +51,21 @@ class History {
       CHECK_GT(read->next_offset, at);
       at = read->next_offset;
     }
+    // The log start may go back to what was durable, and never goes beyond what was asked for.
+    std::vector<SeenBatch> below;
+    while (!model_.batches.empty() && log_->start_offset() <= model_.start_below &&
+           model_.batches.front().next_offset <= log_->start_offset()) {
+      if (model_.batches.front().next_offset > log_->durable_start()) below.push_back(model_.batches.front());
+      model_.batches.erase(model_.batches.begin());
+    }
     const bool restarted =
         model_.restarting_at && log_->end_offset() <= *model_.restarting_at && found.empty();
     if (restarted) {
       model_.batches.clear();
+      below.clear();
     } else {
-      CHECK_LE(found.size(), model_.batches.size());
+      CHECK_LE(found.size(), model_.batches.size())
+          << "log [" << log_->start_offset() << ", " << log_->end_offset() << ")";
       for (size_t i = 0; i < found.size(); ++i)
         CHECK(found[i] == model_.batches[i]) << "batch " << i << " differs";
       model_.batches.resize(found.size());
@@ -60,8 +76,14 @@ class History {
     // Epochs follow from the batches.
     EpochTable epochs;
     for (const SeenBatch& batch : model_.batches) epochs.Begin(batch.epoch, batch.base_offset);
-    CHECK(found.empty() || epochs.entries() == log_->epochs().entries()) << "the epoch table is wrong";
-    model_.start = log_->start_offset();
+    epochs.AdvanceStart(log_->start_offset());
+    CHECK(found.empty() || epochs.entries() == log_->epochs().entries())
+        << "the epoch table is wrong: " << Text(log_->epochs()) << " instead of " << Text(epochs) << ", log ["
+        << log_->start_offset() << ", " << log_->end_offset() << ")";
+    CHECK_GE(log_->start_offset(), model_.restarting_at ? 0 : model_.start) << "the log start went back";
+    model_.batches.insert(model_.batches.begin(), below.begin(), below.end());
+    model_.start = log_->durable_start();
+    model_.start_below = std::max(model_.start_below, log_->start_offset());
     model_.flushed = log_->end_offset();
     model_.committed = std::min(model_.committed, log_->end_offset());
     model_.restarting_at.reset();
@@ -101,19 +123,49 @@ class History {
     CHECK(begun) << ToString(begun.error());
   }
 
+  // As retention and DeleteRecords do it. What is below the start may still be found after a crash.
+  Task<void> DropHead() {
+    if (log_->flushed_end() <= log_->start_offset()) co_return;
+    const Offset to = log_->start_offset() + 1 + random_.Below(log_->flushed_end() - log_->start_offset());
+    model_.start_below = std::max(model_.start_below, to);
+    model_.committed = std::max(model_.committed, to);
+    log_->AdvanceStartTo(to);
+    CHECK_EQ(log_->start_offset(), to);
+    const uint64_t dice = random_.Below(4);
+    if (dice == 0) {
+      const auto rolled = log_->RollActive();
+      CHECK(rolled) << ToString(rolled.error());
+    }
+    if (dice == 1) {
+      const auto kept = co_await log_->CheckpointStart();
+      CHECK(kept) << ToString(kept.error());
+      CHECK_GE(log_->durable_start(), to);
+      model_.start = to;
+    }
+    const auto removed = co_await log_->RemoveBelowStart();
+    CHECK(removed) << ToString(removed.error());
+  }
+
   Task<void> Truncate() {
     if (log_->end_offset() == log_->start_offset()) co_return;
     const Offset to = log_->start_offset() + random_.Below(log_->end_offset() - log_->start_offset() + 1);
     // Until it is done both the old end and the new one may be found; of what goes nothing is promised.
     Model after = model_;
     after.CutTo(to);
-    model_.flushed = std::min(model_.flushed, after.end());
+    // A batch that the log start cuts through goes whole, and the start with it.
+    Offset cut = to;
+    for (const SeenBatch& batch : model_.batches) {
+      if (batch.base_offset < to && to < batch.next_offset) cut = batch.base_offset;
+    }
+    after.start = model_.start = std::min(model_.start, cut);
+    model_.flushed = std::min(model_.flushed, cut);
+    const Offset old_end = log_->end_offset();
     const auto done = co_await log_->TruncateTo(to);
     CHECK(done) << ToString(done.error());
-    CHECK_EQ(log_->end_offset(), after.end());
+    CHECK_EQ(log_->end_offset(), to == old_end ? old_end : cut);
     after.committed = std::min(model_.committed, after.end());
     model_ = after;
-    model_.flushed = std::min(log_->flushed_end(), after.end());
+    model_.flushed = std::min(log_->flushed_end(), cut);
     // Elections raise the epoch after a truncation.
     co_await NewEpoch();
   }
@@ -125,7 +177,7 @@ class History {
     const auto done = co_await log_->RestartAt(at);
     CHECK(done) << ToString(done.error());
     model_.batches.clear();
-    model_.start = model_.flushed = model_.committed = at;
+    model_.start = model_.start_below = model_.flushed = model_.committed = at;
     model_.restarting_at.reset();
     co_await NewEpoch();
   }
@@ -149,6 +201,8 @@ class History {
       co_await Truncate();
     } else if (dice < 90) {
       co_await Restart();
+    } else if (dice < 95) {
+      co_await DropHead();
     } else {
       co_await Checkpoint();
     }
@@ -174,6 +228,11 @@ Task<void> FixedHistory(History* history) {
   co_await history->Checkpoint();
   co_await history->NewEpoch();
   for (int i = 0; i < 6; ++i) co_await history->Append();
+  co_await history->AwaitFlush();
+  for (int i = 0; i < 3; ++i) co_await history->DropHead();
+  co_await history->Append();
+  co_await history->AwaitFlush();
+  co_await history->DropHead();
   co_await history->Truncate();
   co_await history->Append();
   co_await history->AwaitFlush();

@@ -98,7 +98,7 @@ class MemoryLog final : public ReplicaLog {
   Task<Result<>> RestartAt(Offset offset) override {
     records_.clear();
     epochs_.Clear();
-    start_ = empty_end_ = flushed_ = offset;
+    start_ = empty_end_ = flushed_ = durable_start_ = offset;
     co_return Result<>{};
   }
   void AdvanceStartTo(Offset offset) override {
@@ -107,6 +107,28 @@ class MemoryLog final : public ReplicaLog {
     start_ = offset;
     epochs_.AdvanceStart(offset);
     flushed_ = std::max(flushed_, start_);
+  }
+  Offset durable_start() const override { return durable_start_; }
+  Task<Result<>> CheckpointStart() override {
+    if (failure_) co_return std::unexpected(*failure_);
+    durable_start_ = start_;
+    co_return Result<>{};
+  }
+  bool surveyed() const override { return surveyed_; }
+  Task<Result<>> Survey() override {
+    surveyed_ = true;
+    co_return Result<>{};
+  }
+  std::vector<SegmentFacts> DescribeSegments() const override { return segments; }
+  Task<Result<>> LearnAppendTime(Offset base_offset) override {
+    for (SegmentFacts& segment : segments) {
+      if (segment.base_offset == base_offset) segment.last_append_time = learnt_append_time;
+    }
+    co_return Result<>{};
+  }
+  Result<> RollActive() override {
+    ++rolls;
+    return {};
   }
   void RequestFlush() override {
     if (auto_flush) Flush();
@@ -134,6 +156,8 @@ class MemoryLog final : public ReplicaLog {
     if (records_.empty()) empty_end_ = std::max(start_, flushed_);
     epochs_.TruncateTo(end_offset());
     hw_ = checkpointed_hw_;
+    // The records below it are gone from this model; a log start that goes back shows in the number.
+    start_ = durable_start_;
   }
   const std::vector<Record>& records() const { return records_; }
   std::string Bodies() const {
@@ -142,6 +166,10 @@ class MemoryLog final : public ReplicaLog {
     return all;
   }
 
+  // What DescribeSegments tells, and LearnAppendTime finds.
+  std::vector<SegmentFacts> segments{SegmentFacts{}};
+  WallMillis learnt_append_time = 0;
+  int rolls = 0;
   bool auto_flush = true;
   int fail_begin_epoch = 0;
   LogConfig config;
@@ -158,6 +186,8 @@ class MemoryLog final : public ReplicaLog {
   Offset start_ = 0;
   Offset empty_end_ = 0;
   Offset flushed_ = 0;
+  Offset durable_start_ = 0;
+  bool surveyed_ = false;
   Offset hw_ = 0;
   Offset checkpointed_hw_ = 0;
   std::optional<Error> failure_;

@@ -132,7 +132,7 @@ int SimBrokers::LeaderOf(const std::string& name, uint32_t partition) {
 v1::ProduceResponse::Partition SimBrokers::ProduceOnce(int id, TopicId topic, uint32_t partition,
                                                        const std::vector<std::string>& values, int acks) {
   BatchBuilder builder;
-  for (const std::string& value : values) CHECK(builder.Append(std::nullopt, value, 1000));
+  for (const std::string& value : values) CHECK(builder.Append(std::nullopt, value, world_.WallNow()));
   const FinishedBatch batch = *builder.Finish(v1::COMPRESSION_NONE);
   v1::Request request;
   request.mutable_produce()->set_acks(acks);

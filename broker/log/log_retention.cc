@@ -1,0 +1,194 @@
+// The log start: how it moves, and how the segments below it go.
+//
+// Segments go from the oldest on, each in this order, so that a crash after any step leaves a suffix of the
+// log:
+//   1. the segment after it is in the directory, durably (the active one is rolled first where all of it is
+//      below the start);
+//   2. it leaves the list: readers under way keep their open file, those who come find the offset below the
+//      start;
+//   3. its file is renamed, its index files are removed, and the directory is synced;
+//   4. the renamed file is removed after file.delete.delay.ms, or at the next start.
+// None of it needs space, so a full disk can be emptied. Appends and reads go on meanwhile; truncation and
+// restart wait, because they may create files of those names.
+#include <algorithm>
+#include <utility>
+
+#include <glog/logging.h>
+
+#include "broker/log/batch_scan.h"
+#include "broker/log/log_internal.h"
+
+namespace tidemark {
+namespace {
+
+// Pool thread. When the last batch of a segment was appended; `position` is where a batch at or before it
+// begins.
+Result<WallMillis> ReadLastAppendTime(File& file, const PartitionKey& key, uint64_t position, uint64_t size) {
+  BatchScanner scanner(file, key, position, size);
+  BatchView batch;
+  std::optional<WallMillis> last;
+  BatchScanner::Step step;
+  while ((step = scanner.Next(&batch, nullptr)) == BatchScanner::Step::kBatch) last = batch.append_time;
+  if (step == BatchScanner::Step::kEnd && last) return *last;
+  if (step == BatchScanner::Step::kEnd) return Fail(v1::CORRUPT_MESSAGE, "{} holds no batch", file.path());
+  return std::unexpected(scanner.error());
+}
+
+Result<> RemoveFiles(FileSystem& files, const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
+    auto removed = files.Remove(path);
+    if (!removed && removed.error().code != v1::NOT_FOUND) return removed;
+  }
+  return {};
+}
+
+// The log file first: an index without its log is dropped by recovery, a log without an index is scanned.
+Result<> TakeSegmentAway(FileSystem& files, const std::string& path_prefix) {
+  const std::string path = path_prefix + ".log";
+  TM_RETURN_IF_ERROR(files.Rename(path, fmt::format("{}{}", path, kDeletedSuffix)));
+  return RemoveIndexFiles(files, path_prefix);
+}
+
+}  // namespace
+
+void Log::AdvanceStartTo(Offset offset) {
+  offset = std::min(offset, flushed_end_);
+  // Under a change the end may be about to fall; whoever raises the start does so again.
+  if (offset <= start_ || changing_ || failure_) return;
+  start_ = offset;
+  NoteChange();
+  EpochTable epochs = epochs_;
+  epochs_.AdvanceStart(offset);
+  if (epochs.entries() != epochs_.entries()) epochs_dirty_ = true;
+}
+
+Task<Result<>> Log::CheckpointStart() {
+  const Operation operation(*this);
+  const Offset target = start_;
+  const uint64_t generation = generation_;
+  if (durable_start_ >= target) co_return {};
+  TM_CO_RETURN_IF_ERROR(Usable());
+  // What a truncation or restart is about to lower is not to be raised again.
+  if (changing_) co_return Fail(v1::BROKER_NOT_READY, "the log in {} is being changed", place_.path);
+  checkpointed_start_ = target;
+  std::vector<CheckpointChange> changes;
+  changes.push_back({CheckpointKind::kLogStart, place_.key, place_.topic, target});
+  TM_CO_RETURN_IF_ERROR(co_await host_.WriteCheckpoints(place_.directory, std::move(changes)));
+  // A change meanwhile said or will say itself what is durable.
+  if (generation == generation_ && !changing_) durable_start_ = std::max(durable_start_, target);
+  co_return {};
+}
+
+std::vector<SegmentFacts> Log::DescribeSegments() const {
+  std::vector<SegmentFacts> facts;
+  facts.reserve(segments_.size());
+  for (size_t i = 0; i < segments_.size(); ++i) {
+    const Segment& segment = *segments_[i];
+    facts.push_back({.base_offset = segment.base_offset,
+                     .end_offset = i + 1 < segments_.size() ? segments_[i + 1]->base_offset : end_,
+                     .size = segment.size,
+                     .max_timestamp = segment.index ? segment.index->max_timestamp() : segment.max_timestamp,
+                     .first_append_time = segment.sealed ? std::nullopt : segment.first_append_time,
+                     .last_append_time = segment.last_append_time});
+  }
+  return facts;
+}
+
+Task<Result<>> Log::LearnAppendTime(Offset base_offset) {
+  const Operation operation(*this);
+  TM_CO_RETURN_IF_ERROR(Usable());
+  const size_t index = SegmentIndexFor(base_offset);
+  const std::shared_ptr<Segment> segment = segments_[index];
+  if (segment->base_offset != base_offset || segment->last_append_time || segment->size == 0) co_return {};
+  const Offset last = (index + 1 < segments_.size() ? segments_[index + 1]->base_offset : end_) - 1;
+  const uint64_t size = segment->size;
+  std::optional<uint64_t> position;
+  if (segment->index) position = segment->index->PositionFor(last);
+  auto time = co_await RunBlocking(
+      pool_, loop_, "last append time", [this, segment, position, size, last]() -> Result<WallMillis> {
+        TM_ASSIGN_OR_RETURN(const auto file, files_.Open(segment->log_path(), OpenMode::kRead));
+        const uint64_t from =
+            position ? *position
+                     : LookUpPosition(files_, segment->path_prefix, segment->base_offset, last).value_or(0);
+        return ReadLastAppendTime(*file, place_.key, from, size);
+      });
+  if (!time) co_return std::unexpected(std::move(time).error());
+  // What was appended meanwhile has said itself when; what was cut is another object.
+  if (!segment->last_append_time) segment->last_append_time = *time;
+  co_return {};
+}
+
+Result<> Log::RollActive() {
+  TM_RETURN_IF_ERROR(Writable());
+  if (active().size == 0) return {};
+  return Roll();
+}
+
+bool Log::has_garbage() const {
+  if (!deleted_files_.empty() && deleted_files_.front().first <= loop_.Now()) return true;
+  if (segments_.size() > 1) return segments_[1]->base_offset <= start_;
+  return segments_.front()->size > 0 && end_ <= start_;
+}
+
+size_t Log::CountRemovable() const {
+  size_t count = 0;
+  while (count + 1 < segments_.size() && segments_[count + 1]->base_offset <= start_ &&
+         segments_[count + 1]->entry_synced && !segments_[count]->index) {
+    ++count;
+  }
+  return count;
+}
+
+std::vector<std::string> Log::TakeDueFiles() {
+  std::vector<std::string> due;
+  while (!deleted_files_.empty() && deleted_files_.front().first <= loop_.Now()) {
+    due.push_back(std::move(deleted_files_.front().second));
+    deleted_files_.pop_front();
+  }
+  return due;
+}
+
+Task<Result<>> Log::RemoveBelowStart() {
+  if (removing_ || changing_ || !Usable() || damage_) co_return {};
+  const Operation operation(*this);
+  // The new segment's entry becomes durable with the next flush; the old one goes after it. Where the disk is
+  // too full for another file the others go.
+  if (end_ <= start_ && active().size > 0) {
+    const auto rolled = RollActive();
+    if (!rolled && rolled.error().code != v1::DISK_FULL) co_return rolled;
+  }
+  const size_t count = CountRemovable();
+  std::vector<std::string> due = TakeDueFiles();
+  if (count == 0 && due.empty()) co_return {};
+  std::vector<std::string> removed;
+  for (size_t i = 0; i < count; ++i) removed.push_back(segments_[i]->path_prefix);
+  segments_.erase(segments_.begin(), segments_.begin() + static_cast<ptrdiff_t>(count));
+  const MonoTime remove_at = loop_.Now() + config_.file_delete_delay;
+  for (const std::string& prefix : removed) {
+    std::string path = fmt::format("{}.log{}", prefix, kDeletedSuffix);
+    if (config_.file_delete_delay > Duration::zero()) {
+      deleted_files_.emplace_back(remove_at, std::move(path));
+    } else {
+      due.push_back(std::move(path));
+    }
+  }
+  removing_ = true;
+  const auto done =
+      co_await RunBlocking(pool_, loop_, "remove segments",
+                           [this, removed = std::move(removed), due = std::move(due)]() -> Result<> {
+                             for (const std::string& prefix : removed) {
+                               TM_RETURN_IF_ERROR(TakeSegmentAway(files_, prefix));
+                               TM_RETURN_IF_ERROR(files_.SyncDirectory(place_.path));
+                             }
+                             return RemoveFiles(files_, due);
+                           });
+  removing_ = false;
+  changed_.NotifyAll();
+  if (!done) {
+    DiskFailed(done.error());
+    co_return std::unexpected(*failure_);
+  }
+  co_return {};
+}
+
+}  // namespace tidemark

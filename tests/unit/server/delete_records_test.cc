@@ -1,0 +1,95 @@
+// DeleteRecords over the wire, on whole brokers in the simulated world.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/server/sim_brokers.h"
+
+namespace tidemark {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+v1::DeleteRecordsResponse::Partition Delete(SimBrokers& cluster, int id, TopicId topic, uint32_t partition,
+                                            int64_t offset) {
+  v1::Request request;
+  request.mutable_delete_records()->set_timeout_ms(5000);
+  v1::DeleteRecordsRequest::Topic* wanted = request.mutable_delete_records()->add_topics();
+  wanted->set_id(topic.ToBytes());
+  wanted->add_partitions()->set_partition(partition);
+  wanted->mutable_partitions(0)->set_offset(offset);
+  const Result<v1::Response> response = cluster.Call(id, request);
+  CHECK(response) << ToString(response.error());
+  return response->delete_records().topics(0).partitions(0);
+}
+
+TEST(DeleteRecordsApi, TrimsEmptiesAndSurvivesPowerLossEverywhere) {
+  SimBrokers cluster(11, 3);
+  cluster.StartAll();
+  const TopicId id = cluster.CreateTopic("orders", 1, 3);
+  ASSERT_TRUE(cluster.WaitForLeaders("orders"));
+  cluster.Produce("orders", 0, {"a", "b"});
+  cluster.Produce("orders", 0, {"c", "d"});
+  const auto trimmed = Delete(cluster, cluster.LeaderOf("orders", 0), id, 0, 3);
+  EXPECT_EQ(trimmed.error().code(), v1::NONE) << trimmed.error().message();
+  EXPECT_EQ(trimmed.low_watermark(), 3u);
+  const auto below = cluster.FetchOnce(cluster.LeaderOf("orders", 0), id, 0, 2);
+  EXPECT_EQ(below.error().code(), v1::OFFSET_OUT_OF_RANGE);
+  EXPECT_EQ(below.log_start_offset(), 3u);
+  for (const int broker : {0, 1, 2}) cluster.Kill(broker, /*power_loss=*/true);
+  for (const int broker : {0, 1, 2}) ASSERT_TRUE(cluster.Start(broker));
+  ASSERT_TRUE(cluster.WaitForLeaders("orders"));
+  const auto again = cluster.FetchOnce(cluster.LeaderOf("orders", 0), id, 0, 2);
+  EXPECT_EQ(again.error().code(), v1::OFFSET_OUT_OF_RANGE);
+  EXPECT_EQ(again.log_start_offset(), 3u);
+  cluster.Produce("orders", 0, {"e"});
+  const auto emptied = Delete(cluster, cluster.LeaderOf("orders", 0), id, 0, -1);
+  EXPECT_EQ(emptied.low_watermark(), 5u) << emptied.error().message();
+  EXPECT_EQ(cluster.Produce("orders", 0, {"f"}), 5u);
+}
+
+TEST(DeleteRecordsApi, RefusesWhatKafkaRefuses) {
+  SimBrokers cluster(12, 2);
+  cluster.StartAll();
+  const TopicId id = cluster.CreateTopic("orders", 1, 2);
+  const TopicId compact = cluster.CreateTopic("state", 1, 1, {{"cleanup.policy", "compact"}});
+  const TopicId both = cluster.CreateTopic("both", 1, 1, {{"cleanup.policy", "compact,delete"}});
+  for (const char* topic : {"orders", "state", "both"}) ASSERT_TRUE(cluster.WaitForLeaders(topic));
+  cluster.Produce("orders", 0, {"a"});
+  const int leader = cluster.LeaderOf("orders", 0);
+  EXPECT_EQ(Delete(cluster, leader, id, 0, 2).error().code(), v1::OFFSET_OUT_OF_RANGE);
+  EXPECT_EQ(Delete(cluster, leader, id, 0, -2).error().code(), v1::OFFSET_OUT_OF_RANGE);
+  EXPECT_EQ(Delete(cluster, leader, id, 9, 0).error().code(), v1::UNKNOWN_TOPIC_OR_PARTITION);
+  EXPECT_EQ(Delete(cluster, leader, TopicId(), 0, 0).error().code(), v1::UNKNOWN_TOPIC_ID);
+  const auto elsewhere = Delete(cluster, 1 - leader, id, 0, 1);
+  EXPECT_EQ(elsewhere.error().code(), v1::NOT_LEADER_OR_FOLLOWER);
+  EXPECT_EQ(elsewhere.current_leader().leader(), leader);
+  const auto refused = Delete(cluster, cluster.LeaderOf("state", 0), compact, 0, 0);
+  EXPECT_EQ(refused.error().code(), v1::POLICY_VIOLATION);
+  EXPECT_THAT(refused.error().message(), HasSubstr("cleanup.policy"));
+  EXPECT_EQ(Delete(cluster, cluster.LeaderOf("both", 0), both, 0, 0).error().code(), v1::NONE);
+  EXPECT_THAT(cluster.Consume("orders", 0), ElementsAre("a"));
+}
+
+TEST(RetentionOfABroker, ARoundDeletesWhatIsOldAndFollowersGiveTheirSpaceBack) {
+  SimBrokers cluster(13, 2, {{"log.retention.ms", "60000"}, {"log.retention.check.interval.ms", "10000"}});
+  cluster.StartAll();
+  const TopicId id = cluster.CreateTopic("orders", 1, 2);
+  ASSERT_TRUE(cluster.WaitForLeaders("orders"));
+  cluster.Produce("orders", 0, {"a", "b", "c"});
+  cluster.world().RunFor(50s);
+  EXPECT_THAT(cluster.Consume("orders", 0), ElementsAre("a", "b", "c"));
+  cluster.world().RunFor(40s);
+  for (const int broker : {0, 1}) {
+    v1::Request describe;
+    describe.mutable_describe_replicas()->add_topic_ids(id.ToBytes());
+    const Result<v1::Response> replicas = cluster.Call(broker, describe);
+    ASSERT_TRUE(replicas);
+    EXPECT_EQ(replicas->describe_replicas().replicas(0).log_start_offset(), 3u) << broker;
+    EXPECT_EQ(replicas->describe_replicas().replicas(0).size_bytes(), 0u) << broker;
+  }
+  EXPECT_EQ(cluster.Produce("orders", 0, {"d"}), 3u);
+}
+
+}  // namespace
+}  // namespace tidemark

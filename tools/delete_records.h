@@ -1,0 +1,17 @@
+// The input of tidemark-delete-records, apart from the command so that it is tested by itself. Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "client/delete_records.h"
+#include "common/result.h"
+
+namespace tidemark {
+
+// Kafka's offset file: {"partitions": [{"topic": NAME, "partition": N, "offset": N}], "version": 1}. An
+// offset of -1 is the high watermark. INVALID_REQUEST says what is wrong: no such JSON, a part missing, a
+// partition twice.
+Result<std::vector<RecordDeletion>> ParseOffsetFile(const std::string& text);
+
+}  // namespace tidemark
