@@ -1,4 +1,5 @@
 """Followers that lag leave the ISR and return; with too few in sync acks=all is refused and consumers still read."""
+import time
 import unittest
 
 from harness import ClusterTest, Wire, crc32c, envelope_pb2, error_pb2, record_pb2, wait_for
@@ -50,8 +51,9 @@ class Isr(ClusterTest):
             request.metadata.topics.add(name=topic)
             topic_id = connection.call(request).metadata.topics[0].id
             records = record_pb2.RecordSet(records=[record_pb2.Record(value=value)]).SerializeToString()
+            now = int(time.time() * 1000)  # old records would be deleted by retention
             body = record_pb2.BatchBody(record_count=1, records_size=len(records), records=records,
-                                        base_timestamp=1, max_timestamp=1).SerializeToString()
+                                        base_timestamp=now, max_timestamp=now).SerializeToString()
             request = envelope_pb2.Request()
             request.produce.acks = -1
             part = request.produce.topics.add(id=topic_id)
