@@ -115,6 +115,7 @@ Result<OpenedDirectory> OpenLogDirectory(FileSystem& files, const std::string& p
     const std::string child = path + "/" + entry.name;
     if (!entry.is_directory) {
       if (entry.name == kCleanShutdownName) out.clean_mark = true;
+      if (entry.name == kNewDirectoryName) out.new_mark = true;
       if (entry.name.ends_with(".tmp")) TM_RETURN_IF_ERROR(files.Remove(child));
       continue;
     }

@@ -204,6 +204,7 @@ class Partition {
   class ReadUse;
 
   // partition.cc
+  Result<> StorageState() const;
   Result<bool> CheckTransition(const v1::PartitionState& state) const;
   Task<Result<>> BecomeLeader(const v1::PartitionState& state);
   Task<Result<>> BecomeFollower(const v1::PartitionState& state);

@@ -49,8 +49,10 @@ class ShardLogStore::Forward final : public ReplicaLog {
 ShardLogStore::ShardLogStore(ShardLogs& logs) : logs_(logs) {}
 ShardLogStore::~ShardLogStore() = default;
 
-Task<Result<ReplicaLog*>> ShardLogStore::OpenOrCreate(PartitionKey key, std::string topic, LogConfig config) {
-  TM_CO_ASSIGN_OR_RETURN(Log* const log, co_await logs_.OpenOrCreate(key, std::move(topic), config));
+Task<Result<ReplicaLog*>> ShardLogStore::OpenOrCreate(PartitionKey key, std::string topic, LogConfig config,
+                                                      LogExpected expected) {
+  TM_CO_ASSIGN_OR_RETURN(Log* const log,
+                         co_await logs_.OpenOrCreate(key, std::move(topic), config, expected));
   std::unique_ptr<Forward>& forward = open_[key];
   forward = std::make_unique<Forward>(*log);
   co_return forward.get();
