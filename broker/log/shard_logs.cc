@@ -460,6 +460,15 @@ std::vector<Log*> ShardLogs::Changed() {
   return logs;
 }
 
+std::optional<ShardLogs::RunningFlush> ShardLogs::OldestFlush() const {
+  std::optional<RunningFlush> oldest;
+  for (size_t i = 0; i < commits_.size(); ++i) {
+    const std::optional<MonoTime> since = commits_[i]->round_since();
+    if (since && (!oldest || *since < oldest->since)) oldest = {*since, dirs_.directories()[i]->path};
+  }
+  return oldest;
+}
+
 Task<Result<>> ShardLogs::Checkpoint() {
   for (const auto& directory : dirs_.directories()) {
     if (directory->failed) continue;

@@ -75,6 +75,14 @@ class ShardLogs final : private LogHost {
   // Renames a damaged log's folder to `-damaged.N`, durably; OpenOrCreate then makes an empty one.
   Task<Result<>> SetAside(PartitionKey key, std::string reason);
 
+  // Since when the oldest flush round under way has been on its disk, and which directory's it is; empty when
+  // none is. For the watchdog.
+  struct RunningFlush {
+    MonoTime since;
+    std::string directory;
+  };
+  std::optional<RunningFlush> OldestFlush() const;
+
   // Writes the checkpoints of everything that changed since the last round, now.
   Task<Result<>> Checkpoint();
   // Flushes all logs, writes indexes and checkpoints, and closes everything. Returns false when something

@@ -57,7 +57,8 @@ std::vector<std::string> Broker::Impl::NotReadyReasons() const {
   std::vector<std::string> reasons;
   if (stopping_) reasons.push_back("the broker is stopping");
   if (!stopping_ && !phase_.empty()) reasons.push_back(phase_);
-  if (keeper_ != nullptr && identity_.broker_id != kNoBroker && !keeper_->connected()) {
+  if (!stuck_.empty()) reasons.push_back(stuck_ + "; the broker has left ZooKeeper until it answers");
+  if (keeper_ != nullptr && identity_.broker_id != kNoBroker && !keeper_->connected() && stuck_.empty()) {
     const std::optional<MonoTime> since = keeper_->down_since();
     reasons.push_back(fmt::format("ZooKeeper at {} is out of reach for {} ms", keeper_->connect(),
                                   since ? ToMillis(loop_.Now() - *since) : 0));
@@ -133,6 +134,8 @@ void Broker::Impl::AddOwnMetrics(Exposition* out) const {
   if (executor_) {
     out->Gauge("tidemark_metadata_version", static_cast<double>(executor_->snapshot()->version()));
   }
+  out->Gauge("tidemark_watchdog_stuck", stuck_.empty() ? 0 : 1);
+  out->Counter("tidemark_watchdog_departures_total", stuck_times_);
   size_t offline = 0;
   if (dirs_) {
     const auto recovery = dirs_->recovery_progress().At(loop_.Now());

@@ -87,7 +87,10 @@ class Broker::Impl final : public ControlPlane {
   void AddOwnMetrics(Exposition* out) const;
 
   // broker_watchdog.cc
+  struct Pulse;
   Task<void> Watch();
+  std::string WhatIsStuck(const std::vector<Pulse>& pulses, Duration limit) const;
+  Task<void> Judge(const std::vector<Pulse>& pulses, Duration limit);
 
   Environment& env_;
   EventLoop& loop_;
@@ -115,6 +118,9 @@ class Broker::Impl final : public ControlPlane {
   bool fatal_ = false;
   bool left_zookeeper_ = false;
   bool active_ = false;
+  // What does not answer; while it is not empty the broker has left ZooKeeper.
+  std::string stuck_;
+  uint64_t stuck_times_ = 0;
   size_t next_shard_ = 0;
 };
 

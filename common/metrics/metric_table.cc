@@ -52,6 +52,10 @@ const std::vector<MetricDef>& MetricTable() {
       {"tidemark_resignations_total", kC, "Leaderships given up by a replica"},
       {"tidemark_logs_set_aside_total", kC, "Damaged logs set aside"},
       {"tidemark_log_directories_offline", kG, "Log directories whose disk failed"},
+      {"tidemark_watchdog_stuck", kG,
+       "1 while a disk or shard does not answer and the broker has left ZooKeeper"},
+      {"tidemark_watchdog_departures_total", kC,
+       "Times that the broker left ZooKeeper because a disk or shard did not answer"},
       {"tidemark_metadata_version", kG, "Version of the cluster picture held"},
       {"tidemark_loop_waits", kG, "Coroutine waits by loop"},
   };
