@@ -41,7 +41,8 @@ struct OpenedDirectory {
   std::unique_ptr<FileLock> lock;
   std::optional<DirectoryIdentity> identity;  // empty: never used before
   bool clean_mark = false;
-  bool new_mark = false;  // kNewDirectoryName
+  bool new_mark = false;    // kNewDirectoryName
+  uint64_t held_bytes = 0;  // in the reserve file
   CheckpointTables checkpoints;
   std::vector<FoundFolder> found;
 };

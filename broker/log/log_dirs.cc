@@ -62,6 +62,7 @@ Task<Result<std::unique_ptr<LogDirs>>> LogDirs::Open(Environment& env, EventLoop
 
 Result<> LogDirs::Take(LogDirectory& directory, OpenedDirectory opened) {
   directory.was_clean = opened.clean_mark;
+  directory.held_bytes = opened.held_bytes;
   directory.partitions = opened.found.size();
   directory.checkpoints->Reset(opened.checkpoints);
   directory.at_start = std::move(opened.checkpoints);
@@ -201,6 +202,18 @@ Task<Result<>> LogDirs::RemoveSmall(std::string name) {
     }
     return {};
   });
+}
+
+Result<> LogDirs::RoomFor(size_t index, SpaceUse use) const {
+  const LogDirectory& directory = *directories_[index];
+  const SpaceSeen seen{.free = directory.free_bytes.load(std::memory_order_relaxed),
+                       .held = directory.held_bytes.load(std::memory_order_relaxed)};
+  if (HasRoom(use, seen, space_limits_)) return {};
+  return Fail(
+      v1::DISK_FULL,
+      "log directory {} has {} bytes free, log.dir.min.free.bytes={}; nothing is appended until there is "
+      "room",
+      directory.path, seen.free, space_limits_.min_free);
 }
 
 Task<Result<>> LogDirs::UpdateCheckpoints(EventLoop& caller, LogDirectory& directory,

@@ -6,6 +6,7 @@
 //   .lock                               held while the broker lives; its pid
 //   meta.properties                     version=tidemark-1, broker.id, cluster.id, directory.id; checksum
 //   clean-shutdown                      there only between a clean stop and the next start
+//   reserve                             space kept for the time when there is none (disk_space.h)
 //   new-directory                       there until no log can have been lost with the directory it replaced
 //   recovery-point-offset-checkpoint    per partition: everything below is on disk (may lag behind the truth)
 //   replication-offset-checkpoint       per partition: high watermark
@@ -28,6 +29,7 @@
 #include <vector>
 
 #include "broker/log/checkpoints.h"
+#include "broker/log/disk_space.h"
 #include "broker/log/recovery_queue.h"
 #include "common/async/task.h"
 #include "common/env/environment.h"
@@ -38,7 +40,7 @@ namespace tidemark {
 
 struct OpenedDirectory;
 
-// One log directory. Constant but for the two atomics and the checkpoints (home loop).
+// One log directory. Constant but for the atomics and the checkpoints (home loop).
 struct LogDirectory {
   size_t index = 0;
   std::string path;
@@ -51,6 +53,9 @@ struct LogDirectory {
   bool fresh = false;
   // Set once, by whoever sees a write or sync fail; read by any shard.
   std::atomic<bool> failed = false;
+  // Free space and the size of the reserve file, as the SpaceWatch last saw them.
+  std::atomic<uint64_t> free_bytes = ~0ull;
+  std::atomic<uint64_t> held_bytes = 0;
   // Partitions that live here; the tie-break of placement.
   std::atomic<size_t> partitions = 0;
   // Home loop only.
@@ -131,6 +136,12 @@ class LogDirs {
   // Ends the writers without the mark (the locks go with the object). Home loop; implied by CloseCleanly.
   Task<void> Close();
 
+  // Before the SpaceWatch begins and the first ShardLogs is used.
+  void SetSpaceLimits(const SpaceLimits& limits) { space_limits_ = limits; }
+  const SpaceLimits& space_limits() const { return space_limits_; }
+  // DISK_FULL says how much is free and how much there should be. Any thread.
+  Result<> RoomFor(size_t directory, SpaceUse use) const;
+
   Environment& env() { return env_; }
   EventLoop& loop() { return loop_; }
 
@@ -154,6 +165,7 @@ class LogDirs {
   std::optional<std::string> stored_cluster_id_;
   bool last_stop_was_clean_ = true;
   RecoveryProgress recovery_progress_;
+  SpaceLimits space_limits_;
   std::atomic<bool> may_have_lost_logs_ = false;
   std::map<std::pair<std::string, PartitionIndex>, std::string> seen_;  // folders by partition, while opening
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);          // home loop: for posts to come

@@ -47,7 +47,11 @@ Result<bool> BelongsTo(FileSystem& files, const std::string& folder, const Parti
     break;
   }
   LOG(WARNING) << folder << ": partition.metadata rebuilt: " << ToString(id.error());
-  TM_RETURN_IF_ERROR(WritePartitionMetadata(files, folder, key.topic));
+  // On a full disk the next start does it.
+  if (auto written = WritePartitionMetadata(files, folder, key.topic);
+      !written && written.error().code != v1::DISK_FULL) {
+    return std::unexpected(std::move(written).error());
+  }
   return true;
 }
 

@@ -83,6 +83,9 @@ class ShardLogs final : private LogHost {
   };
   std::optional<RunningFlush> OldestFlush() const;
 
+  // Whether more may be written to the log's directory; DISK_FULL says what there is.
+  Result<> RoomFor(const Log& log, SpaceUse use) const { return dirs_.RoomFor(log.directory_index(), use); }
+
   // Writes the checkpoints of everything that changed since the last round, now.
   Task<Result<>> Checkpoint();
   // Flushes all logs, writes indexes and checkpoints, and closes everything. Returns false when something

@@ -245,6 +245,7 @@ class Partition {
   void StepBack(const Result<v1::AlterPartitionResponse::Partition>& answer);
 
   // partition_follower.cc
+  bool HasRoomToFollow() const;
   Task<FollowOutcome> Diverge(const v1::EpochEnd& boundary, LeaderEpoch epoch);
   Task<FollowOutcome> RestartAtLeaders(Offset leader_log_start, LeaderEpoch epoch);
   bool MayCutTo(Offset end);

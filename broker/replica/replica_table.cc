@@ -142,7 +142,13 @@ Task<Result<>> ReplicaTable::ApplyState(PartitionKey key, std::string topic, v1:
     auto log = co_await context_.logs.OpenOrCreate(key, topic, settings.log, Expected(state));
     if (closed_) co_return Fail(v1::CANCELLED, "the replicas are closing");
     if (!log) {
-      LOG(ERROR) << topic << "-" << key.partition << " cannot be opened: " << ToString(log.error());
+      if (log.error().code == v1::DISK_FULL) {
+        // The same for all of a directory, again and again until there is room.
+        LOG_EVERY_T(ERROR, 10) << topic << "-" << key.partition
+                               << " cannot be opened: " << ToString(log.error());
+      } else {
+        LOG(ERROR) << topic << "-" << key.partition << " cannot be opened: " << ToString(log.error());
+      }
       // The controller tries again when there may be room, and takes out of the ISR what is lost.
       if (log.error().code == v1::DISK_FULL || log.error().code == v1::REPLICA_NOT_AVAILABLE)
         co_return std::unexpected(std::move(log).error());
