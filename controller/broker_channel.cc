@@ -162,6 +162,10 @@ void BrokerChannel::TakeStatesAnswer(const v1::LeaderAndIsrResponse& answer) {
       owner_.OnReplicaFailed(broker_, epoch_, key, FromProto(partition.error()));
       continue;
     }
+    if (partition.error().code() == v1::REPLICA_NOT_AVAILABLE) {
+      owner_.OnReplicaLost(broker_, epoch_, key, FromProto(partition.error()));
+      continue;
+    }
     if (partition.error().code() == v1::FENCED_LEADER_EPOCH) owner_.OnStateFenced(key);
     states_.names.insert(key);
     again = true;

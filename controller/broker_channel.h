@@ -45,6 +45,9 @@ class BrokerChannel {
     // KAFKA_STORAGE_ERROR of one replica.
     virtual void OnReplicaFailed(BrokerId broker, BrokerEpoch epoch, const PartitionKey& key,
                                  const Error& error) = 0;
+    // REPLICA_NOT_AVAILABLE: the broker has not the log of a replica that is in sync.
+    virtual void OnReplicaLost(BrokerId broker, BrokerEpoch epoch, const PartitionKey& key,
+                               const Error& error) = 0;
     virtual void OnReplicaStopped(BrokerId broker, const PartitionKey& key) = 0;
     // The broker knows of a higher controller epoch.
     virtual void OnControllerFenced(BrokerId broker) = 0;

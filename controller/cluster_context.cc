@@ -12,7 +12,8 @@ PartitionFacts ClusterContext::Facts(const TopicContext& topic, PartitionIndex i
   for (const BrokerId id : partition.replicas) {
     ReplicaFacts replica{.id = id};
     if (const LiveBrokerContext* broker = Broker(id)) {
-      replica.usable = !ReplicaFailed(id, {topic.id, index});
+      replica.lost = ReplicaLost(id, {topic.id, index});
+      replica.usable = !replica.lost && !ReplicaFailed(id, {topic.id, index});
       replica.shutting_down = broker->shutting_down;
       replica.clean_start = broker->clean_start;
       replica.epoch = broker->epoch;

@@ -70,6 +70,9 @@ struct ClusterContext {
   std::set<std::string, std::less<>> deletions;
   // Replicas whose log directory failed, in the life of the broker that said so.
   std::map<std::pair<BrokerId, PartitionKey>, BrokerEpoch> failed_replicas;
+  // Members of an ISR whose broker no longer has their log (its directory was replaced), in the life of the
+  // broker that said so; until they are out of the ISR and may begin anew, empty.
+  std::map<std::pair<BrokerId, PartitionKey>, BrokerEpoch> lost_replicas;
 
   const LiveBrokerContext* Broker(BrokerId id) const {
     const auto it = brokers.find(id);
@@ -82,6 +85,14 @@ struct ClusterContext {
   bool ReplicaFailed(BrokerId broker, const PartitionKey& key) const {
     const auto it = failed_replicas.find({broker, key});
     return it != failed_replicas.end() && brokers.contains(broker) && brokers.at(broker).epoch == it->second;
+  }
+  bool ReplicaLost(BrokerId broker, const PartitionKey& key) const {
+    const auto it = lost_replicas.find({broker, key});
+    return it != lost_replicas.end() && brokers.contains(broker) && brokers.at(broker).epoch == it->second;
+  }
+  // Its broker is live, but the replica cannot serve.
+  bool ReplicaOffline(BrokerId broker, const PartitionKey& key) const {
+    return ReplicaFailed(broker, key) || ReplicaLost(broker, key);
   }
   // What decisions about a partition go by.
   PartitionFacts Facts(const TopicContext& topic, PartitionIndex index) const;

@@ -14,7 +14,7 @@ void Name(const TopicContext& topic, v1::TopicState* out) {
   out->set_deleting(topic.deleting);
 }
 
-void FillMetadataState(const TopicContext& topic, v1::TopicState* out) {
+void FillMetadataState(const ClusterContext& cluster, const TopicContext& topic, v1::TopicState* out) {
   Name(topic, out);
   for (const auto& [index, partition] : topic.partitions) {
     v1::PartitionState* state = out->add_partitions();
@@ -26,6 +26,9 @@ void FillMetadataState(const TopicContext& topic, v1::TopicState* out) {
       state->mutable_replicas()->Assign(partition.replicas.begin(), partition.replicas.end());
     }
     if (topic.deleting) state->set_leader(kNoBroker);
+    for (const BrokerId id : partition.replicas) {
+      if (cluster.ReplicaOffline(id, {topic.id, index})) state->add_offline_replicas(id);
+    }
   }
 }
 
@@ -85,7 +88,7 @@ v1::UpdateMetadataRequest MakeUpdateMetadata(const ClusterContext& cluster, cons
   v1::UpdateMetadataRequest request;
   if (topics == nullptr) {
     for (const auto& [name, topic] : cluster.topics) {
-      if (Tellable(topic)) FillMetadataState(topic, request.add_topics());
+      if (Tellable(topic)) FillMetadataState(cluster, topic, request.add_topics());
     }
   } else {
     for (const TopicId& id : *topics) {
@@ -93,7 +96,7 @@ v1::UpdateMetadataRequest MakeUpdateMetadata(const ClusterContext& cluster, cons
       if (name == cluster.topic_names.end()) {
         request.add_deleted_topic_ids(id.ToBytes());
       } else {
-        FillMetadataState(cluster.topics.at(name->second), request.add_topics());
+        FillMetadataState(cluster, cluster.topics.at(name->second), request.add_topics());
       }
     }
   }
@@ -117,7 +120,7 @@ void FillTopicMetadata(const ClusterContext& cluster, const TopicContext& topic,
       for (const IsrMember& member : partition.state->isr) metadata->add_isr(member.id);
     }
     for (const BrokerId id : partition.replicas) {
-      if (cluster.Broker(id) == nullptr || cluster.ReplicaFailed(id, {topic.id, index})) {
+      if (cluster.Broker(id) == nullptr || cluster.ReplicaOffline(id, {topic.id, index})) {
         metadata->add_offline_replicas(id);
       }
     }

@@ -127,9 +127,12 @@ std::optional<Leadership> DecideWithoutIsr(const PartitionFacts& facts) {
   Leadership next = facts.state;
   if (facts.unclean_allowed) {
     const ReplicaFacts* best = nullptr;
+    const auto reluctance = [](const ReplicaFacts& replica) {
+      return (replica.lost ? 2 : 0) + (replica.shutting_down ? 1 : 0);
+    };
     for (const ReplicaFacts& replica : facts.replicas) {
-      if (!replica.usable) continue;
-      if (best == nullptr || (best->shutting_down && !replica.shutting_down)) best = &replica;
+      if (!replica.usable && !replica.lost) continue;
+      if (best == nullptr || reluctance(replica) < reluctance(*best)) best = &replica;
     }
     if (best != nullptr) {
       next.leader = best->id;

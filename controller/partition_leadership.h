@@ -47,7 +47,8 @@ std::string EncodeLeadership(const Leadership& state);
 // A replica of a partition, as its broker is now.
 struct ReplicaFacts {
   BrokerId id = kNoBroker;
-  bool usable = false;  // its broker is live, and its log directory works
+  bool usable = false;  // its broker is live, its log directory works, and its log is there
+  bool lost = false;    // its broker is live and its log is gone: it could only lead with nothing
   bool shutting_down = false;
   bool clean_start = false;  // the broker's stop before this life was clean
   BrokerEpoch epoch = kNoBrokerEpoch;
@@ -77,7 +78,7 @@ struct Relief {
 // asked to
 //   leave, and (not at `synced`) those that bounced after an unclean stop; it never becomes empty;
 // - when no member is usable: with unclean election allowed the first usable replica leads alone, marked
-// RECOVERING;
+// RECOVERING (where there is none, the first whose log is gone does, with an empty one);
 //   else there is no leader, and the ISR stays as it is, for any member of it may come back with everything.
 std::optional<Leadership> DecideLeadership(const PartitionFacts& facts, const Relief& relief = {});
 

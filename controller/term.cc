@@ -218,12 +218,29 @@ v1::UpdateMetadataRequest ControllerTerm::MakeUpdateMetadata(const std::set<Topi
 
 void ControllerTerm::OnReplicaFailed(BrokerId broker, BrokerEpoch epoch, const PartitionKey& key,
                                      const Error& error) {
-  const auto [it, added] = cluster_.failed_replicas.insert_or_assign({broker, key}, epoch);
-  if (!added) return;
+  if (cluster_.ReplicaFailed(broker, key)) return;
+  cluster_.failed_replicas.insert_or_assign({broker, key}, epoch);
   const auto name = cluster_.topic_names.find(key.topic);
   LOG(WARNING) << "the replica of "
                << (name == cluster_.topic_names.end() ? key.topic.ToBase64() : name->second) << "-"
                << key.partition << " on broker " << broker << " is offline: " << ToString(error);
+  MarkTopic(key.topic);
+  Hint({.decide = true});
+}
+
+void ControllerTerm::OnReplicaLost(BrokerId broker, BrokerEpoch epoch, const PartitionKey& key,
+                                   const Error& error) {
+  const auto name = cluster_.topic_names.find(key.topic);
+  if (name == cluster_.topic_names.end()) return;
+  const TopicContext& topic = cluster_.topics.at(name->second);
+  const auto partition = topic.partitions.find(key.partition);
+  if (partition == topic.partitions.end() || !partition->second.state) return;
+  // Out of the ISR meanwhile: the state now in force lets it begin anew.
+  if (partition->second.state->Member(broker) == nullptr) return MarkPartition(topic, key.partition);
+  if (cluster_.ReplicaLost(broker, key)) return;
+  cluster_.lost_replicas.insert_or_assign({broker, key}, epoch);
+  LOG(ERROR) << "broker " << broker << " has lost its log of " << name->second << "-" << key.partition
+             << ", which is in sync: it leaves the ISR (" << ToString(error) << ")";
   MarkTopic(key.topic);
   Hint({.decide = true});
 }

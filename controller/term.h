@@ -107,6 +107,8 @@ class ControllerTerm final : private BrokerChannel::Owner {
   v1::UpdateMetadataRequest MakeUpdateMetadata(const std::set<TopicId>* topics) const override;
   void OnReplicaFailed(BrokerId broker, BrokerEpoch epoch, const PartitionKey& key,
                        const Error& error) override;
+  void OnReplicaLost(BrokerId broker, BrokerEpoch epoch, const PartitionKey& key,
+                     const Error& error) override;
   void OnReplicaStopped(BrokerId broker, const PartitionKey& key) override;
   void OnControllerFenced(BrokerId broker) override;
   void OnBrokerFenced(BrokerId broker) override;

@@ -201,6 +201,12 @@ void ControllerTerm::TakeOver(const StateChange& change) {
   partition.state = change.next;
   partition.state->controller_epoch = seat_.epoch;
   conflicts_.erase(change.topic);
+  // A replica whose log was lost begins anew once it is not believed to have anything.
+  for (const BrokerId id : partition.replicas) {
+    const bool trusted = partition.state->Member(id) != nullptr &&
+                         partition.state->recovery == v1::LEADER_RECOVERY_STATE_RECOVERED;
+    if (!trusted) cluster_.lost_replicas.erase({id, {topic.id, change.partition}});
+  }
   MarkPartition(topic, change.partition);
   MarkTopic(topic.id);
 }

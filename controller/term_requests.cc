@@ -140,6 +140,12 @@ Task<ControllerTerm::Step> ControllerTerm::ServeResignLeadership(Pending& pendin
       continue;
     }
     if (!seen.insert({found.topic->id, wish.partition()}).second) continue;
+    // Its disk has failed for as long as the broker lives: it must not be elected, nor wait to be told so.
+    if (request.reason() == v1::RESIGN_REASON_STORAGE && wish.leave_isr()) {
+      cluster_.failed_replicas.insert_or_assign(
+          {request.broker_id(), PartitionKey{found.topic->id, wish.partition()}}, request.broker_epoch());
+      MarkTopic(found.topic->id);
+    }
     const Relief relief{.replica = request.broker_id(), .leave_isr = wish.leave_isr()};
     if (auto next = DecideLeadership(cluster_.Facts(*found.topic, wish.partition()), relief)) {
       changes.push_back(

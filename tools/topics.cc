@@ -139,9 +139,13 @@ void PrintTopic(const Arguments& arguments, const v1::TopicMetadata& topic, cons
   }
   for (const v1::PartitionMetadata& partition : topic.partitions()) {
     if (!IsWanted(arguments, partition, live)) continue;
-    fmt::print("\tTopic: {}\tPartition: {}\tLeader: {}\tReplicas: {}\tIsr: {}\n", topic.name(),
+    fmt::print("\tTopic: {}\tPartition: {}\tLeader: {}\tReplicas: {}\tIsr: {}", topic.name(),
                partition.partition(), partition.leader() < 0 ? "none" : std::to_string(partition.leader()),
                fmt::join(partition.replicas(), ","), fmt::join(partition.isr(), ","));
+    // Broker down, log directory failed or log lost.
+    if (partition.offline_replicas_size() > 0)
+      fmt::print("\tOffline: {}", fmt::join(partition.offline_replicas(), ","));
+    fmt::print("\n");
   }
 }
 

@@ -74,9 +74,11 @@ Task<void> GroupCommit::Run() {
       }
     }
     if (round.empty()) continue;
+    round_since_ = scope_.loop().Now();
     const Result<> result = co_await RunBlocking(pool_, scope_.loop(), "group commit flush", [this, &round] {
       return RunFlushRound(files_, log_directory_, round);
     });
+    round_since_.reset();
     ++rounds_;
     // The logs still live: each waits for its flush before it ends.
     for (size_t i = 0; i < owners.size(); ++i) owners[i]->EndFlush(round[i], result);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,6 +56,8 @@ class GroupCommit {
   // Returns when no round is under way or asked for.
   Task<void> Idle();
 
+  // Since when the round under way has been on the disk; empty while none is. For the watchdog.
+  std::optional<MonoTime> round_since() const { return round_since_; }
   // Rounds done.
   uint64_t rounds() const { return rounds_; }
 
@@ -67,6 +70,7 @@ class GroupCommit {
   std::string log_directory_;
   std::vector<Log*> waiting_;
   bool running_ = false;
+  std::optional<MonoTime> round_since_;
   uint64_t rounds_ = 0;
   Notifier idle_;
 };

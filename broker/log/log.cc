@@ -44,6 +44,7 @@ Log::Log(FileSystem& files, BlockingPool& pool, EventLoop& loop, LogHost& host, 
       durable_start_(std::min(state.start, state.checkpointed_start)),
       damage_(std::move(state.damage)),
       changed_(loop) {
+  epochs_dirty_ = state.epochs_stale;
   CHECK(!segments_.empty());
   CHECK_LE(start_, end_);
   durable_start_ = std::max(durable_start_, segments_.front()->base_offset);
@@ -380,7 +381,7 @@ void Log::EndFlush(const FlushWork& work, const Result<>& result) {
   if (!result && result.error().code == v1::DISK_FULL) {
     // An index or epoch file could not be written; no sync has failed. All of the work is still to be done,
     // by the next append's or checkpoint round's request.
-    LOG(ERROR) << "flush of " << place_.path << " postponed: " << ToString(result.error());
+    LOG_EVERY_T(ERROR, 10) << "flush of " << place_.path << " postponed: " << ToString(result.error());
     for (const auto& segment : work.segments) {
       segment->dirty = segment->dirty || std::exchange(segment->flushing, false);
     }

@@ -93,6 +93,8 @@ class Log {
     Offset recovery_point = 0;
     Offset checkpointed_start = 0;
     std::optional<Error> damage;
+    // The epoch table on disk is older than `epochs`: there was no room for it.
+    bool epochs_stale = false;
   };
 
   // All of the state is on disk: flushed_end() is its end.
@@ -148,8 +150,8 @@ class Log {
   // The first record with timestamp >= `timestamp` below `below`; -3 asks for the greatest timestamp's.
   Task<Result<std::optional<TimestampLookup>>> FindTimestamp(WallMillis timestamp, Offset below);
 
-  // Writes the epoch's start at end_offset into the table, durably, before the first append of the epoch.
-  // FENCED_LEADER_EPOCH when the table has a later one.
+  // Writes the epoch's start at end_offset into the table, durably, before the first append of the epoch (on
+  // a full disk: before that append counts as flushed). FENCED_LEADER_EPOCH when the table has a later one.
   Task<Result<>> BeginEpoch(LeaderEpoch epoch);
   // Cuts everything at and above `offset` (no-op when offset >= end_offset); durable when it returns. A batch
   // that contains `offset` goes whole. Below start_offset: OFFSET_OUT_OF_RANGE (RestartAt is meant). While

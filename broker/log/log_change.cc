@@ -72,13 +72,14 @@ Task<Result<>> Log::BeginEpoch(LeaderEpoch epoch) {
       co_await RunBlocking(pool_, loop_, "begin epoch", [this, bytes = EncodeEpochTable(epochs)] {
         return WriteFileDurably(files_, EpochFilePath(place_.path), bytes);
       });
-  if (!written) {
-    if (written.error().code == v1::DISK_FULL) co_return written;
+  if (!written && written.error().code != v1::DISK_FULL) {
     DiskFailed(written.error());
     co_return std::unexpected(*failure_);
   }
   epochs_ = std::move(epochs);
-  epochs_dirty_ = false;
+  // On a full disk the log can be read all the same. The table goes with the next flush that finds room, as
+  // that of an epoch which began with a fetched batch: before anything appended in it counts as flushed.
+  epochs_dirty_ = !written;
   co_return {};
 }
 

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <glog/logging.h>
 
+#include "broker/log/disk_space.h"
 #include "broker/log/partition_files.h"
 
 namespace tidemark {
@@ -51,6 +52,20 @@ Result<> CreateIfMissing(FileSystem& files, const std::string& path) {
   TM_RETURN_IF_ERROR(files.CreateDirectories(path));
   const size_t slash = path.rfind('/');
   return files.SyncDirectory(slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash));
+}
+
+// The size of the reserve file, given back first when the file system has run full.
+Result<uint64_t> OpenReserve(FileSystem& files, const std::string& path) {
+  const auto file = files.Open(fmt::format("{}/{}", path, kReserveName), OpenMode::kReadWrite);
+  if (!file && file.error().code == v1::NOT_FOUND) return 0;
+  if (!file) return std::unexpected(file.error());
+  TM_ASSIGN_OR_RETURN(const uint64_t held, (*file)->Size());
+  TM_ASSIGN_OR_RETURN(const uint64_t free, files.FreeBytes(path));
+  const SpaceLimits limits{.reserve = held};
+  if (DecideReserve({.free = free, .held = held}, limits) != ReserveStep::kGiveBack) return held;
+  LOG(WARNING) << "log directory " << path << " is full: its reserve of " << held << " bytes is given back";
+  TM_RETURN_IF_ERROR((*file)->Truncate(0));
+  return 0;
 }
 
 }  // namespace
@@ -108,6 +123,8 @@ Result<OpenedDirectory> OpenLogDirectory(FileSystem& files, const std::string& p
     return Fail(v1::POLICY_VIOLATION, "log directory {} is in use: {}", path, lock.error().message);
   }
   out.lock = std::move(*lock);
+  // On a full disk the reserve makes room for what opening the logs may have to write.
+  TM_ASSIGN_OR_RETURN(out.held_bytes, OpenReserve(files, path));
   // Again under the lock: another process may have been at work.
   TM_ASSIGN_OR_RETURN(entries, files.List(path));
   out.checkpoints = Checkpoints::Load(files, path);
@@ -115,6 +132,7 @@ Result<OpenedDirectory> OpenLogDirectory(FileSystem& files, const std::string& p
     const std::string child = path + "/" + entry.name;
     if (!entry.is_directory) {
       if (entry.name == kCleanShutdownName) out.clean_mark = true;
+      if (entry.name == kNewDirectoryName) out.new_mark = true;
       if (entry.name.ends_with(".tmp")) TM_RETURN_IF_ERROR(files.Remove(child));
       continue;
     }

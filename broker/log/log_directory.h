@@ -14,6 +14,9 @@
 namespace tidemark {
 
 inline constexpr std::string_view kCleanShutdownName = "clean-shutdown";
+// There from a directory's first use until every replica that this broker is to have is accounted for: while
+// it is there, a log that is missing may have been lost with the directory's predecessor.
+inline constexpr std::string_view kNewDirectoryName = "new-directory";
 
 // meta.properties.
 struct DirectoryIdentity {
@@ -38,6 +41,8 @@ struct OpenedDirectory {
   std::unique_ptr<FileLock> lock;
   std::optional<DirectoryIdentity> identity;  // empty: never used before
   bool clean_mark = false;
+  bool new_mark = false;    // kNewDirectoryName
+  uint64_t held_bytes = 0;  // in the reserve file
   CheckpointTables checkpoints;
   std::vector<FoundFolder> found;
 };

@@ -19,6 +19,11 @@ std::string RandomId(Random& random) {
   return TopicId(bytes).ToBase64();
 }
 
+// What a directory that cannot be used says: the others go on. Anything else is for a person to settle first.
+bool MakesOffline(const Error& error) {
+  return error.code == v1::IO_ERROR || error.code == v1::NOT_FOUND || error.code == v1::DISK_FULL;
+}
+
 }  // namespace
 
 LogDirs::LogDirs(Environment& env, EventLoop& loop)
@@ -30,53 +35,99 @@ Task<Result<std::unique_ptr<LogDirs>>> LogDirs::Open(Environment& env, EventLoop
                                                      std::vector<std::string> paths) {
   if (paths.empty()) co_return Fail(v1::INVALID_CONFIG, "log.dirs names no directory");
   std::unique_ptr<LogDirs> dirs(new LogDirs(env, loop));
-  bool unclean = false;
-  std::map<std::pair<std::string, PartitionIndex>, std::string> seen;
+  std::optional<Error> last_error;
   for (std::string& path : paths) {
     while (path.size() > 1 && path.ends_with('/')) path.pop_back();
     auto opened = co_await RunBlocking(env.blocking_pool(), loop, "open log directory",
                                        [&env, &path] { return OpenLogDirectory(env.files(), path); });
-    if (!opened) co_return std::unexpected(std::move(opened).error());
     auto directory = std::make_unique<LogDirectory>();
     directory->index = dirs->directories_.size();
     directory->path = path;
-    directory->was_clean = opened->clean_mark;
-    directory->partitions = opened->found.size();
     directory->checkpoints = std::make_unique<Checkpoints>(env.files(), env.blocking_pool(), loop, path);
-    directory->checkpoints->Reset(opened->checkpoints);
-    directory->at_start = std::move(opened->checkpoints);
-    unclean = unclean || (!opened->clean_mark && !opened->found.empty());
-    if (opened->identity) {
-      const DirectoryIdentity& identity = *opened->identity;
-      directory->id = identity.directory_id;
-      const bool differs = (dirs->stored_broker_id_ && *dirs->stored_broker_id_ != identity.broker) ||
-                           (dirs->stored_cluster_id_ && *dirs->stored_cluster_id_ != identity.cluster_id);
-      if (differs) {
-        co_return Fail(
-            v1::POLICY_VIOLATION,
-            "log directory {} is of broker {} in cluster {}, another one of broker {} in cluster {}", path,
-            identity.broker, identity.cluster_id, *dirs->stored_broker_id_, *dirs->stored_cluster_id_);
-      }
-      dirs->stored_broker_id_ = identity.broker;
-      dirs->stored_cluster_id_ = identity.cluster_id;
+    if (opened) {
+      TM_CO_RETURN_IF_ERROR(dirs->Take(*directory, std::move(*opened)));
+    } else if (MakesOffline(opened.error())) {
+      last_error = opened.error();
+      LOG(ERROR) << "log directory " << path << " is offline: " << ToString(*last_error);
+      directory->failed = directory->unread = true;
+      directory->why_failed = last_error->message;
+    } else {
+      co_return std::unexpected(std::move(opened).error());
     }
-    for (FoundFolder& folder : opened->found) {
-      const auto [other, fresh] = seen.emplace(std::pair(folder.topic, folder.partition), folder.path);
-      if (!fresh) {
-        co_return Fail(v1::POLICY_VIOLATION, "{} and {} are the same partition; move one of them away",
-                       other->second, folder.path);
-      }
-      dirs->found_.push_back({directory->index, std::move(folder.path), std::move(folder.topic),
-                              folder.partition, folder.topic_id});
-    }
-    dirs->locks_.push_back(std::move(opened->lock));
     dirs->directories_.push_back(std::move(directory));
   }
-  dirs->last_stop_was_clean_ = !unclean;
-  for (auto& directory : dirs->directories_) {
-    if (directory->id.empty()) directory->id = RandomId(env.random());
-  }
+  if (auto healthy = dirs->FirstHealthy(); !healthy) co_return std::unexpected(std::move(*last_error));
   co_return dirs;
+}
+
+Result<> LogDirs::Take(LogDirectory& directory, OpenedDirectory opened) {
+  directory.was_clean = opened.clean_mark;
+  directory.held_bytes = opened.held_bytes;
+  directory.partitions = opened.found.size();
+  directory.checkpoints->Reset(opened.checkpoints);
+  directory.at_start = std::move(opened.checkpoints);
+  if (!opened.clean_mark && !opened.found.empty()) last_stop_was_clean_ = false;
+  directory.fresh = !opened.identity;
+  if (directory.fresh || opened.new_mark) may_have_lost_logs_ = true;
+  if (opened.identity) {
+    const DirectoryIdentity& identity = *opened.identity;
+    directory.id = identity.directory_id;
+    const bool differs = (stored_broker_id_ && *stored_broker_id_ != identity.broker) ||
+                         (stored_cluster_id_ && *stored_cluster_id_ != identity.cluster_id);
+    if (differs) {
+      return Fail(v1::POLICY_VIOLATION,
+                  "log directory {} is of broker {} in cluster {}, another one of broker {} in cluster {}",
+                  directory.path, identity.broker, identity.cluster_id, *stored_broker_id_,
+                  *stored_cluster_id_);
+    }
+    stored_broker_id_ = identity.broker;
+    stored_cluster_id_ = identity.cluster_id;
+  } else {
+    directory.id = RandomId(env_.random());
+  }
+  for (FoundFolder& folder : opened.found) {
+    const auto [other, added] = seen_.emplace(std::pair(folder.topic, folder.partition), folder.path);
+    if (!added) {
+      return Fail(v1::POLICY_VIOLATION, "{} and {} are the same partition; move one of them away",
+                  other->second, folder.path);
+    }
+    found_.push_back({directory.index, std::move(folder.path), std::move(folder.topic), folder.partition,
+                      folder.topic_id});
+  }
+  locks_.push_back(std::move(opened.lock));
+  return {};
+}
+
+Result<LogDirectory*> LogDirs::FirstHealthy() {
+  for (const auto& directory : directories_) {
+    if (!directory->failed) return directory.get();
+  }
+  return Fail(v1::KAFKA_STORAGE_ERROR, "no log directory is online");
+}
+
+const std::string& LogDirs::directory_id() const {
+  for (const auto& directory : directories_) {
+    if (!directory->unread) return directory->id;
+  }
+  return directories_.front()->id;
+}
+
+bool LogDirs::any_unread() const {
+  return std::any_of(directories_.begin(), directories_.end(), [](const auto& each) { return each->unread; });
+}
+
+Result<> LogDirs::BindOne(const LogDirectory& directory, BrokerId broker, const std::string& cluster_id) {
+  FileSystem& files = env_.files();
+  if (directory.fresh) {
+    // The mark first: a directory with an identity and without the mark counts as one that was always there.
+    TM_RETURN_IF_ERROR(WriteFileDurably(files, fmt::format("{}/{}", directory.path, kNewDirectoryName),
+                                        WithChecksum("0\n")));
+    TM_RETURN_IF_ERROR(WriteIdentity(files, directory.path, {broker, cluster_id, directory.id}));
+  }
+  // From here on a stop is unclean until it is a clean one.
+  if (!directory.was_clean) return {};
+  TM_RETURN_IF_ERROR(files.Remove(fmt::format("{}/{}", directory.path, kCleanShutdownName)));
+  return files.SyncDirectory(directory.path);
 }
 
 Task<Result<>> LogDirs::Bind(BrokerId broker, std::string cluster_id) {
@@ -90,45 +141,79 @@ Task<Result<>> LogDirs::Bind(BrokerId broker, std::string cluster_id) {
                    "the log directory {} belongs to cluster {}, ZooKeeper holds cluster {}",
                    directories_.front()->path, *stored_cluster_id_, cluster_id);
   }
-  auto bound = co_await RunBlocking(env_.blocking_pool(), loop_, "bind log directories", [&]() -> Result<> {
-    FileSystem& files = env_.files();
-    for (const auto& directory : directories_) {
-      TM_RETURN_IF_ERROR(WriteIdentity(files, directory->path, {broker, cluster_id, directory->id}));
-      // From here on a stop is unclean until it is a clean one.
-      if (!directory->was_clean) continue;
-      TM_RETURN_IF_ERROR(files.Remove(fmt::format("{}/{}", directory->path, kCleanShutdownName)));
-      TM_RETURN_IF_ERROR(files.SyncDirectory(directory->path));
-    }
-    return {};
-  });
-  if (!bound) co_return bound;
+  for (const auto& directory : directories_) {
+    if (directory->failed) continue;
+    const auto bound = co_await RunBlocking(env_.blocking_pool(), loop_, "bind log directory",
+                                            [&] { return BindOne(*directory, broker, cluster_id); });
+    if (bound) continue;
+    ReportFailure(directory->index, bound.error());
+    if (auto healthy = FirstHealthy(); !healthy) co_return bound;
+  }
   stored_broker_id_ = broker;
   stored_cluster_id_ = std::move(cluster_id);
   co_return {};
 }
 
+Task<Result<>> LogDirs::SettleLostLogs() {
+  loop_.CheckOwner();
+  if (!may_have_lost_logs_) co_return {};
+  may_have_lost_logs_ = false;
+  co_return co_await RunBlocking(env_.blocking_pool(), loop_, "settle log directories", [this]() -> Result<> {
+    for (const auto& directory : directories_) {
+      if (directory->failed) continue;
+      const auto removed = env_.files().Remove(fmt::format("{}/{}", directory->path, kNewDirectoryName));
+      if (!removed && removed.error().code != v1::NOT_FOUND) return removed;
+      if (removed) TM_RETURN_IF_ERROR(env_.files().SyncDirectory(directory->path));
+    }
+    return {};
+  });
+}
+
 Task<Result<std::string>> LogDirs::ReadSmall(std::string name) {
-  const std::string path = directories_.front()->path + "/" + name;
   co_return co_await RunBlocking(
       env_.blocking_pool(), loop_, "read small file", [&]() -> Result<std::string> {
-        TM_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(env_.files(), path, 1 << 20));
-        return VerifyChecksum(bytes, path);
+        Result<std::string> read = Fail(v1::NOT_FOUND, "{}: in no log directory", name);
+        for (const auto& directory : directories_) {
+          if (directory->failed) continue;
+          const std::string path = directory->path + "/" + name;
+          const auto bytes = ReadFile(env_.files(), path, 1 << 20);
+          if (!bytes && bytes.error().code == v1::NOT_FOUND) continue;
+          read = bytes ? VerifyChecksum(*bytes, path) : bytes;
+          if (read) break;
+        }
+        return read;
       });
 }
 
 Task<Result<>> LogDirs::WriteSmall(std::string name, std::string content) {
-  const std::string path = directories_.front()->path + "/" + name;
+  TM_CO_ASSIGN_OR_RETURN(LogDirectory* const directory, FirstHealthy());
+  const std::string path = directory->path + "/" + name;
   co_return co_await RunBlocking(env_.blocking_pool(), loop_, "write small file",
                                  [&] { return WriteFileDurably(env_.files(), path, WithChecksum(content)); });
 }
 
 Task<Result<>> LogDirs::RemoveSmall(std::string name) {
-  const std::string directory = directories_.front()->path;
   co_return co_await RunBlocking(env_.blocking_pool(), loop_, "remove small file", [&]() -> Result<> {
-    auto removed = env_.files().Remove(directory + "/" + name);
-    if (!removed && removed.error().code != v1::NOT_FOUND) return removed;
-    return env_.files().SyncDirectory(directory);
+    for (const auto& directory : directories_) {
+      if (directory->failed) continue;
+      const auto removed = env_.files().Remove(directory->path + "/" + name);
+      if (!removed && removed.error().code != v1::NOT_FOUND) return removed;
+      if (removed) TM_RETURN_IF_ERROR(env_.files().SyncDirectory(directory->path));
+    }
+    return {};
   });
+}
+
+Result<> LogDirs::RoomFor(size_t index, SpaceUse use) const {
+  const LogDirectory& directory = *directories_[index];
+  const SpaceSeen seen{.free = directory.free_bytes.load(std::memory_order_relaxed),
+                       .held = directory.held_bytes.load(std::memory_order_relaxed)};
+  if (HasRoom(use, seen, space_limits_)) return {};
+  return Fail(
+      v1::DISK_FULL,
+      "log directory {} has {} bytes free, log.dir.min.free.bytes={}; nothing is appended until there is "
+      "room",
+      directory.path, seen.free, space_limits_.min_free);
 }
 
 Task<Result<>> LogDirs::UpdateCheckpoints(EventLoop& caller, LogDirectory& directory,
@@ -155,6 +240,7 @@ void LogDirs::ReportFailure(size_t index, const Error& error) {
   LOG(ERROR) << "log directory " << directories_[index]->path << " is offline: " << ToString(error);
   loop_.Post([this, alive = alive_, index, error] {
     if (!*alive) return;
+    directories_[index]->why_failed = error.message;
     for (const std::weak_ptr<Listener>& weak : listeners_) {
       // The token dies on the listener's loop, so only there is it asked for the last time.
       if (const auto listener = weak.lock()) {

@@ -6,6 +6,8 @@
 //   .lock                               held while the broker lives; its pid
 //   meta.properties                     version=tidemark-1, broker.id, cluster.id, directory.id; checksum
 //   clean-shutdown                      there only between a clean stop and the next start
+//   reserve                             space kept for the time when there is none (disk_space.h)
+//   new-directory                       there until no log can have been lost with the directory it replaced
 //   recovery-point-offset-checkpoint    per partition: everything below is on disk (may lag behind the truth)
 //   replication-offset-checkpoint       per partition: high watermark
 //   log-start-offset-checkpoint         per partition: log start, where above the first segment's
@@ -14,17 +16,20 @@
 //
 // Invariants: nothing is written before the lock is held; a directory that is not ours (Kafka's, another
 // broker's, another cluster's) is not changed; after a failed write or sync a directory is `failed` for the
-// life of the process.
+// life of the process, and so is one that cannot be opened at the start while another one can: what that one
+// holds is not known.
 #pragma once
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "broker/log/checkpoints.h"
+#include "broker/log/disk_space.h"
 #include "broker/log/recovery_queue.h"
 #include "common/async/task.h"
 #include "common/env/environment.h"
@@ -33,18 +38,28 @@
 
 namespace tidemark {
 
-// One log directory. Constant but for the two atomics and the checkpoints (home loop).
+struct OpenedDirectory;
+
+// One log directory. Constant but for the atomics and the checkpoints (home loop).
 struct LogDirectory {
   size_t index = 0;
   std::string path;
   // Random, given when the directory was first used; base64 as a topic id.
   std::string id;
   bool was_clean = false;
+  // Failed when it was to be opened, so that nothing is known of its contents.
+  bool unread = false;
+  // Used for the first time by this process.
+  bool fresh = false;
   // Set once, by whoever sees a write or sync fail; read by any shard.
   std::atomic<bool> failed = false;
+  // Free space and the size of the reserve file, as the SpaceWatch last saw them.
+  std::atomic<uint64_t> free_bytes = ~0ull;
+  std::atomic<uint64_t> held_bytes = 0;
   // Partitions that live here; the tie-break of placement.
   std::atomic<size_t> partitions = 0;
   // Home loop only.
+  std::string why_failed;
   std::unique_ptr<Checkpoints> checkpoints;
   // As read at the start; constant afterwards, read by any shard.
   CheckpointTables at_start;
@@ -79,8 +94,15 @@ class LogDirs {
 
   // True when every directory with partitions in it was closed cleanly by the process before.
   bool last_stop_was_clean() const { return last_stop_was_clean_; }
-  // Id of the first directory; names this broker's disk in its registration.
-  const std::string& directory_id() const { return directories_.front()->id; }
+  // Id of the first directory that could be opened; names this broker's disk in its registration.
+  const std::string& directory_id() const;
+  // A directory that could not be opened may hold any log.
+  bool any_unread() const;
+  // A log that is missing may have been lost with a directory that was replaced. Any thread.
+  bool may_have_lost_logs() const { return may_have_lost_logs_; }
+  // Every replica that this broker is to have is there or begins anew: nothing counts as lost any more. Home
+  // loop.
+  Task<Result<>> SettleLostLogs();
 
   const std::vector<std::unique_ptr<LogDirectory>>& directories() const { return directories_; }
   // Constant after Open.
@@ -90,8 +112,8 @@ class LogDirs {
   RecoveryProgress& recovery_progress() { return recovery_progress_; }
 
   // Small text files of the server's own (ZooKeeper session; a final newline is added) in the first
-  // directory: written durably, mode 0600, with a checksum. Reading a missing one is NOT_FOUND, a damaged one
-  // CORRUPT_MESSAGE. Home loop.
+  // directory that is well: written durably, mode 0600, with a checksum. Reading a missing one is NOT_FOUND,
+  // a damaged one CORRUPT_MESSAGE. Home loop.
   Task<Result<std::string>> ReadSmall(std::string name);
   Task<Result<>> WriteSmall(std::string name, std::string content);
   Task<Result<>> RemoveSmall(std::string name);
@@ -114,6 +136,12 @@ class LogDirs {
   // Ends the writers without the mark (the locks go with the object). Home loop; implied by CloseCleanly.
   Task<void> Close();
 
+  // Before the SpaceWatch begins and the first ShardLogs is used.
+  void SetSpaceLimits(const SpaceLimits& limits) { space_limits_ = limits; }
+  const SpaceLimits& space_limits() const { return space_limits_; }
+  // DISK_FULL says how much is free and how much there should be. Any thread.
+  Result<> RoomFor(size_t directory, SpaceUse use) const;
+
   Environment& env() { return env_; }
   EventLoop& loop() { return loop_; }
 
@@ -124,6 +152,9 @@ class LogDirs {
   };
 
   LogDirs(Environment& env, EventLoop& loop);
+  Result<> Take(LogDirectory& directory, OpenedDirectory opened);
+  Result<> BindOne(const LogDirectory& directory, BrokerId broker, const std::string& cluster_id);
+  Result<LogDirectory*> FirstHealthy();
 
   Environment& env_;
   EventLoop& loop_;
@@ -134,8 +165,11 @@ class LogDirs {
   std::optional<std::string> stored_cluster_id_;
   bool last_stop_was_clean_ = true;
   RecoveryProgress recovery_progress_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // home loop: for posts to come
-  std::vector<std::weak_ptr<Listener>> listeners_;              // home loop
+  SpaceLimits space_limits_;
+  std::atomic<bool> may_have_lost_logs_ = false;
+  std::map<std::pair<std::string, PartitionIndex>, std::string> seen_;  // folders by partition, while opening
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);          // home loop: for posts to come
+  std::vector<std::weak_ptr<Listener>> listeners_;                      // home loop
   std::unique_ptr<Scope> scope_;
 };
 

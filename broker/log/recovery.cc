@@ -58,6 +58,7 @@ class Recovery {
   std::string epochs_on_disk_;
   std::optional<Offset> epochs_begin_;  // where the table on disk begins
   bool rebuild_epochs_ = false;
+  bool epochs_stale_ = false;  // on disk
   bool changed_directory_ = false;
   uint64_t scanned_bytes_ = 0;
   Offset end_ = 0;
@@ -299,11 +300,14 @@ Result<> Recovery::FinishSegment(Segment& segment, bool is_last) {
   IndexWrite write{.path_prefix = segment.path_prefix, .truncate_first = true, .sync = true};
   write.offsets = segment.index->EncodeOffsets(0) + segment.index->SealOffsets(end_, segment.size);
   write.times = segment.index->EncodeTimes(0) + segment.index->SealTimes();
-  TM_RETURN_IF_ERROR(WriteIndex(files_, write));
+  const auto written = WriteIndex(files_, write);
+  // Without room the index stays in memory until a flush can write it.
+  if (!written && written.error().code != v1::DISK_FULL) return written;
   changed_directory_ = true;
   segment.sealed = true;
-  segment.index.reset();
-  segment.index_files_stale = false;
+  if (written) segment.index.reset();
+  segment.entries_written = 0;
+  segment.index_files_stale = !written;
   segment.file.reset();
   return {};
 }
@@ -311,7 +315,9 @@ Result<> Recovery::FinishSegment(Segment& segment, bool is_last) {
 Result<> Recovery::MakeDurable() {
   if (changed_directory_ || end_ > floor_ || !known_) TM_RETURN_IF_ERROR(files_.SyncDirectory(input_.folder));
   if (const std::string bytes = EncodeEpochTable(epochs_); bytes != epochs_on_disk_) {
-    TM_RETURN_IF_ERROR(WriteFileDurably(files_, EpochFilePath(input_.folder), bytes));
+    const auto written = WriteFileDurably(files_, EpochFilePath(input_.folder), bytes);
+    if (!written && written.error().code != v1::DISK_FULL) return written;
+    epochs_stale_ = !written;
   }
   Segment& active = *segments_.back();
   if (active.size > 0) {
@@ -363,6 +369,7 @@ Result<Recovered> Recovery::Run() {
   out.state.checkpointed_start = input_.log_start;
   out.state.segments = std::move(segments_);
   out.state.epochs = std::move(epochs_);
+  out.state.epochs_stale = epochs_stale_;
   out.state.damage = std::move(damage_);
   out.notes = std::move(notes_);
   out.scanned_bytes = scanned_bytes_;

@@ -47,7 +47,11 @@ Result<bool> BelongsTo(FileSystem& files, const std::string& folder, const Parti
     break;
   }
   LOG(WARNING) << folder << ": partition.metadata rebuilt: " << ToString(id.error());
-  TM_RETURN_IF_ERROR(WritePartitionMetadata(files, folder, key.topic));
+  // On a full disk the next start does it.
+  if (auto written = WritePartitionMetadata(files, folder, key.topic);
+      !written && written.error().code != v1::DISK_FULL) {
+    return std::unexpected(std::move(written).error());
+  }
   return true;
 }
 
@@ -184,7 +188,8 @@ Task<ShardLogs::Slot*> ShardLogs::LockSlot(PartitionKey key) {
   co_return &slot;
 }
 
-Task<Result<Log*>> ShardLogs::OpenOrCreate(PartitionKey key, std::string topic, LogConfig config) {
+Task<Result<Log*>> ShardLogs::OpenOrCreate(PartitionKey key, std::string topic, LogConfig config,
+                                           LogExpected expected) {
   loop_.CheckOwner();
   Slot& slot = *co_await LockSlot(key);
   const SlotLock lock(*this, slot);
@@ -197,7 +202,7 @@ Task<Result<Log*>> ShardLogs::OpenOrCreate(PartitionKey key, std::string topic, 
   // Of a topic made anew nobody waits to hear how far its recovery is.
   const bool recovers = unopened_.erase(PartitionFolderName(topic, key.partition)) > 0;
   if (recovers) dirs_.recovery_progress().Ask(loop_.Now());
-  Result<Log*> opened = co_await OpenInTurn(slot, std::move(topic), config);
+  Result<Log*> opened = co_await OpenInTurn(slot, std::move(topic), config, expected);
   if (recovers) EndRecovery();
   if (opened && !(*opened)->surveyed()) {
     to_survey_.push_back(key);
@@ -206,10 +211,11 @@ Task<Result<Log*>> ShardLogs::OpenOrCreate(PartitionKey key, std::string topic, 
   co_return opened;
 }
 
-Task<Result<Log*>> ShardLogs::OpenInTurn(Slot& slot, std::string topic, LogConfig config) {
+Task<Result<Log*>> ShardLogs::OpenInTurn(Slot& slot, std::string topic, LogConfig config,
+                                         LogExpected expected) {
   const auto turn = co_await recoveries_.Acquire(/*urgent=*/topic.starts_with("__"));
   if (closing_) co_return Fail(v1::KAFKA_STORAGE_ERROR, "the broker is closing its logs");
-  co_return co_await OpenSlot(slot, std::move(topic), config);
+  co_return co_await OpenSlot(slot, std::move(topic), config, expected);
 }
 
 void ShardLogs::EndRecovery() {
@@ -303,7 +309,10 @@ Task<Result<size_t>> ShardLogs::CreateFolder(PartitionKey key, std::string topic
   LogDirectory& directory = *dirs_.directories()[index];
   ++directory.partitions;
   // Offsets of a log that was set aside must not be taken for this one's.
-  TM_CO_RETURN_IF_ERROR(co_await WriteCheckpoints(index, RemovalOf(key, topic)));
+  if (auto removed = co_await WriteCheckpoints(index, RemovalOf(key, topic)); !removed) {
+    --directory.partitions;
+    co_return std::unexpected(std::move(removed).error());
+  }
   const std::string path = directory.path + "/" + PartitionFolderName(topic, key.partition);
   const auto created =
       co_await RunBlocking(env_.blocking_pool(), loop_, "create partition", [&]() -> Result<> {
@@ -318,11 +327,24 @@ Task<Result<size_t>> ShardLogs::CreateFolder(PartitionKey key, std::string topic
   co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}", created.error().message);
 }
 
-Task<Result<Log*>> ShardLogs::OpenSlot(Slot& slot, std::string topic, LogConfig config) {
+Result<> ShardLogs::MayCreate(const PartitionKey& key, const std::string& topic, LogExpected expected) const {
+  if (expected == LogExpected::kNew) return {};
+  if (dirs_.any_unread()) {
+    return Fail(v1::KAFKA_STORAGE_ERROR, "{}-{} may be in a log directory that is offline", topic,
+                key.partition);
+  }
+  if (expected == LogExpected::kPerhaps || !dirs_.may_have_lost_logs()) return {};
+  return Fail(v1::REPLICA_NOT_AVAILABLE, "the log of {}-{} is gone: a log directory here was replaced", topic,
+              key.partition);
+}
+
+Task<Result<Log*>> ShardLogs::OpenSlot(Slot& slot, std::string topic, LogConfig config,
+                                       LogExpected expected) {
   const PartitionKey key = slot.key;
   TM_CO_ASSIGN_OR_RETURN(std::optional<size_t> index, co_await FindFolder(key, topic));
   const bool is_new = !index.has_value();
   if (is_new) {
+    TM_CO_RETURN_IF_ERROR(MayCreate(key, topic, expected));
     TM_CO_ASSIGN_OR_RETURN(index, co_await CreateFolder(key, topic));
   }
   LogDirectory& directory = *dirs_.directories()[*index];
@@ -440,6 +462,15 @@ std::vector<Log*> ShardLogs::Changed() {
     return false;
   });
   return logs;
+}
+
+std::optional<ShardLogs::RunningFlush> ShardLogs::OldestFlush() const {
+  std::optional<RunningFlush> oldest;
+  for (size_t i = 0; i < commits_.size(); ++i) {
+    const std::optional<MonoTime> since = commits_[i]->round_since();
+    if (since && (!oldest || *since < oldest->since)) oldest = {*since, dirs_.directories()[i]->path};
+  }
+  return oldest;
 }
 
 Task<Result<>> ShardLogs::Checkpoint() {

@@ -24,6 +24,14 @@
 
 namespace tidemark {
 
+// What is known of a log that is opened, for the case that its folder is not there.
+enum class LogExpected {
+  kNew,      // never was: create it
+  kPerhaps,  // may be in a directory that could not be opened (KAFKA_STORAGE_ERROR then), else create it
+  kHeld,  // this replica is in sync. As kPerhaps, and REPLICA_NOT_AVAILABLE when it may have been lost with
+          // a directory that was replaced: an empty log must not pass for it
+};
+
 struct ShardLogsOptions {
   // Between checkpoint rounds (recovery points, high watermarks, log starts of what changed).
   Duration checkpoint_interval = 5s;
@@ -52,7 +60,8 @@ class ShardLogs final : private LogHost {
   // the topic is renamed to `-stray` and reported. Calls for different partitions run in parallel; for one,
   // one after the other. A log with damage() is returned too: the caller decides (SetAside).
   // KAFKA_STORAGE_ERROR: its directory failed.
-  Task<Result<Log*>> OpenOrCreate(PartitionKey key, std::string topic, LogConfig config);
+  Task<Result<Log*>> OpenOrCreate(PartitionKey key, std::string topic, LogConfig config,
+                                  LogExpected expected = LogExpected::kNew);
   // Null when not open.
   Log* Find(const PartitionKey& key);
   std::vector<Log*> All();
@@ -65,6 +74,17 @@ class ShardLogs final : private LogHost {
   Task<Result<>> Delete(PartitionKey key, std::string topic);
   // Renames a damaged log's folder to `-damaged.N`, durably; OpenOrCreate then makes an empty one.
   Task<Result<>> SetAside(PartitionKey key, std::string reason);
+
+  // Since when the oldest flush round under way has been on its disk, and which directory's it is; empty when
+  // none is. For the watchdog.
+  struct RunningFlush {
+    MonoTime since;
+    std::string directory;
+  };
+  std::optional<RunningFlush> OldestFlush() const;
+
+  // Whether more may be written to the log's directory; DISK_FULL says what there is.
+  Result<> RoomFor(const Log& log, SpaceUse use) const { return dirs_.RoomFor(log.directory_index(), use); }
 
   // Writes the checkpoints of everything that changed since the last round, now.
   Task<Result<>> Checkpoint();
@@ -84,8 +104,9 @@ class ShardLogs final : private LogHost {
   Task<Result<>> WriteCheckpoints(size_t directory, std::vector<CheckpointChange> changes) override;
   void OnDirectoryFailure(size_t directory, const Error& error) override;
 
-  Task<Result<Log*>> OpenInTurn(Slot& slot, std::string topic, LogConfig config);
-  Task<Result<Log*>> OpenSlot(Slot& slot, std::string topic, LogConfig config);
+  Task<Result<Log*>> OpenInTurn(Slot& slot, std::string topic, LogConfig config, LogExpected expected);
+  Task<Result<Log*>> OpenSlot(Slot& slot, std::string topic, LogConfig config, LogExpected expected);
+  Result<> MayCreate(const PartitionKey& key, const std::string& topic, LogExpected expected) const;
   // Waits until nobody else opens or takes out the partition; a SlotLock ends it.
   Task<Slot*> LockSlot(PartitionKey key);
   // The directory that holds the partition's folder; folders of other incarnations are set aside on the way.

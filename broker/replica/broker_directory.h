@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "broker/log/shard_logs.h"
 #include "broker/replica/replica_log.h"
 #include "common/async/task.h"
 #include "common/net/transport.h"
@@ -48,7 +49,8 @@ class LogStore {
  public:
   virtual ~LogStore() = default;
   // May return a log with damage().
-  virtual Task<Result<ReplicaLog*>> OpenOrCreate(PartitionKey key, std::string topic, LogConfig config) = 0;
+  virtual Task<Result<ReplicaLog*>> OpenOrCreate(PartitionKey key, std::string topic, LogConfig config,
+                                                 LogExpected expected) = 0;
   // NOT_FOUND when there is none.
   virtual Task<Result<>> Delete(PartitionKey key, std::string topic) = 0;
   virtual Task<Result<>> SetAside(PartitionKey key, std::string reason) = 0;

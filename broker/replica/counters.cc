@@ -14,6 +14,7 @@ ReplicaCounters& ReplicaCounters::operator+=(const ReplicaCounters& other) {
   resignations += other.resignations;
   set_aside += other.set_aside;
   went_offline += other.went_offline;
+  refused_for_space += other.refused_for_space;
   produced_bytes += other.produced_bytes;
   fetched_bytes += other.fetched_bytes;
   replicated_in_bytes += other.replicated_in_bytes;

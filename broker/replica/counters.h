@@ -18,6 +18,7 @@ struct ReplicaCounters {
   uint64_t resignations = 0;          // asked of the controller by a replica
   uint64_t set_aside = 0;             // damaged logs set aside
   uint64_t went_offline = 0;          // replicas taken out of service loudly
+  uint64_t refused_for_space = 0;     // appends refused because a log directory is short of space
   uint64_t produced_bytes = 0;        // appended by producers
   uint64_t fetched_bytes = 0;         // read by consumers
   uint64_t replicated_in_bytes = 0;   // appended by following

@@ -58,11 +58,12 @@ Task<Result<>> Partition::ApplyLeaderAndIsr(v1::PartitionState state) {
   Use use(*this);
   AsyncLock::Guard guard = co_await transition_.Acquire("partition transition");
   TM_CO_ASSIGN_OR_RETURN(const bool newer, CheckTransition(state));
-  if (!newer) co_return Result<>{};
+  // Told again, the state of a replica whose disk has failed is answered as the first time.
+  if (!newer) co_return StorageState();
   // One that stepped back has no role although it knows the epoch: it goes through the whole transition.
   if (leader_epoch_ == state.leader_epoch() && (role_ != PartitionRole::kNone || offline_)) {
     AdoptSameEpoch(state);
-    co_return Result<>{};
+    co_return StorageState();
   }
   LeaveRole();
   leader_known_ = {state.leader(), state.leader_epoch()};
@@ -90,12 +91,19 @@ Task<Result<>> Partition::ApplyLeaderAndIsr(v1::PartitionState state) {
   co_return Result<>{};
 }
 
+Result<> Partition::StorageState() const {
+  if (log_ == nullptr || !log_->failure()) return {};
+  return Fail(v1::KAFKA_STORAGE_ERROR, "{}: {}", name_, log_->failure()->message);
+}
+
 // The caller holds the lock, has left the former role and drained the log's readers.
 Task<Result<>> Partition::BecomeLeader(const v1::PartitionState& state) {
   const LeaderEpoch epoch = state.leader_epoch();
   const Offset start = log_->end_offset();
   if (!log_->damage()) {
     if (auto begun = co_await log_->BeginEpoch(epoch); !begun) {
+      // Of a full disk nothing has failed: the command is sent again until there is room.
+      if (begun.error().code == v1::DISK_FULL) co_return begun;
       GoOffline(begun.error());
       co_return Fail(v1::KAFKA_STORAGE_ERROR, "{} cannot begin epoch {}: {}", name_, epoch,
                      begun.error().message);

@@ -218,6 +218,7 @@ class Partition {
   class ReadUse;
 
   // partition.cc
+  Result<> StorageState() const;
   Result<bool> CheckTransition(const v1::PartitionState& state) const;
   Task<Result<>> BecomeLeader(const v1::PartitionState& state);
   Task<Result<>> BecomeFollower(const v1::PartitionState& state);
@@ -268,6 +269,7 @@ class Partition {
   void StepBack(const Result<v1::AlterPartitionResponse::Partition>& answer);
 
   // partition_follower.cc
+  bool HasRoomToFollow() const;
   Task<FollowOutcome> Diverge(const v1::EpochEnd& boundary, LeaderEpoch epoch);
   Task<FollowOutcome> RestartAtLeaders(Offset leader_log_start, LeaderEpoch epoch);
   bool MayCutTo(Offset end);

@@ -11,12 +11,18 @@ bool Partition::FollowsIn(LeaderEpoch epoch) const {
   return wants_fetch() && leader_epoch_ == epoch && follower_->epoch == epoch;
 }
 
+bool Partition::HasRoomToFollow() const {
+  return log_->RoomFor(IsInternalTopic(topic_) ? SpaceUse::kInternal : SpaceUse::kFollow).has_value();
+}
+
 v1::FetchRequest::Partition Partition::NextFetch() const {
   CHECK(wants_fetch()) << name_;
   v1::FetchRequest::Partition fetch;
   fetch.set_partition(key_.partition);
   fetch.set_fetch_offset(log_->end_offset());
-  fetch.set_max_bytes(context_.options.fetch_partition_bytes);
+  // Without room one batch is asked for: what comes of it is dropped, and there is nothing to come while
+  // idle.
+  fetch.set_max_bytes(HasRoomToFollow() ? context_.options.fetch_partition_bytes : 1);
   fetch.set_leader_epoch(follower_->epoch);
   fetch.set_flushed_end(log_->flushed_end());
   fetch.set_log_start_offset(log_->durable_start());
@@ -42,12 +48,15 @@ Task<FollowOutcome> Partition::ApplyFetched(v1::FetchResponse::Partition answer,
 
 FollowOutcome Partition::AppendFetched(const v1::FetchResponse::Partition& answer) {
   if (!answer.records().empty()) {
+    // It falls behind and leaves the ISR; the directory's watch says why.
+    if (!HasRoomToFollow()) return FollowOutcome::kBackOff;
     const auto appended = log_->AppendAsFollower(answer.records());
     if (!appended) {
       if (LogTrouble()) {
         OnLogTrouble();
         return FollowOutcome::kParked;
       }
+      if (appended.error().code == v1::DISK_FULL) return FollowOutcome::kBackOff;
       LOG(ERROR) << name_ << " cannot append what broker " << follower_->leader << " sent for offset "
                  << log_->end_offset() << ": " << ToString(appended.error());
       return FollowOutcome::kBackOff;

@@ -98,7 +98,7 @@ Task<Result<>> Partition::SetLogAside() {
 }
 
 Task<Result<>> Partition::OpenLog() {
-  auto opened = co_await context_.logs.OpenOrCreate(key_, topic_, settings_.log);
+  auto opened = co_await context_.logs.OpenOrCreate(key_, topic_, settings_.log, LogExpected::kNew);
   if (!opened) {
     LOG(ERROR) << name_ << " has no log: " << ToString(opened.error());
     co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}: {}", name_, opened.error().message);

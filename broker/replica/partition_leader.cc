@@ -31,10 +31,15 @@ Result<AppendResult> Partition::Append(std::span<const UnstampedBatch> batches, 
                 leader_->isr().size(), leader_->replicas().size(),
                 RequiredInSync(settings_.min_insync_replicas, leader_->replicas().size()));
   }
+  if (auto room = log_->RoomFor(IsInternalTopic(topic_) ? SpaceUse::kInternal : SpaceUse::kProduce); !room) {
+    ++context_.counters.refused_for_space;
+    return Fail(v1::DISK_FULL, "{}: {}", name_, room.error().message);
+  }
   const MonoTime now = context_.loop.Now();
   leader_->BeforeAppend(settings_.log.durability, log_->end_offset(), now);
   Result<AppendResult> appended = log_->AppendAsLeader(batches, *leader_epoch_, context_.clock.WallNow());
   if (!appended) {
+    if (appended.error().code == v1::DISK_FULL) ++context_.counters.refused_for_space;
     if (LogTrouble()) OnLogTrouble();
     return appended;
   }

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "broker/log/disk_space.h"
 #include "broker/log/log.h"
 
 namespace tidemark {
@@ -24,6 +25,8 @@ class ReplicaLog {
   virtual Offset flushed_end() const = 0;
   virtual Offset checkpointed_high_watermark() const = 0;
   virtual uint64_t size_bytes() const = 0;
+  // DISK_FULL: no more is to be written for this use (LogDirs::RoomFor).
+  virtual Result<> RoomFor(SpaceUse /*use*/) const { return {}; }
   virtual const EpochTable& epochs() const = 0;
   virtual const std::optional<Error>& failure() const = 0;
   virtual const std::optional<Error>& damage() const = 0;

@@ -135,6 +135,14 @@ Task<void> ReplicaTable::ApplyOne(PartitionKey key, std::string topic, v1::Parti
   gather->Finish(key, result);
 }
 
+// A member of the ISR has acknowledged what it held, unless an unclean election has given that up.
+LogExpected ReplicaTable::Expected(const v1::PartitionState& state) const {
+  if (state.is_new()) return LogExpected::kNew;
+  const bool in_sync = std::ranges::find(state.isr(), context_.brokers.self()) != state.isr().end();
+  const bool given_up = state.recovery_state() == v1::LEADER_RECOVERY_STATE_RECOVERING;
+  return in_sync && !given_up ? LogExpected::kHeld : LogExpected::kPerhaps;
+}
+
 Task<Result<>> ReplicaTable::ApplyState(PartitionKey key, std::string topic, v1::PartitionState state) {
   SlotUse slot(*this, key);
   AsyncLock::Guard guard = co_await slot->lock.Acquire("replica command");
@@ -142,10 +150,19 @@ Task<Result<>> ReplicaTable::ApplyState(PartitionKey key, std::string topic, v1:
   if (slot->partition == nullptr) {
     TM_CO_RETURN_IF_ERROR(ValidateTopicName(topic));
     const TopicSettings settings = settings_of_(topic);
-    auto log = co_await context_.logs.OpenOrCreate(key, topic, settings.log);
+    auto log = co_await context_.logs.OpenOrCreate(key, topic, settings.log, Expected(state));
     if (closed_) co_return Fail(v1::CANCELLED, "the replicas are closing");
     if (!log) {
-      LOG(ERROR) << topic << "-" << key.partition << " cannot be opened: " << ToString(log.error());
+      if (log.error().code == v1::DISK_FULL) {
+        // The same for all of a directory, again and again until there is room.
+        LOG_EVERY_T(ERROR, 10) << topic << "-" << key.partition
+                               << " cannot be opened: " << ToString(log.error());
+      } else {
+        LOG(ERROR) << topic << "-" << key.partition << " cannot be opened: " << ToString(log.error());
+      }
+      // The controller tries again when there may be room, and takes out of the ISR what is lost.
+      if (log.error().code == v1::DISK_FULL || log.error().code == v1::REPLICA_NOT_AVAILABLE)
+        co_return std::unexpected(std::move(log).error());
       co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}-{}: {}", topic, key.partition, log.error().message);
     }
     // Asked for again: they may have changed while the log was recovered.

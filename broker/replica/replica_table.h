@@ -72,6 +72,7 @@ class ReplicaTable final : private FollowSink {
 
   Task<void> ApplyOne(PartitionKey key, std::string topic, v1::PartitionState state,
                       Gather<v1::LeaderAndIsrResponse::Partition>* gather);
+  LogExpected Expected(const v1::PartitionState& state) const;
   Task<Result<>> ApplyState(PartitionKey key, std::string topic, v1::PartitionState state);
   Task<void> StopOne(PartitionKey key, v1::StopReplicaRequest::Replica replica,
                      Gather<v1::StopReplicaResponse::Partition>* gather);

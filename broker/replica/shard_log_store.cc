@@ -6,7 +6,7 @@ namespace tidemark {
 
 class ShardLogStore::Forward final : public ReplicaLog {
  public:
-  explicit Forward(Log& log) : log_(log) {}
+  Forward(const ShardLogs& logs, Log& log) : logs_(logs), log_(log) {}
 
   const std::string& directory() const override { return log_.directory(); }
   Offset start_offset() const override { return log_.start_offset(); }
@@ -14,6 +14,7 @@ class ShardLogStore::Forward final : public ReplicaLog {
   Offset flushed_end() const override { return log_.flushed_end(); }
   Offset checkpointed_high_watermark() const override { return log_.checkpointed_high_watermark(); }
   uint64_t size_bytes() const override { return log_.size_bytes(); }
+  Result<> RoomFor(SpaceUse use) const override { return logs_.RoomFor(log_, use); }
   const EpochTable& epochs() const override { return log_.epochs(); }
   const std::optional<Error>& failure() const override { return log_.failure(); }
   const std::optional<Error>& damage() const override { return log_.damage(); }
@@ -50,16 +51,19 @@ class ShardLogStore::Forward final : public ReplicaLog {
   void SetConfig(const LogConfig& config) override { log_.SetConfig(config); }
 
  private:
+  const ShardLogs& logs_;
   Log& log_;
 };
 
 ShardLogStore::ShardLogStore(ShardLogs& logs) : logs_(logs) {}
 ShardLogStore::~ShardLogStore() = default;
 
-Task<Result<ReplicaLog*>> ShardLogStore::OpenOrCreate(PartitionKey key, std::string topic, LogConfig config) {
-  TM_CO_ASSIGN_OR_RETURN(Log* const log, co_await logs_.OpenOrCreate(key, std::move(topic), config));
+Task<Result<ReplicaLog*>> ShardLogStore::OpenOrCreate(PartitionKey key, std::string topic, LogConfig config,
+                                                      LogExpected expected) {
+  TM_CO_ASSIGN_OR_RETURN(Log* const log,
+                         co_await logs_.OpenOrCreate(key, std::move(topic), config, expected));
   std::unique_ptr<Forward>& forward = open_[key];
-  forward = std::make_unique<Forward>(*log);
+  forward = std::make_unique<Forward>(logs_, *log);
   co_return forward.get();
 }
 

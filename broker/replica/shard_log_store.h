@@ -16,7 +16,8 @@ class ShardLogStore final : public LogStore {
  public:
   explicit ShardLogStore(ShardLogs& logs);
   ~ShardLogStore() override;
-  Task<Result<ReplicaLog*>> OpenOrCreate(PartitionKey key, std::string topic, LogConfig config) override;
+  Task<Result<ReplicaLog*>> OpenOrCreate(PartitionKey key, std::string topic, LogConfig config,
+                                         LogExpected expected) override;
   Task<Result<>> Delete(PartitionKey key, std::string topic) override;
   Task<Result<>> SetAside(PartitionKey key, std::string reason) override;
 

@@ -61,6 +61,7 @@ Task<Result<>> Broker::Impl::Start() {
   if (!identity) co_return std::unexpected(identity.error());
   identity_ = std::move(*identity);
   if (stopping_) co_return Fail(v1::CANCELLED, "stopped while starting");
+  co_await WatchSpace();
   co_await ActivateShards();
   channel_->Start({.id = identity_.broker_id, .cluster_id = identity_.cluster_id});
   configs_->Start();
@@ -319,6 +320,8 @@ Task<bool> Broker::Impl::Stop() {
   configs_.reset();
   registration_.reset();
   keeper_.reset();
+  if (space_) co_await space_->Close();
+  space_.reset();
   if (!dirs_) co_return clean;
   if (clean && active_) {
     const Result<> marked = co_await dirs_->CloseCleanly();

@@ -24,8 +24,8 @@ namespace tidemark {
 struct BrokerOptions {
   // Empty: no admin listener (simulations).
   AdminServerFactory admin;
-  // The broker cannot go on (another broker has its id, a disk hangs): whoever runs the process ends it.
-  // Called on the control loop; the ZooKeeper session has been closed, so that others lead.
+  // The broker cannot go on (another broker has its id, its last disk failed): whoever runs the process ends
+  // it. Called on the control loop; the ZooKeeper session has been closed, so that others lead.
   std::function<void(const Error&)> on_fatal;
 };
 

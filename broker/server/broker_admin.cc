@@ -57,7 +57,8 @@ std::vector<std::string> Broker::Impl::NotReadyReasons() const {
   std::vector<std::string> reasons;
   if (stopping_) reasons.push_back("the broker is stopping");
   if (!stopping_ && !phase_.empty()) reasons.push_back(phase_);
-  if (keeper_ != nullptr && identity_.broker_id != kNoBroker && !keeper_->connected()) {
+  if (!stuck_.empty()) reasons.push_back(stuck_ + "; the broker has left ZooKeeper until it answers");
+  if (keeper_ != nullptr && identity_.broker_id != kNoBroker && !keeper_->connected() && stuck_.empty()) {
     const std::optional<MonoTime> since = keeper_->down_since();
     reasons.push_back(fmt::format("ZooKeeper at {} is out of reach for {} ms", keeper_->connect(),
                                   since ? ToMillis(loop_.Now() - *since) : 0));
@@ -133,7 +134,8 @@ void Broker::Impl::AddOwnMetrics(Exposition* out) const {
   if (executor_) {
     out->Gauge("tidemark_metadata_version", static_cast<double>(executor_->snapshot()->version()));
   }
-  size_t offline = 0;
+  out->Gauge("tidemark_watchdog_stuck", stuck_.empty() ? 0 : 1);
+  out->Counter("tidemark_watchdog_departures_total", stuck_times_);
   if (dirs_) {
     const auto recovery = dirs_->recovery_progress().At(loop_.Now());
     out->Gauge("tidemark_recovery_logs_remaining", static_cast<double>(recovery.asked - recovery.done));
@@ -141,9 +143,8 @@ void Broker::Impl::AddOwnMetrics(Exposition* out) const {
                                                      ? static_cast<double>(ToMillis(*recovery.left)) / 1e3
                                                      : 0);
     out->Counter("tidemark_recovery_scanned_bytes_total", recovery.scanned_bytes);
-    for (const auto& directory : dirs_->directories()) offline += directory->failed ? 1 : 0;
   }
-  out->Gauge("tidemark_log_directories_offline", static_cast<double>(offline));
+  AddDiskMetrics(out);
   out->Gauge("tidemark_loop_waits", static_cast<double>(loop_.waits().size()), {{"loop", "control"}});
   for (size_t api = 0; api < RequestMetrics::kApis; ++api) {
     const std::string name = RequestMetrics::NameOf(api);
@@ -186,6 +187,7 @@ Task<std::string> Broker::Impl::Metrics() {
   out.Gauge("tidemark_partitions_offline", static_cast<double>(sum.offline));
   out.Gauge("tidemark_partitions_under_replicated", static_cast<double>(sum.under_replicated));
   const ReplicaCounters& counters = sum.replicas;
+  out.Counter("tidemark_appends_refused_for_space_total", counters.refused_for_space);
   out.Counter("tidemark_produced_bytes_total", counters.produced_bytes);
   out.Counter("tidemark_fetched_bytes_total", counters.fetched_bytes);
   out.Counter("tidemark_replicated_in_bytes_total", counters.replicated_in_bytes);
@@ -236,6 +238,7 @@ Task<std::string> Broker::Impl::State() {
       state["controller"]["deletions"].push_back({{"topic", item.topic}, {"waits_for", item.waits_for}});
     }
   }
+  if (dirs_) state["log_dirs"] = Json::parse(DisksJson());
   Json listeners = Json::array();
   for (const BoundListener& listener : bound_) {
     listeners.push_back({{"name", listener.name},

@@ -1,6 +1,6 @@
 // Broker::Impl: the parts of a broker and how they are wired. Control loop only. broker.cc holds the life
-// cycle, broker_requests.cc the control plane, broker_admin.cc what it tells about itself, broker_watchdog.cc
-// the watchdog.
+// cycle, broker_requests.cc the control plane, broker_admin.cc what it tells about itself, broker_disks.cc
+// its log directories, broker_watchdog.cc the watchdog.
 #pragma once
 
 #include <atomic>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "broker/log/log_dirs.h"
+#include "broker/log/space_watch.h"
 #include "broker/server/broker.h"
 #include "broker/server/broker_context.h"
 #include "broker/server/command_executor.h"
@@ -86,8 +87,16 @@ class Broker::Impl final : public ControlPlane {
   Task<std::string> State();
   void AddOwnMetrics(Exposition* out) const;
 
+  // broker_disks.cc
+  Task<void> WatchSpace();
+  void AddDiskMetrics(Exposition* out) const;
+  std::string DisksJson() const;
+
   // broker_watchdog.cc
+  struct Pulse;
   Task<void> Watch();
+  std::string WhatIsStuck(const std::vector<Pulse>& pulses, Duration limit) const;
+  Task<void> Judge(const std::vector<Pulse>& pulses, Duration limit);
 
   Environment& env_;
   EventLoop& loop_;
@@ -96,6 +105,7 @@ class Broker::Impl final : public ControlPlane {
   BrokerContext context_;
 
   std::unique_ptr<LogDirs> dirs_;
+  std::unique_ptr<SpaceWatch> space_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<BoundListener> bound_;
   std::unique_ptr<AdminServer> admin_;
@@ -115,6 +125,9 @@ class Broker::Impl final : public ControlPlane {
   bool fatal_ = false;
   bool left_zookeeper_ = false;
   bool active_ = false;
+  // What does not answer; while it is not empty the broker has left ZooKeeper.
+  std::string stuck_;
+  uint64_t stuck_times_ = 0;
   size_t next_shard_ = 0;
 };
 

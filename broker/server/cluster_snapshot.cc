@@ -11,6 +11,7 @@ PartitionInfo FromProto(const v1::PartitionState& state) {
   PartitionInfo out{.leader = state.leader(), .leader_epoch = state.leader_epoch()};
   out.replicas.assign(state.replicas().begin(), state.replicas().end());
   out.isr.assign(state.isr().begin(), state.isr().end());
+  out.offline.assign(state.offline_replicas().begin(), state.offline_replicas().end());
   return out;
 }
 
@@ -160,7 +161,8 @@ void ClusterSnapshot::FillTopic(const TopicInfo& topic, v1::TopicMetadata* out) 
     partition->mutable_replicas()->Assign(info.replicas.begin(), info.replicas.end());
     partition->mutable_isr()->Assign(info.isr.begin(), info.isr.end());
     for (const BrokerId replica : info.replicas) {
-      if (!brokers_.contains(replica)) partition->add_offline_replicas(replica);
+      const bool offline = std::ranges::find(info.offline, replica) != info.offline.end();
+      if (offline || !brokers_.contains(replica)) partition->add_offline_replicas(replica);
     }
     if (info.leader == kNoBroker) {
       ToProto({v1::LEADER_NOT_AVAILABLE, fmt::format("{}-{} has no leader", topic.name, number)},

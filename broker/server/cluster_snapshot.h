@@ -24,6 +24,8 @@ struct PartitionInfo {
   LeaderEpoch leader_epoch = 0;
   std::vector<BrokerId> replicas;
   std::vector<BrokerId> isr;
+  // On live brokers, but out of service there.
+  std::vector<BrokerId> offline;
 };
 
 struct TopicInfo {

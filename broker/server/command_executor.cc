@@ -54,6 +54,17 @@ std::vector<std::vector<v1::TopicState>> Split(const BrokerContext& context,
   return by_shard;
 }
 
+std::vector<PartitionKey> KeysOf(const v1::LeaderAndIsrRequest& request) {
+  std::vector<PartitionKey> keys;
+  for (const v1::TopicState& topic : request.topics()) {
+    const Result<TopicId> id = TopicId::FromBytes(topic.id());
+    if (!id) continue;
+    for (const v1::PartitionState& partition : topic.partitions())
+      keys.push_back({*id, partition.partition()});
+  }
+  return keys;
+}
+
 Task<FailedStates> ApplyOn(Shard& owner, std::vector<v1::TopicState> topics,
                            std::vector<BrokerInfo> leaders) {
   if (!owner.active() || owner.scope().stopping()) {
@@ -172,6 +183,9 @@ Task<v1::LeaderAndIsrResponse> CommandExecutor::LeaderAndIsr(v1::LeaderAndIsrReq
   Gather<FailedStates> gather(context_.control_loop, context_.shards.size());
   std::vector<v1::StopReplicaRequest::Replica> strays;
   const bool full = request.full();
+  std::vector<PartitionKey> named;
+  // Only while it matters; see NoteOpened.
+  if (context_.dirs->may_have_lost_logs()) named = KeysOf(request);
   {
     const AsyncLock::Guard turn = co_await order_.Acquire("controller command");
     if (const Result<> obeyed = co_await Fence(request.stamp()); !obeyed) {
@@ -201,11 +215,31 @@ Task<v1::LeaderAndIsrResponse> CommandExecutor::LeaderAndIsr(v1::LeaderAndIsrReq
   for (auto& part : gather.results()) {
     for (auto& one : *part) *response.add_partitions() = std::move(one);
   }
+  NoteOpened(full, named, response);
   if (full) {
     took_over_ = true;
     if (!strays.empty()) context_.control_scope.Spawn("remove strays", RemoveStrays(std::move(strays)));
   }
   co_return response;
+}
+
+// When every replica of a full command has been opened, or begun anew with the controller's knowledge, no log
+// can be missing any more because its directory was replaced.
+void CommandExecutor::NoteOpened(bool full, const std::vector<PartitionKey>& named,
+                                 const v1::LeaderAndIsrResponse& response) {
+  if (!context_.dirs->may_have_lost_logs() || (!full && !took_over_)) return;
+  if (full) not_opened_.clear();
+  for (const PartitionKey& key : named) not_opened_.erase(key);
+  for (const auto& failed : response.partitions()) {
+    const Result<TopicId> id = TopicId::FromBytes(failed.topic_id());
+    if (id) not_opened_.insert({*id, failed.partition()});
+  }
+  if (!not_opened_.empty()) return;
+  auto settle = [](LogDirs* dirs) -> Task<void> {
+    const Result<> settled = co_await dirs->SettleLostLogs();
+    LOG_IF(WARNING, !settled) << "marks of new log directories: " << ToString(settled.error());
+  };
+  context_.control_scope.Spawn("settle log directories", settle(context_.dirs));
 }
 
 Task<std::vector<v1::StopReplicaRequest::Replica>> CommandExecutor::FindStrays(

@@ -4,6 +4,7 @@
 // overlaps.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,8 @@ class CommandExecutor {
   // Removes from the request what has no configs known, and says so.
   Task<Failed> EnsureConfigs(v1::LeaderAndIsrRequest* request);
   Task<std::vector<v1::StopReplicaRequest::Replica>> FindStrays(const v1::LeaderAndIsrRequest& request);
+  void NoteOpened(bool full, const std::vector<PartitionKey>& named,
+                  const v1::LeaderAndIsrResponse& response);
   // True when ZooKeeper says for certain that this topic id exists no more.
   Task<bool> CertainlyGone(std::string topic, TopicId id);
   Task<void> RemoveStrays(std::vector<v1::StopReplicaRequest::Replica> strays);
@@ -53,6 +56,9 @@ class CommandExecutor {
   AsyncLock order_;
   ClusterSnapshot::Ptr snapshot_ = ClusterSnapshot::Empty();
   bool took_over_ = false;
+  // Of the replicas named since the last full command, those that could not be opened. Kept only while a
+  // missing log may have been lost.
+  std::set<PartitionKey> not_opened_;
 };
 
 }  // namespace tidemark

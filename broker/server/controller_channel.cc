@@ -243,19 +243,60 @@ void ControllerChannel::AnswerWishes(std::deque<Wish> wishes, const Result<v1::R
 Task<Result<>> ControllerChannel::Resign(v1::ResignLeadershipRequest::Partition partition,
                                          v1::ResignReason reason) {
   if (std::optional<Error> refusal = MayAsk()) co_return std::unexpected(*refusal);
-  v1::Request request;
-  v1::ResignLeadershipRequest* body = request.mutable_resign_leadership();
-  body->set_broker_id(self_.id);
-  body->set_broker_epoch(epoch_);
-  body->set_reason(reason);
-  *body->add_partitions() = std::move(partition);
-  TM_CO_ASSIGN_OR_RETURN(const v1::Response response, co_await Call(std::move(request), kRequestTimeout));
-  const v1::ResignLeadershipResponse& answer = response.resign_leadership();
-  if (answer.error().code() != v1::NONE) co_return std::unexpected(FromProto(answer.error()));
-  for (const auto& one : answer.partitions()) {
-    if (one.error().code() != v1::NONE) co_return std::unexpected(FromProto(one.error()));
+  OneShot<Result<>> answer(loop_);
+  resignations_[reason].push_back({std::move(partition), answer});
+  if (resigning_.insert(reason).second) scope_.Spawn("send resignations", SendResignations(reason));
+  Result<Result<>> waited = co_await answer.Wait("resignation", kNoDeadline, scope_.stop_token());
+  if (!waited) co_return std::unexpected(waited.error());
+  co_return std::move(*waited);
+}
+
+Task<void> ControllerChannel::SendResignations(v1::ResignReason reason) {
+  // A failed directory makes all its partitions ask at once: they share requests.
+  std::deque<Resignation>& waiting = resignations_[reason];
+  while (!waiting.empty() && !scope_.stopping()) {
+    v1::Request request;
+    v1::ResignLeadershipRequest* body = request.mutable_resign_leadership();
+    body->set_broker_id(self_.id);
+    body->set_broker_epoch(epoch_);
+    body->set_reason(reason);
+    std::deque<Resignation> batch;
+    while (!waiting.empty() && batch.size() < kMostWishesPerRequest) {
+      *body->add_partitions() = waiting.front().partition;
+      batch.push_back(std::move(waiting.front()));
+      waiting.pop_front();
+    }
+    AnswerResignations(std::move(batch), co_await Call(std::move(request), kRequestTimeout));
   }
-  co_return Result<>();
+  resigning_.erase(reason);
+}
+
+void ControllerChannel::AnswerResignations(std::deque<Resignation> asked,
+                                           const Result<v1::Response>& response) {
+  std::optional<Error> whole;
+  if (!response) {
+    whole = response.error();
+  } else if (!response->has_resign_leadership()) {
+    whole = Error{v1::UNKNOWN_SERVER_ERROR, "the controller answered something else"};
+  } else if (response->resign_leadership().error().code() != v1::NONE) {
+    whole = FromProto(response->resign_leadership().error());
+  }
+  std::map<std::pair<std::string, uint32_t>, Error> refused;
+  if (!whole) {
+    for (const auto& one : response->resign_leadership().partitions()) {
+      if (one.error().code() != v1::NONE) refused[{one.topic_id(), one.partition()}] = FromProto(one.error());
+    }
+  }
+  for (Resignation& one : asked) {
+    const auto it = refused.find({one.partition.topic_id(), one.partition.partition()});
+    if (whole) {
+      one.answer.Set(std::unexpected(*whole));
+    } else if (it != refused.end()) {
+      one.answer.Set(std::unexpected(it->second));
+    } else {
+      one.answer.Set({});
+    }
+  }
 }
 
 Task<Result<v1::ControlledShutdownResponse>> ControllerChannel::ControlledShutdown(Duration timeout) {

@@ -1,6 +1,6 @@
 // ControllerChannel: the broker's requests to the controller, whoever that is. Follows /controller; when this
-// broker is the controller the call stays in the process. Batches the ISR changes of many partitions. Control
-// loop only.
+// broker is the controller the call stays in the process. Batches the ISR changes and resignations of many
+// partitions. Control loop only.
 //
 // Outcomes: NOT_CONTROLLER is tried again with whoever /controller names, until the call's deadline; a lost
 // answer is reported as it is (the outcome is unknown), and the caller decides.
@@ -8,8 +8,10 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -63,6 +65,11 @@ class ControllerChannel final : private ZkKeeper::Listener {
     OneShot<Result<v1::AlterPartitionResponse::Partition>> answer;
   };
 
+  struct Resignation {
+    v1::ResignLeadershipRequest::Partition partition;
+    OneShot<Result<>> answer;
+  };
+
   // ZkKeeper::Listener.
   void OnZkUp(ZkSession& session, bool new_session) override;
   void OnZkSuspended() override {}
@@ -76,6 +83,8 @@ class ControllerChannel final : private ZkKeeper::Listener {
   Task<Result<v1::Response>> CallOnce(v1::Request request, MonoTime deadline);
   Task<void> SendWishes();
   void AnswerWishes(std::deque<Wish> wishes, const Result<v1::Response>& response);
+  Task<void> SendResignations(v1::ResignReason reason);
+  void AnswerResignations(std::deque<Resignation> asked, const Result<v1::Response>& response);
   std::optional<Error> MayAsk() const;
 
   Environment& env_;
@@ -96,6 +105,8 @@ class ControllerChannel final : private ZkKeeper::Listener {
   bool look_again_ = false;
   std::deque<Wish> wishes_;
   bool sending_ = false;
+  std::map<v1::ResignReason, std::deque<Resignation>> resignations_;
+  std::set<v1::ResignReason> resigning_;  // whose sender runs
 };
 
 }  // namespace tidemark

@@ -219,16 +219,6 @@ void Shard::DropSlice(uint64_t handle) {
   slices_.erase(it);
 }
 
-std::optional<MonoTime> Shard::OldestFlush() const {
-  std::optional<MonoTime> oldest;
-  if (!table_) return oldest;
-  for (const Partition* partition : table_->All()) {
-    const std::optional<MonoTime> flush = partition->flush_pending_since();
-    if (flush && (!oldest || *flush < *oldest)) oldest = flush;
-  }
-  return oldest;
-}
-
 ShardReport Shard::Report() const {
   ShardReport out;
   if (rpc_) out.rpc = rpc_->stats();

@@ -81,8 +81,10 @@ class Shard final : public BrokerDirectory, public IsrChannel {
   // Where leaders named by a LeaderAndIsr are, before the metadata that says so has arrived.
   void NoteBrokers(const std::vector<BrokerInfo>& brokers);
   ShardReport Report() const;
-  // Since when the oldest flush is under way; empty when none is.
-  std::optional<MonoTime> OldestFlush() const;
+  // The oldest flush under way; empty when none is.
+  std::optional<ShardLogs::RunningFlush> OldestFlush() const {
+    return logs_ ? logs_->OldestFlush() : std::nullopt;
+  }
 
   // Fetch slices of connections of any shard, by handle. A slice dies when nobody uses it any more.
   struct Slice {

@@ -46,6 +46,11 @@ void FillNetwork(const ConfigValues& values, BrokerConfig* out) {
   out->fetch_max_bytes = static_cast<size_t>(values.Int("fetch.max.bytes"));
 }
 
+void FillDirectories(const ConfigValues& values, BrokerConfig* out) {
+  out->log_dir_min_free = static_cast<uint64_t>(values.Int("log.dir.min.free.bytes"));
+  out->log_dir_reserve = static_cast<uint64_t>(values.Int("log.dir.reserve.bytes"));
+}
+
 void FillReplication(const ConfigValues& values, BrokerConfig* out) {
   out->replica_lag_time_max = milliseconds(values.Int("replica.lag.time.max.ms"));
   out->replica_fetch_max_bytes = static_cast<uint32_t>(values.Int("replica.fetch.max.bytes"));
@@ -104,6 +109,7 @@ Result<BrokerConfig> BrokerConfig::FromProperties(const Properties& properties) 
   TM_RETURN_IF_ERROR(ParseAdminListener(values.Text("admin.listener"), &out));
   TM_ASSIGN_OR_RETURN(out.log_dirs, LogDirectories(values));
   FillNetwork(values, &out);
+  FillDirectories(values, &out);
   FillReplication(values, &out);
   FillTopics(values, &out);
   if (out.topic_defaults.max_message_bytes > out.max_request_bytes) {

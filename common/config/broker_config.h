@@ -18,7 +18,7 @@
 namespace tidemark {
 
 // The table of broker configs: Kafka's names, and our own (ack.durability, num.shards, admin.listener,
-// watchdog.stuck.ms).
+// watchdog.stuck.ms, log.dir.min.free.bytes, log.dir.reserve.bytes).
 const ConfigTable& BrokerConfigTable();
 
 struct BrokerConfig {
@@ -40,6 +40,8 @@ struct BrokerConfig {
   uint16_t admin_port = 0;
 
   std::vector<std::string> log_dirs;
+  uint64_t log_dir_min_free = 512u << 20;
+  uint64_t log_dir_reserve = 32u << 20;
   uint32_t num_shards = 0;  // 0: one per core
 
   size_t max_request_bytes = 16u << 20;

@@ -108,6 +108,15 @@ Defs Logs() {
   return {
       {"log.dirs", kL, "", "", "Directories of the logs; missing ones are created", kYes},
       {"log.dir", kS, "", "", "Directory of the logs, where log.dirs is not set", kYes},
+      {"log.dir.min.free.bytes", kI, "536870912", "bytes",
+       "With less free in a log directory's file system produce to it is refused (DISK_FULL, retriable), but "
+       "for "
+       "internal topics; 0: never",
+       kYes, 0, kMaxLong / 8},
+      {"log.dir.reserve.bytes", kI, "33554432", "bytes",
+       "Kept in a file of each log directory and given back when its file system has run full, for epochs, "
+       "checkpoints and internal topics; followers stop when only as much again is free; 0: none",
+       kYes, 0, kMaxLong / 8},
       {"log.segment.bytes", kI, "1073741824", "bytes", "Size at which a new segment file is begun", kYes,
        1024, kMaxInt},
       {"log.open.files", kI, "0", "files",
@@ -207,8 +216,10 @@ Defs Leadership() {
       {"controlled.shutdown.max.retries", kI, "3", "", "Tries of a controlled shutdown", kYes, 0, kMaxInt},
       {"controlled.shutdown.retry.backoff.ms", kI, "5000", "ms", "Pause between the tries", kYes, 0, kMaxInt},
       {"watchdog.stuck.ms", kI, "30000", "ms",
-       "A shard or flush stuck for so long makes the broker leave ZooKeeper, so that others lead", kYes, 1000,
-       kMaxInt},
+       "A shard or flush stuck for so long (a hung disk) makes the broker leave ZooKeeper, so that others "
+       "lead, "
+       "until it answers again",
+       kYes, 1000, kMaxInt},
   };
 }
 

@@ -275,9 +275,9 @@ class PosixFileSystem final : public FileSystem {
     }
     const std::string pid = std::to_string(::getpid()) + "\n";
     if (::ftruncate(fd.get(), 0) < 0) return ErrnoError("ftruncate", path, errno);
-    if (::pwrite(fd.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
-      return ErrnoError("pwrite", path, errno);
-    }
+    // The lock holds without the pid, for which a full disk may have no room.
+    const ssize_t written = ::pwrite(fd.get(), pid.data(), pid.size(), 0);
+    if (written < 0 && errno != ENOSPC && errno != EDQUOT) return ErrnoError("pwrite", path, errno);
     return std::make_unique<PosixLock>(std::move(fd));
   }
 

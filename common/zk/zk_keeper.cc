@@ -188,17 +188,43 @@ void ZkKeeper::OnExpired() {
   const bool announced = std::exchange(announced_, false);
   up_ = false;
   SetDown();
-  retired_.push_back(std::exchange(session_, nullptr));
-  if (retired_.size() > kRetiredKept) retired_.pop_front();
+  Retire(std::exchange(session_, nullptr));
   LOG(WARNING) << "ZooKeeper session expired (" << options_.connect << ")";
   if (announced) ForEachListener([](Listener& listener) { listener.OnZkExpired(); });
   ScheduleSession();
 }
 
+void ZkKeeper::Retire(std::shared_ptr<ZkSession> session) {
+  retired_.push_back(std::move(session));
+  if (retired_.size() > kRetiredKept) retired_.pop_front();
+}
+
+Task<void> ZkKeeper::Leave() {
+  loop_.CheckOwner();
+  if (closed_ || away_) co_return;
+  away_ = true;
+  loop_.CancelTimer(std::exchange(retry_timer_, 0));
+  if (session_ == nullptr) co_return;
+  const bool announced = std::exchange(announced_, false);
+  up_ = false;
+  SetDown();
+  const std::shared_ptr<ZkSession> session = std::exchange(session_, nullptr);
+  Retire(session);
+  LOG(WARNING) << "ZooKeeper session given up (" << options_.connect << ")";
+  if (announced) ForEachListener([](Listener& listener) { listener.OnZkExpired(); });
+  co_await session->Close();
+}
+
+void ZkKeeper::Return() {
+  loop_.CheckOwner();
+  if (closed_ || !std::exchange(away_, false)) return;
+  if (started_ && session_ == nullptr) BeginSession();
+}
+
 // At once after a session that had lived; else with a growing pause, so that a cluster whose sessions die
 // young is not worn down by new ones.
 void ZkKeeper::ScheduleSession() {
-  if (closed_ || retry_timer_ != 0) return;
+  if (closed_ || away_ || retry_timer_ != 0) return;
   const bool lived =
       loop_.Now() - session_begun_ > std::max(options_.retry_backoff_max, options_.session_timeout);
   if (lived) backoff_ = options_.retry_backoff;
@@ -217,8 +243,10 @@ void ZkKeeper::SetDown() {
 }
 
 void ZkKeeper::ReportDown() {
-  LOG(WARNING) << "still trying to reach ZooKeeper at " << options_.connect << ", for "
-               << ToMillis(loop_.Now() - down_since_) / 1000 << " s now";
+  if (!away_) {
+    LOG(WARNING) << "still trying to reach ZooKeeper at " << options_.connect << ", for "
+                 << ToMillis(loop_.Now() - down_since_) / 1000 << " s now";
+  }
   report_timer_ = loop_.StartTimerAfter(options_.report_every, [this] { ReportDown(); });
 }
 

@@ -90,6 +90,13 @@ class ZkKeeper final : private ZkSessionHandler {
   // Waits until connected. REQUEST_TIMED_OUT, CANCELLED otherwise.
   Task<Result<>> WaitConnected(MonoTime deadline = kNoDeadline, std::stop_token stop = {});
 
+  // Leaves ZooKeeper on purpose: the session is closed, so that its ephemerals go at once, and listeners hear
+  // that it expired. No other one is begun until Return(). Returns when the session is closed.
+  Task<void> Leave();
+  // Begins a new session after Leave().
+  void Return();
+  bool away() const { return away_; }
+
   // Ends the session (its ephemerals go at once) and everything under way. Listeners hear nothing of it.
   Task<void> Close();
 
@@ -106,6 +113,7 @@ class ZkKeeper final : private ZkSessionHandler {
   void ScheduleSession();
   void OnConnected();
   void OnExpired();
+  void Retire(std::shared_ptr<ZkSession> session);
   void Announce();
   Task<void> CheckChrootThenAnnounce();
   void SetDown();
@@ -125,6 +133,7 @@ class ZkKeeper final : private ZkSessionHandler {
   uint64_t generation_ = 0;
   bool started_ = false;
   bool closed_ = false;
+  bool away_ = false;  // between Leave and Return
   bool up_ = false;
   bool announced_ = false;  // listeners know of session_
   bool chroot_ensured_ = false;

@@ -106,6 +106,39 @@ TEST(DecideLeadership, UncleanElectionOnlyWhereAllowedAndMarked) {
   EXPECT_EQ(next->recovery, v1::LEADER_RECOVERY_STATE_RECOVERING);
 }
 
+TEST(DecideLeadership, AMemberWhoseLogIsGoneLeavesTheIsr) {
+  PartitionFacts facts = Facts();
+  facts.replicas[0].usable = false;
+  facts.replicas[0].lost = true;
+  const auto next = DecideLeadership(facts);
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->leader, 2);
+  EXPECT_EQ(Isr(*next), (Ids{2, 3}));
+}
+
+TEST(DecideLeadership, TheLastMemberWhoseLogIsGoneLeadsOnlyAfterAnUncleanElection) {
+  PartitionFacts facts = Facts();
+  facts.state.isr = {{1, kFirstLife}};
+  facts.replicas[0].usable = false;
+  facts.replicas[0].lost = true;
+  Die(facts, 2);
+  Die(facts, 3);
+  auto next = DecideLeadership(facts);
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->leader, kNoBroker);
+  EXPECT_EQ(Isr(*next), (Ids{1}));
+  facts.unclean_allowed = true;
+  next = DecideLeadership(facts);
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->leader, 1);
+  EXPECT_EQ(next->recovery, v1::LEADER_RECOVERY_STATE_RECOVERING);
+  // One that has something is preferred to one that has nothing.
+  facts.replicas[2] = {.id = 3, .usable = true, .epoch = kSecondLife};
+  next = DecideLeadership(facts);
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->leader, 3);
+}
+
 TEST(DecideLeadership, UncleanElectionIsNotUsedWhileAMemberLives) {
   PartitionFacts facts = Facts();
   facts.unclean_allowed = true;

@@ -116,7 +116,7 @@ std::unique_ptr<ReplicationChannel> Node::Connect(BrokerId broker, const Endpoin
   return std::make_unique<Channel>(*this, broker);
 }
 
-Task<Result<ReplicaLog*>> Node::OpenOrCreate(PartitionKey, std::string topic, LogConfig) {
+Task<Result<ReplicaLog*>> Node::OpenOrCreate(PartitionKey, std::string topic, LogConfig, LogExpected) {
   if (disk == nullptr) disk = std::make_unique<MemoryLog>(std::move(topic));
   co_return disk.get();
 }

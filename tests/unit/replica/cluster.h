@@ -40,7 +40,8 @@ class Node final : public BrokerDirectory,
   Task<Result<v1::AlterPartitionResponse::Partition>> AlterPartition(
       v1::AlterPartitionRequest::Partition wish) override;
   Task<Result<>> Resign(v1::ResignLeadershipRequest::Partition partition, v1::ResignReason reason) override;
-  Task<Result<ReplicaLog*>> OpenOrCreate(PartitionKey key, std::string topic, LogConfig config) override;
+  Task<Result<ReplicaLog*>> OpenOrCreate(PartitionKey key, std::string topic, LogConfig config,
+                                         LogExpected expected) override;
   Task<Result<>> Delete(PartitionKey key, std::string topic) override;
   Task<Result<>> SetAside(PartitionKey key, std::string reason) override;
   std::unique_ptr<ReplicationChannel> Connect(BrokerId broker, const Endpoint& endpoint) override;

@@ -27,7 +27,9 @@ std::pair<SimProcess*, std::shared_ptr<Broker>> SimBrokers::Launch(int id, Broke
                            {"zookeeper.session.timeout.ms", "6000"},
                            {"log.dirs", "/data"},
                            {"listeners", "PLAINTEXT://" + HostOf(id) + ":9092"},
-                           {"num.shards", "2"}};
+                           {"num.shards", "2"},
+                           // Simulated disks are memory.
+                           {"log.dir.reserve.bytes", "0"}};
   for (const auto& [name, value] : more_) properties[name] = value;
   Result<BrokerConfig> config = BrokerConfig::FromProperties(properties);
   CHECK(config) << config.error().message;

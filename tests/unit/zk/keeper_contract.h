@@ -68,6 +68,29 @@ TYPED_TEST_P(ZkKeeperContract, AfterAnExpiryTellsItFirstAndThenBringsANewSession
   this->Await(keeper->Close());
 }
 
+TYPED_TEST_P(ZkKeeperContract, LeavesAtOnceAndStaysAwayUntilItReturns) {
+  KeeperLog log;
+  auto keeper = this->Started("", &log);
+  ASSERT_TRUE(this->Await(keeper->WaitConnected()).has_value());
+  ASSERT_TRUE(this->Await(keeper->session()->Create({.path = "/here", .mode = ZkCreateMode::kEphemeral}))
+                  .has_value());
+  auto other = this->Started("", nullptr);
+  ASSERT_TRUE(this->Await(other->WaitConnected()).has_value());
+  this->Await(keeper->Leave());
+  EXPECT_THAT(log.heard, ElementsAre("up new", "expired"));
+  EXPECT_EQ(keeper->session(), nullptr);
+  EXPECT_FALSE(keeper->lease_valid());
+  const auto gone = this->Await(other->session()->Exists("/here"));
+  ASSERT_TRUE(gone.has_value());
+  EXPECT_FALSE(gone->has_value()) << "its ephemerals went with the session";
+  EXPECT_EQ(keeper->generation(), 1u);
+  keeper->Return();
+  ASSERT_TRUE(this->Await(keeper->WaitConnected()).has_value());
+  EXPECT_THAT(log.heard, ElementsAre("up new", "expired", "up new"));
+  this->Await(keeper->Close());
+  this->Await(other->Close());
+}
+
 TYPED_TEST_P(ZkKeeperContract, KeepsTheSessionOverALostConnection) {
   KeeperLog log;
   auto keeper = this->Started("", &log);
@@ -120,8 +143,8 @@ TYPED_TEST_P(ZkKeeperContract, SaysSoWhenAFormerSessionCouldNotBeEnded) {
 
 REGISTER_TYPED_TEST_SUITE_P(ZkKeeperContract, ComesUpWithANewSessionAndAValidLease,
                             AfterAnExpiryTellsItFirstAndThenBringsANewSession,
-                            KeepsTheSessionOverALostConnection, CreatesAMissingChroot,
-                            EndsAFormerSessionAtOnceAndAgainWhenItIsGone,
+                            LeavesAtOnceAndStaysAwayUntilItReturns, KeepsTheSessionOverALostConnection,
+                            CreatesAMissingChroot, EndsAFormerSessionAtOnceAndAgainWhenItIsGone,
                             SaysSoWhenAFormerSessionCouldNotBeEnded);
 
 }  // namespace tidemark::zktest
