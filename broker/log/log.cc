@@ -168,7 +168,9 @@ Result<> Log::Write(std::span<const std::string_view> pieces, size_t bytes) {
   if (written) return {};
   if (written.error().code == v1::DISK_FULL) {
     // Nothing of a refused append may stay: a later, shorter one would leave whole batches of it behind
-    // itself.
+    // itself. Nor may it come back with a loss of power, with another segment behind it: the cut is synced
+    // with the next flush.
+    segment.dirty = true;
     auto cut = segment.file->Truncate(segment.size);
     if (cut) return Fail(v1::DISK_FULL, "{}", written.error().message);
     DiskFailed(cut.error());

@@ -55,7 +55,8 @@ Task<Result<>> Log::SurveySome(std::vector<std::shared_ptr<Segment>> some) {
     if (segment.surveyed || std::find(segments_.begin(), segments_.end(), some[i]) == segments_.end())
       continue;
     if (!found[i]) {
-      if (found[i].error().code == v1::DISK_FULL) {
+      const ErrorCode code = found[i].error().code;
+      if (code == v1::DISK_FULL || code == v1::KAFKA_STORAGE_ERROR) {
         co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}", found[i].error().message);
       }
       SetDamage({v1::KAFKA_STORAGE_ERROR,

@@ -12,6 +12,8 @@ Result<SegmentSurvey> SurveySegment(FileSystem& files, const PartitionKey& key, 
   auto file = files.Open(path, OpenMode::kRead);
   if (!file && file.error().code == v1::NOT_FOUND)
     return Fail(v1::CORRUPT_MESSAGE, "{}", file.error().message);
+  if (!file && file.error().code != v1::DISK_FULL)
+    return Fail(v1::KAFKA_STORAGE_ERROR, "{}", file.error().message);
   if (!file) return std::unexpected(std::move(file).error());
   SegmentSurvey out;
   TM_ASSIGN_OR_RETURN(out.size, (*file)->Size());

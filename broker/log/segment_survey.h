@@ -30,7 +30,8 @@ struct SegmentSurvey {
 };
 
 // CORRUPT_MESSAGE: the file is missing, or its batches are not those up to next_base. IO_ERROR: it cannot be
-// read. DISK_FULL: no descriptor for it now.
+// read. KAFKA_STORAGE_ERROR: it cannot be opened, which says nothing of what it holds. DISK_FULL: no
+// descriptor for it now.
 Result<SegmentSurvey> SurveySegment(FileSystem& files, const PartitionKey& key, const SegmentPlace& place,
                                     uint32_t index_interval_bytes);
 

@@ -129,8 +129,15 @@ Task<Result<std::string>> PartitionRun::Everything() {
 Task<void> PartitionRun::SetAside(const std::string& reason) {
   ++counts_.flips_seen;
   const auto done = co_await machine_.logs().SetAside(key_, reason);
-  CHECK(done) << ToString(done.error());
+  if (!machine_.alive()) co_return;
   log_ = nullptr;
+  if (!done && disk_sick_) {  // perhaps it is aside, perhaps not
+    model_.restarting_at = 0;
+    model_.flushed = model_.durable_start = recovery_point_ = 0;
+    failed_ = true;
+    co_return;
+  }
+  CHECK(done) << ToString(done.error());
   hidden_rot_ = Rot::kNone;
   model_ = LogModel();
   recovery_point_ = 0;

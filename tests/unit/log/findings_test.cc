@@ -120,6 +120,26 @@ TEST(LogFindings, ATruncationWaitsForALowerRecoveryPointThatAFullDiskHasRefusedB
   EXPECT_EQ(again.end_offset(), 4u);
 }
 
+TEST(LogFindings, WhatAFullDiskRefusedDoesNotComeBackUnderALaterSegment) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE(seed);
+    LogWorld world(seed);
+    world.config().segment_time = 1s;
+    Log& log = world.Start();
+    Fill(world, log, 2);
+    ASSERT_TRUE(world.Checkpoint());
+    world.disk().Fail({.op = DiskOp::kWrite, .path = ".log", .fault = DiskFault::kNoSpace});
+    ASSERT_EQ(world.Append(log, MakeBatch("refused", 2)).error().code, v1::DISK_FULL);
+    ASSERT_TRUE(world.Append(log, MakeBatch("next", 2), 0, 5'000'000));  // rolls
+    world.WaitForFlush(log);
+    ASSERT_EQ(log.segment_count(), 2u);
+    world.Kill(true);
+    Log& again = world.Start();
+    EXPECT_FALSE(again.damage());
+    EXPECT_EQ(again.end_offset(), 6u) << "an acknowledged record is lost";
+  }
+}
+
 TEST(LogFindings, WhatAFailedSyncLeftInThePageCacheIsNotTakenForDurable) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE(seed);
