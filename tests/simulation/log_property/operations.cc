@@ -32,6 +32,9 @@ constexpr LogOperation kOperations[] = {
     {"truncate", 40, &PartitionRun::Truncate},
     {"restart", 6, &PartitionRun::Restart},
     {"advance start", 20, &PartitionRun::AdvanceStart},
+    {"checkpoint start", 10, &PartitionRun::CheckpointStart},
+    {"roll", 15, &PartitionRun::Roll},
+    {"retention", 15, &PartitionRun::ApplyRetention},
     {"remove below start", 20, &PartitionRun::RemoveBelowStart},
     {"checkpoint", 40, &PartitionRun::Checkpoint},
     {"change config", 10, &PartitionRun::ChangeConfig},
@@ -271,6 +274,43 @@ Task<void> PartitionRun::AdvanceStart() {
   co_return;
 }
 
+Task<void> PartitionRun::CheckpointStart() {
+  const Offset start = model_.start;
+  const auto done = co_await log_->CheckpointStart();
+  if (!Accept(done, "checkpoint start")) co_return;
+  CHECK_GE(log_->durable_start(), start);
+  model_.durable_start = std::max(model_.durable_start, start);
+}
+
+Task<void> PartitionRun::Roll() {
+  const size_t segments = log_->segment_count();
+  if (Accept(log_->RollActive(), "roll")) counts_.rolls += log_->segment_count() - segments;
+  co_return;
+}
+
+// As the broker does it: decide, learn what is missing, move the start. What goes is always on disk.
+Task<void> PartitionRun::ApplyRetention() {
+  RetentionConfig config;
+  if (random_.Chance(0.7)) config.time = std::chrono::milliseconds(random_.Below(30'000));
+  if (random_.Chance(0.7)) config.bytes = random_.Below(20'000);
+  const Offset high_watermark = std::max(model_.flushed, model_.start);
+  if (!Accept(co_await log_->Survey(), "survey")) co_return;
+  RetentionDecision decision;
+  for (int asked = 0;; ++asked) {
+    CHECK_LT(asked, 1000) << "retention asks for ever";
+    decision = DecideRetention(log_->DescribeSegments(), config, now_, log_->start_offset(), high_watermark);
+    if (!decision.append_time_wanted) break;
+    const auto learnt = co_await log_->LearnAppendTime(*decision.append_time_wanted);
+    if (!Accept(learnt, "learn append time")) co_return;
+  }
+  CHECK(decision.log_start >= model_.start && decision.log_start <= high_watermark);
+  if (decision.roll_active && !Accept(log_->RollActive(), "roll for retention")) co_return;
+  log_->AdvanceStartTo(decision.log_start);
+  model_.start = std::max(model_.start, log_->start_offset());
+  CHECK_LE(model_.start, std::max(decision.log_start, high_watermark));
+  model_.committed = std::max(model_.committed, model_.start);
+}
+
 Task<void> PartitionRun::RemoveBelowStart() {
   const auto reads = StartReads();
   const size_t segments = log_->segment_count();
@@ -302,6 +342,7 @@ Task<void> PartitionRun::ChangeConfig() {
   config_.index_interval_bytes = kIntervals[random_.Below(std::size(kIntervals))];
   config_.durability = random_.Chance(0.7) ? AckDurability::kSynced : AckDurability::kReplicated;
   config_.segment_time = std::chrono::seconds(10);
+  config_.file_delete_delay = random_.Chance(0.5) ? Duration(60s) : random_.Between(0us, 3s);
   log_->SetConfig(config_);
   co_return;
 }

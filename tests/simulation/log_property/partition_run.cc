@@ -83,8 +83,6 @@ bool PartitionRun::Accept(const Result<>& result, const char* what) {
     ++counts_.disk_full;
     return false;
   }
-  // Segments below the start are being removed in the background.
-  if (result.error().code == v1::BROKER_NOT_READY) return false;
   const bool of_disk = result.error().code == v1::KAFKA_STORAGE_ERROR || result.error().code == v1::IO_ERROR;
   CHECK(disk_sick_ && of_disk) << what << ": " << ToString(result.error());
   if (!log_->failure()) return false;  // a file could not be read
@@ -112,6 +110,7 @@ void PartitionRun::CheckState() {
   CHECK_LE(log_->flushed_end(), log_->end_offset());
   // What the log says of itself is a promise.
   model_.flushed = std::max(model_.flushed, log_->flushed_end());
+  model_.durable_start = std::max(model_.durable_start, std::min(log_->durable_start(), model_.start));
 }
 
 Task<Result<std::string>> PartitionRun::Everything() {

@@ -82,6 +82,9 @@ class PartitionRun {
   Task<void> Truncate();
   Task<void> Restart();
   Task<void> AdvanceStart();
+  Task<void> CheckpointStart();
+  Task<void> Roll();
+  Task<void> ApplyRetention();
   Task<void> RemoveBelowStart();
   Task<void> Checkpoint();
   Task<void> ChangeConfig();
