@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # The long versions of simulation, fuzzing and chaos: spends the time on them and ends with a summary; not zero when
 # something was found. Artifacts of findings are kept, and the summary says where.
-#   tests/long.sh MINUTES [--seed S]     S: the first seed of the simulation and of the fuzzers (default: the time)
+#   tests/long.sh MINUTES [--seed S] [--no-build]     S: the first seed of everything (default: the time)
 # Simulation: every program build/*/bin/simulation* gets TIDEMARK_SIM_FIRST_SEED and TIDEMARK_SIM_SEEDS (how many seeds
-# to run) in its environment, and ends with a status other than zero when one of them fails.
+# to run) in its environment, and ends with a status other than zero when one of them fails. What it prints as
+# `counts NAME key=value ...` is added up for the summary; the chaos tests print such lines too.
+# Chaos: kills under a real stream, power cuts on loop images (TIDEMARK_POWER_CUTS, 100), kills in a loop
+# (TIDEMARK_KILLS, 100); each test in turn until the time is over, the counts smaller where the time is short.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,9 +15,11 @@ minutes=${1:-}
 [[ "$minutes" =~ ^[1-9][0-9]*$ ]] || usage
 shift
 seed=$(date +%s)
+build=yes
 while [ $# -gt 0 ]; do
   case "$1" in
     --seed) [[ "${2:-}" =~ ^[0-9]+$ ]] || usage; seed=$2; shift 2 ;;
+    --no-build) build=no; shift ;;
     *) usage ;;
   esac
 done
@@ -22,11 +27,13 @@ first_seed=$seed
 jobs=$(nproc)
 chunk=${TIDEMARK_LONG_CHUNK:-25}  # seeds per start of a simulation program
 
-deploy/dependencies.sh
-for flavour in release asan; do
-  cmake --preset "$flavour" >/dev/null
-  cmake --build --preset "$flavour" -j "$jobs"
-done
+if [ "$build" = yes ]; then
+  deploy/dependencies.sh
+  for flavour in release asan; do
+    cmake --preset "$flavour" >/dev/null
+    cmake --build --preset "$flavour" -j "$jobs"
+  done
+fi
 
 findings=$PWD/build/long/$(date +%Y%m%d-%H%M%S)-$seed
 work=$(mktemp -d -t tidemark-long-XXXXXX)
@@ -58,6 +65,17 @@ spawn() {  # log, command...
   env --default-signal=INT "$@" > "$log" 2>&1 &
   children+=($!)
 }
+# `counts NAME key=value ...` lines of the logs, added up by name and key.
+counts=$work/counts
+: > "$counts"
+note_counts() { grep -h '^\.\{0,1\}counts ' "$@" 2>/dev/null | sed 's/^\.//' >> "$counts" || true; }
+sum_counts() {
+  awk '{ for (i = 3; i <= NF; i++) { split($i, kv, "="); if (kv[1] == "first_seed") continue
+           key = $2 SUBSEP kv[1]; if (!(key in sum)) { order[++n] = key }; sum[key] += kv[2] } }
+       END { for (i = 1; i <= n; i++) { split(order[i], k, SUBSEP)
+               if (k[1] != last) { printf "%s  %-14s", (i > 1 ? "\n" : ""), k[1]; last = k[1] }
+               printf " %s=%d", k[2], sum[order[i]] } if (n) print "" }' <(sort -s -k2,2 "$counts")
+}
 finding() {  # what, log
   found=$((found + 1))
   cp "$2" "$findings/"
@@ -86,6 +104,7 @@ simulate() {  # until
     for ((i = 0; i < jobs; i++)); do
       status=0; wait "${children[$i]}" || status=$?
       seeds_run=$((seeds_run + chunk))
+      note_counts "${logs[$i]}"
       if [ "$status" -ne 0 ]; then finding "${names[$i]}: status $status" "${logs[$i]}"; else rm -f "${logs[$i]}"; fi
     done
     children=()
@@ -129,23 +148,37 @@ fuzz() {  # seconds for all, targets...
   children=()
 }
 
-# ---- Chaos: real brokers killed under a real stream, over and over.
-chaos_runs=0 chaos_failed=0
+# ---- Chaos: real brokers killed, real disks cut off, over and over, one test after the other.
+chaos_runs=0 chaos_failed=0 chaos_lines=()
 chaos() {  # until
-  local status log
+  local status log test begun_test skipped
+  local tests=(kill_stream power_cut broker_deaths) failures=(0 0 0) runs=(0 0 0) i=0
+  # A cut or a kill with everything after it takes about 5 s.
+  local each=$(($(left "$1") / 15))
+  [ "$each" -le 100 ] || each=100
+  [ "$each" -ge 3 ] || each=3
   while [ "$(left "$1")" -gt 0 ]; do
-    log=$work/chaos-$chaos_runs.log
+    test=${tests[$i]}
+    log=$work/chaos-$test-$chaos_runs.log
     spawn "$log" TIDEMARK_BIN="$PWD/build/release/bin" TIDEMARK_PYTHON="$PWD/build/release/tests/integration/python" \
-      /usr/bin/python3 -B tests/integration/test_kill_stream.py
+      TIDEMARK_POWER_CUTS="$each" TIDEMARK_KILLS="$each" TIDEMARK_SEED="$((first_seed + chaos_runs))" \
+      /usr/bin/python3 -B "tests/integration/test_$test.py"
     status=0; wait "${children[0]}" || status=$?
     children=()
     chaos_runs=$((chaos_runs + 1))
+    runs[$i]=$((runs[i] + 1))
+    note_counts "$log"
+    skipped=$(sed -n 's/^OK (\(skipped=.*\))$/\1/p' "$log")
+    if [ -n "$skipped" ]; then chaos_lines+=("$test: $skipped"); fi
     if [ "$status" -ne 0 ]; then
       chaos_failed=$((chaos_failed + 1))
-      finding "test_kill_stream: status $status" "$log"
-      [ "$chaos_failed" -lt 3 ] || { say "three failures of the same test: no further runs"; return 0; }
+      failures[$i]=$((failures[i] + 1))
+      finding "test_$test: status $status" "$log"
+      [ "${failures[$i]}" -lt 3 ] || { say "three failures of test_$test: no further runs"; return 0; }
     fi
+    i=$(((i + 1) % ${#tests[@]}))
   done
+  for i in 0 1 2; do chaos_lines+=("test_${tests[$i]}: ${runs[$i]} runs, ${failures[$i]} failed"); done
 }
 
 shopt -s nullglob
@@ -171,7 +204,9 @@ Summary of $((SECONDS - begun)) s, seed $first_seed
   simulation   $seeds_run seeds from $first_seed on, ${#simulations[@]} programs
   fuzzing      $executions executions, ${#targets[@]} targets
 $(printf '                 %s\n' "${fuzz_lines[@]+"${fuzz_lines[@]}"}")
-  chaos        $chaos_runs runs of test_kill_stream, $chaos_failed failed
+  chaos        $chaos_runs runs, $chaos_failed failed
+$(printf '                 %s\n' "${chaos_lines[@]+"${chaos_lines[@]}"}")
+$(sum_counts)
   findings     $found
 S
 if [ ${#simulations[@]} -eq 0 ]; then echo "  note: no program build/*/bin/simulation* was built, so nothing was simulated"; fi
