@@ -51,9 +51,9 @@ std::string Resolve(const std::string& path) {
   return error ? path : absolute.lexically_normal().string();
 }
 
-int Verify(FileSystem& files, const std::string& path) {
+int Verify(FileSystem& files, const std::string& path, bool json) {
   Output output;
-  auto summary = VerifyPath(files, Resolve(path), [&](std::string_view text) { output.Add(text); });
+  auto summary = VerifyPath(files, Resolve(path), [&](std::string_view text) { output.Add(text); }, json);
   output.Flush();
   if (!summary) {
     return ReportError(
@@ -96,15 +96,25 @@ int RunDumpLog(const Arguments& arguments) {
     return ReportUsage(
         Error{v1::INVALID_REQUEST, "exactly one of --files a.log,b.log and --verify DIR is required"});
   }
-  if (verify) return Verify(*files, *verify);
+  const bool json = arguments.Has("json");
+  if (verify) return Verify(*files, *verify, json);
   const std::vector<std::string> paths = CommaList(*list);
   if (paths.empty()) return ReportUsage(Error{v1::INVALID_REQUEST, "--files names no file"});
-  return Dump(
-      *files, paths,
-      {.deep = arguments.Has("deep-iteration"),
-       .print_data = arguments.Has("print-data-log"),
-       .skip_metadata = arguments.Has("skip-record-metadata"),
-       .verify_index_only = arguments.Has("verify-index-only") || arguments.Has("index-sanity-check")});
+  const auto max_bytes = arguments.GetInteger("max-bytes", 1, INT64_MAX);
+  if (!max_bytes) return ReportUsage(max_bytes.error());
+  for (const char* decoder : {"key-decoder-class", "value-decoder-class"}) {
+    if (arguments.Has(decoder)) {
+      fmt::print(stderr, "warning: --{} has no effect: bytes are shown as they are\n", decoder);
+    }
+  }
+  DumpOptions options{.deep = arguments.Has("deep-iteration"),
+                      .print_data = arguments.Has("print-data-log"),
+                      .skip_metadata = arguments.Has("skip-record-metadata"),
+                      .verify_index_only = arguments.Has("verify-index-only"),
+                      .index_sanity_check = arguments.Has("index-sanity-check"),
+                      .json = json};
+  if (*max_bytes) options.max_bytes = static_cast<uint64_t>(**max_bytes);
+  return Dump(*files, paths, options);
 }
 
 }  // namespace
@@ -115,7 +125,12 @@ Command DumpLogCommand() {
       {"print-data-log", "", "Prints the records below each batch, with keys and values."},
       {"deep-iteration", "", "Prints the records below each batch, without keys and values."},
       {"skip-record-metadata", "", "With --print-data-log: keys and values alone."},
-      {"verify-index-only", "", "Of index files: only what is wrong in them.", false, {"index-sanity-check"}},
+      {"verify-index-only", "", "Of index files: only what they say wrongly of their log."},
+      {"index-sanity-check", "", "Of index files: only whether they are sound in themselves."},
+      {"json", "", "One JSON object a line, of --files as of --verify."},
+      {"max-bytes", "BYTES", "Of log files: only batches that begin below this position."},
+      {"key-decoder-class", "CLASS", "Taken for Kafka's sake; bytes are shown as they are."},
+      {"value-decoder-class", "CLASS", "Taken for Kafka's sake; bytes are shown as they are."},
       {"verify", "DIR",
        "Checks a log directory, a partition's folder or a file, changing nothing; says what is wrong and "
        "where."},

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "broker/log/batch_scan.h"
 #include "broker/log/partition_files.h"
@@ -26,22 +25,6 @@ std::string FolderOf(const std::string& path) {
 }
 
 std::string NameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
-
-// "-1" for what a batch does not carry, as Kafka prints it.
-template <typename T>
-int64_t OrMinusOne(const std::optional<T>& value) {
-  return value ? static_cast<int64_t>(*value) : -1;
-}
-
-std::string_view TimeWord(const BodyInfo& body) {
-  return body.timestamp_type == v1::TIMESTAMP_TYPE_LOG_APPEND_TIME ? "LogAppendTime" : "CreateTime";
-}
-
-// Sequence numbers wrap at 2^31, as Kafka's do; -1 without one.
-int64_t SequenceAt(const BodyInfo& body, uint64_t delta) {
-  if (!body.base_sequence) return -1;
-  return static_cast<int64_t>((*body.base_sequence + delta) & 0x7fffffff);
-}
 
 // Reads one file in windows. A view lives until the next call.
 class WindowReader {
@@ -81,16 +64,14 @@ class WindowReader {
 class LogDump {
  public:
   LogDump(WindowReader reader, std::optional<PartitionKey> key, const DumpOptions& options,
-          const TextSink& out)
-      : reader_(std::move(reader)), key_(key), options_(options), out_(out) {}
+          DumpWriter& writer, const std::string& path)
+      : reader_(std::move(reader)), key_(key), options_(options), writer_(writer), path_(path) {}
 
-  Result<bool> Run(const std::string& path);
+  Result<bool> Run();
 
  private:
-  void PrintBatch(const BatchView& batch, const BodyInfo& body, bool valid);
-  void PrintRecords(const BatchView& batch);
-  void PrintRecord(const RecordView& record, const BatchView& batch, const BodyInfo& body);
-  // The batch at position_ is whole; prints it and steps over it.
+  void DumpRecords(const BatchView& batch);
+  // The batch at position_ is whole; tells it and steps over it.
   Result<> TakeBatch(const BatchView& batch);
   // Nothing like a batch stands at position_: goes to the next good header. False when there is none.
   Result<bool> Resync();
@@ -98,63 +79,27 @@ class LogDump {
   WindowReader reader_;
   const std::optional<PartitionKey> key_;
   const DumpOptions& options_;
-  const TextSink& out_;
+  DumpWriter& writer_;
+  const std::string& path_;
   uint64_t position_ = 0;
   bool valid_ = true;
   ScratchBuffer scratch_;
-  std::string line_;
 };
 
-void LogDump::PrintBatch(const BatchView& batch, const BodyInfo& body, bool valid) {
-  const bool by_broker = body.timestamp_type == v1::TIMESTAMP_TYPE_LOG_APPEND_TIME;
-  line_ = fmt::format(
-      "baseOffset: {} lastOffset: {} count: {} baseSequence: {} lastSequence: {} producerId: {} "
-      "producerEpoch: {} "
-      "partitionLeaderEpoch: {} isTransactional: {} isControl: {} deleteHorizonMs: {} position: {} {}: {} "
-      "size: {} "
-      "magic: {} compresscodec: {} crc: {} isvalid: {}\n",
-      batch.base_offset, batch.base_offset + body.last_offset_delta, body.record_count, SequenceAt(body, 0),
-      SequenceAt(body, body.last_offset_delta), OrMinusOne(body.producer_id), OrMinusOne(body.producer_epoch),
-      batch.leader_epoch, body.transactional, body.control,
-      body.delete_horizon ? fmt::format("OptionalLong[{}]", *body.delete_horizon) : "OptionalLong.empty",
-      position_, TimeWord(body), by_broker ? batch.append_time : body.max_timestamp, batch.total_bytes(), 1,
-      CompressionName(body.compression), batch.body_crc, valid);
-  out_(line_);
-}
-
-void LogDump::PrintRecord(const RecordView& record, const BatchView& batch, const BodyInfo& body) {
-  line_ = "|";
-  auto out = std::back_inserter(line_);
-  if (!options_.skip_metadata) {
-    fmt::format_to(out, " offset: {} {}: {} keySize: {} valueSize: {}", record.offset, TimeWord(body),
-                   record.timestamp, record.key ? static_cast<int64_t>(record.key->size()) : -1,
-                   record.value ? static_cast<int64_t>(record.value->size()) : -1);
-    std::vector<std::string_view> names;
-    HeaderView header;
-    for (HeaderCursor cursor = record.headers(); cursor.Next(&header);) names.push_back(header.key);
-    fmt::format_to(out, " sequence: {} headerKeys: [{}]", SequenceAt(body, record.offset - batch.base_offset),
-                   fmt::join(names, ","));
-  }
-  if (options_.print_data) {
-    if (record.key) line_.append(" key: ").append(*record.key);
-    if (record.value) line_.append(" payload: ").append(*record.value);
-  }
-  line_ += '\n';
-  out_(line_);
-}
-
-void LogDump::PrintRecords(const BatchView& batch) {
+void LogDump::DumpRecords(const BatchView& batch) {
   auto reader = RecordReader::Open(batch, scratch_);
   if (!reader) {
     valid_ = false;
-    out_(fmt::format("| the records cannot be read: {}\n", ToString(reader.error())));
+    writer_.Finding(path_, position_,
+                    fmt::format("| the records cannot be read: {}", ToString(reader.error())));
     return;
   }
   RecordView record;
-  while (reader->Next(&record)) PrintRecord(record, batch, reader->info());
+  while (reader->Next(&record)) writer_.Record(record, reader->info(), record.offset - batch.base_offset);
   if (reader->error()) {
     valid_ = false;
-    out_(fmt::format("| the records cannot be read further: {}\n", ToString(*reader->error())));
+    writer_.Finding(path_, position_,
+                    fmt::format("| the records cannot be read further: {}", ToString(*reader->error())));
   }
 }
 
@@ -163,14 +108,14 @@ Result<> LogDump::TakeBatch(const BatchView& batch) {
   const bool body_good = VerifyBodyCrc(batch);
   const auto body = ParseBody(batch.body);
   const bool good = header_good && body_good && body.has_value();
-  PrintBatch(batch, body ? *body : BodyInfo(), good);
-  if (good && (options_.deep || options_.print_data)) PrintRecords(batch);
+  writer_.Batch({batch, body ? *body : BodyInfo(), position_, good});
+  if (good && (options_.deep || options_.print_data)) DumpRecords(batch);
   if (!good) {
     valid_ = false;
     const std::string_view why = !header_good ? "header checksum is wrong"
                                  : !body_good ? "body checksum is wrong"
                                               : std::string_view(body.error().message);
-    out_(fmt::format("Batch at position {} is not valid: {}\n", position_, why));
+    writer_.Finding(path_, position_, fmt::format("Batch at position {} is not valid: {}", position_, why));
   }
   // A header that is not to be trusted does not say either where the next batch begins.
   const uint64_t after = position_ + batch.total_bytes();
@@ -199,9 +144,10 @@ Result<bool> LogDump::Resync() {
   return false;
 }
 
-Result<bool> LogDump::Run(const std::string& path) {
+Result<bool> LogDump::Run() {
   size_t want = kMaxBatchPrefixBytes;
-  while (position_ < reader_.size()) {
+  const uint64_t end = std::min(reader_.size(), options_.max_bytes.value_or(reader_.size()));
+  while (position_ < end) {
     TM_ASSIGN_OR_RETURN(const std::string_view bytes, reader_.At(position_, want));
     BatchView batch;
     size_t needed = 0;
@@ -224,28 +170,32 @@ Result<bool> LogDump::Run(const std::string& path) {
     const uint64_t bad = position_;
     TM_ASSIGN_OR_RETURN(const bool found, Resync());
     if (!found) {
-      out_(fmt::format("Found {} invalid bytes at the end of {}\n", reader_.size() - bad, NameOf(path)));
+      writer_.Finding(
+          path_, bad,
+          fmt::format("Found {} invalid bytes at the end of {}", reader_.size() - bad, NameOf(path_)));
       break;
     }
     valid_ = false;
-    out_(fmt::format("Found {} invalid bytes at position {} of {}{}{}\n", position_ - bad, bad, NameOf(path),
-                     why.empty() ? "" : ": ", why));
+    writer_.Finding(path_, bad,
+                    fmt::format("Found {} invalid bytes at position {} of {}{}{}", position_ - bad, bad,
+                                NameOf(path_), why.empty() ? "" : ": ", why));
     want = kMaxBatchPrefixBytes;
   }
   return valid_;
 }
 
 Result<bool> DumpLogFile(FileSystem& files, const std::string& path, Offset base, const DumpOptions& options,
-                         const TextSink& out) {
+                         DumpWriter& writer) {
   TM_ASSIGN_OR_RETURN(auto reader, WindowReader::Open(files, path));
-  out(fmt::format("Log starting offset: {}\n", base));
+  writer.StartOffset(base);
   std::optional<PartitionKey> key;
   if (auto folder = ReadPartitionFolder(files, FolderOf(path))) {
     key = folder->key;
   } else {
-    out(fmt::format("Header checksums are not verified: {}\n", folder.error().message));
+    writer.Finding(path, std::nullopt,
+                   fmt::format("Header checksums are not verified: {}", folder.error().message));
   }
-  return LogDump(std::move(reader), key, options, out).Run(path);
+  return LogDump(std::move(reader), key, options, writer, path).Run();
 }
 
 // Where the batch that an entry names is not. Empty: it is there.
@@ -261,39 +211,61 @@ Result<std::optional<std::string>> CheckEntry(WindowReader& log, Offset offset, 
   return std::optional(fmt::format("Index offset: {}, log offset: {}", offset, header.base_offset));
 }
 
-// Both index files are read for either: entries of the two belong together.
-Result<bool> DumpIndexFile(FileSystem& files, const std::string& path, const std::string& prefix, Offset base,
-                           const DumpOptions& options, const TextSink& out) {
-  const bool by_time = path.ends_with(".timeindex");
+// A segment's two index files and what they hold; entries of the two belong together.
+struct IndexFiles {
+  SegmentIndex index;
+  std::optional<SegmentSeal> seal;
+  // Entries that the file asked for has room for, and how many of them are good.
+  size_t found = 0;
+  size_t good = 0;
+  bool whole_entries = true;
+};
+
+Result<IndexFiles> ReadIndexFiles(FileSystem& files, const std::string& prefix, Offset base, bool by_time) {
   TM_ASSIGN_OR_RETURN(const std::string offsets, ReadFile(files, prefix + ".index"));
   TM_ASSIGN_OR_RETURN(const std::string times, ReadFile(files, prefix + ".timeindex"));
+  IndexFiles out{.index = SegmentIndex::Decode(base, offsets, times), .seal = ReadSeal(files, prefix, base)};
+  const size_t bytes = by_time ? times.size() : offsets.size();
+  const size_t entry = by_time ? SegmentIndex::kTimeEntryBytes : SegmentIndex::kOffsetEntryBytes;
+  out.found = bytes / entry;
+  out.whole_entries = bytes % entry == 0;
+  out.good = out.index.size() + (out.seal ? 1 : 0);
+  return out;
+}
+
+std::optional<std::string> Unsound(const IndexFiles& read) {
+  if (read.found > read.good) return fmt::format("only {} of {} entries are good", read.good, read.found);
+  if (!read.whole_entries) return "the last entry is cut short";
+  return std::nullopt;
+}
+
+Result<bool> DumpIndexFile(FileSystem& files, const std::string& path, const std::string& prefix, Offset base,
+                           const DumpOptions& options, DumpWriter& writer) {
+  const bool by_time = path.ends_with(".timeindex");
+  TM_ASSIGN_OR_RETURN(const IndexFiles read, ReadIndexFiles(files, prefix, base, by_time));
+  const auto unsound = Unsound(read);
+  if (options.index_sanity_check) {
+    if (!unsound) writer.SanityPassed(path);
+    if (unsound) writer.Mismatches(path, {*unsound});
+    return !unsound;
+  }
   TM_ASSIGN_OR_RETURN(auto log, WindowReader::Open(files, prefix + ".log"));
-  const SegmentIndex index = SegmentIndex::Decode(base, offsets, times);
-  const auto seal = ReadSeal(files, prefix, base);
   std::vector<std::string> mismatches;
-  for (size_t i = 0; i < index.size(); ++i) {
-    const auto& entry = index.offsets()[i];
-    const auto& time = index.times()[i];
+  for (size_t i = 0; i < read.index.size(); ++i) {
+    const auto& entry = read.index.offsets()[i];
+    const auto& time = read.index.times()[i];
     TM_ASSIGN_OR_RETURN(auto mismatch, CheckEntry(log, base + entry.relative_offset, entry.position));
     if (mismatch) mismatches.push_back(std::move(*mismatch));
     if (options.verify_index_only) continue;
-    out(by_time ? fmt::format("timestamp: {} offset: {}\n", time.timestamp, base + time.relative_offset)
-                : fmt::format("offset: {} position: {}\n", base + entry.relative_offset, entry.position));
+    if (by_time) writer.TimeEntry(time.timestamp, base + time.relative_offset);
+    if (!by_time) writer.OffsetEntry(base + entry.relative_offset, entry.position);
   }
-  if (seal && !options.verify_index_only) {
-    out(by_time
-            ? fmt::format("seal: timestamp: {} offset: {}\n", seal->max_timestamp, seal->max_timestamp_offset)
-            : fmt::format("seal: end offset: {} log size: {}\n", seal->end, seal->size));
+  if (read.seal && !options.verify_index_only) writer.Seal(*read.seal, by_time);
+  if (read.seal && read.seal->size != log.size()) {
+    mismatches.push_back(fmt::format("sealed for a log of {} bytes, it has {}", read.seal->size, log.size()));
   }
-  if (seal && seal->size != log.size()) {
-    mismatches.push_back(fmt::format("sealed for a log of {} bytes, it has {}", seal->size, log.size()));
-  }
-  const size_t expected = index.size() + (seal ? 1 : 0);
-  const size_t found = by_time ? times.size() / SegmentIndex::kTimeEntryBytes
-                               : offsets.size() / SegmentIndex::kOffsetEntryBytes;
-  if (found > expected) mismatches.push_back(fmt::format("only {} of {} entries are good", expected, found));
-  if (!mismatches.empty()) out(fmt::format("Mismatches in :{}\n", path));
-  for (const std::string& mismatch : mismatches) out(fmt::format("  {}\n", mismatch));
+  if (unsound) mismatches.push_back(*unsound);
+  if (!mismatches.empty()) writer.Mismatches(path, mismatches);
   return mismatches.empty();
 }
 
@@ -308,9 +280,10 @@ Result<bool> DumpFile(FileSystem& files, const std::string& path, const DumpOpti
     if (!base) continue;
     TM_ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
     if (!exists) return Fail(v1::NOT_FOUND, "there is no {}", path);
-    out(fmt::format("Dumping {}\n", path));
-    if (suffix == ".log") return DumpLogFile(files, path, *base, options, out);
-    return DumpIndexFile(files, path, path.substr(0, dot), *base, options, out);
+    const auto writer = MakeDumpWriter(options, out);
+    writer->File(path);
+    if (suffix == ".log") return DumpLogFile(files, path, *base, options, *writer);
+    return DumpIndexFile(files, path, path.substr(0, dot), *base, options, *writer);
   }
   return Fail(v1::INVALID_REQUEST,
               "{} is not named like a segment's file (20 digits and .log, .index or .timeindex)", path);

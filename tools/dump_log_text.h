@@ -1,27 +1,15 @@
-// What tidemark-dump-log prints of segment files: Kafka's words and order, as far as they apply. Reads only,
-// shares no state with a running broker, and needs none. Pure functions over a FileSystem; blocking calls;
+// What tidemark-dump-log finds in segment files, told to a DumpWriter in Kafka's order. Reads only, shares no
+// state with a running broker, and needs none. Pure functions over a FileSystem; blocking calls;
 // any thread. Text goes to a sink piece by piece, so that a segment's dump is never held whole.
 #pragma once
 
-#include <functional>
 #include <string>
-#include <string_view>
 
 #include "common/io/file_system.h"
 #include "common/result.h"
+#include "tools/dump_log_writer.h"
 
 namespace tidemark {
-
-// Receives whole lines with their line ends, in order.
-using TextSink = std::function<void(std::string_view)>;
-
-struct DumpOptions {
-  bool deep = false;           // the records below each batch
-  bool print_data = false;     // as `deep`, with keys and values
-  bool skip_metadata = false;  // with print_data: keys and values alone
-  // Of index files: nothing but what is wrong.
-  bool verify_index_only = false;
-};
 
 // One `.log`, `.index` or `.timeindex` file. The topic and partition that header checksums cover come from
 // the folder that the file lies in; where that does not tell, only the bodies' checksums are verified, and a

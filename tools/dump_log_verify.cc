@@ -1,10 +1,12 @@
 #include "tools/dump_log_verify.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <optional>
 #include <vector>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "broker/log/checkpoints.h"
 #include "broker/log/log_directory.h"
@@ -29,9 +31,15 @@ bool IsSetAside(std::string_view name) {
          name.find("-damaged.") != std::string_view::npos;
 }
 
+using Json = nlohmann::ordered_json;
+
+std::string Line(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
 class Verifier {
  public:
-  Verifier(FileSystem& files, const TextSink& out) : files_(files), out_(out) {}
+  Verifier(FileSystem& files, const TextSink& out, bool json) : files_(files), out_(out), json_(json) {}
 
   Result<> Directory(const std::string& path, const std::vector<DirectoryEntry>& entries);
   // Of one segment only when `only` is given.
@@ -45,13 +53,19 @@ class Verifier {
   template <typename... Args>
   void Damage(const std::string& where, fmt::format_string<Args...> format, Args&&... args) {
     ++summary_.damage;
-    out_(fmt::format("damage: {}: {}\n", where, fmt::format(format, std::forward<Args>(args)...)));
+    Tell("damage", where, fmt::format(format, std::forward<Args>(args)...));
   }
   template <typename... Args>
   void Note(const std::string& where, fmt::format_string<Args...> format, Args&&... args) {
     ++summary_.notes;
-    out_(fmt::format("note: {}: {}\n", where, fmt::format(format, std::forward<Args>(args)...)));
+    Tell("note", where, fmt::format(format, std::forward<Args>(args)...));
   }
+  void Tell(const char* kind, const std::string& where, const std::string& what);
+  void TellPartition(const std::string& path, const std::vector<SegmentReport>& reports,
+                     std::optional<Offset> flushed);
+  // The segment at `i` and what lies between it and the next.
+  void JudgeInOrder(const PartitionFolder& folder, const std::vector<SegmentReport>& reports, size_t i,
+                    std::optional<Offset> only, std::optional<Offset> flushed);
 
   Result<std::optional<PartitionFolder>> OpenFolder(const std::string& path);
   // The one incarnation of the topic that the checkpoints know; for a folder that does not tell itself.
@@ -63,9 +77,22 @@ class Verifier {
 
   FileSystem& files_;
   const TextSink& out_;
+  const bool json_;
   VerifySummary summary_;
   std::optional<CheckpointTable> recovery_points_;
 };
+
+void Verifier::Tell(const char* kind, const std::string& where, const std::string& what) {
+  if (!json_) {
+    out_(fmt::format("{}: {}: {}\n", kind, where, what));
+    return;
+  }
+  Json json = {{"type", kind}, {"path", where}, {"position", nullptr}, {"message", what}};
+  // "byte 42: ..."
+  unsigned long long position = 0;
+  if (std::sscanf(what.c_str(), "byte %llu:", &position) == 1) json["position"] = position;
+  out_(Line(json));
+}
 
 void Verifier::LoadCheckpoints(const std::string& directory) {
   for (size_t kind = 0; kind < kCheckpointKinds; ++kind) {
@@ -140,12 +167,64 @@ void Verifier::JudgeSegment(const PartitionFolder& folder, const SegmentReport& 
       Damage(prefix + ".log", "{}", report.problems[i]);
     }
   }
+  if (report.gaps > 0) {
+    Note(prefix + ".log", "{} runs of offsets are not there; compaction leaves such gaps", report.gaps);
+  }
   for (size_t i = of_batches; i < report.problems.size(); ++i) {
     if (report.sealed) {
       Damage(prefix + ".index", "{}", report.problems[i]);
     } else {
       Note(prefix + ".index", "{}; the broker rebuilds it", report.problems[i]);
     }
+  }
+}
+
+void Verifier::TellPartition(const std::string& path, const std::vector<SegmentReport>& reports,
+                             std::optional<Offset> flushed) {
+  uint64_t records = 0;
+  size_t batches = 0;
+  for (const SegmentReport& report : reports) {
+    records += report.records;
+    batches += report.batches;
+  }
+  summary_.batches += batches;
+  if (reports.empty()) return;
+  const Offset begin = reports.front().base_offset;
+  const Offset end = reports.back().end_offset;
+  if (json_) {
+    Json json = {{"type", "partition"}, {"path", path},        {"segments", reports.size()},
+                 {"batches", batches},  {"records", records},  {"baseOffset", begin},
+                 {"endOffset", end},    {"flushedTo", nullptr}};
+    if (flushed) json["flushedTo"] = *flushed;
+    out_(Line(json));
+    return;
+  }
+  out_(fmt::format("{}: {} segments, {} batches, {} records, offsets {} to {}{}\n", path, reports.size(),
+                   batches, records, begin, end,
+                   flushed ? fmt::format(", flushed to {} at least", *flushed) : ""));
+}
+
+void Verifier::JudgeInOrder(const PartitionFolder& folder, const std::vector<SegmentReport>& reports,
+                            size_t i, std::optional<Offset> only, std::optional<Offset> flushed) {
+  const SegmentReport& report = reports[i];
+  const bool something_after = std::any_of(reports.begin() + static_cast<ptrdiff_t>(i) + 1, reports.end(),
+                                           [](const SegmentReport& later) { return later.batches > 0; }) ||
+                               (only && *only != folder.segments.back());
+  JudgeSegment(folder, report, something_after, flushed);
+  if (i + 1 == reports.size()) return;
+  const std::string prefix = SegmentPathPrefix(folder.path, report.base_offset);
+  const Offset next = reports[i + 1].base_offset;
+  if (!report.sealed) Note(prefix + ".index", "is missing or behind its log; the broker rebuilds it");
+  // A bad place before the end has been told already.
+  if (report.tail_problem || report.end_offset == next) return;
+  if (report.end_offset < next && !something_after && report.end_offset >= flushed.value_or(0)) {
+    Note(prefix + ".log",
+         "ends at offset {}, the next segment begins at {} and is empty; a loss of power leaves this above "
+         "the "
+         "flushed point, the broker goes on at {}",
+         report.end_offset, next, report.end_offset);
+  } else {
+    Damage(prefix + ".log", "ends at offset {}, but the next segment begins at {}", report.end_offset, next);
   }
 }
 
@@ -156,8 +235,6 @@ Result<> Verifier::Partition(const std::string& path, std::optional<Offset> only
   const PartitionFolder& folder = *opened;
   const std::optional<Offset> flushed = FlushedPoint(folder);
   std::vector<SegmentReport> reports;
-  uint64_t records = 0;
-  size_t batches = 0;
   for (const Offset base : folder.segments) {
     if (only && base != *only) continue;
     auto report = VerifySegment(files_, folder, base);
@@ -167,37 +244,14 @@ Result<> Verifier::Partition(const std::string& path, std::optional<Offset> only
       Damage(SegmentPathPrefix(folder.path, base) + ".log", "cannot be read: {}", report.error().message);
       continue;
     }
-    records += report->records;
-    batches += report->batches;
     reports.push_back(std::move(*report));
   }
-  summary_.batches += batches;
-  if (!reports.empty()) {
-    out_(fmt::format("{}: {} segments, {} batches, {} records, offsets {} to {}{}\n", path, reports.size(),
-                     batches, records, reports.front().base_offset, reports.back().end_offset,
-                     flushed ? fmt::format(", flushed to {} at least", *flushed) : ""));
-  }
-  if (batches > 0 && !folder.epochs && folder.problems.empty()) {
+  TellPartition(path, reports, flushed);
+  if (!folder.epochs && folder.problems.empty() &&
+      std::ranges::any_of(reports, [](const SegmentReport& report) { return report.batches > 0; })) {
     Note(EpochFilePath(folder.path), "is missing; the broker rebuilds it from the batches");
   }
-  for (size_t i = 0; i < reports.size(); ++i) {
-    const bool something_after = std::any_of(reports.begin() + static_cast<ptrdiff_t>(i) + 1, reports.end(),
-                                             [](const SegmentReport& later) { return later.batches > 0; }) ||
-                                 (only && *only != folder.segments.back());
-    JudgeSegment(folder, reports[i], something_after, flushed);
-    if (i + 1 < reports.size()) {
-      if (!reports[i].sealed) {
-        Note(SegmentPathPrefix(folder.path, reports[i].base_offset) + ".index",
-             "is missing or behind its log; the broker rebuilds it");
-      }
-      // A bad place before the end has been told already.
-      if (!reports[i].tail_problem && reports[i].end_offset != reports[i + 1].base_offset) {
-        Damage(SegmentPathPrefix(folder.path, reports[i].base_offset) + ".log",
-               "ends at offset {}, but the next segment begins at {}", reports[i].end_offset,
-               reports[i + 1].base_offset);
-      }
-    }
-  }
+  for (size_t i = 0; i < reports.size(); ++i) JudgeInOrder(folder, reports, i, only, flushed);
   const Offset end = reports.empty() ? 0 : reports.back().end_offset;
   const bool told = !reports.empty() && reports.back().tail_problem.has_value();
   if (flushed && !only && end < *flushed && !told) {
@@ -245,6 +299,14 @@ Result<> Verifier::Directory(const std::string& path, const std::vector<Director
 }
 
 const VerifySummary& Verifier::Finish() {
+  if (json_) {
+    out_(Line({{"type", "verdict"},
+               {"partitions", summary_.partitions},
+               {"batches", summary_.batches},
+               {"damage", summary_.damage},
+               {"notes", summary_.notes}}));
+    return summary_;
+  }
   out_(summary_.damage == 0
            ? std::string("No damage found\n")
            : fmt::format("damage: {} problem{}\n", summary_.damage, summary_.damage == 1 ? "" : "s"));
@@ -261,12 +323,13 @@ std::optional<Offset> SegmentOf(const std::string& name) {
 
 }  // namespace
 
-Result<VerifySummary> VerifyPath(FileSystem& files, const std::string& given, const TextSink& out) {
+Result<VerifySummary> VerifyPath(FileSystem& files, const std::string& given, const TextSink& out,
+                                 bool json) {
   std::string path = given;
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   TM_ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
   if (!exists) return Fail(v1::NOT_FOUND, "there is no {}", path);
-  Verifier verifier(files, out);
+  Verifier verifier(files, out, json);
   if (const auto base = SegmentOf(NameOf(path))) {
     const std::string folder = ParentOf(path);
     verifier.LoadCheckpoints(ParentOf(folder));

@@ -5,7 +5,8 @@
 // Damage is what a broker that is killed at any instant does not leave behind: a bad batch below the flushed
 // point or with a good one after it, a log that ends below its flushed point, a hole between segments, a
 // sealed segment whose index contradicts it, a small file with a wrong checksum. All else that is worth a
-// word is a note: the broker mends it at its next start.
+// word is a note: the broker mends it at its next start. Offsets that are missing between two good batches,
+// or before the end that a segment was sealed with, are a note: compaction leaves them.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +27,9 @@ struct VerifySummary {
 
 // `path`: a log directory, a partition's folder, or one file of such a folder. Tells a line per partition and
 // per finding ("damage: PATH: ...", "note: PATH: ..."), then the verdict: "No damage found" or "damage: N
-// problems". Errors: the path is none of these (INVALID_REQUEST) or cannot be read.
-Result<VerifySummary> VerifyPath(FileSystem& files, const std::string& path, const TextSink& out);
+// problems"; with `json` one object a line. Errors: the path is none of these (INVALID_REQUEST) or cannot be
+// read.
+Result<VerifySummary> VerifyPath(FileSystem& files, const std::string& path, const TextSink& out,
+                                 bool json = false);
 
 }  // namespace tidemark

@@ -169,9 +169,9 @@ class Log {
   Offset durable_start() const { return durable_start_; }
   // Returns when durable_start() has reached what start_offset() is now.
   Task<Result<>> CheckpointStart();
-  // What retention decides on.
+  // What retention decides on; CHECKs surveyed().
   std::vector<SegmentFacts> DescribeSegments() const;
-  // Reads when the last batch of a segment was appended, which DescribeSegments tells from then on.
+  // Reads when the last batch of a surveyed segment was appended, which DescribeSegments tells from then on.
   Task<Result<>> LearnAppendTime(Offset base_offset);
   // Seals the active segment and begins a new one; no-op when it is empty.
   Result<> RollActive();

@@ -80,6 +80,7 @@ Task<Result<>> Log::CheckpointStart() {
 }
 
 std::vector<SegmentFacts> Log::DescribeSegments() const {
+  CHECK(surveyed()) << place_.path;
   std::vector<SegmentFacts> facts;
   facts.reserve(segments_.size());
   for (size_t i = 0; i < segments_.size(); ++i) {

@@ -12,9 +12,15 @@
 namespace tidemark {
 namespace {
 
-// Every entry of the index files must name a batch that is there.
+// A batch as the index files see it.
+struct IndexedBatch {
+  Offset base_offset = 0;
+  WallMillis max_timestamp = kNoTimestamp;  // up to and with it
+};
+
+// Every entry of the index files must name a batch that is there, and the greatest timestamp up to it.
 void VerifyIndex(FileSystem& files, const std::string& prefix, Offset base,
-                 const std::map<uint64_t, Offset>& positions, SegmentReport* report) {
+                 const std::map<uint64_t, IndexedBatch>& batches, SegmentReport* report) {
   const auto offsets = ReadFile(files, prefix + ".index");
   const auto times = ReadFile(files, prefix + ".timeindex");
   if (!offsets || !times) {
@@ -22,14 +28,21 @@ void VerifyIndex(FileSystem& files, const std::string& prefix, Offset base,
     return;
   }
   const SegmentIndex index = SegmentIndex::Decode(base, *offsets, *times);
-  for (const auto& entry : index.offsets()) {
-    const auto batch = positions.find(entry.position);
-    if (batch != positions.end() && batch->second == base + entry.relative_offset) continue;
-    report->problems.push_back(fmt::format("index entry (offset {}, byte {}) points at no batch",
-                                           base + entry.relative_offset, entry.position));
+  for (size_t i = 0; i < index.size(); ++i) {
+    const auto& entry = index.offsets()[i];
+    const auto batch = batches.find(entry.position);
+    if (batch == batches.end() || batch->second.base_offset != base + entry.relative_offset) {
+      report->problems.push_back(fmt::format("index entry (offset {}, byte {}) points at no batch",
+                                             base + entry.relative_offset, entry.position));
+    } else if (batch->second.max_timestamp != index.times()[i].timestamp) {
+      report->problems.push_back(fmt::format("time index says {} up to offset {}, the batches say {}",
+                                             index.times()[i].timestamp, batch->second.base_offset,
+                                             batch->second.max_timestamp));
+    }
   }
   const size_t expected = index.size() + (report->sealed ? 1 : 0);
-  if (offsets->size() != expected * SegmentIndex::kOffsetEntryBytes) {
+  if (offsets->size() != expected * SegmentIndex::kOffsetEntryBytes ||
+      times->size() != expected * SegmentIndex::kTimeEntryBytes) {
     report->problems.push_back(fmt::format("only {} entries of the index are good", index.size()));
   }
 }
@@ -71,10 +84,12 @@ Result<SegmentReport> VerifySegment(FileSystem& files, const PartitionFolder& fo
   TM_ASSIGN_OR_RETURN(report.file_bytes, file->Size());
   const auto seal = ReadSeal(files, prefix, base_offset);
   report.sealed = seal.has_value();
-  std::map<uint64_t, Offset> positions;
+  std::map<uint64_t, IndexedBatch> positions;
+  WallMillis max_timestamp = kNoTimestamp;
   LeaderEpoch epoch = 0;
   BatchScanner scanner(*file, folder.key, 0, report.file_bytes);
   StoredBatch stored;
+  bool after_bad = false;
   while (true) {
     const auto step = scanner.Next(&stored.batch, &stored.body);
     if (step == BatchScanner::Step::kIoError) return std::unexpected(scanner.error());
@@ -82,6 +97,7 @@ Result<SegmentReport> VerifySegment(FileSystem& files, const PartitionFolder& fo
     if (step == BatchScanner::Step::kBad) {
       const uint64_t bad = scanner.position();
       const bool more = scanner.Resync();
+      after_bad = true;
       if (!report.tail_problem) report.tail_problem = report.problems.size();
       report.problems.push_back(fmt::format("byte {}: {}; {} bytes skipped", bad, scanner.error().message,
                                             (more ? scanner.next_position() : report.file_bytes) - bad));
@@ -90,7 +106,10 @@ Result<SegmentReport> VerifySegment(FileSystem& files, const PartitionFolder& fo
     }
     stored.position = scanner.position();
     report.tail_problem.reset();
-    if (stored.batch.base_offset != report.end_offset) {
+    // What a bad place held was told with it.
+    if (stored.batch.base_offset > report.end_offset && !after_bad) ++report.gaps;
+    after_bad = false;
+    if (stored.batch.base_offset < report.end_offset) {
       report.problems.push_back(fmt::format("byte {}: batch {} where {} was expected", stored.position,
                                             stored.batch.base_offset, report.end_offset));
     }
@@ -104,17 +123,21 @@ Result<SegmentReport> VerifySegment(FileSystem& files, const PartitionFolder& fo
                                             stored.batch.base_offset, stored.batch.leader_epoch, *listed));
     }
     epoch = stored.batch.leader_epoch;
-    positions.emplace(stored.position, stored.batch.base_offset);
+    max_timestamp = std::max(max_timestamp, stored.body.timestamp_type == v1::TIMESTAMP_TYPE_LOG_APPEND_TIME
+                                                ? stored.batch.append_time
+                                                : stored.body.max_timestamp);
+    positions.emplace(stored.position, IndexedBatch{stored.batch.base_offset, max_timestamp});
     report.end_offset = stored.last_offset() + 1;
     report.good_bytes += stored.batch.total_bytes();
     report.records += stored.body.record_count;
     ++report.batches;
     if (visit) visit(stored);
   }
-  if (seal && (seal->end != report.end_offset || seal->size != report.file_bytes)) {
+  if (seal && (seal->end < report.end_offset || seal->size != report.file_bytes)) {
     report.problems.push_back(fmt::format("sealed as {} bytes up to offset {}, found {} up to {}", seal->size,
                                           seal->end, report.file_bytes, report.end_offset));
   }
+  if (seal && report.problems.empty()) report.end_offset = seal->end;
   const size_t of_batches = report.problems.size();
   VerifyIndex(files, prefix, base_offset, positions, &report);
   report.index_problems = report.problems.size() - of_batches;

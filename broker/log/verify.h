@@ -42,13 +42,17 @@ struct StoredBatch {
 
 struct SegmentReport {
   Offset base_offset = 0;
-  Offset end_offset = 0;  // one past the last good batch
+  // One past the last good batch, or where the segment was sealed: a cleaner may have dropped its last
+  // batches.
+  Offset end_offset = 0;
   uint64_t file_bytes = 0;
   uint64_t good_bytes = 0;
   size_t batches = 0;
   uint64_t records = 0;
   bool sealed = false;
   std::vector<std::string> problems;
+  // Offsets that are not there although nothing in the file is bad: what compaction leaves.
+  size_t gaps = 0;
   // The first of `problems` after which no good batch follows in the file: what an unclean stop leaves,
   // unless it was flushed.
   std::optional<size_t> tail_problem;
@@ -57,8 +61,8 @@ struct SegmentReport {
 };
 
 // Visits the good batches of one segment in order; after a bad place it goes on at the next good batch and
-// reports the gap. Checks checksums, offsets, epochs, and the index files against the batches. Fails only
-// when the file cannot be read.
+// reports the bad place. Checks checksums, offsets, epochs, and the index files against the batches. Fails
+// only when the file cannot be read.
 Result<SegmentReport> VerifySegment(FileSystem& files, const PartitionFolder& folder, Offset base_offset,
                                     const std::function<void(const StoredBatch&)>& visit = {});
 

@@ -32,6 +32,17 @@ std::string_view Word(RetentionReason reason) {
   return "nothing";
 }
 
+Offset StartToAdopt(const FollowerState& follower, Offset high_watermark) {
+  return std::min(follower.leader_log_start, high_watermark);
+}
+
+// What is not on disk yet is adopted when it is, unless the leader waits for it.
+bool LogStartSettled(const FollowerState& follower, const ReplicaLog& log, Offset high_watermark) {
+  const Offset start = StartToAdopt(follower, high_watermark);
+  if (follower.log_start_wanted) return log.durable_start() >= start;
+  return log.start_offset() >= std::min(start, log.flushed_end());
+}
+
 }  // namespace
 
 // --- leader
@@ -57,8 +68,8 @@ Task<std::optional<WallMillis>> Partition::CheckRetention() {
       if (!append_time_wanted) co_return ApplyRetention(decision, now);
     }
     ReadUse read_use(*this);
-    const auto learnt = append_time_wanted ? co_await log_->LearnAppendTime(*append_time_wanted)
-                                           : co_await log_->Survey();
+    const auto learnt =
+        append_time_wanted ? co_await log_->LearnAppendTime(*append_time_wanted) : co_await log_->Survey();
     if (learnt) continue;
     LOG(WARNING) << name_ << ": retention cannot read how old its segments are: " << ToString(learnt.error());
     if (LogTrouble()) OnLogTrouble();
@@ -82,8 +93,8 @@ std::optional<WallMillis> Partition::ApplyRetention(const RetentionDecision& dec
   }
   if (decision.roll_active) {
     const auto rolled = log_->RollActive();
-    LOG_IF(WARNING, !rolled) << name_ << ": retention cannot roll its active segment: "
-                             << ToString(rolled.error());
+    LOG_IF(WARNING, !rolled) << name_
+                             << ": retention cannot roll its active segment: " << ToString(rolled.error());
     if (LogTrouble()) OnLogTrouble();
   }
   return decision.next;
@@ -176,26 +187,27 @@ void Partition::NoteLogStart(FollowerProgress& follower, Offset log_start) {
 // What the leader has dropped is dropped here too, but never anything that is not committed.
 void Partition::AdoptLogStart() {
   if (!follower_ || !follower_->agreed) return;
-  const Offset start = std::min(follower_->leader_log_start, high_watermark_);
-  if (start > log_->start_offset()) log_->AdvanceStartTo(start);
-  if (!follower_->log_start_wanted) return;
-  if (log_->start_offset() < start) log_->RequestFlush();
-  if (log_->durable_start() < log_->start_offset() && !std::exchange(persisting_start_, true)) {
-    scope_.Spawn("checkpoint log start", PersistLogStart());
-  }
+  log_->AdvanceStartTo(StartToAdopt(*follower_, high_watermark_));
+  if (LogStartSettled(*follower_, *log_, high_watermark_)) return;
+  if (!std::exchange(persisting_start_, true)) scope_.Spawn("adopt log start", PersistLogStart());
 }
 
+// Where it could not be adopted at once, or is waited for on disk. Nobody may tell again.
 Task<void> Partition::PersistLogStart() {
-  while (!closing_ && wants_fetch() && log_->durable_start() < log_->start_offset()) {
-    Result<> done;
-    {
+  while (!closing_ && wants_fetch() && follower_->agreed &&
+         !LogStartSettled(*follower_, *log_, high_watermark_)) {
+    const Offset start = StartToAdopt(*follower_, high_watermark_);
+    Duration pause = context_.options.isr_retry;
+    log_->AdvanceStartTo(start);
+    if (log_->start_offset() < start) log_->RequestFlush();
+    if (follower_->log_start_wanted && log_->durable_start() < log_->start_offset()) {
       ReadUse read_use(*this);
-      done = co_await log_->CheckpointStart();
+      const auto done = co_await log_->CheckpointStart();
+      if (done) continue;
+      LOG(WARNING) << name_ << ": its log start cannot be checkpointed: " << ToString(done.error());
+      pause = context_.options.isr_retry_max;
     }
-    if (done) continue;
-    LOG(WARNING) << name_ << ": its log start cannot be checkpointed: " << ToString(done.error());
-    co_await Sleep(context_.loop, context_.options.isr_retry_max, "log start checkpoint",
-                   scope_.stop_token());
+    co_await Sleep(context_.loop, pause, "log start to adopt", scope_.stop_token());
   }
   persisting_start_ = false;
   if (!closing_ && wants_fetch()) context_.follow->FollowerFlushed(*this);

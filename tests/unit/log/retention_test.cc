@@ -202,6 +202,7 @@ TEST(LogRetention, AppendTimesAreLearntAgainAfterARestart) {
       world.Kill(true);
     }
     log = &world.Start();
+    ASSERT_TRUE(world.process().Await([log] { return log->Survey(); }));
     for (const SegmentFacts& segment : log->DescribeSegments()) {
       EXPECT_FALSE(segment.last_append_time);
       const auto learnt =
@@ -283,6 +284,7 @@ TEST(LogRetention, AReaderOfASegmentThatGoesEndsWellOrIsToldThatItIsGone) {
     Fill(world, *log, 60);
     ASSERT_TRUE(world.CloseCleanly());
     log = &world.Start();
+    ASSERT_TRUE(world.process().Await([log] { return log->Survey(); }));
     const Offset start = log->DescribeSegments()[2].base_offset;
     // Both are under way at once: the read waits for the disk while its segment is taken away.
     auto read = std::make_shared<std::optional<Result<LogRead>>>();

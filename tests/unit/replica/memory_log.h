@@ -102,6 +102,7 @@ class MemoryLog final : public ReplicaLog {
     co_return Result<>{};
   }
   void AdvanceStartTo(Offset offset) override {
+    if (offset <= start_ || offset > end_offset()) return;
     std::erase_if(records_, [&](const Record& record) { return record.offset < offset; });
     if (records_.empty()) empty_end_ = offset;
     start_ = offset;
