@@ -35,6 +35,7 @@
 #include "broker/log/group_commit.h"
 #include "broker/log/log_config.h"
 #include "broker/log/log_host.h"
+#include "broker/log/read_ahead.h"
 #include "broker/log/retention.h"
 #include "broker/log/segment.h"
 #include "common/async/blocking_pool.h"
@@ -217,6 +218,13 @@ class Log {
   Task<void> Quiesce();
 
  private:
+  // A place where a reader is likely to go on: batch `next` starts at `position`.
+  struct Cursor {
+    std::weak_ptr<Segment> segment;
+    Offset next = 0;
+    uint64_t position = 0;
+    ReadStream stream;
+  };
   class Operation;    // counts an operation under way
   class Change;       // ends what LockForChange began
   struct ReadWindow;  // the batches of a buffer that a read answers with
@@ -255,7 +263,12 @@ class Log {
   Task<Result<size_t>> ReadBytes(std::shared_ptr<File> file, uint64_t position, std::span<char> buffer,
                                  bool* cold);
   Result<> WalkWindow(const Segment& segment, std::string_view bytes, bool cold, ReadWindow* window) const;
-  void RememberCursor(const std::shared_ptr<Segment>& segment, Offset next, uint64_t position);
+  const Cursor* FindCursor(const Segment& segment, Offset next) const;
+  void RememberCursor(const std::shared_ptr<Segment>& segment, Offset next, uint64_t position,
+                      const ReadStream& stream);
+  // Where a read from `position` of about `want` bytes ends.
+  static uint64_t ReadEnd(const Segment& segment, uint64_t size, uint64_t position, size_t want);
+  void Advise(std::shared_ptr<File> file, const ReadAdvice& advice);
 
   Task<Result<>> SurveySome(std::vector<std::shared_ptr<Segment>> some);
 
@@ -270,13 +283,7 @@ class Log {
   std::vector<std::string> CutMemory(size_t index, Cut cut);
   void ForgetCursors();
 
-  // A place where a reader is likely to go on: batch `next` starts at `position`.
-  struct Cursor {
-    std::weak_ptr<Segment> segment;
-    Offset next = 0;
-    uint64_t position = 0;
-  };
-  static constexpr size_t kCursors = 8;
+  static constexpr size_t kCursors = 16;
 
   FileSystem& files_;
   BlockingPool& pool_;

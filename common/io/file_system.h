@@ -30,6 +30,10 @@ class File {
   // which may be fewer than there are (0 when the first page is cold). `*would_block` says that the read
   // stopped for that reason.
   virtual Result<size_t> ReadAtNowait(uint64_t position, std::span<char> buffer, bool* would_block) = 0;
+  enum class Advice { kWillNeed, kDontNeed };
+  // A hint about a range and the page cache: it is going to be read soon, or no more. May block for a moment
+  // on the disk's queue (pool thread). Never fails and never changes what is read.
+  virtual void Advise(uint64_t position, uint64_t length, Advice advice) = 0;
   // Writes all pieces, one after the other, at `position`. On error an unknown prefix may have been written.
   virtual Result<> WriteAt(uint64_t position, std::span<const std::string_view> pieces) = 0;
   // fdatasync: data and size are durable when it returns ok. After an error nothing is known and it must not

@@ -95,6 +95,11 @@ class PosixFile final : public File {
     return done;
   }
 
+  void Advise(uint64_t position, uint64_t length, Advice advice) override {
+    const int how = advice == Advice::kWillNeed ? POSIX_FADV_WILLNEED : POSIX_FADV_DONTNEED;
+    (void)::posix_fadvise(fd_.get(), static_cast<off_t>(position), static_cast<off_t>(length), how);
+  }
+
   using File::WriteAt;
   Result<> WriteAt(uint64_t position, std::span<const std::string_view> pieces) override {
     // IOV_MAX pieces per call; a short write resumes in the middle of a piece.

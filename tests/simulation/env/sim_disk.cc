@@ -98,6 +98,13 @@ class SimFile final : public File {
     return Copy(position, buffer.first(random.Chance(0.5) ? 0 : random.Below(there)));
   }
 
+  // What is cold is drawn anew at each read; the disk only remembers what was asked.
+  void Advise(uint64_t position, uint64_t length, Advice advice) override {
+    if (!fs_.process_.alive()) return;
+    auto& advised = advice == Advice::kWillNeed ? fs_.disk_.will_need_ : fs_.disk_.dont_need_;
+    advised[path_].emplace_back(position, length);
+  }
+
   Result<> WriteAt(uint64_t position, std::span<const std::string_view> pieces) override {
     if (!writable_) return Fail(v1::IO_ERROR, "{}: write: Bad file descriptor", path_);
     std::string bytes;
