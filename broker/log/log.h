@@ -190,7 +190,10 @@ class Log {
     high_watermark_ = offset;
     NoteChange();
   }
-  void SetConfig(const LogConfig& config) { config_ = config; }
+  void SetConfig(const LogConfig& config) {
+    config_ = config;
+    if (flush_begun_ < end_) FlushByConfig();
+  }
 
   // --- For ShardLogs and GroupCommit ---
 
@@ -199,6 +202,8 @@ class Log {
   std::optional<FlushWork> BeginFlush();
   void EndFlush(const FlushWork& work, const Result<>& result);
   bool flush_needed() const;
+  // Asks for a flush when flush.ms has passed since the first append after the last one.
+  void FlushIfDue(MonoTime now);
   // From now on flushes write every index entry, so that the next start scans nothing.
   void PrepareToClose() { whole_index_ = true; }
   // Adds what changed since the last call. What changes from now on is noted anew.
@@ -249,6 +254,8 @@ class Log {
   Result<> OpenActive();
 
   void AfterAppend(size_t bytes, Offset end);
+  // Asks for a flush now or later, as the config says, of what no flush has been begun for.
+  void FlushByConfig();
 
   // The leading segments that RemoveBelowStart may take away now.
   size_t CountRemovable() const;
@@ -297,6 +304,8 @@ class Log {
   Offset start_;
   Offset end_;
   Offset flushed_end_;
+  Offset flush_begun_;                 // end of what the flushes begun so far cover
+  std::optional<MonoTime> flush_due_;  // by flush.ms
   Offset high_watermark_;
   uint64_t generation_ = 0;
   // What the checkpoint files hold or are about to hold.

@@ -118,7 +118,7 @@ class SimFile final : public File {
       const uint64_t used = fs_.tree_->TotalBytes();
       const uint64_t end = std::max<uint64_t>(node_->data.size(), position + bytes.size());
       const uint64_t more = end - node_->data.size();
-      if (used + more > *disk.capacity_) {
+      if (more > 0 && used + more > *disk.capacity_) {  // what is there is written over
         const uint64_t room = *disk.capacity_ > used ? *disk.capacity_ - used : 0;
         const uint64_t fits = bytes.size() - std::min<uint64_t>(bytes.size(), more - room);
         node_->Write(position, std::string_view(bytes).substr(0, fits));
@@ -297,6 +297,11 @@ Result<> SimFileSystem::SyncDirectory(const std::string& path) {
   const auto node = tree_->Find(path);
   if (!node) return Missing(path, "sync directory");
   tree_->SyncDirectory(node.get());
+  return {};
+}
+
+Result<> SimFileSystem::PrepareSyncFileSystem(const std::string& path) {
+  if (!tree_->Find(path)) return Missing(path, "syncfs");
   return {};
 }
 

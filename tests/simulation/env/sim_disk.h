@@ -123,6 +123,7 @@ class SimFileSystem final : public FileSystem {
   Result<> CreateDirectories(const std::string& path) override;
   Result<std::vector<DirectoryEntry>> List(const std::string& path) override;
   Result<> SyncDirectory(const std::string& path) override;
+  Result<> PrepareSyncFileSystem(const std::string& path) override;
   Result<> SyncFileSystem(const std::string& path) override;
   Result<uint64_t> FreeBytes(const std::string& path) override;
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override;
