@@ -17,20 +17,20 @@ Result<> AsSyncFailure(Result<> result) {
   return result;
 }
 
-}  // namespace
+// How many syncs the round would take one by one.
+size_t SyncsOf(const FlushWork& work) {
+  size_t syncs = work.files.size();
+  for (const IndexWrite& write : work.indexes) syncs += write.sync ? 2 : 0;
+  if (!work.epoch_table.empty()) return syncs + 2;  // and the directory with it
+  return syncs + (work.directory.empty() ? 0 : 1);
+}
 
-Result<> RunFlushRound(FileSystem& files, const std::string& log_directory, std::vector<FlushWork>& round) {
-  size_t dirty_files = 0;
+Result<> SyncOneByOne(FileSystem& files, std::vector<FlushWork>& round) {
   for (const FlushWork& work : round) {
     for (const IndexWrite& write : work.indexes) TM_RETURN_IF_ERROR(WriteIndex(files, write));
-    dirty_files += work.files.size();
   }
-  if (dirty_files >= kSyncFileSystemThreshold) {
-    TM_RETURN_IF_ERROR(AsSyncFailure(files.SyncFileSystem(log_directory)));
-  } else {
-    for (const FlushWork& work : round) {
-      for (const auto& file : work.files) TM_RETURN_IF_ERROR(AsSyncFailure(file->Sync()));
-    }
+  for (const FlushWork& work : round) {
+    for (const auto& file : work.files) TM_RETURN_IF_ERROR(AsSyncFailure(file->Sync()));
   }
   for (const FlushWork& work : round) {
     if (!work.epoch_table.empty()) {
@@ -41,6 +41,36 @@ Result<> RunFlushRound(FileSystem& files, const std::string& log_directory, std:
     }
   }
   return {};
+}
+
+// The first sync takes the data, the indexes, new directory entries and the epoch tables' new contents; the
+// second, where there are any, the renames that put those in force: never before the data they speak of.
+Result<> SyncTogether(FileSystem& files, const std::string& log_directory, std::vector<FlushWork>& round) {
+  bool renames = false;
+  for (const FlushWork& work : round) {
+    for (IndexWrite write : work.indexes) {
+      write.sync = false;
+      TM_RETURN_IF_ERROR(WriteIndex(files, write));
+    }
+    if (work.epoch_table.empty()) continue;
+    TM_RETURN_IF_ERROR(WriteTemporary(files, work.epoch_table_path, work.epoch_table));
+    renames = true;
+  }
+  TM_RETURN_IF_ERROR(AsSyncFailure(files.SyncFileSystem(log_directory)));
+  if (!renames) return {};
+  for (const FlushWork& work : round) {
+    if (!work.epoch_table.empty()) TM_RETURN_IF_ERROR(RenameTemporary(files, work.epoch_table_path));
+  }
+  return AsSyncFailure(files.SyncFileSystem(log_directory));
+}
+
+}  // namespace
+
+Result<> RunFlushRound(FileSystem& files, const std::string& log_directory, std::vector<FlushWork>& round) {
+  size_t syncs = 0;
+  for (const FlushWork& work : round) syncs += SyncsOf(work);
+  if (syncs < kSyncFileSystemThreshold) return SyncOneByOne(files, round);
+  return SyncTogether(files, log_directory, round);
 }
 
 GroupCommit::GroupCommit(FileSystem& files, BlockingPool& pool, Scope& scope, std::string log_directory)

@@ -17,6 +17,8 @@ namespace {
 // Entries of the active segment's index are written this many at a time (with the flush that comes next):
 // after an unclean stop at most so many index intervals below the recovery point are scanned again.
 constexpr size_t kIndexEntriesPerWrite = 64;
+// A flush.ms above this is none.
+constexpr Duration kLongestFlushTime = std::chrono::hours(24 * 365);
 
 WallMillis TimestampOf(const BatchHeader& header, const BodyInfo& info) {
   return info.timestamp_type == v1::TIMESTAMP_TYPE_LOG_APPEND_TIME ? header.append_time : info.max_timestamp;
@@ -37,6 +39,7 @@ Log::Log(FileSystem& files, BlockingPool& pool, EventLoop& loop, LogHost& host, 
       start_(state.start),
       end_(state.end),
       flushed_end_(state.end),
+      flush_begun_(state.end),
       high_watermark_(state.high_watermark),
       checkpointed_recovery_point_(state.recovery_point),
       checkpointed_high_watermark_(state.high_watermark),
@@ -188,7 +191,22 @@ void Log::AfterAppend(size_t bytes, Offset end) {
   CHECK_GT(end, end_);
   end_ = end;
   NoteChange();
-  if (config_.durability == AckDurability::kSynced) RequestFlush();
+  FlushByConfig();
+}
+
+void Log::FlushByConfig() {
+  const bool now = config_.durability == AckDurability::kSynced ||
+                   end_ - flush_begun_ >= config_.flush_messages || config_.flush_time <= Duration::zero();
+  if (now) {
+    RequestFlush();
+  } else if (config_.flush_time < kLongestFlushTime && !flush_due_) {
+    flush_due_ = loop_.Now() + config_.flush_time;
+    host_.FlushAt(*this, *flush_due_);
+  }
+}
+
+void Log::FlushIfDue(MonoTime now) {
+  if (flush_due_ && *flush_due_ <= now) RequestFlush();
 }
 
 Result<AppendResult> Log::AppendAsLeader(std::span<const UnstampedBatch> batches, LeaderEpoch epoch,
@@ -337,6 +355,8 @@ std::optional<FlushWork> Log::BeginFlush() {
   }
   if (failure_ || damage_ || !flush_needed()) return std::nullopt;
   FlushWork work{.end = end_, .generation = generation_};
+  flush_begun_ = end_;
+  flush_due_.reset();
   for (const auto& segment : segments_) {
     if (segment->dirty) {
       CHECK(segment->file) << segment->log_path() << " was closed before it was synced";
@@ -391,6 +411,7 @@ void Log::EndFlush(const FlushWork& work, const Result<>& result) {
       segment->index_files_stale = segment->index.has_value();
       segment->entries_written = 0;
     }
+    flush_begun_ = flushed_end_;
     epochs_dirty_ = epochs_dirty_ || !work.epoch_table.empty();
     directory_dirty_ = true;
     return;

@@ -35,6 +35,7 @@
 #include "broker/log/group_commit.h"
 #include "broker/log/log_config.h"
 #include "broker/log/log_host.h"
+#include "broker/log/read_ahead.h"
 #include "broker/log/retention.h"
 #include "broker/log/segment.h"
 #include "common/async/blocking_pool.h"
@@ -189,7 +190,10 @@ class Log {
     high_watermark_ = offset;
     NoteChange();
   }
-  void SetConfig(const LogConfig& config) { config_ = config; }
+  void SetConfig(const LogConfig& config) {
+    config_ = config;
+    if (flush_begun_ < end_) FlushByConfig();
+  }
 
   // --- For ShardLogs and GroupCommit ---
 
@@ -198,6 +202,8 @@ class Log {
   std::optional<FlushWork> BeginFlush();
   void EndFlush(const FlushWork& work, const Result<>& result);
   bool flush_needed() const;
+  // Asks for a flush when flush.ms has passed since the first append after the last one.
+  void FlushIfDue(MonoTime now);
   // From now on flushes write every index entry, so that the next start scans nothing.
   void PrepareToClose() { whole_index_ = true; }
   // Adds what changed since the last call. What changes from now on is noted anew.
@@ -217,6 +223,13 @@ class Log {
   Task<void> Quiesce();
 
  private:
+  // A place where a reader is likely to go on: batch `next` starts at `position`.
+  struct Cursor {
+    std::weak_ptr<Segment> segment;
+    Offset next = 0;
+    uint64_t position = 0;
+    ReadStream stream;
+  };
   class Operation;    // counts an operation under way
   class Change;       // ends what LockForChange began
   struct ReadWindow;  // the batches of a buffer that a read answers with
@@ -241,6 +254,8 @@ class Log {
   Result<> OpenActive();
 
   void AfterAppend(size_t bytes, Offset end);
+  // Asks for a flush now or later, as the config says, of what no flush has been begun for.
+  void FlushByConfig();
 
   // The leading segments that RemoveBelowStart may take away now.
   size_t CountRemovable() const;
@@ -255,7 +270,12 @@ class Log {
   Task<Result<size_t>> ReadBytes(std::shared_ptr<File> file, uint64_t position, std::span<char> buffer,
                                  bool* cold);
   Result<> WalkWindow(const Segment& segment, std::string_view bytes, bool cold, ReadWindow* window) const;
-  void RememberCursor(const std::shared_ptr<Segment>& segment, Offset next, uint64_t position);
+  const Cursor* FindCursor(const Segment& segment, Offset next) const;
+  void RememberCursor(const std::shared_ptr<Segment>& segment, Offset next, uint64_t position,
+                      const ReadStream& stream);
+  // Where a read from `position` of about `want` bytes ends.
+  static uint64_t ReadEnd(const Segment& segment, uint64_t size, uint64_t position, size_t want);
+  void Advise(std::shared_ptr<File> file, const ReadAdvice& advice);
 
   Task<Result<>> SurveySome(std::vector<std::shared_ptr<Segment>> some);
 
@@ -270,13 +290,7 @@ class Log {
   std::vector<std::string> CutMemory(size_t index, Cut cut);
   void ForgetCursors();
 
-  // A place where a reader is likely to go on: batch `next` starts at `position`.
-  struct Cursor {
-    std::weak_ptr<Segment> segment;
-    Offset next = 0;
-    uint64_t position = 0;
-  };
-  static constexpr size_t kCursors = 8;
+  static constexpr size_t kCursors = 16;
 
   FileSystem& files_;
   BlockingPool& pool_;
@@ -290,6 +304,8 @@ class Log {
   Offset start_;
   Offset end_;
   Offset flushed_end_;
+  Offset flush_begun_;                 // end of what the flushes begun so far cover
+  std::optional<MonoTime> flush_due_;  // by flush.ms
   Offset high_watermark_;
   uint64_t generation_ = 0;
   // What the checkpoint files hold or are about to hold.

@@ -160,6 +160,7 @@ std::vector<std::string> Log::CutMemory(size_t index, Cut cut) {
   segment->sealed = false;
   segments_[index] = std::move(segment);
   end_ = cut.end;
+  flush_begun_ = std::min(flush_begun_, end_);
   high_watermark_ = std::min(high_watermark_, end_);
   return removed;
 }
@@ -288,7 +289,7 @@ Task<Result<>> Log::RestartAt(Offset offset) {
   auto placeholder = std::make_shared<Segment>();
   placeholder->base_offset = offset;
   segments_ = {placeholder};
-  start_ = end_ = flushed_end_ = high_watermark_ = durable_start_ = offset;
+  start_ = end_ = flushed_end_ = flush_begun_ = high_watermark_ = durable_start_ = offset;
   epochs_.Clear();
   epochs_dirty_ = false;
   using Created = Result<std::shared_ptr<Segment>>;

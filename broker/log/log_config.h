@@ -18,6 +18,10 @@ struct LogConfig {
   // Between taking a segment's file away and removing it (file.delete.delay.ms).
   Duration file_delete_delay = 60s;
   AckDurability durability = AckDurability::kSynced;
+  // flush.messages, flush.ms: a flush is begun after so many records or so much time, also where no
+  // acknowledgement waits for it (`replicated`).
+  uint64_t flush_messages = INT64_MAX;
+  Duration flush_time = Duration::max();
 };
 
 }  // namespace tidemark

@@ -123,6 +123,7 @@ Result<OpenedDirectory> OpenLogDirectory(FileSystem& files, const std::string& p
     return Fail(v1::POLICY_VIOLATION, "log directory {} is in use: {}", path, lock.error().message);
   }
   out.lock = std::move(*lock);
+  TM_RETURN_IF_ERROR(files.PrepareSyncFileSystem(path));
   // On a full disk the reserve makes room for what opening the logs may have to write.
   TM_ASSIGN_OR_RETURN(out.held_bytes, OpenReserve(files, path));
   // Again under the lock: another process may have been at work.

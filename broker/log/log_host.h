@@ -7,6 +7,7 @@
 #include "broker/log/checkpoints.h"
 #include "common/async/task.h"
 #include "common/result.h"
+#include "common/time.h"
 
 namespace tidemark {
 
@@ -18,6 +19,8 @@ class LogHost {
   virtual ~LogHost() = default;
   // Puts the log into the next round of its directory's group commit.
   virtual void EnqueueFlush(Log& log) = 0;
+  // Calls FlushIfDue of the log at `due` or soon after.
+  virtual void FlushAt(Log& log, MonoTime due) = 0;
   // The log has something for the next checkpoint round, or is to be flushed by then.
   virtual void NoteChanged(Log& log) = 0;
   // Which files of the shard's logs are open.

@@ -138,8 +138,16 @@ size_t Log::SegmentIndexFor(Offset offset) const {
   return after == segments_.begin() ? 0 : static_cast<size_t>(after - segments_.begin()) - 1;
 }
 
-void Log::RememberCursor(const std::shared_ptr<Segment>& segment, Offset next, uint64_t position) {
-  cursors_[next_cursor_++ % kCursors] = {segment, next, position};
+const Log::Cursor* Log::FindCursor(const Segment& segment, Offset next) const {
+  for (const Cursor& cursor : cursors_) {
+    if (cursor.next == next && cursor.segment.lock().get() == &segment) return &cursor;
+  }
+  return nullptr;
+}
+
+void Log::RememberCursor(const std::shared_ptr<Segment>& segment, Offset next, uint64_t position,
+                         const ReadStream& stream) {
+  cursors_[next_cursor_++ % kCursors] = {segment, next, position, stream};
 }
 
 void Log::ForgetCursors() { cursors_.fill({}); }
@@ -167,9 +175,7 @@ Task<Result<std::shared_ptr<File>>> Log::OpenForRead(std::shared_ptr<Segment> se
 }
 
 Task<Result<uint64_t>> Log::FindPosition(std::shared_ptr<Segment> segment, Offset offset) {
-  for (const Cursor& cursor : cursors_) {
-    if (cursor.next == offset && cursor.segment.lock() == segment) co_return cursor.position;
-  }
+  if (const Cursor* cursor = FindCursor(*segment, offset)) co_return cursor->position;
   if (segment->index) co_return segment->index->PositionFor(offset);
   if (offset <= segment->base_offset) co_return 0;
   const auto position = co_await RunBlocking(pool_, loop_, "index lookup", [this, segment, offset] {
@@ -249,6 +255,28 @@ Result<> Log::WalkWindow(const Segment& segment, std::string_view bytes, bool co
   }
 }
 
+// Not in the middle of a batch where the index knows better: what was read of a cut batch is read again by
+// the next one.
+uint64_t Log::ReadEnd(const Segment& segment, uint64_t size, uint64_t position, size_t want) {
+  const uint64_t end = position + std::max(want, kMaxBatchPrefixBytes);
+  if (end >= size) return size;
+  const uint64_t start = segment.index ? segment.index->LastStartUpTo(end) : 0;
+  return start > position ? start : end;
+}
+
+// On the pool: the hint may wait for the disk's queue. Nobody waits for the hint.
+void Log::Advise(std::shared_ptr<File> file, const ReadAdvice& advice) {
+  if (!advice.any()) return;
+  pool_.Submit([file = std::move(file), advice] {
+    if (advice.need_from < advice.need_until) {
+      file->Advise(advice.need_from, advice.need_until - advice.need_from, File::Advice::kWillNeed);
+    }
+    if (advice.drop_from < advice.drop_until) {
+      file->Advise(advice.drop_from, advice.drop_until - advice.drop_from, File::Advice::kDontNeed);
+    }
+  });
+}
+
 Task<Result<LogRead>> Log::ReadSegment(std::shared_ptr<Segment> segment, Offset from, Offset limit,
                                        size_t max_bytes, bool* changed) {
   const uint64_t generation = generation_;
@@ -259,13 +287,19 @@ Task<Result<LogRead>> Log::ReadSegment(std::shared_ptr<Segment> segment, Offset 
   }
   // Taken before the next suspension: what is appended meanwhile belongs to a later read.
   const uint64_t size = segment->size;
+  const Cursor* const cursor = FindCursor(*segment, from);
+  ReadStream stream = cursor != nullptr ? cursor->stream : ReadStream{};
+  const bool goes_on = cursor != nullptr || from <= segment->base_offset;
   TM_CO_ASSIGN_OR_RETURN(const auto file, co_await OpenForRead(segment));
   TM_CO_ASSIGN_OR_RETURN(uint64_t position, co_await FindPosition(segment, from));
   LogRead out{.next_offset = from};
   size_t want = max_bytes;
   while (position < size) {
-    out.bytes.resize(std::min<uint64_t>(std::max(want, kMaxBatchPrefixBytes), size - position));
-    bool cold = false;
+    out.bytes.clear();
+    out.bytes.resize_and_overwrite(ReadEnd(*segment, size, position, want) - position,
+                                   [](char*, size_t n) { return n; });
+    // Bytes that a stream had read ahead came from the disk as well.
+    bool cold = stream.cold;
     const auto read = co_await ReadBytes(file, position, out.bytes, &cold);
     *changed = generation != generation_;
     if (*changed) co_return LogRead{};
@@ -274,7 +308,9 @@ Task<Result<LogRead>> Log::ReadSegment(std::shared_ptr<Segment> segment, Offset 
     TM_CO_RETURN_IF_ERROR(WalkWindow(*segment, std::string_view(out.bytes).substr(0, *read), cold, &window));
     if (window.begin) {
       out.next_offset = window.next;
-      RememberCursor(segment, window.next, position + window.end);
+      Advise(file, AdviseAfterRead(&stream, position, position + window.end, size, cold, goes_on,
+                                   !segment->sealed));
+      RememberCursor(segment, window.next, position + window.end, stream);
       const size_t length = window.end - *window.begin;
       // A large buffer is not held for a small answer.
       if (length < out.bytes.size() / 2) {

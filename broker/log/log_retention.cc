@@ -98,6 +98,7 @@ std::vector<SegmentFacts> Log::DescribeSegments() const {
 Task<Result<>> Log::LearnAppendTime(Offset base_offset) {
   const Operation operation(*this);
   TM_CO_RETURN_IF_ERROR(Usable());
+  if (!segments_[SegmentIndexFor(base_offset)]->surveyed) TM_CO_RETURN_IF_ERROR(co_await Survey());
   const size_t index = SegmentIndexFor(base_offset);
   const std::shared_ptr<Segment> segment = segments_[index];
   if (segment->base_offset != base_offset || segment->last_append_time || segment->size == 0) co_return {};

@@ -122,6 +122,13 @@ uint64_t SegmentIndex::PositionForTimestamp(WallMillis timestamp) const {
   return reached == times_.begin() ? 0 : offsets_[static_cast<size_t>(reached - times_.begin()) - 1].position;
 }
 
+uint64_t SegmentIndex::LastStartUpTo(uint64_t position) const {
+  const auto after =
+      std::upper_bound(offsets_.begin(), offsets_.end(), position,
+                       [](uint64_t wanted, const OffsetEntry& entry) { return wanted < entry.position; });
+  return after == offsets_.begin() ? 0 : (after - 1)->position;
+}
+
 void SegmentIndex::TruncateTo(Offset offset) {
   while (!offsets_.empty() && base_ + offsets_.back().relative_offset >= offset) {
     offsets_.pop_back();

@@ -54,6 +54,9 @@ class SegmentIndex {
   uint64_t PositionFor(Offset offset) const;
   // Position of a batch before which no batch reaches `timestamp`.
   uint64_t PositionForTimestamp(WallMillis timestamp) const;
+  // The last batch known to begin at or below a position of the file: where a read may end without cutting a
+  // batch. 0 when there is none.
+  uint64_t LastStartUpTo(uint64_t position) const;
   // Forgets entries for batches at or above `offset`. The greatest timestamp falls back to that of the
   // entries left: the caller re-scans from `PositionFor(offset)` on.
   void TruncateTo(Offset offset);

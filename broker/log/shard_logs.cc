@@ -108,6 +108,7 @@ ShardLogs::ShardLogs(LogDirs& dirs, EventLoop& loop, ShardLogsOptions options)
                  for (Log* log : Changed()) log->RequestFlush();
                }),
       recoveries_(loop, std::max<size_t>(options.recovery_threads, 1)),
+      due_changed_(loop),
       next_progress_line_(loop.Now() + kProgressInterval),
       scope_(loop, "logs") {
   for (const FoundPartition& found : dirs_.found()) {
@@ -447,6 +448,25 @@ Task<void> ShardLogs::RemoveFolder(std::string path) {
                                             [&] { return RemoveAll(env_.files(), path); });
   // What is left is removed at the next start.
   if (!removed) LOG(ERROR) << "could not remove " << path << ": " << ToString(removed.error());
+}
+
+void ShardLogs::FlushAt(Log& log, MonoTime due) {
+  flushes_due_.emplace(due, log.key());
+  due_changed_.NotifyAll();
+  if (!std::exchange(timing_flushes_, true)) scope_.Spawn("timed flushes", TimedFlushes());
+}
+
+Task<void> ShardLogs::TimedFlushes() {
+  const std::stop_token stop = scope_.stop_token();
+  while (!flushes_due_.empty() && !stop.stop_requested()) {
+    co_await due_changed_.Wait("timed flush", flushes_due_.begin()->first, stop);
+    while (!flushes_due_.empty() && flushes_due_.begin()->first <= loop_.Now()) {
+      // The log may have been flushed, or closed and opened, meanwhile: it knows.
+      if (Log* log = Find(flushes_due_.begin()->second)) log->FlushIfDue(loop_.Now());
+      flushes_due_.erase(flushes_due_.begin());
+    }
+  }
+  timing_flushes_ = false;
 }
 
 void ShardLogs::NoteChanged(Log& log) { changed_.push_back(log.key()); }

@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -99,6 +100,7 @@ class ShardLogs final : private LogHost {
   class SlotLock;
   // LogHost.
   void EnqueueFlush(Log& log) override;
+  void FlushAt(Log& log, MonoTime due) override;
   void NoteChanged(Log& log) override;
   FileHandles& handles() override { return handles_; }
   Task<Result<>> WriteCheckpoints(size_t directory, std::vector<CheckpointChange> changes) override;
@@ -116,6 +118,7 @@ class ShardLogs final : private LogHost {
   Task<Result<size_t>> ChooseDirectory();
   Task<void> CheckpointLoop();
   Task<void> SurveyLoop();
+  Task<void> TimedFlushes();
   void EndRecovery();
   // The logs that noted a change and are not settled yet.
   std::vector<Log*> Changed();
@@ -132,8 +135,11 @@ class ShardLogs final : private LogHost {
   std::unordered_set<PartitionKey> recreated_;
   FileHandles handles_;
   RecoveryQueue recoveries_;
-  std::unordered_set<std::string> unopened_;  // names of folders found at the start
-  uint64_t recovered_bytes_ = 0;              // scanned, not yet told
+  std::unordered_set<std::string> unopened_;           // names of folders found at the start
+  uint64_t recovered_bytes_ = 0;                       // scanned, not yet told
+  std::multimap<MonoTime, PartitionKey> flushes_due_;  // by flush.ms
+  Notifier due_changed_;
+  bool timing_flushes_ = false;
   MonoTime next_progress_line_;
   std::deque<PartitionKey> to_survey_;
   bool surveying_ = false;

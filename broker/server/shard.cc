@@ -53,6 +53,8 @@ TopicSettings SettingsOf(const TopicConfigs& configs) {
   out.log.max_message_bytes = configs.max_message_bytes;
   out.log.durability = configs.synced ? AckDurability::kSynced : AckDurability::kReplicated;
   out.log.file_delete_delay = configs.file_delete_delay;
+  out.log.flush_messages = configs.flush_messages;
+  out.log.flush_time = configs.flush_time;
   out.min_insync_replicas = configs.min_insync_replicas;
   out.retention = {
       .deletes = configs.cleanup_delete, .time = configs.retention_time, .bytes = configs.retention_bytes};

@@ -37,6 +37,14 @@ Defs InForce() {
       Words("cleanup.policy", kL, "delete", {"delete", "compact"}, kYes, "What happens to old data"),
       Integer("file.delete.delay.ms", "60000", "ms", 0, kMaxLong, kYes,
               "Between taking a file away and removing it"),
+      Integer(
+          "flush.messages", "9223372036854775807", "records", 1, kMaxLong, kYes,
+          "Records after which a flush is begun, at ack.durability=replicated too; acknowledgements do not "
+          "wait for it"),
+      Integer(
+          "flush.ms", "9223372036854775807", "ms", 0, kMaxLong, kYes,
+          "Time after which a flush is begun, at ack.durability=replicated too; acknowledgements do not wait "
+          "for it"),
       Integer("index.interval.bytes", "4096", "bytes", 1, kMaxInt, kYes,
               "Log bytes between two index entries"),
       Integer("max.message.bytes", "1048588", "bytes", 0, 16 << 20, kYes, "Largest batch accepted"),
@@ -60,9 +68,6 @@ Defs WithoutEffectYet() {
       Words("compression.type", kS, "producer", {"producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"},
             kNo, "Codec in which batches are stored"),
       Integer("delete.retention.ms", "86400000", "ms", 0, kMaxLong, kNo, "How long tombstones stay"),
-      Integer("flush.messages", "9223372036854775807", "records", 1, kMaxLong, kNo,
-              "Records between flushes"),
-      Integer("flush.ms", "9223372036854775807", "ms", 0, kMaxLong, kNo, "Time between flushes"),
       Words("follower.replication.throttled.replicas", kL, "", {}, kNo,
             "Replicas whose catching up is throttled"),
       Words("leader.replication.throttled.replicas", kL, "", {}, kNo,
@@ -197,6 +202,8 @@ TopicConfigs MakeTopicConfigs(const Properties& broker, const Properties& overri
   out.max_message_bytes = static_cast<uint32_t>(values.Int("max.message.bytes"));
   out.min_insync_replicas = static_cast<uint32_t>(values.Int("min.insync.replicas"));
   out.unclean_leader_election = values.Bool("unclean.leader.election.enable");
+  out.flush_messages = static_cast<uint64_t>(values.Int("flush.messages"));
+  out.flush_time = std::chrono::milliseconds(std::min(values.Int("flush.ms"), longest_ms));
   out.synced = values.Text("ack.durability") == "synced";
   return out;
 }

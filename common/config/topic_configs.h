@@ -27,6 +27,8 @@ struct TopicConfigs {
   Duration file_delete_delay = std::chrono::minutes(1);
   // ack.durability=synced: whose end counts is the flushed one.
   bool synced = true;
+  uint64_t flush_messages = INT64_MAX;
+  Duration flush_time = Duration::max();
 };
 
 // The table of topic configs (with Kafka's names; `ack.durability` is our own).

@@ -30,6 +30,10 @@ class File {
   // which may be fewer than there are (0 when the first page is cold). `*would_block` says that the read
   // stopped for that reason.
   virtual Result<size_t> ReadAtNowait(uint64_t position, std::span<char> buffer, bool* would_block) = 0;
+  enum class Advice { kWillNeed, kDontNeed };
+  // A hint about a range and the page cache: it is going to be read soon, or no more. May block for a moment
+  // on the disk's queue (pool thread). Never fails and never changes what is read.
+  virtual void Advise(uint64_t position, uint64_t length, Advice advice) = 0;
   // Writes all pieces, one after the other, at `position`. On error an unknown prefix may have been written.
   virtual Result<> WriteAt(uint64_t position, std::span<const std::string_view> pieces) = 0;
   // fdatasync: data and size are durable when it returns ok. After an error nothing is known and it must not
@@ -76,7 +80,11 @@ class FileSystem {
       const std::string& path) = 0;  // sorted by name, without . and ..
   // Makes creations, renames and removals in the directory durable.
   virtual Result<> SyncDirectory(const std::string& path) = 0;
-  // Makes everything written so far to the file system that holds `path` durable.
+  // From now on errors of writing back to the file system that holds `path` are reported by SyncFileSystem;
+  // what is to be synced by it is written after this.
+  virtual Result<> PrepareSyncFileSystem(const std::string& path) = 0;
+  // Makes everything written so far to the file system that holds `path` durable. After an
+  // error nothing is known, and it is the answer to every later call.
   virtual Result<> SyncFileSystem(const std::string& path) = 0;
   virtual Result<uint64_t> FreeBytes(const std::string& path) = 0;
   // Locks `path` (created if missing, mode 0600) for this process and writes its pid into it. When another
@@ -89,6 +97,10 @@ Result<std::string> ReadFile(FileSystem& fs, const std::string& path, uint64_t m
 // Temp file, sync, rename, sync of the directory: after ok the new content survives a power cut; after an
 // error or a crash the old content or the new one is there, never a mix.
 Result<> WriteFileDurably(FileSystem& fs, const std::string& path, std::string_view content);
+// The two halves of it, for many files with one sync between: the temporary file, not synced; its rename, not
+// durable yet.
+Result<> WriteTemporary(FileSystem& fs, const std::string& path, std::string_view content);
+Result<> RenameTemporary(FileSystem& fs, const std::string& path);
 // Removes a directory with all in it.
 Result<> RemoveAll(FileSystem& fs, const std::string& path);
 // Kinds of small files carry a checksum line at their end: "crc32c <8 hex digits>\n" over all before it.

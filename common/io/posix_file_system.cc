@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <climits>
 #include <mutex>
+#include <optional>
 #include <system_error>
 #include <unordered_map>
 
@@ -93,6 +94,11 @@ class PosixFile final : public File {
       done += static_cast<size_t>(n);
     }
     return done;
+  }
+
+  void Advise(uint64_t position, uint64_t length, Advice advice) override {
+    const int how = advice == Advice::kWillNeed ? POSIX_FADV_WILLNEED : POSIX_FADV_DONTNEED;
+    (void)::posix_fadvise(fd_.get(), static_cast<off_t>(position), static_cast<off_t>(length), how);
   }
 
   using File::WriteAt;
@@ -242,12 +248,24 @@ class PosixFileSystem final : public FileSystem {
     return {};
   }
 
-  // syncfs reports the write-back errors since its descriptor was opened or last asked, so the descriptor of
-  // each path is kept: one opened just for the call could miss an error that another descriptor has already
-  // seen.
+  // syncfs reports the write-back errors of the file system since its descriptor was opened or last told of
+  // one, to one caller only. So a descriptor is kept per path, opened before what it is to report on is
+  // written (one opened just for the call could miss an error that somebody else has been told of), its
+  // callers come one after the other, and an error told to one of them is told to all that follow.
+  Result<> PrepareSyncFileSystem(const std::string& path) override {
+    TM_ASSIGN_OR_RETURN(SyncTarget * target, TargetOf(path));
+    (void)target;
+    return {};
+  }
+
   Result<> SyncFileSystem(const std::string& path) override {
-    TM_ASSIGN_OR_RETURN(const int fd, SyncDescriptor(path));
-    if (RetryInterrupted([&] { return ::syncfs(fd); }) < 0) return ErrnoError("syncfs", path, errno);
+    TM_ASSIGN_OR_RETURN(SyncTarget * target, TargetOf(path));
+    const std::lock_guard guard(target->mutex);
+    if (target->failure) return std::unexpected(*target->failure);
+    if (RetryInterrupted([&] { return ::syncfs(target->fd.get()); }) < 0) {
+      target->failure = ErrnoError("syncfs", path, errno).error();
+      return std::unexpected(*target->failure);
+    }
     return {};
   }
 
@@ -282,16 +300,28 @@ class PosixFileSystem final : public FileSystem {
   }
 
  private:
-  Result<int> SyncDescriptor(const std::string& path) {
+  struct SyncTarget {
+    explicit SyncTarget(Descriptor descriptor) : fd(std::move(descriptor)) {}
+    Descriptor fd;
+    std::mutex mutex;
+    std::optional<Error> failure;
+  };
+
+  Result<SyncTarget*> TargetOf(const std::string& path) {
     const std::lock_guard guard(mutex_);
-    if (const auto known = sync_descriptors_.find(path); known != sync_descriptors_.end())
-      return known->second.get();
-    TM_ASSIGN_OR_RETURN(Descriptor fd, OpenDescriptor(path, O_RDONLY));
-    return sync_descriptors_.emplace(path, std::move(fd)).first->second.get();
+    std::unique_ptr<SyncTarget>& target = sync_targets_[path];
+    if (target) return target.get();
+    auto fd = OpenDescriptor(path, O_RDONLY);
+    if (!fd) {
+      sync_targets_.erase(path);
+      return std::unexpected(std::move(fd).error());
+    }
+    target = std::make_unique<SyncTarget>(std::move(*fd));
+    return target.get();
   }
 
   std::mutex mutex_;
-  std::unordered_map<std::string, Descriptor> sync_descriptors_;
+  std::unordered_map<std::string, std::unique_ptr<SyncTarget>> sync_targets_;
 };
 
 }  // namespace

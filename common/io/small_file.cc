@@ -7,12 +7,23 @@ namespace tidemark {
 namespace {
 
 constexpr std::string_view kChecksumWord = "crc32c ";
+constexpr std::string_view kTemporarySuffix = ".tmp";
 constexpr size_t kChecksumLineBytes = kChecksumWord.size() + 8 + 1;
 
 std::string ParentOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// A temporary file beside `path` with the content, not synced.
+Result<std::unique_ptr<File>> OpenTemporary(FileSystem& fs, const std::string& path,
+                                            std::string_view content) {
+  TM_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
+                      fs.Open(path + std::string(kTemporarySuffix), OpenMode::kCreate));
+  TM_RETURN_IF_ERROR(file->Truncate(0));  // what an earlier crash left
+  TM_RETURN_IF_ERROR(file->WriteAt(0, content));
+  return file;
 }
 
 }  // namespace
@@ -29,15 +40,21 @@ Result<std::string> ReadFile(FileSystem& fs, const std::string& path, uint64_t m
 }
 
 Result<> WriteFileDurably(FileSystem& fs, const std::string& path, std::string_view content) {
-  const std::string temporary = path + ".tmp";
   {
-    TM_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(temporary, OpenMode::kCreate));
-    TM_RETURN_IF_ERROR(file->Truncate(0));  // what an earlier crash left
-    TM_RETURN_IF_ERROR(file->WriteAt(0, content));
+    TM_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, OpenTemporary(fs, path, content));
     TM_RETURN_IF_ERROR(file->Sync());
   }
-  TM_RETURN_IF_ERROR(fs.Rename(temporary, path));
+  TM_RETURN_IF_ERROR(RenameTemporary(fs, path));
   return fs.SyncDirectory(ParentOf(path));
+}
+
+Result<> WriteTemporary(FileSystem& fs, const std::string& path, std::string_view content) {
+  TM_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, OpenTemporary(fs, path, content));
+  return {};
+}
+
+Result<> RenameTemporary(FileSystem& fs, const std::string& path) {
+  return fs.Rename(path + std::string(kTemporarySuffix), path);
 }
 
 Result<> RemoveAll(FileSystem& fs, const std::string& path) {

@@ -98,6 +98,13 @@ class SimFile final : public File {
     return Copy(position, buffer.first(random.Chance(0.5) ? 0 : random.Below(there)));
   }
 
+  // What is cold is drawn anew at each read; the disk only remembers what was asked.
+  void Advise(uint64_t position, uint64_t length, Advice advice) override {
+    if (!fs_.process_.alive()) return;
+    auto& advised = advice == Advice::kWillNeed ? fs_.disk_.will_need_ : fs_.disk_.dont_need_;
+    advised[path_].emplace_back(position, length);
+  }
+
   Result<> WriteAt(uint64_t position, std::span<const std::string_view> pieces) override {
     if (!writable_) return Fail(v1::IO_ERROR, "{}: write: Bad file descriptor", path_);
     std::string bytes;
@@ -111,7 +118,7 @@ class SimFile final : public File {
       const uint64_t used = fs_.tree_->TotalBytes();
       const uint64_t end = std::max<uint64_t>(node_->data.size(), position + bytes.size());
       const uint64_t more = end - node_->data.size();
-      if (used + more > *disk.capacity_) {
+      if (more > 0 && used + more > *disk.capacity_) {  // what is there is written over
         const uint64_t room = *disk.capacity_ > used ? *disk.capacity_ - used : 0;
         const uint64_t fits = bytes.size() - std::min<uint64_t>(bytes.size(), more - room);
         node_->Write(position, std::string_view(bytes).substr(0, fits));
@@ -290,6 +297,11 @@ Result<> SimFileSystem::SyncDirectory(const std::string& path) {
   const auto node = tree_->Find(path);
   if (!node) return Missing(path, "sync directory");
   tree_->SyncDirectory(node.get());
+  return {};
+}
+
+Result<> SimFileSystem::PrepareSyncFileSystem(const std::string& path) {
+  if (!tree_->Find(path)) return Missing(path, "syncfs");
   return {};
 }
 

@@ -70,6 +70,11 @@ class SimDisk {
   void SetHook(Hook hook) { hook_ = std::move(hook); }
   uint64_t count(DiskOp op) const { return counts_[static_cast<size_t>(op)]; }
 
+  // What File::Advise was told of, per file: position and length.
+  using Advised = std::map<std::string, std::vector<std::pair<uint64_t, uint64_t>>>;
+  const Advised& will_need() const { return will_need_; }
+  const Advised& dont_need() const { return dont_need_; }
+
   // For tests: looks at and damages what is there, past all processes.
   std::optional<std::string> Content(const std::string& path) const;
   // What would be there if all that is unsynced were lost.
@@ -102,6 +107,7 @@ class SimDisk {
   double cold_read_chance_ = 0.02;
   Hook hook_;
   uint64_t counts_[kDiskOps] = {};
+  Advised will_need_, dont_need_;
   std::map<std::string, int> locks_;  // path -> pid of the holder
 };
 
@@ -117,6 +123,7 @@ class SimFileSystem final : public FileSystem {
   Result<> CreateDirectories(const std::string& path) override;
   Result<std::vector<DirectoryEntry>> List(const std::string& path) override;
   Result<> SyncDirectory(const std::string& path) override;
+  Result<> PrepareSyncFileSystem(const std::string& path) override;
   Result<> SyncFileSystem(const std::string& path) override;
   Result<uint64_t> FreeBytes(const std::string& path) override;
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override;

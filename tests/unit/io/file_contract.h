@@ -50,6 +50,16 @@ TEST_P(FileContract, WhatIsWrittenIsReadAtItsPosition) {
   EXPECT_EQ(file->Size().value(), 11u);
 }
 
+TEST_P(FileContract, AdviceChangesNothingThatIsRead) {
+  auto file = Create("f");
+  ASSERT_TRUE(file->WriteAt(0, "hello world"));
+  file->Advise(0, 1 << 20, File::Advice::kWillNeed);
+  file->Advise(0, 5, File::Advice::kDontNeed);
+  file->Advise(1 << 30, 4096, File::Advice::kDontNeed);
+  EXPECT_EQ(ReadAll(*file), "hello world");
+  EXPECT_EQ(file->Size().value(), 11u);
+}
+
 TEST_P(FileContract, PiecesAreWrittenOneAfterTheOther) {
   auto file = Create("f");
   const std::vector<std::string_view> pieces = {"a", "", "bc", "def"};
