@@ -80,6 +80,7 @@ Task<Result<>> Log::BeginEpoch(LeaderEpoch epoch) {
   // On a full disk the log can be read all the same. The table goes with the next flush that finds room, as
   // that of an epoch which began with a fetched batch: before anything appended in it counts as flushed.
   epochs_dirty_ = !written;
+  if (epochs_dirty_) NoteChange();
   co_return {};
 }
 

@@ -9,6 +9,7 @@
 #include <glog/logging.h>
 
 #include "broker/log/disk_space.h"
+#include "broker/log/move_folders.h"
 #include "broker/log/partition_files.h"
 
 namespace tidemark {
@@ -145,9 +146,15 @@ Result<OpenedDirectory> OpenLogDirectory(FileSystem& files, const std::string& p
       LOG(WARNING) << "set aside earlier and not used: " << child;
       continue;
     }
+    auto move = ParseMoveFolder(path, entry.name);
     const auto name = ParsePartitionFolderName(entry.name);
-    if (!name) continue;
+    if (!name && !move) continue;
     auto id = ReadPartitionMetadata(files, child);
+    if (move) {
+      if (id) move->topic_id = *id;
+      out.moves.push_back(std::move(*move));
+      continue;
+    }
     if (!id) LOG(WARNING) << child << ": topic id not known: " << ToString(id.error());
     out.found.push_back({child, name->first, name->second, id ? std::optional(*id) : std::nullopt});
   }

@@ -37,6 +37,16 @@ struct FoundFolder {
   std::optional<TopicId> topic_id;
 };
 
+// A folder of a replica that was on its way to another directory (move_folders.h).
+struct MoveFolder {
+  std::string path;
+  std::string topic;
+  PartitionIndex partition = 0;
+  std::optional<TopicId> topic_id;
+  std::string id;          // of the move
+  bool is_future = false;  // the copy, else the former log
+};
+
 struct OpenedDirectory {
   std::unique_ptr<FileLock> lock;
   std::optional<DirectoryIdentity> identity;  // empty: never used before
@@ -45,6 +55,7 @@ struct OpenedDirectory {
   uint64_t held_bytes = 0;  // in the reserve file
   CheckpointTables checkpoints;
   std::vector<FoundFolder> found;
+  std::vector<MoveFolder> moves;
 };
 
 // Creates the directory if missing, refuses what is not ours, locks it, reads it, finishes deletions.

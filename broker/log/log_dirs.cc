@@ -7,6 +7,7 @@
 #include <glog/logging.h>
 
 #include "broker/log/log_directory.h"
+#include "broker/log/move_folders.h"
 #include "broker/log/partition_files.h"
 #include "common/async/call_on.h"
 
@@ -57,7 +58,42 @@ Task<Result<std::unique_ptr<LogDirs>>> LogDirs::Open(Environment& env, EventLoop
     dirs->directories_.push_back(std::move(directory));
   }
   if (auto healthy = dirs->FirstHealthy(); !healthy) co_return std::unexpected(std::move(*last_error));
+  TM_CO_RETURN_IF_ERROR(co_await dirs->TakeMoves());
   co_return dirs;
+}
+
+Task<Result<>> LogDirs::TakeMoves() {
+  std::vector<DirectoryMoves> all;
+  std::vector<size_t> indexes;
+  for (auto& [index, folders] : moves_) {
+    indexes.push_back(index);
+    all.push_back({directories_[index]->path, std::move(folders), {}});
+    for (const FoundPartition& found : found_) {
+      if (found.directory == index)
+        all.back().found.push_back({found.path, found.topic, found.partition, found.topic_id});
+    }
+  }
+  moves_.clear();
+  auto arrived = co_await RunBlocking(env_.blocking_pool(), loop_, "finish moves",
+                                      [&] { return FinishMoves(env_.files(), all, !any_unread()); });
+  if (!arrived) co_return std::unexpected(std::move(arrived).error());
+  for (ArrivedFolder& one : *arrived) {
+    LogDirectory& directory = *directories_[indexes[one.index]];
+    ++directory.partitions;
+    TM_CO_RETURN_IF_ERROR(TakeFound(directory, std::move(one.folder)));
+  }
+  co_return {};
+}
+
+Result<> LogDirs::TakeFound(LogDirectory& directory, FoundFolder folder) {
+  const auto [other, added] = seen_.emplace(std::pair(folder.topic, folder.partition), folder.path);
+  if (!added) {
+    return Fail(v1::POLICY_VIOLATION, "{} and {} are the same partition; move one of them away",
+                other->second, folder.path);
+  }
+  found_.push_back(
+      {directory.index, std::move(folder.path), std::move(folder.topic), folder.partition, folder.topic_id});
+  return {};
 }
 
 Result<> LogDirs::Take(LogDirectory& directory, OpenedDirectory opened) {
@@ -85,15 +121,8 @@ Result<> LogDirs::Take(LogDirectory& directory, OpenedDirectory opened) {
   } else {
     directory.id = RandomId(env_.random());
   }
-  for (FoundFolder& folder : opened.found) {
-    const auto [other, added] = seen_.emplace(std::pair(folder.topic, folder.partition), folder.path);
-    if (!added) {
-      return Fail(v1::POLICY_VIOLATION, "{} and {} are the same partition; move one of them away",
-                  other->second, folder.path);
-    }
-    found_.push_back({directory.index, std::move(folder.path), std::move(folder.topic), folder.partition,
-                      folder.topic_id});
-  }
+  for (FoundFolder& folder : opened.found) TM_RETURN_IF_ERROR(TakeFound(directory, std::move(folder)));
+  moves_.emplace_back(directory.index, std::move(opened.moves));
   locks_.push_back(std::move(opened.lock));
   return {};
 }

@@ -12,6 +12,7 @@
 //   replication-offset-checkpoint       per partition: high watermark
 //   log-start-offset-checkpoint         per partition: log start, where above the first segment's
 //   <topic>-<partition>/                a partition (log.h)
+//   *-future, *-moved                   a replica on its way between directories (move_folders.h)
 //   *-delete, *-stray, *-damaged.N      folders put out of service (deletes are finished at the next start)
 //
 // Invariants: nothing is written before the lock is held; a directory that is not ours (Kafka's, another
@@ -38,6 +39,8 @@
 
 namespace tidemark {
 
+struct FoundFolder;
+struct MoveFolder;
 struct OpenedDirectory;
 
 // One log directory. Constant but for the atomics and the checkpoints (home loop).
@@ -56,6 +59,8 @@ struct LogDirectory {
   // Free space and the size of the reserve file, as the SpaceWatch last saw them.
   std::atomic<uint64_t> free_bytes = ~0ull;
   std::atomic<uint64_t> held_bytes = 0;
+  // What was promised of the free space and not written yet: to replicas that are young or on their way here.
+  std::atomic<int64_t> promised_bytes = 0;
   // Partitions that live here; the tie-break of placement.
   std::atomic<size_t> partitions = 0;
   // Home loop only.
@@ -153,6 +158,8 @@ class LogDirs {
 
   LogDirs(Environment& env, EventLoop& loop);
   Result<> Take(LogDirectory& directory, OpenedDirectory opened);
+  Result<> TakeFound(LogDirectory& directory, FoundFolder folder);
+  Task<Result<>> TakeMoves();
   Result<> BindOne(const LogDirectory& directory, BrokerId broker, const std::string& cluster_id);
   Result<LogDirectory*> FirstHealthy();
 
@@ -167,6 +174,7 @@ class LogDirs {
   RecoveryProgress recovery_progress_;
   SpaceLimits space_limits_;
   std::atomic<bool> may_have_lost_logs_ = false;
+  std::vector<std::pair<size_t, std::vector<MoveFolder>>> moves_;       // by directory, while opening
   std::map<std::pair<std::string, PartitionIndex>, std::string> seen_;  // folders by partition, while opening
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);          // home loop: for posts to come
   std::vector<std::weak_ptr<Listener>> listeners_;                      // home loop

@@ -6,18 +6,23 @@
 #include <glog/logging.h>
 
 #include "broker/log/batch_scan.h"
+#include "broker/log/log_moves.h"
 #include "broker/log/partition_files.h"
 #include "broker/log/recovery.h"
+#include "broker/log/shard_slot.h"
 
 namespace tidemark {
 namespace {
 
 // Directories whose free space differs by less than this part count as equally free (they may share a file
 // system).
-constexpr uint64_t kFreeSpaceTie = 64;
 // Between two lines about a recovery under way.
 constexpr Duration kProgressInterval = 5s;
 constexpr Duration kSurveyPause = 500ms;
+constexpr int64_t kFreeSpaceTie = 64;
+constexpr uint64_t kMostFree = 1ull << 60;
+// What a new replica is expected to take in the end.
+constexpr uint64_t kYoungBytes = 1ull << 30;
 // How often CloseCleanly asks for what is still not on disk (a full disk may refuse an index).
 constexpr int kCloseFlushes = 3;
 
@@ -61,42 +66,7 @@ Result<> RenameDurably(FileSystem& files, const std::string& directory, const st
   return files.SyncDirectory(directory);
 }
 
-std::vector<CheckpointChange> RemovalOf(const PartitionKey& key, const std::string& topic) {
-  std::vector<CheckpointChange> changes;
-  for (size_t i = 0; i < kCheckpointKinds; ++i) {
-    changes.push_back({static_cast<CheckpointKind>(i), key, topic, std::nullopt});
-  }
-  return changes;
-}
-
 }  // namespace
-
-// A partition's place in the table; `busy` while somebody opens it or takes it out.
-struct ShardLogs::Slot {
-  explicit Slot(EventLoop& loop) : changed(loop) {}
-  PartitionKey key;
-  std::unique_ptr<Log> log;
-  bool busy = false;
-  size_t users = 0;  // who hold or wait for it
-  Notifier changed;
-};
-
-// Holds a slot for one user at a time; forgets it when it is empty and nobody waits.
-class ShardLogs::SlotLock {
- public:
-  SlotLock(ShardLogs& logs, Slot& slot) : logs_(logs), slot_(slot) {}
-  ~SlotLock() {
-    slot_.busy = false;
-    slot_.changed.NotifyAll();
-    if (--slot_.users == 0 && !slot_.log) logs_.slots_.erase(PartitionKey(slot_.key));
-  }
-  SlotLock(const SlotLock&) = delete;
-  SlotLock& operator=(const SlotLock&) = delete;
-
- private:
-  ShardLogs& logs_;
-  Slot& slot_;
-};
 
 ShardLogs::ShardLogs(LogDirs& dirs, EventLoop& loop, ShardLogsOptions options)
     : dirs_(dirs),
@@ -120,6 +90,7 @@ ShardLogs::ShardLogs(LogDirs& dirs, EventLoop& loop, ShardLogsOptions options)
     failure_told_.push_back(false);
     checkpoint_owed_.push_back(false);
   }
+  moves_ = std::make_unique<Moves>(*this);
   failure_token_ = dirs_.ListenForFailures(
       loop_, [this](size_t directory, const Error& error) { PoisonDirectory(directory, error); });
 }
@@ -155,6 +126,7 @@ void ShardLogs::PoisonDirectory(size_t directory, const Error& error) {
   for (const auto& [key, slot] : slots_) {
     if (slot->log && slot->log->directory_index() == directory) slot->log->Poison(error);
   }
+  moves_->Poison(directory, error);
   if (failure_listener_) {
     // Deferred: the failure may be met in the middle of an append.
     loop_.Defer([this, token = std::weak_ptr<void>(failure_token_), directory, error] {
@@ -294,15 +266,39 @@ Task<Result<size_t>> ShardLogs::ChooseDirectory() {
     for (const auto& [index, path] : healthy) bytes.push_back(env_.files().FreeBytes(path).value_or(0));
     return bytes;
   });
-  const uint64_t most = *std::max_element(free.begin(), free.end());
+  std::vector<int64_t> room;
+  for (size_t i = 0; i < healthy.size(); ++i) {
+    const int64_t promised = dirs_.directories()[healthy[i].first]->promised_bytes;
+    room.push_back(static_cast<int64_t>(std::min<uint64_t>(free[i], kMostFree)) - promised);
+  }
+  const int64_t most = *std::ranges::max_element(room);
   std::optional<size_t> best;
   for (size_t i = 0; i < healthy.size(); ++i) {
-    if (free[i] < most - most / kFreeSpaceTie) continue;
+    if (room[i] < most - std::abs(most) / kFreeSpaceTie) continue;
     const auto& directories = dirs_.directories();
     if (!best || directories[healthy[i].first]->partitions < directories[*best]->partitions)
       best = healthy[i].first;
   }
   co_return *best;
+}
+
+// What a young replica may still take: the room of one segment less what it has.
+void ShardLogs::Promise(const PartitionKey& key, uint64_t size) {
+  const auto young = young_.find(key);
+  const int64_t now = static_cast<int64_t>(kYoungBytes - std::min(size, kYoungBytes));
+  dirs_.directories()[young->second.directory]->promised_bytes +=
+      now - std::exchange(young->second.bytes, now);
+  if (now == 0) young_.erase(young);
+}
+
+void ShardLogs::KeepPromises() {
+  std::vector<std::pair<PartitionKey, uint64_t>> sizes;
+  for (const auto& [key, promise] : young_) {
+    // One that was taken out needs nothing.
+    const Log* log = Find(key);
+    sizes.emplace_back(key, log == nullptr ? kYoungBytes : log->size_bytes());
+  }
+  for (const auto& [key, size] : sizes) Promise(key, size);
 }
 
 Task<Result<size_t>> ShardLogs::CreateFolder(PartitionKey key, std::string topic) {
@@ -321,7 +317,12 @@ Task<Result<size_t>> ShardLogs::CreateFolder(PartitionKey key, std::string topic
         TM_RETURN_IF_ERROR(WritePartitionMetadata(env_.files(), path, key.topic));
         return env_.files().SyncDirectory(directory.path);
       });
-  if (created) co_return index;
+  if (created) {
+    // A young replica is expected to grow to a segment at least.
+    young_[key] = {index, 0};
+    Promise(key, 0);
+    co_return index;
+  }
   --directory.partitions;
   if (created.error().code == v1::DISK_FULL) co_return std::unexpected(created.error());
   OnDirectoryFailure(index, created.error());
@@ -393,6 +394,7 @@ Task<Result<Log*>> ShardLogs::OpenSlot(Slot& slot, std::string topic, LogConfig 
 
 Task<Result<>> ShardLogs::TakeOut(PartitionKey key, std::string topic, bool remove) {
   loop_.CheckOwner();
+  moves_->Cancel(key, "the replica is taken out of service");
   Slot& slot = *co_await LockSlot(key);
   const SlotLock lock(*this, slot);
   std::optional<size_t> index;
@@ -517,6 +519,7 @@ Task<void> ShardLogs::CheckpointLoop() {
   MonoTime next_background_flush = loop_.Now() + options_.background_flush_interval;
   while (co_await Sleep(loop_, options_.checkpoint_interval, "checkpoint interval", stop) !=
          WaitOutcome::kStopped) {
+    KeepPromises();
     const bool flush_all = loop_.Now() >= next_background_flush;
     if (flush_all) next_background_flush = loop_.Now() + options_.background_flush_interval;
     std::vector<PartitionKey> with_garbage;
@@ -538,6 +541,7 @@ Task<void> ShardLogs::CheckpointLoop() {
 Task<bool> ShardLogs::CloseCleanly() {
   closing_ = true;
   scope_.RequestStop();
+  moves_->CancelAll("the broker stops");
   for (Log* log : All()) log->PrepareToClose();
   for (int i = 0; i < kCloseFlushes; ++i) {
     for (Log* log : All()) log->RequestFlush();
@@ -556,6 +560,7 @@ Task<bool> ShardLogs::CloseCleanly() {
 Task<void> ShardLogs::Close() {
   closing_ = true;
   scope_.RequestStop();
+  moves_->CancelAll("the broker stops");
   while (true) {
     const auto open = std::find_if(slots_.begin(), slots_.end(),
                                    [](const auto& slot) { return slot.second->log != nullptr; });

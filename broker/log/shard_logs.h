@@ -42,6 +42,8 @@ struct ShardLogsOptions {
   size_t open_files = 1000;
   // Logs recovered at once.
   size_t recovery_threads = 1;
+  // How fast logs are copied to other directories; 0: as fast as the disks are.
+  uint64_t move_bytes_per_second = 0;
 };
 
 class ShardLogs final : private LogHost {
@@ -76,6 +78,33 @@ class ShardLogs final : private LogHost {
   // Renames a damaged log's folder to `-damaged.N`, durably; OpenOrCreate then makes an empty one.
   Task<Result<>> SetAside(PartitionKey key, std::string reason);
 
+  // --- moves between directories (log_moves.h)
+  // Copies the log into another directory while it serves, and then serves it from there. Returns when the
+  // move has begun. Naming the directory it is in cancels a move under way. UNKNOWN_TOPIC_OR_PARTITION: no
+  // such log is open; DISK_FULL: it would not fit; KAFKA_STORAGE_ERROR: one of the two directories failed;
+  // BROKER_NOT_READY: a move under way is ending.
+  Result<> MoveTo(const PartitionKey& key, size_t directory);
+  struct MoveProgress {
+    size_t directory = 0;
+    Offset end = 0;  // of what was copied
+    uint64_t size_bytes = 0;
+  };
+  std::optional<MoveProgress> MoveOf(const PartitionKey& key) const;
+  struct MoveCounters {
+    uint64_t begun = 0;
+    uint64_t finished = 0;
+    uint64_t given_up = 0;
+    uint64_t copied_bytes = 0;
+  };
+  MoveCounters move_counters() const;
+  // Whoever holds Log* is told before a log is switched to another directory (no call may reach the log from
+  // then on) and after (call this one now; the same one, failed, when it went wrong). One observer.
+  struct SwitchObserver {
+    std::function<void(const PartitionKey&)> before;
+    std::function<void(const PartitionKey&, Log&)> after;
+  };
+  void SetSwitchObserver(SwitchObserver observer) { switch_observer_ = std::move(observer); }
+
   // Since when the oldest flush round under way has been on its disk, and which directory's it is; empty when
   // none is. For the watchdog.
   struct RunningFlush {
@@ -98,6 +127,11 @@ class ShardLogs final : private LogHost {
  private:
   struct Slot;
   class SlotLock;
+  class Moves;
+  struct YoungPromise {
+    size_t directory = 0;
+    int64_t bytes = 0;
+  };
   // LogHost.
   void EnqueueFlush(Log& log) override;
   void FlushAt(Log& log, MonoTime due) override;
@@ -123,6 +157,8 @@ class ShardLogs final : private LogHost {
   // The logs that noted a change and are not settled yet.
   std::vector<Log*> Changed();
   Task<void> RemoveFolder(std::string path);
+  void Promise(const PartitionKey& key, uint64_t size);
+  void KeepPromises();
   void PoisonDirectory(size_t directory, const Error& error);
 
   LogDirs& dirs_;
@@ -148,6 +184,10 @@ class ShardLogs final : private LogHost {
   std::vector<bool> failure_told_;                     // by directory
   std::vector<bool> checkpoint_owed_;                  // by directory: the last round may not be on disk
   std::shared_ptr<void> failure_token_;
+  // Replicas made by this process that have not grown to what they were promised.
+  std::unordered_map<PartitionKey, YoungPromise> young_;
+  SwitchObserver switch_observer_;
+  std::unique_ptr<Moves> moves_;
   Scope scope_;
   bool closing_ = false;
 };

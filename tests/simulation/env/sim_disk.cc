@@ -118,7 +118,8 @@ class SimFile final : public File {
       const uint64_t used = fs_.tree_->TotalBytes();
       const uint64_t end = std::max<uint64_t>(node_->data.size(), position + bytes.size());
       const uint64_t more = end - node_->data.size();
-      if (more > 0 && used + more > *disk.capacity_) {  // what is there is written over
+      // What is written over is there already.
+      if (more > 0 && used + more > *disk.capacity_) {
         const uint64_t room = *disk.capacity_ > used ? *disk.capacity_ - used : 0;
         const uint64_t fits = bytes.size() - std::min<uint64_t>(bytes.size(), more - room);
         node_->Write(position, std::string_view(bytes).substr(0, fits));
