@@ -147,7 +147,8 @@ Task<void> PartitionRun::Open(Rot where) {
   if (where == Rot::kInLog || where == Rot::kInRecoveryPoint) hidden_rot_ = where;
   const bool rot = where != Rot::kNone || hidden_rot_ != Rot::kNone;
   failed_ = false;
-  const auto log = co_await machine_.logs().OpenOrCreate(key_, topic_, config_);
+  const LogExpected expected = created_ ? LogExpected::kPerhaps : LogExpected::kNew;
+  const auto log = co_await machine_.logs().OpenOrCreate(key_, topic_, config_, expected);
   if (!machine_.alive()) co_return;
   if (!log && disk_sick_) {
     CHECK(log.error().code == v1::KAFKA_STORAGE_ERROR || log.error().code == v1::IO_ERROR ||
@@ -159,6 +160,7 @@ Task<void> PartitionRun::Open(Rot where) {
   }
   CHECK(log) << topic_ << ": " << ToString(log.error());
   log_ = *log;
+  created_ = true;
   if (disk_sick_) model_.durable_start = 0;  // its checkpoint may have been unreadable
   if (disk_sick_ && log_->damage() &&
       log_->damage()->message.find("recovery point unknown") != std::string::npos) {

@@ -114,6 +114,7 @@ class PartitionRun {
   LogConfig config_;
   LogModel model_;
   Log* log_ = nullptr;  // of the present process
+  bool created_ = false;
   bool failed_ = false;
   bool disk_sick_ = false;
   // Rot that was met by nobody yet (below the log start), or that weakens what is known of this log.
