@@ -151,7 +151,7 @@ fuzz() {  # seconds for all, targets...
 # ---- Chaos: real brokers killed, real disks cut off, over and over, one test after the other.
 chaos_runs=0 chaos_failed=0 chaos_lines=()
 chaos() {  # until
-  local status log test begun_test skipped
+  local status log test skipped
   local tests=(kill_stream power_cut broker_deaths) failures=(0 0 0) runs=(0 0 0) i=0
   # A cut or a kill with everything after it takes about 5 s.
   local each=$(($(left "$1") / 15))

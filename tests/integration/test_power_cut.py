@@ -113,6 +113,7 @@ class PowerCut(ClusterTest):
 
     def started(self, **overrides):
         cluster = self.cluster(3, start=False, zookeeper__session__timeout__ms=3000, ack__durability="synced",
+                               log__dir__min__free__bytes=16 << 20,  # the disks are small
                                **overrides)
         self.addCleanup(self.remove_disks, cluster)
         for broker in cluster.brokers:
