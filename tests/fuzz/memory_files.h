@@ -39,6 +39,7 @@ class MemoryFile final : public File {
     bytes_->resize(size);
     return {};
   }
+  void Advise(uint64_t, uint64_t, Advice) override {}
   Result<uint64_t> Size() const override { return bytes_->size(); }
   const std::string& path() const override { return path_; }
 
@@ -82,6 +83,7 @@ class MemoryFiles final : public FileSystem {
     return entries;
   }
   Result<> SyncDirectory(const std::string&) override { return {}; }
+  Result<> PrepareSyncFileSystem(const std::string&) override { return {}; }
   Result<> SyncFileSystem(const std::string&) override { return {}; }
   Result<uint64_t> FreeBytes(const std::string&) override { return 1ull << 40; }
   Result<std::unique_ptr<FileLock>> Lock(const std::string&) override { return std::make_unique<FileLock>(); }
