@@ -8,7 +8,9 @@ from harness import ClusterTest, wait_for
 class HungDisk(ClusterTest):
     def test_broker_leaves_while_its_disk_hangs_and_returns_when_it_answers(self):
         disks.require(self, "ext4")
-        cluster = self.cluster(3, start=False, watchdog__stuck__ms=2000, replica__lag__time__max__ms=20000)
+        cluster = self.cluster(3, start=False, watchdog__stuck__ms=2000, replica__lag__time__max__ms=20000,
+                               # The disk is small.
+                               log__dir__min__free__bytes=1 << 20, log__dir__reserve__bytes=1 << 20)
         victim = cluster.brokers[0]
         victim.folder.mkdir(parents=True)
         disk = disks.Image(victim.folder / "disk", 64 << 20)

@@ -12,7 +12,9 @@ class LogDirectories(ClusterTest):
     def with_failing_disk(self, **more):
         """Three brokers; the two log directories of broker 0 are two small disks, the second of which can fail."""
         disks.require(self, "ext4")
-        cluster = self.cluster(3, start=False, replica__lag__time__max__ms=4000, **more)
+        cluster = self.cluster(3, start=False, replica__lag__time__max__ms=4000,
+                               # The disks are small.
+                               log__dir__min__free__bytes=1 << 20, log__dir__reserve__bytes=1 << 20, **more)
         victim = cluster.brokers[0]
         victim.folder.mkdir(parents=True)
         other, self.disk = (disks.Image(victim.folder / name, 64 << 20) for name in ("disk1", "disk2"))
