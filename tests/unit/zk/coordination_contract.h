@@ -92,8 +92,14 @@ class ContractBase : public ::testing::Test {
   }
   bool RunUntil(const std::function<bool()>& condition) { return world_.RunUntil(condition); }
 
-  // A connected session under `chroot`; with `former` one that takes that session over.
+  // A connected session under `chroot`.
   Client* Connect(const std::string& chroot = "", ZkFormerSession former = {}) {
+    Client* client = Begin(chroot, former);
+    EXPECT_TRUE(RunUntil([&] { return client->session->state() == ZkState::kConnected; }));
+    return client;
+  }
+  // A session that is about to connect; with `former` one that takes that session over.
+  Client* Begin(const std::string& chroot, const ZkFormerSession& former) {
     Client* client = clients_.emplace_back(std::make_unique<Client>()).get();
     ZkSessionOptions options;
     options.connect = world_.servers() + chroot;
@@ -101,13 +107,20 @@ class ContractBase : public ::testing::Test {
     options.session_id = former.session_id;
     options.password = former.password;
     client->session = world_.coordination().Connect(world_.loop(), options, client);
-    EXPECT_TRUE(RunUntil([&] { return client->session->state() == ZkState::kConnected; }));
     return client;
   }
-  // The session ends on the server as if it had been silent for too long.
+  // The session ends on the server as if it had been silent for too long. Its owner, cut off by the one that
+  // takes it over, may take it back before the close arrives; so this goes on until the server knows it no
+  // more.
   void Expire(ZkSession& session) {
-    Client* second = Connect("", ZkFormerSession{session.session_id(), session.password()});
-    Await(second->session->Close());
+    const ZkFormerSession former{session.session_id(), session.password()};
+    while (true) {
+      ZkSession& second = *Begin("", former)->session;
+      ASSERT_TRUE(RunUntil(
+          [&] { return second.state() == ZkState::kConnected || second.state() == ZkState::kExpired; }));
+      if (second.state() == ZkState::kExpired) return;
+      Await(second.Close());
+    }
   }
   std::string Path(const std::string& name) const { return folder_ + "/" + name; }
   bool Exists(const std::string& path) {
