@@ -34,19 +34,23 @@ class LogDirectories(ClusterTest):
         out = cluster.tool("topics", "--bootstrap-server", cluster.bootstrap, "--describe", "--topic", "orders").out
         return {int(m[1]) for m in re.finditer(r"Partition: (\d+)\s.*Offline: 0\b", out)}
 
+    def produce_everywhere(self, cluster, lines):
+        """With as many keys as lines, so that every partition gets some: a disk that nobody touches fails unseen."""
+        cluster.produce("orders", [f"{line}\t{line}" for line in lines], "--property", "parse.key=true")
+
     def test_failed_disk_moves_its_partitions_and_is_filled_anew(self):
         cluster = self.with_failing_disk()
         victim = cluster.brokers[0]
         cluster.create_topic("orders", PARTITIONS, 3)
         cluster.wait_isr("orders", [0, 1, 2])
         lines = [f"record {n}" for n in range(2000)]
-        cluster.produce("orders", lines[:1000])
+        self.produce_everywhere(cluster, lines[:1000])
         on_disk = {int(name.rsplit("-", 1)[1]) for name in self.folders(self.second)}
         self.assertTrue(on_disk, "some replicas live on the small disk")
         self.assertLess(len(on_disk), PARTITIONS)
 
         self.disk.fail()
-        cluster.produce("orders", lines[1000:])
+        self.produce_everywhere(cluster, lines[1000:])
         wait_for("the replicas of the failed disk are told as offline",
                  lambda: self.offline(cluster) == on_disk)
         state = wait_for("others lead them", lambda: (s := cluster.describe("orders")) and all(
@@ -79,7 +83,7 @@ class LogDirectories(ClusterTest):
         wait_for("what was on the other disk is copied", lambda: cluster.wait_isr("orders", [0, 1, 2]))
         self.disk.fail()
         lines = [f"record {n}" for n in range(500)]
-        cluster.produce("orders", lines)
+        self.produce_everywhere(cluster, lines)
         status = victim.process.wait(timeout=60)
         victim.process = None
         self.assertEqual(status, 1)
