@@ -1,5 +1,6 @@
 #include "controller/alter_partition.h"
 
+#include <algorithm>
 #include <set>
 
 namespace tidemark {
@@ -76,7 +77,13 @@ AlterPartitionDecision DecideAlterPartition(const PartitionFacts& facts, Partiti
 
   Leadership next = facts.state;
   next.isr.clear();
-  for (const auto& member : wish.isr()) next.isr.push_back({member.broker_id(), member.broker_epoch()});
+  for (const auto& member : wish.isr()) {
+    // Who is a member stays one in the life in force, unless the leader has met a later one: a leader may not
+    // have heard from it yet.
+    const IsrMember* present = facts.state.Member(member.broker_id());
+    const BrokerEpoch least = present == nullptr ? kNoBrokerEpoch : present->epoch;
+    next.isr.push_back({member.broker_id(), std::max(least, BrokerEpoch{member.broker_epoch()})});
+  }
   next.recovery = wish.recovery_state();
   // A repetition after a lost answer: already so, whatever epoch it was based on. The order in the ISR says
   // nothing.
@@ -85,7 +92,9 @@ AlterPartitionDecision DecideAlterPartition(const PartitionFacts& facts, Partiti
     const IsrMember* present = facts.state.Member(member.id);
     same = same && present != nullptr && *present == member;
   }
-  if (same) return {.tells_state = true};
+  // Based on the epoch in force it is no repetition: the leader is in doubt about an earlier wish. That one
+  // is void for certain only when the partition epoch has risen, so the state is written once more as it is.
+  if (same && wish.partition_epoch() < partition_epoch) return {.tells_state = true};
   if (wish.partition_epoch() < partition_epoch) {
     AlterPartitionDecision decision =
         Refuse(v1::INVALID_UPDATE_VERSION, "partition epoch {} is past, {} is in force",

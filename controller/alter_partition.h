@@ -10,7 +10,9 @@
 namespace tidemark {
 
 struct AlterPartitionDecision {
-  // NONE: the wish is granted, or was in force already.
+  // NONE: the wish is granted, or was granted before. Either way the partition epoch is, or will be when
+  // `next` is written, above the one that the wish is based on: nothing else based on that can be granted any
+  // more.
   Error error{v1::NONE, {}};
   // The answer tells the state in force (success, and INVALID_UPDATE_VERSION).
   bool tells_state = false;
@@ -20,8 +22,8 @@ struct AlterPartitionDecision {
 
 // `sender` leads, says the wish; its broker epoch has been checked. A member of the wish that the ISR does
 // not have in that life of its broker must be registered now in just that life, be usable and not be shutting
-// down; members that the ISR has stay as they are. So a leader can always drop one dead member while another
-// is not noticed yet.
+// down; members that the ISR has stay as they are, also when the wish names no life of theirs, or a former
+// one. So a leader can always drop one dead member while another is not noticed yet.
 AlterPartitionDecision DecideAlterPartition(const PartitionFacts& facts, PartitionEpoch partition_epoch,
                                             BrokerId sender,
                                             const v1::AlterPartitionRequest::Partition& wish);

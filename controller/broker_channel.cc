@@ -6,6 +6,18 @@
 #include <glog/logging.h>
 
 namespace tidemark {
+namespace {
+
+std::set<PartitionKey> KeysOf(const v1::LeaderAndIsrRequest& request) {
+  std::set<PartitionKey> keys;
+  for (const v1::TopicState& topic : request.topics()) {
+    for (const v1::PartitionState& state : topic.partitions())
+      keys.insert({*TopicId::FromBytes(topic.id()), state.partition()});
+  }
+  return keys;
+}
+
+}  // namespace
 
 BrokerChannel::BrokerChannel(EventLoop& loop, Environment& env, Owner& owner, const LiveBrokerContext& broker,
                              Options options)
@@ -13,6 +25,7 @@ BrokerChannel::BrokerChannel(EventLoop& loop, Environment& env, Owner& owner, co
       owner_(owner),
       broker_(broker.id),
       epoch_(broker.epoch),
+      new_log_dirs_(broker.new_log_dirs),
       endpoint_(broker.control_endpoint),
       options_(std::move(options)),
       rpc_(loop, env.transport(), env.random(), endpoint_,
@@ -136,6 +149,8 @@ Task<void> BrokerChannel::SendStates(bool full, std::set<PartitionKey> keys) {
     --states_in_flight_;
     co_return;
   }
+  std::set<PartitionKey> asked;
+  if (new_log_dirs_) asked = KeysOf(request.leader_and_isr());
   owner_.Stamp(epoch_, request.mutable_leader_and_isr()->mutable_stamp());
   const Result<v1::Response> answer = co_await Send(std::move(request));
   --states_in_flight_;
@@ -143,6 +158,7 @@ Task<void> BrokerChannel::SendStates(bool full, std::set<PartitionKey> keys) {
   if (answer && Accepted(answer->leader_and_isr().error())) {
     Succeeded();
     TakeStatesAnswer(answer->leader_and_isr());
+    NoteReplicasThere(std::move(asked), answer->leader_and_isr());
     owner_.OnProgress();
   } else {
     if (full) states_.all = true;
@@ -171,6 +187,14 @@ void BrokerChannel::TakeStatesAnswer(const v1::LeaderAndIsrResponse& answer) {
     again = true;
   }
   if (again) Failed();
+}
+
+void BrokerChannel::NoteReplicasThere(std::set<PartitionKey> asked, const v1::LeaderAndIsrResponse& answer) {
+  for (const auto& partition : answer.partitions()) {
+    const Result<TopicId> id = TopicId::FromBytes(partition.topic_id());
+    if (id && partition.error().code() != v1::NONE) asked.erase({*id, partition.partition()});
+  }
+  if (!asked.empty()) owner_.OnReplicasThere(broker_, epoch_, asked);
 }
 
 Task<void> BrokerChannel::SendStops(std::map<PartitionKey, ReplicaToStop> stops) {

@@ -41,7 +41,9 @@ class BrokerChannel {
     virtual v1::LeaderAndIsrRequest MakeLeaderAndIsr(BrokerId broker,
                                                      const std::set<PartitionKey>* keys) const = 0;
     // The topics named (those gone as deleted ones), all when null; and the live brokers.
-    virtual v1::UpdateMetadataRequest MakeUpdateMetadata(const std::set<TopicId>* topics) const = 0;
+    virtual v1::UpdateMetadataRequest MakeUpdateMetadata(const std::set<TopicId>* topics) = 0;
+    // Replicas that the broker, which has new log directories, has taken over: their logs are there.
+    virtual void OnReplicasThere(BrokerId broker, BrokerEpoch epoch, const std::set<PartitionKey>& keys) = 0;
     // KAFKA_STORAGE_ERROR of one replica.
     virtual void OnReplicaFailed(BrokerId broker, BrokerEpoch epoch, const PartitionKey& key,
                                  const Error& error) = 0;
@@ -83,6 +85,8 @@ class BrokerChannel {
   void MarkPartition(const PartitionKey& key) { states_.names.insert(key); }
   void MarkTopic(const TopicId& id) { metadata_.names.insert(id); }
   void MarkBrokers() { brokers_changed_ = true; }
+  // What was told as everything was not: it is told again.
+  void MarkAllPartitions() { states_.all = true; }
   void StopReplica(const PartitionKey& key, ReplicaToStop what);
   void Pump();
 
@@ -111,6 +115,8 @@ class BrokerChannel {
   Task<void> SendMetadata(bool full, std::set<TopicId> topics);
   Task<void> SendStops(std::map<PartitionKey, ReplicaToStop> stops);
   void TakeStatesAnswer(const v1::LeaderAndIsrResponse& answer);
+  // Of those asked for, the replicas that were taken over.
+  void NoteReplicasThere(std::set<PartitionKey> asked, const v1::LeaderAndIsrResponse& answer);
   // Each command and its answer; false when it is to be sent again. `whole` reads the command's own error.
   Task<Result<v1::Response>> Send(v1::Request request);
   bool Accepted(const v1::Error& whole);
@@ -122,6 +128,7 @@ class BrokerChannel {
   Owner& owner_;
   const BrokerId broker_;
   const BrokerEpoch epoch_;
+  const bool new_log_dirs_;
   const Endpoint endpoint_;
   const Options options_;
   RpcChannel rpc_;

@@ -1,5 +1,7 @@
 #include "controller/cluster_context.h"
 
+#include <algorithm>
+
 #include "common/config/listeners.h"
 
 namespace tidemark {
@@ -16,19 +18,31 @@ PartitionFacts ClusterContext::Facts(const TopicContext& topic, PartitionIndex i
       replica.usable = !replica.lost && !ReplicaFailed(id, {topic.id, index});
       replica.shutting_down = broker->shutting_down;
       replica.clean_start = broker->clean_start;
+      replica.unproven = broker->new_log_dirs && !broker->proven.contains({topic.id, index});
       replica.epoch = broker->epoch;
     }
     facts.replicas.push_back(replica);
   }
   if (!partition.state) return facts;
   facts.state = *partition.state;
-  for (IsrMember& member : facts.state.isr) {
-    if (member.epoch != kNoBrokerEpoch) continue;
-    // Written by someone who does not record epochs: a registration younger than the state is a new life.
-    const LiveBrokerContext* broker = Broker(member.id);
-    if (broker != nullptr && broker->epoch < partition.mzxid) member.epoch = broker->epoch;
-  }
+  for (IsrMember& member : facts.state.isr) member.epoch = EpochOfMember(member, partition);
   return facts;
+}
+
+bool ClusterContext::Incomplete() const {
+  if (!unreadable_topics.empty()) return true;
+  return std::ranges::any_of(topics, [](const auto& entry) {
+    const TopicContext& topic = entry.second;
+    return !topic.quarantine.empty() &&
+           std::ranges::any_of(topic.partitions, [](const auto& each) { return !each.second.state; });
+  });
+}
+
+BrokerEpoch ClusterContext::EpochOfMember(const IsrMember& member, const PartitionContext& partition) const {
+  if (member.epoch != kNoBrokerEpoch) return member.epoch;
+  // Written by someone who does not record epochs: a registration younger than the state is a new life.
+  const LiveBrokerContext* broker = Broker(member.id);
+  return broker != nullptr && broker->epoch < partition.mzxid ? broker->epoch : kNoBrokerEpoch;
 }
 
 Result<LiveBrokerContext> MakeLiveBroker(BrokerId id, const v1::BrokerZnode& node, BrokerEpoch epoch) {
@@ -36,6 +50,7 @@ Result<LiveBrokerContext> MakeLiveBroker(BrokerId id, const v1::BrokerZnode& nod
   broker.id = id;
   broker.epoch = epoch;
   broker.clean_start = node.clean_shutdown();
+  broker.new_log_dirs = node.new_log_dirs();
   broker.wire.set_id(id);
   broker.wire.set_epoch(epoch);
   broker.wire.set_rack(node.rack());

@@ -31,8 +31,11 @@ struct LiveBrokerContext {
   int32_t node_version = 0;
   bool clean_start = false;    // its stop before this life was clean
   bool shutting_down = false;  // asked for controlled shutdown in this life
-  Endpoint control_endpoint;   // of the inter-broker listener
-  v1::LiveBroker wire;         // as commands tell of it
+  bool new_log_dirs = false;   // logs of its former life may be gone
+  // With new log directories: the replicas that it has taken over in this life, so they are there.
+  std::set<PartitionKey> proven;
+  Endpoint control_endpoint;  // of the inter-broker listener
+  v1::LiveBroker wire;        // as commands tell of it
 };
 
 struct PartitionContext {
@@ -94,6 +97,14 @@ struct ClusterContext {
   bool ReplicaOffline(BrokerId broker, const PartitionKey& key) const {
     return ReplicaFailed(broker, key) || ReplicaLost(broker, key);
   }
+  BrokerEpoch EpochOf(BrokerId id) const {
+    const LiveBrokerContext* broker = Broker(id);
+    return broker == nullptr ? kNoBrokerEpoch : broker->epoch;
+  }
+  // The life of its broker in which the member was taken into the ISR of `partition`, as far as can be told.
+  BrokerEpoch EpochOfMember(const IsrMember& member, const PartitionContext& partition) const;
+  // Partitions may exist of which nothing can be told: their znodes cannot be read.
+  bool Incomplete() const;
   // What decisions about a partition go by.
   PartitionFacts Facts(const TopicContext& topic, PartitionIndex index) const;
 };

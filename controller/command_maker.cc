@@ -32,6 +32,15 @@ void FillMetadataState(const ClusterContext& cluster, const TopicContext& topic,
   }
 }
 
+// Whether the leader was elected in the life that its broker has now. One that has bounced since must not
+// hear that it leads before it is elected anew, in another leader epoch: what it lost with its former life
+// was acknowledged in this one. That election may wait long (ZooKeeper did not confirm it, the topic is
+// quarantined).
+bool LeadsInPresentLife(const ClusterContext& cluster, const PartitionContext& partition) {
+  const IsrMember* leader = partition.state->Member(partition.state->leader);
+  return leader != nullptr && cluster.EpochOfMember(*leader, partition) == cluster.EpochOf(leader->id);
+}
+
 // A topic whose id is not in its znode yet cannot be told of.
 bool Tellable(const TopicContext& topic) { return !topic.id.IsZero(); }
 
@@ -57,7 +66,10 @@ v1::LeaderAndIsrRequest MakeLeaderAndIsr(const ClusterContext& cluster, BrokerId
                        v1::TopicState** state) {
     if (!partition.state || !Has(partition.replicas, broker)) return;
     if (*state == nullptr) Name(topic, *state = request.add_topics());
-    FillPartitionState(index, partition, (*state)->add_partitions());
+    v1::PartitionState* out = (*state)->add_partitions();
+    FillPartitionState(index, partition, out);
+    if (partition.state->leader == broker && !LeadsInPresentLife(cluster, partition))
+      out->set_leader(kNoBroker);
   };
   if (keys == nullptr) {
     for (const auto& [name, topic] : cluster.topics) {
@@ -65,6 +77,7 @@ v1::LeaderAndIsrRequest MakeLeaderAndIsr(const ClusterContext& cluster, BrokerId
       v1::TopicState* state = nullptr;
       for (const auto& [index, partition] : topic.partitions) add(topic, index, partition, &state);
     }
+    request.set_incomplete(cluster.Incomplete());
   } else {
     // Keys are sorted by topic id, so a topic's partitions are neighbours.
     v1::TopicState* state = nullptr;

@@ -88,6 +88,8 @@ struct Narrowing {
   }
   // The member's broker has had a new life since it was taken in.
   bool Bounced(const IsrMember& m) const { return facts.Replica(m.id)->epoch != m.epoch; }
+  // Whether its log outlived its last life is not known yet: it can be neither counted on nor given up.
+  bool Unproven(const IsrMember& m) const { return Usable(m) && Bounced(m) && facts.Replica(m.id)->unproven; }
   bool Lossy(const IsrMember& m) const {
     return Bounced(m) && !facts.synced && !facts.Replica(m.id)->clean_start;
   }
@@ -123,12 +125,20 @@ struct Narrowing {
   }
 };
 
+std::optional<Leadership> WithoutLeader(const PartitionFacts& facts) {
+  if (facts.state.leader == kNoBroker) return std::nullopt;
+  Leadership next = facts.state;
+  next.leader = kNoBroker;
+  next.leader_epoch += 1;
+  return next;
+}
+
 std::optional<Leadership> DecideWithoutIsr(const PartitionFacts& facts) {
   Leadership next = facts.state;
   if (facts.unclean_allowed) {
     const ReplicaFacts* best = nullptr;
     const auto reluctance = [](const ReplicaFacts& replica) {
-      return (replica.lost ? 2 : 0) + (replica.shutting_down ? 1 : 0);
+      return (replica.lost ? 4 : 0) + (replica.unproven ? 2 : 0) + (replica.shutting_down ? 1 : 0);
     };
     for (const ReplicaFacts& replica : facts.replicas) {
       if (!replica.usable && !replica.lost) continue;
@@ -142,10 +152,7 @@ std::optional<Leadership> DecideWithoutIsr(const PartitionFacts& facts) {
       return next;
     }
   }
-  if (facts.state.leader == kNoBroker) return std::nullopt;
-  next.leader = kNoBroker;
-  next.leader_epoch += 1;
-  return next;
+  return WithoutLeader(facts);
 }
 
 }  // namespace
@@ -194,8 +201,10 @@ std::string EncodeLeadership(const Leadership& state) {
 
 std::optional<Leadership> DecideLeadership(const PartitionFacts& facts, const Relief& relief) {
   const Narrowing narrowing{facts, relief};
-  const Members usable = Filter(facts.state.isr, [&](const IsrMember& m) { return narrowing.Usable(m); });
-  if (usable.empty()) return DecideWithoutIsr(facts);
+  const Members unproven = Filter(facts.state.isr, [&](const IsrMember& m) { return narrowing.Unproven(m); });
+  const Members usable = Filter(
+      facts.state.isr, [&](const IsrMember& m) { return narrowing.Usable(m) && !narrowing.Unproven(m); });
+  if (usable.empty()) return unproven.empty() ? DecideWithoutIsr(facts) : WithoutLeader(facts);
 
   Leadership next = facts.state;
   next.isr = narrowing.Narrow(usable);
@@ -208,6 +217,8 @@ std::optional<Leadership> DecideLeadership(const PartitionFacts& facts, const Re
   }
   // Members that bounced and stay do so in their present life.
   for (IsrMember& member : next.isr) member.epoch = facts.Replica(member.id)->epoch;
+  std::ranges::copy_if(unproven, std::back_inserter(next.isr),
+                       [&](const IsrMember& m) { return !narrowing.Lossy(m) && !narrowing.Leaving(m); });
   if (next == facts.state) return std::nullopt;
   return next;
 }

@@ -51,6 +51,9 @@ struct ReplicaFacts {
   bool lost = false;    // its broker is live and its log is gone: it could only lead with nothing
   bool shutting_down = false;
   bool clean_start = false;  // the broker's stop before this life was clean
+  // Its broker has a new log directory and has not said yet whether the replica's log is there. Concerns only
+  // what the broker had in a former life.
+  bool unproven = false;
   BrokerEpoch epoch = kNoBrokerEpoch;
 };
 
@@ -77,8 +80,10 @@ struct Relief {
 // - the ISR loses members that are not usable, and, while others remain, those shutting down, the one that
 // asked to
 //   leave, and (not at `synced`) those that bounced after an unclean stop; it never becomes empty;
-// - when no member is usable: with unclean election allowed the first usable replica leads alone, marked
-// RECOVERING (where there is none, the first whose log is gone does, with an empty one);
+// - a member that bounced and is unproven neither leads nor makes others leave, and stays as it is until its
+// broker has said whether its log is there;
+// - when no member is usable and none unproven: with unclean election allowed the first usable replica leads
+// alone, marked RECOVERING (where there is none, the first whose log is gone does, with an empty one);
 //   else there is no leader, and the ISR stays as it is, for any member of it may come back with everything.
 std::optional<Leadership> DecideLeadership(const PartitionFacts& facts, const Relief& relief = {});
 

@@ -118,6 +118,11 @@ Task<void> ControllerTerm::ServeNext() {
   queue_.pop_front();
   const Step step = co_await Serve(*pending);
   if (step == Step::kDone || ended()) co_return;
+  if (step == Step::kLater) {
+    ++pending->attempts;
+    queue_.push_front(pending);
+    co_return;
+  }
   if (++pending->attempts < kMaxAttempts) {
     queue_.push_front(pending);
   } else {
@@ -212,8 +217,18 @@ v1::LeaderAndIsrRequest ControllerTerm::MakeLeaderAndIsr(BrokerId broker,
   return tidemark::MakeLeaderAndIsr(cluster_, broker, keys);
 }
 
-v1::UpdateMetadataRequest ControllerTerm::MakeUpdateMetadata(const std::set<TopicId>* topics) const {
-  return tidemark::MakeUpdateMetadata(cluster_, topics);
+v1::UpdateMetadataRequest ControllerTerm::MakeUpdateMetadata(const std::set<TopicId>* topics) {
+  v1::UpdateMetadataRequest request = tidemark::MakeUpdateMetadata(cluster_, topics);
+  request.set_sequence(++metadata_sequence_);
+  return request;
+}
+
+void ControllerTerm::OnReplicasThere(BrokerId broker, BrokerEpoch epoch, const std::set<PartitionKey>& keys) {
+  const auto live = cluster_.brokers.find(broker);
+  if (live == cluster_.brokers.end() || live->second.epoch != epoch) return;
+  const size_t before = live->second.proven.size();
+  live->second.proven.insert(keys.begin(), keys.end());
+  if (live->second.proven.size() > before) Hint({.decide = true});
 }
 
 void ControllerTerm::OnReplicaFailed(BrokerId broker, BrokerEpoch epoch, const PartitionKey& key,

@@ -75,6 +75,7 @@ class ControllerTerm final : private BrokerChannel::Owner {
   };
   enum class Step {
     kDone,   // answered
+    kLater,  // hints are set that must be followed first
     kAgain,  // an outcome is unknown: serve it again when everything has been read
   };
   struct StateChange {
@@ -104,7 +105,8 @@ class ControllerTerm final : private BrokerChannel::Owner {
   void Stamp(BrokerEpoch broker_epoch, v1::ControllerStamp* stamp) const override;
   v1::LeaderAndIsrRequest MakeLeaderAndIsr(BrokerId broker,
                                            const std::set<PartitionKey>* keys) const override;
-  v1::UpdateMetadataRequest MakeUpdateMetadata(const std::set<TopicId>* topics) const override;
+  v1::UpdateMetadataRequest MakeUpdateMetadata(const std::set<TopicId>* topics) override;
+  void OnReplicasThere(BrokerId broker, BrokerEpoch epoch, const std::set<PartitionKey>& keys) override;
   void OnReplicaFailed(BrokerId broker, BrokerEpoch epoch, const PartitionKey& key,
                        const Error& error) override;
   void OnReplicaLost(BrokerId broker, BrokerEpoch epoch, const PartitionKey& key,
@@ -150,6 +152,8 @@ class ControllerTerm final : private BrokerChannel::Owner {
                               v1::AlterConfigsResponse::Result* out);
   v1::Response DescribeTopics(const v1::DescribeTopicsRequest& request) const;
   std::optional<Error> CheckSender(BrokerId id, BrokerEpoch epoch) const;
+  // The leader has met lives of brokers that are not known here yet.
+  bool KnowsLaterLives(const v1::AlterPartitionRequest& request) const;
 
   // --- term_topics.cc
   Task<Step> ServeCreateTopics(Pending& pending);
@@ -192,6 +196,8 @@ class ControllerTerm final : private BrokerChannel::Owner {
   Notifier wake_;      // there is work
   Notifier progress_;  // something changed that requests may wait for
   bool ready_ = false;
+  bool incomplete_ = false;  // as of the last reading of topics
+  uint64_t metadata_sequence_ = 0;
   std::string why_ended_;
 };
 

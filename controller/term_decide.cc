@@ -29,7 +29,7 @@ Task<void> ControllerTerm::Decide() {
   if (!ended() && !hints_.full) co_await WriteStates(WantedChanges());
   // After an unknown outcome everything is read first.
   if (!ended() && !hints_.full) co_await AdvanceDeletions();
-  if (ended()) co_return;
+  if (ended() || hints_.full) co_return;
   PumpAll();
   progress_.NotifyAll();
 }

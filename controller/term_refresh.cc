@@ -44,7 +44,7 @@ void ControllerTerm::MergeBrokers(BrokersRead read) {
   }
   cluster_.unreadable_brokers = std::move(read.unreadable);
   bool changed = false;
-  const std::map<BrokerId, LiveBrokerContext> before = std::exchange(cluster_.brokers, {});
+  std::map<BrokerId, LiveBrokerContext> before = std::exchange(cluster_.brokers, {});
   for (const auto& [id, old] : before) {
     const auto now = read.live.find(id);
     if (now != read.live.end() && now->second.epoch == old.epoch) continue;
@@ -57,6 +57,7 @@ void ControllerTerm::MergeBrokers(BrokersRead read) {
     const auto old = before.find(id);
     if (old != before.end() && old->second.epoch == now.epoch) {
       now.shutting_down = old->second.shutting_down;
+      now.proven = std::move(old->second.proven);
       if (old->second.node_version != now.node_version) {
         changed = true;
         if (old->second.control_endpoint != now.control_endpoint) RemoveChannel(id);
@@ -121,6 +122,11 @@ Task<bool> ControllerTerm::RefreshTopics(bool all, std::set<std::string> names) 
   ZkResult<std::vector<TopicRead>> read = co_await reader_.ReadTopics(std::move(wanted));
   if (!read || ended()) co_return false;
   for (TopicRead& topic : *read) MergeTopic(std::move(topic));
+  // A broker that was told "everything" while some could not be read is told everything once more.
+  const bool incomplete = cluster_.Incomplete();
+  if (std::exchange(incomplete_, incomplete) && !incomplete) {
+    for (const auto& [id, channel] : channels_) channel->MarkAllPartitions();
+  }
   co_return true;
 }
 

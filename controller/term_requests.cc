@@ -1,4 +1,5 @@
 // ControllerTerm: requests of brokers about partitions, and changes of topic configs.
+#include <algorithm>
 #include <utility>
 
 #include <glog/logging.h>
@@ -54,13 +55,25 @@ std::optional<Error> ControllerTerm::CheckSender(BrokerId id, BrokerEpoch epoch)
   return std::nullopt;
 }
 
+bool ControllerTerm::KnowsLaterLives(const v1::AlterPartitionRequest& request) const {
+  if (request.broker_epoch() > cluster_.EpochOf(request.broker_id())) return true;
+  return std::ranges::any_of(request.partitions(), [this](const auto& wish) {
+    return std::ranges::any_of(wish.isr(), [this](const auto& member) {
+      return member.broker_epoch() > cluster_.EpochOf(member.broker_id());
+    });
+  });
+}
+
 Task<ControllerTerm::Step> ControllerTerm::ServeAlterPartition(Pending& pending) {
   const v1::AlterPartitionRequest& request = pending.request.alter_partition();
+  if (pending.attempts == 0 && KnowsLaterLives(request)) {
+    // A broker that has just registered may be met by a leader before its registration is read here.
+    Hint({.brokers = true});
+    co_return Step::kLater;
+  }
   v1::Response response;
   v1::AlterPartitionResponse& out = *response.mutable_alter_partition();
   if (const auto error = CheckSender(request.broker_id(), request.broker_epoch())) {
-    // Perhaps it has just registered: the next try finds it.
-    Hint({.brokers = true});
     ToProto(*error, out.mutable_error());
     pending.answer.Set(std::move(response));
     co_return Step::kDone;
@@ -90,22 +103,18 @@ Task<ControllerTerm::Step> ControllerTerm::ServeAlterPartition(Pending& pending)
       changes.push_back({.topic = found.topic->name, .partition = wish.partition(), .next = *decision.next});
     }
   }
-  const std::vector<StateChange> wanted = changes;
   co_await WriteStates(std::move(changes));
   if (ended() || hints_.full) co_return Step::kAgain;
-  for (auto& answer : *out.mutable_partitions()) {
+  for (int i = 0; i < out.partitions_size(); ++i) {
+    auto& answer = *out.mutable_partitions(i);
     if (answer.error().code() != v1::NONE) continue;
     const Found found = Find(cluster_, answer.topic_id(), answer.partition());
     if (found.partition == nullptr) continue;
     answer.clear_state();
     FillPartitionState(answer.partition(), *found.partition, answer.mutable_state());
-    for (const StateChange& change : wanted) {
-      if (change.topic != found.topic->name || change.partition != answer.partition()) continue;
-      // The write was refused: the topic is read again, and the leader asks anew.
-      if (found.partition->state->isr != change.next.isr) {
-        ToProto({v1::INVALID_UPDATE_VERSION, "the state was changed by someone else"},
-                answer.mutable_error());
-      }
+    // The write was refused: the topic is read again, and the leader asks anew.
+    if (found.partition->epoch() <= request.partitions(i).partition_epoch()) {
+      ToProto({v1::INVALID_UPDATE_VERSION, "the state was changed by someone else"}, answer.mutable_error());
     }
   }
   PumpAll();

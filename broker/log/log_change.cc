@@ -199,7 +199,7 @@ Task<Result<>> Log::TruncateTo(Offset offset) {
   if (checkpointed_start_ > start) {
     // It would hide what is appended below it.
     changes.push_back({CheckpointKind::kLogStart, place_.key, place_.topic, start});
-    checkpointed_start_ = start;  // or about to be, also when the disk is full for now
+    checkpointed_start_ = start;  // or about to be, also when the disk is full at present
   }
   TM_CO_RETURN_IF_ERROR(co_await LowerCheckpoints(cut->end, cut->end, std::move(changes)));
   TM_CO_RETURN_IF_ERROR(co_await CutEpochs(cut->end));
@@ -274,7 +274,7 @@ Task<Result<>> Log::RestartAt(Offset offset) {
   // crash on the way may bring deleted records back, which the next exchange with the leader removes again.
   if (checkpointed_start_ > offset) {
     changes.push_back({CheckpointKind::kLogStart, place_.key, place_.topic, offset});
-    checkpointed_start_ = offset;  // or about to be, also when the disk is full for now
+    checkpointed_start_ = offset;  // or about to be, also when the disk is full at present
   }
   const auto lowered = co_await LowerCheckpoints(0, offset, std::move(changes));
   if (!lowered) {

@@ -429,7 +429,7 @@ Task<Result<>> ShardLogs::TakeOut(PartitionKey key, std::string topic, bool remo
   recreated_.insert(key);
   auto forgotten = co_await WriteCheckpoints(*index, RemovalOf(key, topic));
   if (remove) scope_.Spawn("remove partition", RemoveFolder(std::move(aside)));
-  // With a full disk the lines stay for now: whoever creates the folder anew removes them first.
+  // With a full disk the lines stay: whoever creates the folder anew removes them first.
   if (!forgotten && forgotten.error().code != v1::DISK_FULL) co_return forgotten;
   co_return {};
 }

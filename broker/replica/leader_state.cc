@@ -205,13 +205,9 @@ WishOutcome LeaderState::EndWish(const Wish& wish,
     case v1::INVALID_UPDATE_VERSION:
       if (answer->has_state()) {
         const WishOutcome outcome = TakeState(wish, answer->state());
-        if (outcome != WishOutcome::kRefused) return outcome;
-        if (answer->error().code() == v1::NONE) {
-          // The controller looked and left the state as it was: nothing of this base was granted.
-          wished_.clear();
-          in_doubt_ = false;
-          return wish.joining.empty() && wish.isr == isr_ ? WishOutcome::kAdopted : Refuse(wish, now, pause);
-        }
+        // A state of the wish's own base proves nothing: an earlier wish may still be under way to the
+        // controller, and is void only when the partition epoch has risen.
+        if (outcome != WishOutcome::kUnknown || partition_epoch_ > wish.base) return outcome;
       }
       if (!overtaken) in_doubt_ = true;
       return WishOutcome::kUnknown;
@@ -230,15 +226,13 @@ WishOutcome LeaderState::EndWish(const Wish& wish,
   }
 }
 
-// kRefused: the state in force is the one the wish was based on.
 WishOutcome LeaderState::TakeState(const Wish& wish, const v1::PartitionState& state) {
   if (state.leader_epoch() > epoch_) return WishOutcome::kDeposed;
   if (state.leader_epoch() < epoch_) return WishOutcome::kUnknown;  // from a controller behind the times
   if (state.leader() != self_) return WishOutcome::kDeposed;
   if (Adopt(state)) return WishOutcome::kAdopted;
   if (partition_epoch_ > wish.base) return WishOutcome::kAdopted;
-  if (state.partition_epoch() < partition_epoch_) return WishOutcome::kUnknown;
-  return WishOutcome::kRefused;
+  return WishOutcome::kUnknown;
 }
 
 WishOutcome LeaderState::Refuse(const Wish& wish, MonoTime now, Duration pause) {

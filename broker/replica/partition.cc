@@ -136,6 +136,9 @@ Task<Result<>> Partition::BecomeFollower(const v1::PartitionState& state) {
 }
 
 void Partition::AdoptSameEpoch(const v1::PartitionState& state) {
+  // A leader that has registered anew is not told that it leads until it is elected anew; until then it is
+  // what it was.
+  if (state.leader() == kNoBroker && leading()) return;
   if (state.leader() != leader_known_.leader && leader_known_.epoch == state.leader_epoch()) {
     LOG(ERROR) << name_ << " is told of leader " << state.leader() << " and knows " << leader_known_.leader
                << " in the same epoch " << state.leader_epoch() << "; ignored";

@@ -183,6 +183,7 @@ Task<v1::LeaderAndIsrResponse> CommandExecutor::LeaderAndIsr(v1::LeaderAndIsrReq
   Gather<FailedStates> gather(context_.control_loop, context_.shards.size());
   std::vector<v1::StopReplicaRequest::Replica> strays;
   const bool full = request.full();
+  const bool everything = full && !request.incomplete();
   std::vector<PartitionKey> named;
   // Only while it matters; see NoteOpened.
   if (context_.dirs->may_have_lost_logs()) named = KeysOf(request);
@@ -215,7 +216,7 @@ Task<v1::LeaderAndIsrResponse> CommandExecutor::LeaderAndIsr(v1::LeaderAndIsrReq
   for (auto& part : gather.results()) {
     for (auto& one : *part) *response.add_partitions() = std::move(one);
   }
-  NoteOpened(full, named, response);
+  NoteOpened(everything, named, response);
   if (full) {
     took_over_ = true;
     if (!strays.empty()) context_.control_scope.Spawn("remove strays", RemoveStrays(std::move(strays)));
@@ -223,12 +224,13 @@ Task<v1::LeaderAndIsrResponse> CommandExecutor::LeaderAndIsr(v1::LeaderAndIsrReq
   co_return response;
 }
 
-// When every replica of a full command has been opened, or begun anew with the controller's knowledge, no log
-// can be missing any more because its directory was replaced.
-void CommandExecutor::NoteOpened(bool full, const std::vector<PartitionKey>& named,
+// When every replica of a full command, from which nothing was left out, has been opened, or begun anew with
+// the controller's knowledge, no log can be missing any more because its directory was replaced.
+void CommandExecutor::NoteOpened(bool everything, const std::vector<PartitionKey>& named,
                                  const v1::LeaderAndIsrResponse& response) {
-  if (!context_.dirs->may_have_lost_logs() || (!full && !took_over_)) return;
-  if (full) not_opened_.clear();
+  if (!context_.dirs->may_have_lost_logs() || (!everything && !named_everything_)) return;
+  if (everything) not_opened_.clear();
+  named_everything_ = true;
   for (const PartitionKey& key : named) not_opened_.erase(key);
   for (const auto& failed : response.partitions()) {
     const Result<TopicId> id = TopicId::FromBytes(failed.topic_id());
@@ -325,6 +327,10 @@ Task<v1::UpdateMetadataResponse> CommandExecutor::UpdateMetadata(v1::UpdateMetad
       ToProto(obeyed.error(), response.mutable_error());
       co_return response;
     }
+    // One that arrives late, after its sender had given it up, must not undo what a later one told.
+    const std::pair order(request.stamp().controller_epoch(), request.sequence());
+    if (request.sequence() != 0 && order <= metadata_order_) co_return response;
+    metadata_order_ = std::max(metadata_order_, order);
     snapshot_ = ClusterSnapshot::Apply(*snapshot_, request);
     for (const auto& owner : context_.shards) {
       owner->PostSnapshot(snapshot_);

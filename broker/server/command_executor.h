@@ -26,7 +26,7 @@ class CommandExecutor {
   const ControlFence& fence() const { return fence_; }
   // True after the first full LeaderAndIsr of this registration was worked off: replicas are in service.
   bool took_over() const { return took_over_; }
-  void OnRegistrationLost() { took_over_ = false; }
+  void OnRegistrationLost() { took_over_ = named_everything_ = false; }
 
   Task<v1::LeaderAndIsrResponse> LeaderAndIsr(v1::LeaderAndIsrRequest request);
   Task<v1::UpdateMetadataResponse> UpdateMetadata(v1::UpdateMetadataRequest request);
@@ -41,7 +41,7 @@ class CommandExecutor {
   // Removes from the request what has no configs known, and says so.
   Task<Failed> EnsureConfigs(v1::LeaderAndIsrRequest* request);
   Task<std::vector<v1::StopReplicaRequest::Replica>> FindStrays(const v1::LeaderAndIsrRequest& request);
-  void NoteOpened(bool full, const std::vector<PartitionKey>& named,
+  void NoteOpened(bool everything, const std::vector<PartitionKey>& named,
                   const v1::LeaderAndIsrResponse& response);
   // True when ZooKeeper says for certain that this topic id exists no more.
   Task<bool> CertainlyGone(std::string topic, TopicId id);
@@ -55,7 +55,10 @@ class CommandExecutor {
   ControlFence fence_;
   AsyncLock order_;
   ClusterSnapshot::Ptr snapshot_ = ClusterSnapshot::Empty();
+  // Controller epoch and sequence of the last metadata obeyed.
+  std::pair<ControllerEpoch, uint64_t> metadata_order_{0, 0};
   bool took_over_ = false;
+  bool named_everything_ = false;  // a full command came from which nothing was left out
   // Of the replicas named since the last full command, those that could not be opened. Kept only while a
   // missing log may have been lost.
   std::set<PartitionKey> not_opened_;

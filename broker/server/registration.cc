@@ -215,6 +215,7 @@ Task<Result<std::optional<BrokerEpoch>>> Registration::TryRegister(std::shared_p
     LOG(WARNING) << "the ZooKeeper session could not be noted: " << kept.error().message;
   }
   node_.set_timestamp(env_.clock().WallNow());
+  node_.set_new_log_dirs(dirs_.may_have_lost_logs());
   const std::string path = zkpath::Broker(id_);
   std::vector<ZkOp> ops;
   // Created empty, then set in the same transaction: the set's answer carries the czxid, which is the broker

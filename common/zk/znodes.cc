@@ -171,6 +171,7 @@ std::string EncodeBroker(const v1::BrokerZnode& node) {
   // Ours; Kafka's readers pass over what they do not know.
   if (!node.directory_id().empty()) json["directory_id"] = node.directory_id();
   if (node.clean_shutdown()) json["clean_shutdown"] = true;
+  if (node.new_log_dirs()) json["new_log_dirs"] = true;
   if (!node.admin_address().empty()) json["admin_address"] = node.admin_address();
   if (!node.inter_broker_listener().empty()) json["inter_broker_listener"] = node.inter_broker_listener();
   return Write(std::move(json), node.unknown_members(), {"jmx_port"});
@@ -197,6 +198,7 @@ Result<v1::BrokerZnode> DecodeBroker(std::string_view json) {
   LevelsFromJson(reader, "features", "max_version", node.mutable_features());
   node.set_directory_id(reader.StringOr("directory_id", ""));
   node.set_clean_shutdown(reader.BoolOr("clean_shutdown", false));
+  node.set_new_log_dirs(reader.BoolOr("new_log_dirs", false));
   node.set_admin_address(reader.StringOr("admin_address", ""));
   node.set_inter_broker_listener(reader.StringOr("inter_broker_listener", ""));
   if (node.endpoints().empty() && node.host().empty())

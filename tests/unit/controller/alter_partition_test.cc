@@ -62,6 +62,31 @@ TEST_F(AlterPartitionTest, ARepetitionIsAnsweredWithTheStateInForce) {
   EXPECT_FALSE(decision.next);
 }
 
+// Else an earlier wish of the same leader, still under way, could be granted after the leader has given it
+// up.
+TEST_F(AlterPartitionTest, AWishForTheStateInForceRaisesThePartitionEpoch) {
+  Want({{1, 101}, {2, 102}});
+  const auto decision = Decide();
+  EXPECT_EQ(decision.error.code, v1::NONE);
+  ASSERT_TRUE(decision.next);
+  EXPECT_EQ(*decision.next, facts_.state);
+}
+
+TEST_F(AlterPartitionTest, MembersThatStayNeedNotBeLiveOrMet) {
+  facts_.state.isr.push_back({3, 103});
+  facts_.replicas[1].epoch = kNoBrokerEpoch;
+  facts_.replicas[1].usable = false;
+  // The leader wants to drop broker 3 and has not heard from broker 2 in its epoch, or in a former life of
+  // it.
+  for (const BrokerEpoch met : {kNoBrokerEpoch, BrokerEpoch{50}}) {
+    Want({{1, 101}, {2, met}});
+    const auto decision = Decide();
+    EXPECT_EQ(decision.error.code, v1::NONE) << decision.error.message;
+    ASSERT_TRUE(decision.next);
+    EXPECT_EQ(decision.next->isr, (std::vector<IsrMember>{{1, 101}, {2, 102}}));
+  }
+}
+
 TEST_F(AlterPartitionTest, APastPartitionEpochIsToldTheStateInForce) {
   Want({{1, 101}});
   wish_.set_partition_epoch(7);

@@ -22,7 +22,8 @@ std::string HostOf(BrokerId id) { return fmt::format("b{}", id); }
 }  // namespace
 
 Node::Node(SimProcess& process, BrokerId id, NodeOptions options)
-    : process_(process),
+    : on_state(options.on_state),
+      process_(process),
       loop_(process.main_loop()),
       id_(id),
       options_(options),
@@ -67,6 +68,7 @@ Task<void> Node::Register() {
   (*node.mutable_listener_security_protocol_map())["PLAINTEXT"] = "PLAINTEXT";
   node.set_inter_broker_listener("PLAINTEXT");
   node.set_clean_shutdown(options_.clean_shutdown);
+  node.set_new_log_dirs(options_.new_log_dirs);
   if (!options_.rack.empty()) node.set_rack(options_.rack);
   while (!scope_.stopping()) {
     const std::shared_ptr<ZkSession> session = keeper_.HoldSession();

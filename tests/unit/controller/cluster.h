@@ -23,6 +23,9 @@ namespace tidemark::testing {
 struct NodeOptions {
   std::string rack;
   bool clean_shutdown = true;
+  bool new_log_dirs = false;
+  // The error of a partition; NONE: obeyed.
+  std::function<ErrorCode(const std::string& topic, PartitionIndex)> on_state = {};
   bool delete_topics = true;
 };
 
@@ -47,9 +50,8 @@ class Node final : private ZkKeeper::Listener, private RpcHandler {
   std::vector<v1::LeaderAndIsrRequest> states;
   std::vector<v1::UpdateMetadataRequest> updates;
   std::vector<v1::StopReplicaRequest> stops;
-  std::set<std::string> deleted;  // "topic-0"
-  // The error of a partition; NONE: obeyed.
-  std::function<ErrorCode(const std::string& topic, PartitionIndex)> on_state;
+  std::set<std::string> deleted;                                                // "topic-0"
+  std::function<ErrorCode(const std::string& topic, PartitionIndex)> on_state;  // as in the options
   bool deaf = false;  // takes commands and never answers
 
  private:

@@ -194,7 +194,9 @@ TEST_P(ControllerTest, AlterPartitionChangesTheIsrOnceAndForTheRightSender) {
   EXPECT_EQ(cluster_.IsrOf("orders"), (Ids{2, 3}));
   answer = cluster_.AlterIsr("orders", {2, 3});
   EXPECT_EQ(answer.partitions(0).error().code(), v1::NONE) << "already so";
-  EXPECT_EQ(answer.partitions(0).state().partition_epoch(), 1u);
+  EXPECT_EQ(answer.partitions(0).state().partition_epoch(), 2u)
+      << "and no earlier wish can be granted any more";
+  EXPECT_EQ(cluster_.IsrOf("orders"), (Ids{2, 3}));
 
   v1::Request request;
   auto& alter = *request.mutable_alter_partition();
@@ -215,6 +217,59 @@ TEST_P(ControllerTest, ADeadBrokerMayNotJoinTheIsr) {
   ASSERT_TRUE(cluster_.Until([&] { return cluster_.IsrOf("orders") == (Ids{leader, controller}); }));
   const auto answer = cluster_.AlterIsr("orders", {leader, controller, victim});
   EXPECT_EQ(answer.partitions(0).error().code(), v1::INELIGIBLE_REPLICA);
+}
+
+// The whole cluster stops; the first broker to come back has an empty disk.
+TEST_P(ControllerTest, AnEmptiedBrokerThatComesFirstDoesNotShutTheOthersOut) {
+  const BrokerId controller = Controlling();
+  const BrokerId emptied = controller == 2 ? 3 : 2;
+  const BrokerId other = 6 - controller - emptied;
+  ASSERT_EQ(cluster_.Create("orders", {{emptied, other}}).code, v1::NONE);
+  for (const BrokerId id : {controller, other, emptied}) cluster_.Kill(id);
+  cluster_.world().RunFor(10s);
+  cluster_.Start(controller);
+  ASSERT_TRUE(cluster_.Until([&] { return cluster_.LeaderOf("orders") == kNoBroker; }));
+  const Ids both{emptied, other};
+  ASSERT_EQ(cluster_.IsrOf("orders"), both);
+  const auto on_state = [](const std::string&, PartitionIndex) { return v1::REPLICA_NOT_AVAILABLE; };
+  Node& back = cluster_.Start(emptied, {.clean_shutdown = false, .new_log_dirs = true, .on_state = on_state});
+  ASSERT_TRUE(cluster_.Until([&] { return back.State("orders", 0) != nullptr; }));
+  cluster_.world().RunFor(5s);
+  EXPECT_EQ(cluster_.LeaderOf("orders"), kNoBroker);
+  EXPECT_EQ(cluster_.IsrOf("orders"), both);
+  for (const v1::LeaderAndIsrRequest& command : back.states) {
+    for (const auto& topic : command.topics()) EXPECT_NE(topic.partitions(0).leader(), emptied);
+  }
+  cluster_.Start(other, {.clean_shutdown = false});
+  EXPECT_TRUE(cluster_.Until([&] { return cluster_.LeaderOf("orders") == other; }));
+  EXPECT_EQ(cluster_.IsrOf("orders"), Ids{other});
+}
+
+TEST_P(ControllerTest, ABrokerWithANewDirectoryLeadsAgainWhenItHasTheLog) {
+  const BrokerId controller = Controlling();
+  const BrokerId leader = controller == 2 ? 3 : 2;
+  ASSERT_EQ(cluster_.Create("orders", {{leader}}).code, v1::NONE);
+  cluster_.Kill(leader);
+  ASSERT_TRUE(cluster_.Until([&] { return cluster_.LeaderOf("orders") == kNoBroker; }));
+  cluster_.Start(leader, {.clean_shutdown = false, .new_log_dirs = true});
+  EXPECT_TRUE(cluster_.Until([&] { return cluster_.LeaderOf("orders") == leader; }));
+}
+
+TEST_P(ControllerTest, WhatWasToldWithTopicsLeftOutIsToldInFullOnceTheyCanBeRead) {
+  CreateOrders();
+  const std::string path = zkpath::Topic("broken");
+  cluster_.zk().Poke(path, "no JSON");
+  Node& late = cluster_.Start(4);
+  ASSERT_TRUE(cluster_.Until([&] { return !late.states.empty(); }));
+  EXPECT_TRUE(late.states.back().incomplete());
+  v1::TopicZnode node;
+  node.set_topic_id(std::string(16, 'b'));
+  (*node.mutable_partitions())[0].add_replicas(4);
+  cluster_.zk().Poke(path, EncodeTopic(node));
+  EXPECT_TRUE(cluster_.Until([&] {
+    return std::ranges::any_of(late.states,
+                               [](const auto& told) { return told.full() && !told.incomplete(); });
+  }));
 }
 
 TEST_P(ControllerTest, AFailedLogDirectoryMovesTheLeadership) {

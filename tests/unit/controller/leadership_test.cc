@@ -139,6 +139,68 @@ TEST(DecideLeadership, TheLastMemberWhoseLogIsGoneLeadsOnlyAfterAnUncleanElectio
   EXPECT_EQ(next->leader, 3);
 }
 
+// A broker came back with a new log directory: whether its logs are there is not known before it was asked.
+TEST(DecideLeadership, AnUnprovenMemberNeitherLeadsNorMakesOthersLeave) {
+  PartitionFacts facts = Facts();
+  for (const BrokerId id : {1, 2, 3}) Die(facts, id);
+  facts.unclean_allowed = true;
+  facts.replicas[0] = {.id = 1, .usable = true, .unproven = true, .epoch = kSecondLife};
+  auto next = DecideLeadership(facts);
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->leader, kNoBroker);
+  EXPECT_EQ(next->leader_epoch, 6u);
+  EXPECT_EQ(Isr(*next), (Ids{1, 2, 3}));
+  facts.state = *next;
+  EXPECT_FALSE(DecideLeadership(facts)) << "not even uncleanly while it is asked";
+
+  PartitionFacts there = facts;
+  there.replicas[0].unproven = false;
+  next = DecideLeadership(there);
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->leader, 1) << "its log is there";
+
+  PartitionFacts gone = facts;
+  gone.unclean_allowed = false;
+  gone.replicas[0].usable = false;
+  gone.replicas[0].lost = true;
+  EXPECT_FALSE(DecideLeadership(gone)) << "the others may have everything and are waited for";
+  gone.replicas[1] = {.id = 2, .usable = true, .epoch = kSecondLife};
+  next = DecideLeadership(gone);
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->leader, 2);
+  EXPECT_EQ(Isr(*next), (Ids{2}));
+}
+
+TEST(DecideLeadership, AnUnprovenMemberStaysBesideOthersUntilItHasAnswered) {
+  PartitionFacts facts = Facts();
+  Bounce(facts, 1, false);
+  facts.replicas[0].unproven = true;
+  auto next = DecideLeadership(facts);
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->leader, 2);
+  EXPECT_EQ(Isr(*next), (Ids{2, 3, 1}));
+  EXPECT_EQ(next->Member(1)->epoch, kFirstLife) << "its present life has not been proven";
+  facts.state = *next;
+  EXPECT_FALSE(DecideLeadership(facts));
+  facts.replicas[0].unproven = false;
+  next = DecideLeadership(facts);
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->Member(1)->epoch, kSecondLife);
+  EXPECT_EQ(next->leader, 2);
+
+  facts.synced = false;
+  facts.replicas[0].unproven = true;
+  next = DecideLeadership(facts);
+  ASSERT_TRUE(next);
+  EXPECT_EQ(Isr(*next), (Ids{2, 3})) << "not synced: an unclean stop takes it out anyway";
+}
+
+TEST(DecideLeadership, AMemberTakenInInItsPresentLifeNeedsNoProof) {
+  PartitionFacts facts = Facts();
+  for (ReplicaFacts& replica : facts.replicas) replica.unproven = true;
+  EXPECT_FALSE(DecideLeadership(facts));
+}
+
 TEST(DecideLeadership, UncleanElectionIsNotUsedWhileAMemberLives) {
   PartitionFacts facts = Facts();
   facts.unclean_allowed = true;

@@ -275,6 +275,29 @@ TEST_F(WishTest, ARefusedMemberCountsNoMoreUnlessAnEarlierTryMayHaveBeenGranted)
   }
 }
 
+// Its first wish is lost on the way; the next one is answered. Only a risen partition epoch makes the first
+// void.
+TEST_F(WishTest, AnEarlierWishCountsUntilThePartitionEpochHasRisen) {
+  LeaderState leader = Make();
+  const auto first = leader.NextWish(View(leader));
+  leader.BeginWish(*first, key, 71);
+  EXPECT_EQ(leader.EndWish(*first, Fail(v1::REQUEST_TIMED_OUT), now, 1s), WishOutcome::kUnknown);
+  leader.FindFollower(3)->ends.reset();
+  const auto second = leader.NextWish(View(leader));
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->isr, (std::vector<BrokerId>{1, 2}));
+  leader.BeginWish(*second, key, 71);
+  auto answer = Refusal(v1::NONE);
+  *answer->mutable_state() = state;
+  EXPECT_EQ(leader.EndWish(*second, answer, now, 1s), WishOutcome::kUnknown);
+  EXPECT_EQ(leader.MaximalIsr(), (std::vector<BrokerId>{1, 2, 3})) << "it may still be granted";
+  EXPECT_TRUE(leader.NextWish(View(leader))) << "and is asked about again";
+  answer->mutable_state()->set_partition_epoch(10);
+  EXPECT_EQ(leader.EndWish(*second, answer, now, 1s), WishOutcome::kAdopted);
+  EXPECT_EQ(leader.MaximalIsr(), (std::vector<BrokerId>{1, 2}));
+  EXPECT_FALSE(leader.in_doubt());
+}
+
 TEST_F(WishTest, AStateOfTheOwnEpochIsAdoptedAndANewerEpochDeposes) {
   LeaderState leader = Make();
   const auto wish = leader.NextWish(View(leader));

@@ -1,0 +1,33 @@
+// Commands of the controller that arrive out of order.
+#include <gtest/gtest.h>
+
+#include "tests/unit/server/sim_brokers.h"
+
+namespace tidemark {
+namespace {
+
+TEST(ControllerCommands, MetadataThatWasOvertakenIsNotObeyed) {
+  SimBrokers cluster(31, 1);
+  cluster.StartAll();
+  const TopicId id = cluster.CreateTopic("orders", 1, 1);
+  ASSERT_TRUE(cluster.WaitForLeaders("orders"));
+  v1::Request request;
+  auto& update = *request.mutable_update_metadata();
+  update.mutable_stamp()->set_controller_epoch(1);
+  update.mutable_stamp()->set_broker_epoch(cluster.broker(0)->epoch());
+  update.add_deleted_topic_ids(id.ToBytes());
+  // Sent before what the broker has heard since: the controller has told of "orders" after it.
+  update.set_sequence(1);
+  auto answer = cluster.Call(0, request, v1::CONNECTION_PURPOSE_CONTROL);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->update_metadata().error().code(), v1::NONE)
+      << answer->update_metadata().error().message();
+  EXPECT_TRUE(cluster.Metadata("orders"));
+  update.set_sequence(1000);
+  answer = cluster.Call(0, request, v1::CONNECTION_PURPOSE_CONTROL);
+  ASSERT_TRUE(answer);
+  EXPECT_FALSE(cluster.Metadata("orders")) << "the latest is obeyed";
+}
+
+}  // namespace
+}  // namespace tidemark
