@@ -23,6 +23,10 @@ std::string_view CheckpointFileName(CheckpointKind kind) {
       return "replication-offset-checkpoint";
     case CheckpointKind::kLogStart:
       return "log-start-offset-checkpoint";
+    case CheckpointKind::kCleanerOffset:
+      return "cleaner-offset-checkpoint";
+    case CheckpointKind::kDroppedTombstones:
+      return "dropped-tombstones-offset-checkpoint";
   }
   LOG(FATAL) << "no such kind of checkpoint";
 }

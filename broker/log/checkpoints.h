@@ -1,6 +1,6 @@
-// The per-directory checkpoint files: recovery point, high watermark and log start of each partition. Kafka's
-// names and first three columns; the fourth is the topic id, because a re-created topic must not inherit an
-// offset:
+// The per-directory checkpoint files: recovery point, high watermark, log start, compaction of each
+// partition. Kafka's names and first three columns; the fourth is the topic id, because a re-created topic
+// must not inherit an offset:
 //
 //   0                                 version
 //   2                                 number of lines that follow
@@ -8,7 +8,7 @@
 //   orders 1 99 AAAA...
 //   crc32c 0123abcd
 //
-// Checkpoints is the one writer of a directory's three files. It belongs to the home loop of LogDirs; shards
+// Checkpoints is the one writer of a directory's files. It belongs to the home loop of LogDirs; shards
 // send it changes and wait until they are durable. Changes that come while a write is under way share the
 // next write.
 #pragma once
@@ -30,8 +30,15 @@
 
 namespace tidemark {
 
-enum class CheckpointKind : uint8_t { kRecoveryPoint, kHighWatermark, kLogStart };
-inline constexpr size_t kCheckpointKinds = 3;
+// kCleanerOffset: compacted below; kDroppedTombstones: every tombstone that compaction has dropped was below.
+enum class CheckpointKind : uint8_t {
+  kRecoveryPoint,
+  kHighWatermark,
+  kLogStart,
+  kCleanerOffset,
+  kDroppedTombstones
+};
+inline constexpr size_t kCheckpointKinds = 5;
 
 std::string_view CheckpointFileName(CheckpointKind kind);
 
@@ -42,7 +49,7 @@ struct CheckpointEntry {
 };
 using CheckpointTable = std::map<PartitionKey, CheckpointEntry>;
 
-// The three tables of a directory. An absent table could not be read: what it held is unknown, not zero.
+// The tables of a directory. An absent table could not be read: what it held is unknown, not zero.
 struct CheckpointTables {
   std::array<std::optional<CheckpointTable>, kCheckpointKinds> tables;
   // NOT_FOUND: the table is readable and has no such partition. CORRUPT_MESSAGE: the table is not readable.

@@ -5,6 +5,7 @@
 
 #include <glog/logging.h>
 
+#include "broker/log/cleaner_batch.h"
 #include "broker/log/file_handles.h"
 #include "broker/log/log_internal.h"
 #include "broker/log/partition_files.h"
@@ -46,6 +47,10 @@ Log::Log(FileSystem& files, BlockingPool& pool, EventLoop& loop, LogHost& host, 
       checkpointed_start_(state.checkpointed_start),
       durable_start_(std::min(state.start, state.checkpointed_start)),
       damage_(std::move(state.damage)),
+      cleaning_{.cleaned_to = state.cleaned_to,
+                .drops = TombstoneDrops(state.dropped_tombstones_below),
+                .checkpointed_drops = state.dropped_tombstones_below,
+                .uncleanable = {}},
       changed_(loop) {
   epochs_dirty_ = state.epochs_stale;
   CHECK(!segments_.empty());
@@ -78,7 +83,8 @@ Result<> Log::Usable() const {
 Result<> Log::Writable() const {
   TM_RETURN_IF_ERROR(Usable());
   if (damage_) return std::unexpected(*damage_);
-  if (changing_) return Fail(v1::BROKER_NOT_READY, "the log in {} is being truncated", place_.path);
+  if (changing_ && !cleaning_.swapping)
+    return Fail(v1::BROKER_NOT_READY, "the log in {} is being truncated", place_.path);
   return {};
 }
 
@@ -270,6 +276,8 @@ Result<AppendResult> Log::AppendAsFollower(std::string_view bytes) {
     WallMillis timestamp;
   };
   std::vector<Fetched> batches;
+  std::string continued;
+  TM_ASSIGN_OR_RETURN(bytes, ContinueAt(bytes, end_, place_.key, &continued));
   AppendResult result{.base_offset = end_, .end_offset = end_};
   // Of the last record: an epoch that began here without one (a short leadership) binds nobody.
   LeaderEpoch latest = end_ > start_ ? epochs_.EpochAt(end_ - 1).value_or(0) : 0;
@@ -452,6 +460,7 @@ void Log::CollectCheckpoint(std::vector<CheckpointChange>* changes) {
   add(CheckpointKind::kRecoveryPoint, &checkpointed_recovery_point_, restarting_ ? 0 : flushed_end_);
   // What a change lowers it lowers itself; what it raises counts when it is done.
   if (!restarting_) add(CheckpointKind::kHighWatermark, &checkpointed_high_watermark_, high_watermark_);
+  add(CheckpointKind::kDroppedTombstones, &cleaning_.checkpointed_drops, cleaning_.drops.below());
   if (!restarting_ && !truncating_) add(CheckpointKind::kLogStart, &checkpointed_start_, start_);
 }
 

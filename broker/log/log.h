@@ -14,9 +14,9 @@
 // A full disk is no such failure: the append is refused with DISK_FULL, what was written of it is cut off,
 // nothing is lost.
 //
-// Files: log.cc state, append, flush; log_read.cc reading; log_change.cc epochs, truncation, restart,
-// log_retention.cc the start, deletion below it; log_survey.cc what a clean start left out; recovery.h how a
-// log is opened.
+// Files: log.cc state, append, flush; log_read.cc reading; log_clean.cc compaction; log_change.cc epochs,
+// truncation, restart, log_retention.cc the start, deletion below it; log_survey.cc what a clean start left
+// out; recovery.h how a log is opened.
 #pragma once
 
 #include <array>
@@ -31,6 +31,8 @@
 #include <utility>
 #include <vector>
 
+#include "broker/log/cleaner.h"
+#include "broker/log/cleaner_decision.h"
 #include "broker/log/epoch_table.h"
 #include "broker/log/group_commit.h"
 #include "broker/log/log_config.h"
@@ -74,6 +76,9 @@ struct TimestampLookup {
   LeaderEpoch leader_epoch = 0;
 };
 
+struct CleanTerms;
+class SegmentRewriter;
+
 class Log {
  public:
   // Where a log lives; constant.
@@ -93,6 +98,8 @@ class Log {
     // The values in the checkpoint files.
     Offset recovery_point = 0;
     Offset checkpointed_start = 0;
+    Offset cleaned_to = 0;
+    Offset dropped_tombstones_below = 0;
     std::optional<Error> damage;
     // The epoch table on disk is older than `epochs`: there was no room for it.
     bool epochs_stale = false;
@@ -126,7 +133,7 @@ class Log {
   size_t segment_count() const { return segments_.size(); }
   const EpochTable& epochs() const { return epochs_; }
   const LogConfig& config() const { return config_; }
-  // Raised by every truncation and restart.
+  // Raised by every truncation, restart and swap of compacted segments.
   uint64_t generation() const { return generation_; }
   // Set after a failed write or sync.
   const std::optional<Error>& failure() const { return failure_; }
@@ -194,6 +201,19 @@ class Log {
     config_ = config;
     if (flush_begun_ < end_) FlushByConfig();
   }
+
+  // --- Compaction (log_clean.cc)
+
+  // What the next pass would do; not due where it must not be compacted.
+  CleanDecision DecideCleaning(WallMillis now) const;
+  // One pass. CANCELLED: it was stopped, or the log changed under it; nothing is lost. INVALID_RECORD: the
+  // log is left alone from now on (uncleanable()). Damage and failures of the disk are the log's as
+  // everywhere else.
+  Task<Result<CleanReport>> Clean(CleanTools tools);
+  const std::optional<Error>& uncleanable() const { return cleaning_.uncleanable; }
+  const TombstoneDrops& tombstone_drops() const { return cleaning_.drops; }
+  // What was copied from a leader lacks the tombstones that it has dropped.
+  void AdoptDroppedTombstones(Offset below);
 
   // --- For ShardLogs and GroupCommit ---
 
@@ -279,6 +299,16 @@ class Log {
 
   Task<Result<>> SurveySome(std::vector<std::shared_ptr<Segment>> some);
 
+  CleanableLog DescribeForCleaning() const;
+  Task<bool> PauseCleaning(CleanTools* tools, uint64_t bytes);
+  bool StillThere(const std::vector<std::shared_ptr<Segment>>& segments) const;
+  Error CleaningFailed(const std::vector<std::shared_ptr<Segment>>& sources, bool writing, Error error);
+  Task<Result<>> RunPass(CleanDecision decision, CleanTools* tools, CleanReport* report);
+  Task<Result<>> CleanGroupOf(std::vector<std::shared_ptr<Segment>> sources, Offset end, CleanTerms terms,
+                              CleanTools* tools, CleanReport* report);
+  Task<Result<>> PromiseBeforeSwap(const SegmentRewriter& rewriter);
+  Task<Result<>> SwapIn(const SegmentRewriter& rewriter, std::vector<std::shared_ptr<Segment>> sources);
+
   // Waits for flushes and other changes to end, then keeps them and appends out until the Change ends.
   Task<Result<>> LockForChange();
   Task<Result<>> LowerCheckpoints(Offset recovery_point, Offset high_watermark,
@@ -322,7 +352,8 @@ class Log {
   bool flush_running_ = false;
   bool flush_wanted_ = false;  // asked for while a change was under way
   bool changing_ = false;
-  bool removing_ = false;    // files below the start are being taken away
+  bool removing_ = false;  // files below the start are being taken away
+  CleanState cleaning_;
   bool restarting_ = false;  // until done, nothing below any offset is promised
   bool truncating_ = false;  // until done, the start may be about to fall
   bool closing_ = false;

@@ -48,11 +48,25 @@ Task<Result<>> Log::LowerCheckpoints(Offset recovery_point, Offset high_watermar
                                      std::vector<CheckpointChange> extra) {
   std::vector<CheckpointChange> changes = std::move(extra);
   high_watermark_ = std::min(high_watermark_, high_watermark);
+  const Offset cut = recovery_point;
   recovery_point = std::min(recovery_point, checkpointed_recovery_point_);
   high_watermark = std::min(high_watermark, checkpointed_high_watermark_);
   changes.push_back({CheckpointKind::kRecoveryPoint, place_.key, place_.topic, recovery_point});
   changes.push_back({CheckpointKind::kHighWatermark, place_.key, place_.topic, high_watermark});
+  if (cleaning_.cleaned_to > cut) {
+    changes.push_back({CheckpointKind::kCleanerOffset, place_.key, place_.topic, cut});
+  }
+  if (cleaning_.checkpointed_drops > cut) {
+    changes.push_back({CheckpointKind::kDroppedTombstones, place_.key, place_.topic, cut});
+  }
+  // A pass under way has decided by what is about to go.
+  cleaning_.overtaken = true;
   TM_CO_RETURN_IF_ERROR(co_await host_.WriteCheckpoints(place_.directory, std::move(changes)));
+  // What could not be compacted may be gone.
+  cleaning_.uncleanable.reset();
+  cleaning_.cleaned_to = std::min(cleaning_.cleaned_to, cut);
+  cleaning_.drops.TruncateTo(cut);
+  cleaning_.checkpointed_drops = std::min(cleaning_.checkpointed_drops, cut);
   checkpointed_recovery_point_ = std::min(checkpointed_recovery_point_, recovery_point);
   checkpointed_high_watermark_ = std::min(checkpointed_high_watermark_, high_watermark);
   co_return {};

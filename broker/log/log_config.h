@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "common/time.h"
 
@@ -9,6 +10,16 @@ namespace tidemark {
 
 // ack.durability: whose end counts for acknowledgements.
 enum class AckDurability { kSynced, kReplicated };
+
+// What of a topic's configs its compaction obeys.
+struct CompactionConfig {
+  bool enabled = false;                                // cleanup.policy contains `compact`
+  double min_dirty_ratio = 0.5;                        // min.cleanable.dirty.ratio
+  Duration min_lag{};                                  // min.compaction.lag.ms
+  std::optional<Duration> max_lag;                     // max.compaction.lag.ms; empty: none
+  Duration delete_retention = std::chrono::hours(24);  // delete.retention.ms
+  bool operator==(const CompactionConfig&) const = default;
+};
 
 struct LogConfig {
   uint64_t segment_bytes = 1u << 30;
@@ -22,6 +33,7 @@ struct LogConfig {
   // acknowledgement waits for it (`replicated`).
   uint64_t flush_messages = INT64_MAX;
   Duration flush_time = Duration::max();
+  CompactionConfig compaction;
 };
 
 }  // namespace tidemark

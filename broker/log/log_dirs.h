@@ -11,6 +11,8 @@
 //   recovery-point-offset-checkpoint    per partition: everything below is on disk (may lag behind the truth)
 //   replication-offset-checkpoint       per partition: high watermark
 //   log-start-offset-checkpoint         per partition: log start, where above the first segment's
+//   cleaner-offset-checkpoint           per partition: compacted below
+//   dropped-tombstones-offset-checkpoint  per partition: every tombstone that compaction dropped was below
 //   <topic>-<partition>/                a partition (log.h)
 //   *-future, *-moved                   a replica on its way between directories (move_folders.h)
 //   *-delete, *-stray, *-damaged.N      folders put out of service (deletes are finished at the next start)

@@ -402,7 +402,7 @@ Task<Result<std::optional<TimestampLookup>>> Log::FindTimestamp(WallMillis times
         return best;
       });
   // A truncation or deletion under the search explains any answer; the caller asks again.
-  if (generation != generation_ || (!found && found.error().code == v1::NOT_FOUND)) {
+  if (generation != generation_ || cleaning_.swapping || (!found && found.error().code == v1::NOT_FOUND)) {
     co_return Fail(v1::OFFSET_NOT_AVAILABLE, "the log of {}-{} changed during the search", place_.topic,
                    place_.key.partition);
   }

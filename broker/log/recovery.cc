@@ -5,6 +5,7 @@
 #include <glog/logging.h>
 
 #include "broker/log/batch_scan.h"
+#include "broker/log/cleaner_files.h"
 #include "broker/log/partition_files.h"
 
 namespace tidemark {
@@ -67,6 +68,7 @@ class Recovery {
 };
 
 Result<std::vector<Offset>> Recovery::ListSegments() {
+  TM_RETURN_IF_ERROR(FinishSwaps(files_, input_.folder, input_.key, &notes_));
   TM_ASSIGN_OR_RETURN(const auto entries, files_.List(input_.folder));
   std::vector<Offset> bases;
   for (const auto& entry : entries) {

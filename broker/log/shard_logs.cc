@@ -66,6 +66,20 @@ Result<> RenameDurably(FileSystem& files, const std::string& directory, const st
   return files.SyncDirectory(directory);
 }
 
+// What compaction knew of the log. Beyond the log's end it would be believed once the log has grown past it.
+void TakeCleanerCheckpoints(const CheckpointTables& tables, const PartitionKey& key, const std::string& topic,
+                            Log::State* state, std::vector<CheckpointChange>* stale) {
+  const auto take = [&](CheckpointKind kind, Offset unknown) {
+    const auto found = tables.Find(kind, key);
+    if (!found) return found.error().code == v1::CORRUPT_MESSAGE ? unknown : 0;
+    if (*found > state->end && !state->damage) stale->push_back({kind, key, topic, state->end});
+    return std::min(*found, state->end);
+  };
+  state->cleaned_to = take(CheckpointKind::kCleanerOffset, 0);
+  // Not known: any tombstone may have gone.
+  state->dropped_tombstones_below = take(CheckpointKind::kDroppedTombstones, state->end);
+}
+
 }  // namespace
 
 ShardLogs::ShardLogs(LogDirs& dirs, EventLoop& loop, ShardLogsOptions options)
@@ -362,6 +376,7 @@ Task<Result<Log*>> ShardLogs::OpenSlot(Slot& slot, std::string topic, LogConfig 
     input.high_watermark = directory.at_start.Find(CheckpointKind::kHighWatermark, key).value_or(0);
   }
   input.clean = directory.was_clean && !recreated_.contains(key);
+  const bool has_checkpoints = !is_new && !recreated_.contains(key);
   auto recovered = co_await RunBlocking(env_.blocking_pool(), loop_, "recover log",
                                         [&] { return RecoverLog(env_.files(), input); });
   if (recovered) recovered_bytes_ += recovered->scanned_bytes;
@@ -383,6 +398,7 @@ Task<Result<Log*>> ShardLogs::OpenSlot(Slot& slot, std::string topic, LogConfig 
   if (!state.damage && input.high_watermark > state.high_watermark) {
     stale.push_back({CheckpointKind::kHighWatermark, key, topic, state.high_watermark});
   }
+  if (has_checkpoints) TakeCleanerCheckpoints(directory.at_start, key, topic, &state, &stale);
   if (!stale.empty()) TM_CO_RETURN_IF_ERROR(co_await WriteCheckpoints(*index, std::move(stale)));
   slot.log = std::make_unique<Log>(env_.files(), env_.blocking_pool(), loop_, static_cast<LogHost&>(*this),
                                    Log::Place{key, std::move(topic), input.folder, *index}, config,

@@ -48,7 +48,8 @@ struct Terms {
 
 Result<AppendResult> ValidateAndAppend(Shard& owner, Partition& partition, const Part& part, int acks) {
   if (part.batches.empty()) return Fail(v1::INVALID_REQUEST, "batches: none for {}", partition.name());
-  const ValidationLimits limits{.max_message_bytes = partition.settings().log.max_message_bytes};
+  const ValidationLimits limits{.max_message_bytes = partition.settings().log.max_message_bytes,
+                                .require_keys = partition.settings().log.compaction.enabled};
   std::vector<UnstampedBatch> batches;
   batches.reserve(part.batches.size());
   for (const v1::ProducerBatch& batch : part.batches) {

@@ -55,6 +55,11 @@ TopicSettings SettingsOf(const TopicConfigs& configs) {
   out.log.file_delete_delay = configs.file_delete_delay;
   out.log.flush_messages = configs.flush_messages;
   out.log.flush_time = configs.flush_time;
+  out.log.compaction = {.enabled = configs.cleanup_compact,
+                        .min_dirty_ratio = configs.min_cleanable_dirty_ratio,
+                        .min_lag = configs.min_compaction_lag,
+                        .max_lag = configs.max_compaction_lag,
+                        .delete_retention = configs.delete_retention};
   out.min_insync_replicas = configs.min_insync_replicas;
   out.retention = {
       .deletes = configs.cleanup_delete, .time = configs.retention_time, .bytes = configs.retention_bytes};

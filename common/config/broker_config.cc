@@ -8,6 +8,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
+// More at the same time would only take the disks' time from each other.
+constexpr int64_t kMostCleanerThreads = 64;
+
 Result<> ParseAdminListener(std::string_view text, BrokerConfig* out) {
   // The address of a listener without its name.
   Result<ListenerAddress> address = ParseListenerAddress(fmt::format("ADMIN://{}", text));
@@ -69,6 +72,18 @@ void FillReplication(const ConfigValues& values, BrokerConfig* out) {
   out->watchdog_stuck = milliseconds(values.Int("watchdog.stuck.ms"));
 }
 
+void FillCleaner(const ConfigValues& values, CleanerConfig* out) {
+  out->enabled = values.Bool("log.cleaner.enable");
+  out->threads =
+      static_cast<uint32_t>(std::min<int64_t>(values.Int("log.cleaner.threads"), kMostCleanerThreads));
+  out->dedupe_buffer_bytes = static_cast<uint64_t>(values.Int("log.cleaner.dedupe.buffer.size"));
+  out->load_factor = values.Double("log.cleaner.io.buffer.load.factor");
+  const double rate = values.Double("log.cleaner.io.max.bytes.per.second");
+  // As good as no limit.
+  if (rate < 1e15) out->bytes_per_second = std::max(rate, 1.0);
+  out->backoff = milliseconds(std::min<int64_t>(values.Int("log.cleaner.backoff.ms"), 86'400'000));
+}
+
 void FillTopics(const ConfigValues& values, BrokerConfig* out) {
   out->auto_create_topics = values.Bool("auto.create.topics.enable");
   out->delete_topics = values.Bool("delete.topic.enable");
@@ -111,6 +126,7 @@ Result<BrokerConfig> BrokerConfig::FromProperties(const Properties& properties) 
   FillNetwork(values, &out);
   FillDirectories(values, &out);
   FillReplication(values, &out);
+  FillCleaner(values, &out.cleaner);
   FillTopics(values, &out);
   if (out.topic_defaults.max_message_bytes > out.max_request_bytes) {
     return Fail(v1::INVALID_CONFIG, "message.max.bytes={} is above socket.request.max.bytes={}",

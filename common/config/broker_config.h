@@ -21,6 +21,16 @@ namespace tidemark {
 // watchdog.stuck.ms, log.dir.min.free.bytes, log.dir.reserve.bytes).
 const ConfigTable& BrokerConfigTable();
 
+// log.cleaner.*, but for what topics may override.
+struct CleanerConfig {
+  bool enabled = true;
+  uint32_t threads = 1;
+  uint64_t dedupe_buffer_bytes = 128u << 20;  // of all threads
+  double load_factor = 0.9;
+  std::optional<double> bytes_per_second;  // of all threads; empty: no limit
+  Duration backoff = 15s;
+};
+
 struct BrokerConfig {
   // As given, checked. Names not given are not in it.
   Properties properties;
@@ -72,6 +82,7 @@ struct BrokerConfig {
   Duration controlled_shutdown_retry_backoff = 5s;
 
   Duration retention_check_interval = 300s;
+  CleanerConfig cleaner;
 
   // A shard or flush that has not moved for so long makes the broker leave ZooKeeper, so that others lead.
   Duration watchdog_stuck = 30s;

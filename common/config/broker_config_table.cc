@@ -166,19 +166,23 @@ Defs Logs() {
 
 Defs Cleaner() {
   return {
-      {"log.cleaner.enable", kB, "true", "", "Compact topics that ask for it", kNo},
-      {"log.cleaner.threads", kI, "1", "threads", "Cleaner threads", kNo, 0, kMaxInt},
-      {"log.cleaner.dedupe.buffer.size", kI, "134217728", "bytes", "Memory of the cleaner's offset map", kNo,
-       1, kMaxLong},
+      {"log.cleaner.enable", kB, "true", "", "Compact topics that ask for it", kYes},
+      {"log.cleaner.threads", kI, "1", "threads", "Logs compacted at the same time", kYes, 0, kMaxInt},
+      {"log.cleaner.dedupe.buffer.size", kI, "134217728", "bytes",
+       "Most memory of the offset maps of all cleaners; taken while a log is compacted", kYes, 1 << 20,
+       kMaxLong},
+      {"log.cleaner.io.buffer.load.factor", kD, "0.9", "", "How full an offset map may become", kYes, 0, 1},
       {"log.cleaner.io.max.bytes.per.second", kD, "1.7976931348623157E308", "bytes/s",
-       "Disk rate of the cleaner", kNo, 0, kMaxLong},
-      {"log.cleaner.min.cleanable.ratio", kD, "0.5", "", "Part of the log that must be dirty", kNo, 0, 1},
-      {"log.cleaner.delete.retention.ms", kI, "86400000", "ms", "How long tombstones stay", kNo, 0, kMaxLong},
-      {"log.cleaner.backoff.ms", kI, "15000", "ms", "Pause of an idle cleaner", kNo, 0, kMaxLong},
-      {"log.cleaner.min.compaction.lag.ms", kI, "0", "ms", "A record is not compacted before this", kNo, 0,
+       "Most bytes that all cleaners read and write in a second", kYes, 0, kMaxLong},
+      {"log.cleaner.min.cleanable.ratio", kD, "0.5", "",
+       "Part of the log that must be dirty before it is compacted", kYes, 0, 1},
+      {"log.cleaner.delete.retention.ms", kI, "86400000", "ms",
+       "How long tombstones stay after they were first compacted", kYes, 0, kMaxLong},
+      {"log.cleaner.backoff.ms", kI, "15000", "ms", "Pause of an idle cleaner", kYes, 0, kMaxLong},
+      {"log.cleaner.min.compaction.lag.ms", kI, "0", "ms", "A record is not compacted before this", kYes, 0,
        kMaxLong},
       {"log.cleaner.max.compaction.lag.ms", kI, "9223372036854775807", "ms",
-       "A record is compacted at the latest after this", kNo, 1, kMaxLong},
+       "A record is compacted at the latest after this", kYes, 1, kMaxLong},
   };
 }
 

@@ -63,30 +63,36 @@ Defs InForce() {
   };
 }
 
-Defs WithoutEffectYet() {
+Defs Compaction() {
   return {
-      Words("compression.type", kS, "producer", {"producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"},
-            kNo, "Codec in which batches are stored"),
-      Integer("delete.retention.ms", "86400000", "ms", 0, kMaxLong, kNo, "How long tombstones stay"),
-      Words("follower.replication.throttled.replicas", kL, "", {}, kNo,
-            "Replicas whose catching up is throttled"),
-      Words("leader.replication.throttled.replicas", kL, "", {}, kNo,
-            "Replicas throttled on the leader's side"),
-      Integer("max.compaction.lag.ms", "9223372036854775807", "ms", 1, kMaxLong, kNo,
+      Integer("delete.retention.ms", "86400000", "ms", 0, kMaxLong, kYes,
+              "How long tombstones stay after they were first compacted"),
+      Integer("max.compaction.lag.ms", "9223372036854775807", "ms", 1, kMaxLong, kYes,
               "A record is compacted at the latest after this"),
-      Words("message.timestamp.type", kS, "CreateTime", {"CreateTime", "LogAppendTime"}, kNo,
-            "Whose clock the timestamps are"),
       {"min.cleanable.dirty.ratio",
        kD,
        "0.5",
        "",
-       "Part of the log that must be dirty",
-       kNo,
+       "Part of the log that must be dirty before it is compacted",
+       kYes,
        0,
        1,
        {},
        false},
-      Integer("min.compaction.lag.ms", "0", "ms", 0, kMaxLong, kNo, "A record is not compacted before this"),
+      Integer("min.compaction.lag.ms", "0", "ms", 0, kMaxLong, kYes, "A record is not compacted before this"),
+  };
+}
+
+Defs WithoutEffectYet() {
+  return {
+      Words("compression.type", kS, "producer", {"producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"},
+            kNo, "Codec in which batches are stored"),
+      Words("follower.replication.throttled.replicas", kL, "", {}, kNo,
+            "Replicas whose catching up is throttled"),
+      Words("leader.replication.throttled.replicas", kL, "", {}, kNo,
+            "Replicas throttled on the leader's side"),
+      Words("message.timestamp.type", kS, "CreateTime", {"CreateTime", "LogAppendTime"}, kNo,
+            "Whose clock the timestamps are"),
       Boolean("preallocate", "false", kNo, "Preallocate segment files"),
       Integer("segment.jitter.ms", "0", "ms", 0, kMaxLong, kNo, "Spread of segment.ms"),
   };
@@ -98,6 +104,7 @@ bool Contains(const std::vector<std::string>& words, std::string_view word) {
 
 ConfigTable MakeTable() {
   Defs all = InForce();
+  for (ConfigDef& def : Compaction()) all.push_back(std::move(def));
   for (ConfigDef& def : WithoutEffectYet()) all.push_back(std::move(def));
   std::ranges::sort(all, {}, [](const ConfigDef& def) { return std::string_view(def.name); });
   return ConfigTable("topic", std::move(all));
@@ -181,6 +188,24 @@ std::vector<TopicConfigEntry> DescribeTopicConfigs(const Properties& broker, con
   return entries;
 }
 
+namespace {
+
+void FillCompaction(const ConfigValues& values, int64_t longest_ms, TopicConfigs* out) {
+  const auto limited = [&](const char* name) -> Duration {
+    return std::chrono::milliseconds(std::min(values.Int(name), longest_ms));
+  };
+  for (const std::string& policy : values.List("cleanup.policy")) {
+    if (policy == "compact") out->cleanup_compact = true;
+  }
+  out->min_cleanable_dirty_ratio = values.Double("min.cleanable.dirty.ratio");
+  out->min_compaction_lag = limited("min.compaction.lag.ms");
+  if (values.Int("max.compaction.lag.ms") < longest_ms)
+    out->max_compaction_lag = limited("max.compaction.lag.ms");
+  out->delete_retention = limited("delete.retention.ms");
+}
+
+}  // namespace
+
 TopicConfigs MakeTopicConfigs(const Properties& broker, const Properties& overrides) {
   Properties in_force;
   for (TopicConfigEntry& entry : DescribeTopicConfigs(broker, overrides))
@@ -205,6 +230,7 @@ TopicConfigs MakeTopicConfigs(const Properties& broker, const Properties& overri
   out.flush_messages = static_cast<uint64_t>(values.Int("flush.messages"));
   out.flush_time = std::chrono::milliseconds(std::min(values.Int("flush.ms"), longest_ms));
   out.synced = values.Text("ack.durability") == "synced";
+  FillCompaction(values, longest_ms, &out);
   return out;
 }
 

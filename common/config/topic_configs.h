@@ -25,6 +25,12 @@ struct TopicConfigs {
   std::optional<Duration> retention_time;
   std::optional<uint64_t> retention_bytes;
   Duration file_delete_delay = std::chrono::minutes(1);
+  // cleanup.policy contains `compact`.
+  bool cleanup_compact = false;
+  double min_cleanable_dirty_ratio = 0.5;
+  Duration min_compaction_lag{};
+  std::optional<Duration> max_compaction_lag;
+  Duration delete_retention = std::chrono::hours(24);
   // ack.durability=synced: whose end counts is the flushed one.
   bool synced = true;
   uint64_t flush_messages = INT64_MAX;

@@ -67,7 +67,7 @@ std::unexpected<Error> RefuseRecord(uint32_t index, std::string_view what) {
 
 }  // namespace
 
-Result<> ValidateRecordSet(std::string_view records, const BodyInfo& info) {
+Result<> ValidateRecordSet(std::string_view records, const BodyInfo& info, bool require_keys) {
   const char* at = records.data();
   const char* const end = at + records.size();
   uint32_t count = 0;
@@ -88,6 +88,8 @@ Result<> ValidateRecordSet(std::string_view records, const BodyInfo& info) {
       return RefuseRecord(count, "its length goes past the end of records");
     int64_t timestamp_delta = 0;
     uint64_t offset_delta = 0;
+    // Where the fast scan below succeeds the fields are in their usual order, the key first.
+    bool has_key = !encoded.empty() && encoded.front() == internal::kKeyTag;
     if (!internal::ScanDeltas(encoded.data(), at, &timestamp_delta, &offset_delta)) [[unlikely]] {
       internal::ScannedRecord record;
       if (!internal::ScanRecordFields(encoded.data(), at, &record)) {
@@ -95,6 +97,10 @@ Result<> ValidateRecordSet(std::string_view records, const BodyInfo& info) {
       }
       timestamp_delta = record.timestamp_delta;
       offset_delta = record.offset_delta;
+      has_key = record.has_key;
+    }
+    if (require_keys && !has_key) [[unlikely]] {
+      return RefuseRecord(count, "it has no key, which a compacted topic requires");
     }
     if (offset_delta != count) [[unlikely]] {
       return Fail(v1::INVALID_RECORD, "record {}: offset_delta is {}; as produced they are 0, 1, 2, ...",
@@ -140,7 +146,7 @@ Result<BodyInfo> ValidateProducerBatch(std::string_view body, uint32_t body_crc,
   TM_RETURN_IF_ERROR(CheckTimestamps(info));
   TM_ASSIGN_OR_RETURN(const std::string_view records,
                       Decompress(info.compression, info.records, info.records_size, scratch));
-  TM_RETURN_IF_ERROR(ValidateRecordSet(records, info));
+  TM_RETURN_IF_ERROR(ValidateRecordSet(records, info, limits.require_keys));
   return info;
 }
 

@@ -15,6 +15,8 @@ namespace tidemark {
 struct ValidationLimits {
   // The topic's max.message.bytes: most bytes of the batch as stored (BatchPrefixBytes + body).
   size_t max_message_bytes = 1048588;
+  // Compacted topics: a record without a key is refused (INVALID_RECORD names it).
+  bool require_keys = false;
 };
 
 // Checks body_crc (CORRUPT_MESSAGE), size (MESSAGE_TOO_LARGE), codec (UNSUPPORTED_COMPRESSION_TYPE),
@@ -25,6 +27,6 @@ Result<BodyInfo> ValidateProducerBatch(std::string_view body, uint32_t body_crc,
                                        const ValidationLimits& limits, ScratchBuffer& scratch);
 
 // The records alone, not compressed: count, deltas, timestamps and structure against `info`.
-Result<> ValidateRecordSet(std::string_view records, const BodyInfo& info);
+Result<> ValidateRecordSet(std::string_view records, const BodyInfo& info, bool require_keys = false);
 
 }  // namespace tidemark

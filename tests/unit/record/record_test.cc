@@ -1,4 +1,5 @@
 // Builder, reader and validation against each other and against generated code.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "common/record/reader.h"
@@ -209,6 +210,27 @@ TEST(Validate, RefusesOffsetDeltasThatAreNotSequential) {
   set.mutable_records(4)->set_offset_delta(5);
   body.set_records(set.SerializeAsString());
   ExpectRefused(body, v1::INVALID_RECORD, "record 4: offset_delta is 5");
+}
+
+TEST(Validate, NamesTheRecordWithoutAKeyWhereKeysAreRequired) {
+  ScratchBuffer scratch;
+  for (const v1::Compression codec : testing::kAllCodecs) {
+    for (const bool headers : {false, true}) {  // with headers the general scan decides
+      const std::vector<HeaderView> some = {{"h", "1"}};
+      const auto given = headers ? std::span<const HeaderView>(some) : std::span<const HeaderView>();
+      BatchBuilder builder;
+      ASSERT_TRUE(builder.Append("a", "1", 1, given));
+      ASSERT_TRUE(builder.Append("", "2", 1, given));  // empty is a key
+      ASSERT_TRUE(builder.Append(std::nullopt, "3", 1, given));
+      const auto batch = builder.Finish(codec);
+      ASSERT_TRUE(batch);
+      EXPECT_TRUE(ValidateProducerBatch(batch->body, batch->body_crc, {}, scratch));
+      const auto info = ValidateProducerBatch(batch->body, batch->body_crc, {.require_keys = true}, scratch);
+      ASSERT_FALSE(info);
+      EXPECT_EQ(info.error().code, v1::INVALID_RECORD);
+      EXPECT_THAT(info.error().message, ::testing::HasSubstr("record 2: it has no key"));
+    }
+  }
 }
 
 TEST(Validate, RefusesHeaderKeysThatGeneratedCodeCouldNotRead) {

@@ -1,0 +1,82 @@
+// What a Log's compaction works with and tells (log_clean.cc). Values; the log's loop.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <stop_token>
+
+#include "broker/log/offset_map.h"
+#include "broker/log/tombstone_drops.h"
+#include "common/result.h"
+#include "common/time.h"
+#include "common/types.h"
+
+namespace tidemark {
+
+// Keeps the bytes that one cleaner reads and writes below a rate.
+class CleanerThrottle {
+ public:
+  explicit CleanerThrottle(std::optional<double> bytes_per_second) : rate_(bytes_per_second) {}
+
+  // How long to wait after `bytes` at `now`.
+  Duration Charge(uint64_t bytes, MonoTime now) {
+    if (!rate_) return Duration::zero();
+    const double seconds = std::min(static_cast<double>(bytes) / *rate_, 3600.0);
+    free_at_ = std::max(free_at_, now) + Duration(static_cast<int64_t>(seconds * 1e9));
+    return free_at_ - now;
+  }
+  // Bytes to be done at a time, so that no pause becomes long.
+  uint64_t StepBytes() const {
+    constexpr double kLeast = 16 << 10;
+    constexpr double kMost = 1 << 20;
+    return rate_ ? static_cast<uint64_t>(std::clamp(*rate_ / 10, kLeast, kMost))
+                 : static_cast<uint64_t>(kMost);
+  }
+
+ private:
+  std::optional<double> rate_;
+  MonoTime free_at_{};
+};
+
+// What a pass may use.
+struct CleanTools {
+  SipKey hash_key{};
+  uint64_t map_bytes = 128u << 20;
+  double load_factor = 0.9;
+  CleanerThrottle* throttle = nullptr;  // outlives the pass
+  WallMillis now = 0;
+  // Tombstones at and above stay: followers on their way have yet to fetch them.
+  Offset keep_tombstones_from = ~Offset{0};
+  std::stop_token stop;
+};
+
+struct CleanReport {
+  Offset from = 0;  // first dirty offset
+  Offset to = 0;    // clean below, from now on
+  uint64_t keys = 0;
+  uint64_t map_bytes = 0;
+  uint64_t bytes_read = 0;
+  uint64_t bytes_written = 0;
+  uint64_t bytes_freed = 0;  // of the segments replaced
+  uint64_t records_dropped = 0;
+  uint64_t records_without_key = 0;
+  size_t segments_before = 0;
+  size_t segments_after = 0;
+};
+
+// What a log knows of its compaction.
+struct CleanState {
+  Offset cleaned_to = 0;  // as checkpointed
+  TombstoneDrops drops;
+  Offset checkpointed_drops = 0;  // as the checkpoint holds or is about to hold it
+  bool running = false;
+  bool overtaken = false;  // the log was truncated or restarted since the pass began
+  // New segments are in memory while their files are being renamed: appends and reads go on, nothing is
+  // looked up by name.
+  bool swapping = false;
+  // Why this log is not compacted any more, until it is opened anew, truncated or restarted.
+  std::optional<Error> uncleanable;
+};
+
+}  // namespace tidemark

@@ -1,0 +1,419 @@
+// Passes of compaction over a log, seen from outside: what stays, what goes, what readers and followers meet.
+#include <set>
+
+#include "common/record/crc32c.h"
+#include "tests/unit/compaction/keyed_log.h"
+
+namespace tidemark {
+namespace {
+
+// Reads the log from its start to its end until told to stop.
+Task<void> ReadOn(Log* log, bool* done, int* reads) {
+  while (!*done) {
+    for (Offset at = log->start_offset(); at < log->end_offset() && !*done;) {
+      const auto read = co_await log->Read(at, ~0ull, 1024);
+      CHECK(read) << ToString(read.error());
+      CHECK_GT(read->next_offset, at);
+      at = read->next_offset;
+      ++*reads;
+    }
+  }
+}
+
+Task<void> CleanAside(Log* log, CleanerThrottle* throttle, WallMillis now, bool* done) {
+  CleanTools tools{.throttle = throttle, .now = now};
+  (void)co_await log->Clean(tools);
+  *done = true;
+}
+
+class CompactedLog : public testing::Test {
+ protected:
+  CompactedLog() {
+    world_.config().segment_bytes = 1024;
+    world_.config().compaction = {.enabled = true, .max_lag = {}, .delete_retention = 1000ms};
+    log_ = &world_.Start();
+  }
+
+  void Append(const std::vector<KeyedRecord>& records, v1::Compression codec = v1::COMPRESSION_NONE,
+              LeaderEpoch epoch = 0) {
+    const Offset base = log_->end_offset();
+    for (size_t i = 0; i < records.size(); ++i) model_.Add(base + i, records[i]);
+    ASSERT_TRUE(world_.Append(*log_, MakeKeyed(records, 1000, codec), epoch, 5000));
+  }
+  // So many records over so many keys.
+  void Fill(int count, int keys, v1::Compression codec = v1::COMPRESSION_NONE) {
+    for (int i = 0; i < count; ++i) {
+      Append({{fmt::format("k{}", i % keys), fmt::format("value {} {}", ++values_, std::string(40, 'x'))}},
+             codec);
+    }
+  }
+  // Makes everything appended so far cleanable.
+  void Settle() {
+    world_.WaitForFlush(*log_);
+    ASSERT_TRUE(world_.Call([this] {
+      log_->SetHighWatermark(log_->end_offset());
+      return log_->RollActive();
+    }));
+    ASSERT_TRUE(world_.world().RunUntil([this] { return !log_->flush_needed(); }, 60s));
+  }
+  Result<CleanReport> Clean(CleanTools tools = {}) {
+    if (tools.now == 0) tools.now = now_;
+    tools.throttle = &throttle_;
+    return world_.process().Await([this, tools] { return log_->Clean(tools); });
+  }
+  LogContent Content() {
+    return world_.process().Await([this] { return ReadContent(log_); });
+  }
+  void Check() { model_.Check(Content()); }
+
+  LogWorld world_;
+  Log* log_ = nullptr;
+  KeyedModel model_;
+  CleanerThrottle throttle_{std::nullopt};
+  WallMillis now_ = 1'000'000;
+  int values_ = 0;
+};
+
+TEST_F(CompactedLog, KeepsTheLastValueOfEachKeyAndShrinks) {
+  Fill(200, 10);
+  Settle();
+  const uint64_t before = log_->size_bytes();
+  const auto report = Clean();
+  ASSERT_TRUE(report) << ToString(report.error());
+  EXPECT_EQ(report->to, 200u);
+  EXPECT_EQ(report->keys, 10u);
+  Check();
+  EXPECT_EQ(Content().records.size(), 10u);
+  EXPECT_LT(log_->size_bytes(), before / 5);
+  EXPECT_EQ(log_->end_offset(), 200u);
+  EXPECT_FALSE(log_->damage());
+  EXPECT_FALSE(world_.Call([&] { return log_->DecideCleaning(now_); }).due);
+}
+
+TEST_F(CompactedLog, IsTheSameAfterAReopening) {
+  Fill(100, 7);
+  Settle();
+  ASSERT_TRUE(Clean());
+  const LogContent before = Content();
+  ASSERT_TRUE(world_.Checkpoint());
+  for (const bool clean : {true, false}) {
+    if (clean) {
+      ASSERT_TRUE(world_.CloseCleanly());
+    } else {
+      world_.Kill(/*power_loss=*/true);
+    }
+    log_ = &world_.Start();
+    EXPECT_EQ(Content().records, before.records);
+    EXPECT_FALSE(world_.Call([&] { return log_->DecideCleaning(now_); }).due)
+        << "the cleaner's checkpoint is lost";
+  }
+}
+
+TEST_F(CompactedLog, SecondPassesCleanWhatCameSince) {
+  for (int pass = 0; pass < 5; ++pass) {
+    Fill(60, 9 + pass);
+    Settle();
+    ASSERT_TRUE(Clean());
+    Check();
+    EXPECT_EQ(Content().records.size(), 9u + static_cast<size_t>(pass));
+  }
+}
+
+TEST_F(CompactedLog, EveryCodecIsKept) {
+  for (const v1::Compression codec : {v1::COMPRESSION_GZIP, v1::COMPRESSION_SNAPPY, v1::COMPRESSION_LZ4,
+                                      v1::COMPRESSION_ZSTD, v1::COMPRESSION_NONE}) {
+    for (int i = 0; i < 20; ++i) {
+      Append({{"a", fmt::format("{}", i)},
+              {fmt::format("{}-{}", static_cast<int>(codec), i % 3), "v"},
+              {"b", "x"}},
+             codec);
+    }
+  }
+  Settle();
+  ASSERT_TRUE(Clean());
+  Check();
+  const LogContent content = Content();
+  EXPECT_EQ(content.records.size(), 5u * 3 + 2);
+  std::set<v1::Compression> codecs;
+  for (const SeenBatch& batch : world_.ReadAll(*log_)) codecs.insert(ParseBody(batch.body)->compression);
+  EXPECT_EQ(codecs.size(), 5u);
+}
+
+TEST_F(CompactedLog, TombstonesStayForTheirTimeAndThenGo) {
+  Append({{"a", "1"}, {"b", "1"}});
+  Fill(30, 3);
+  Append({{"a", std::nullopt}});
+  Settle();
+  ASSERT_TRUE(Clean());
+  Check();
+  EXPECT_TRUE(Content().last.contains("a")) << "the tombstone has to be seen by those who read";
+  EXPECT_EQ(log_->tombstone_drops().below(), 0u);
+  // Before its time, whatever else is compacted.
+  now_ += 900;
+  Fill(60, 3);
+  Settle();
+  ASSERT_TRUE(Clean());
+  EXPECT_TRUE(Content().last.contains("a"));
+  now_ += 200;
+  Fill(60, 3);
+  Settle();
+  ASSERT_TRUE(Clean());
+  Check();
+  EXPECT_FALSE(Content().last.contains("a"));
+  EXPECT_EQ(log_->tombstone_drops().below(), 33u);
+  // Remembered through any crash.
+  world_.Kill(true);
+  log_ = &world_.Start();
+  EXPECT_EQ(log_->tombstone_drops().below(), 33u);
+  Check();
+}
+
+TEST_F(CompactedLog, TombstonesStayWhileAFollowerHasYetToFetchThem) {
+  Append({{"a", "1"}});
+  Append({{"a", std::nullopt}});
+  for (int pass = 0; pass < 3; ++pass) {
+    Fill(40, 3);
+    Settle();
+    now_ += 5000;
+    ASSERT_TRUE(Clean({.keep_tombstones_from = 1}));
+    EXPECT_TRUE(Content().last.contains("a"));
+  }
+  Fill(40, 3);
+  Settle();
+  ASSERT_TRUE(Clean({.keep_tombstones_from = 2}));
+  EXPECT_FALSE(Content().last.contains("a"));
+}
+
+TEST_F(CompactedLog, AFullMapEndsThePassEarlierAndTheNextGoesOn) {
+  Fill(600, 300);
+  Settle();
+  int passes = 0;
+  Offset to = 0;
+  while (to < log_->end_offset()) {
+    const auto report = Clean({.map_bytes = 1});  // the least there is: 57 keys
+    ASSERT_TRUE(report);
+    ASSERT_GT(report->to, to);
+    to = report->to;
+    ++passes;
+    Check();
+  }
+  EXPECT_GT(passes, 5);
+  EXPECT_EQ(Content().records.size(), 300u);
+}
+
+TEST_F(CompactedLog, NothingAboveTheHighWatermarkOrInTheActiveSegmentIsTouched) {
+  Fill(100, 2);
+  world_.WaitForFlush(*log_);
+  ASSERT_TRUE(world_.world().RunUntil([this] { return !log_->flush_needed(); }, 60s));
+  world_.Call([&] {
+    log_->SetHighWatermark(50);
+    return true;
+  });
+  const auto report = Clean();
+  ASSERT_TRUE(report);
+  EXPECT_LE(report->to, 50u);
+  EXPECT_GT(report->to, 30u);
+  Check();
+  const LogContent content = Content();
+  for (Offset offset = report->to; offset < 100; ++offset)
+    EXPECT_TRUE(content.records.contains(offset)) << offset;
+}
+
+TEST_F(CompactedLog, EpochsStayVisible) {
+  for (LeaderEpoch epoch = 1; epoch <= 6; ++epoch) {
+    for (int i = 0; i < 5; ++i) Append({{"same", fmt::format("{}", ++values_)}}, v1::COMPRESSION_NONE, epoch);
+  }
+  Settle();
+  const auto epochs = log_->epochs().entries();
+  ASSERT_EQ(epochs.size(), 6u);
+  ASSERT_TRUE(Clean());
+  Check();
+  EXPECT_GE(Content().empty_batches, 4u);
+  // Told by the batches alone.
+  ASSERT_TRUE(world_.CloseCleanly());
+  world_.disk().RemovePath("/data/orders-0/leader-epoch-checkpoint");
+  log_ = &world_.Start();
+  EXPECT_EQ(log_->epochs().entries(), epochs);
+}
+
+TEST_F(CompactedLog, ARecordWithoutAKeyFromBeforeGoes) {
+  BatchBuilder builder;
+  ASSERT_TRUE(builder.Append(std::nullopt, "no key", 1));
+  const auto batch = builder.Finish(v1::COMPRESSION_NONE);
+  ASSERT_TRUE(world_.Append(*log_, *batch));
+  Settle();
+  const auto report = Clean();
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->records_without_key, 1u);
+  EXPECT_TRUE(Content().records.empty());
+  EXPECT_EQ(log_->end_offset(), 1u);
+}
+
+TEST_F(CompactedLog, TimestampsAreFoundInWhatStays) {
+  for (int i = 0; i < 100; ++i) {
+    Append({{fmt::format("k{}", i % 4), std::string(50, 'x')}});
+  }
+  Settle();
+  ASSERT_TRUE(Clean());
+  const auto found = world_.process().Await([this] { return log_->FindTimestamp(-3, ~0ull); });
+  ASSERT_TRUE(found) << ToString(found.error());
+  ASSERT_TRUE(*found);
+  EXPECT_GE((*found)->offset, 96u);
+}
+
+TEST_F(CompactedLog, AFollowerInTheMiddleOfWhatTheLeaderHasCompactedGoesOn) {
+  Fill(90, 3);
+  Settle();
+  ASSERT_TRUE(Clean());
+  Fill(5, 5);
+  // Another replica that had fetched up to every place before the leader compacted.
+  for (const Offset had : {1u, 30u, 57u, 87u, 88u, 89u, 90u}) {
+    LogWorld follower(3);
+    Log& log = follower.Start();
+    for (Offset i = 0; i < had; ++i) {
+      ASSERT_TRUE(follower.Append(log, MakeKeyed({{"old", "value"}}), 0, 5000));
+    }
+    while (log.end_offset() < log_->end_offset()) {
+      const Offset from = log.end_offset();
+      auto read = world_.Read(*log_, from, ~0ull, 300);
+      ASSERT_TRUE(read);
+      const auto appended = follower.Call([&] { return log.AppendAsFollower(read->bytes); });
+      ASSERT_TRUE(appended) << ToString(appended.error()) << " with " << had;
+      ASSERT_GT(log.end_offset(), from);
+    }
+    EXPECT_EQ(log.end_offset(), log_->end_offset());
+  }
+}
+
+TEST_F(CompactedLog, ReadersUnderWayMeetTheOldBytesOrTheNew) {
+  Fill(300, 40);
+  Settle();
+  for (int pass = 0; pass < 6; ++pass) {
+    // Readers at every place, over and over, while the pass runs.
+    auto done = std::make_shared<bool>(false);
+    world_.process().Keep(done);
+    auto reads = std::make_shared<int>(0);
+    world_.process().Keep(reads);
+    for (int reader = 0; reader < 4; ++reader) {
+      world_.process().Spawn("reader", [this, done, reads] { return ReadOn(log_, done.get(), reads.get()); });
+    }
+    world_.disk().SetColdReadChance(0.5);
+    ASSERT_TRUE(Clean());
+    *done = true;
+    Check();
+    EXPECT_GT(*reads, 3);
+    EXPECT_FALSE(log_->damage());
+    Fill(100, 40);
+    Settle();
+  }
+}
+
+TEST_F(CompactedLog, AppendsGoOnWhileAPassRuns) {
+  Fill(300, 40);
+  Settle();
+  auto cleaned = std::make_shared<bool>(false);
+  world_.process().Keep(cleaned);
+  throttle_ = CleanerThrottle(1e6);
+  world_.process().Spawn("pass",
+                         [this, cleaned] { return CleanAside(log_, &throttle_, now_, cleaned.get()); });
+  int appended = 0;
+  while (!*cleaned) {
+    Fill(1, 40);
+    ++appended;
+    world_.world().RunFor(1ms);
+  }
+  EXPECT_GT(appended, 10);
+  world_.WaitForFlush(*log_);
+  Check();
+}
+
+TEST_F(CompactedLog, APassOvertakenByATruncationEndsAndLeavesNothingBehind) {
+  Fill(300, 40);
+  Settle();
+  auto cleaned = std::make_shared<bool>(false);
+  world_.process().Keep(cleaned);
+  throttle_ = CleanerThrottle(200e3);
+  world_.process().Spawn("pass",
+                         [this, cleaned] { return CleanAside(log_, &throttle_, now_, cleaned.get()); });
+  world_.world().RunFor(30ms);
+  ASSERT_FALSE(*cleaned);
+  ASSERT_TRUE(world_.Truncate(*log_, 100));
+  model_.CutTo(log_->end_offset());
+  ASSERT_TRUE(world_.world().RunUntil([&] { return *cleaned; }, 60s));
+  Check();
+  for (const std::string& path : world_.disk().Paths())
+    EXPECT_THAT(path, testing::Not(testing::HasSubstr(".cleaned")));
+  Fill(50, 40);
+  Settle();
+  throttle_ = CleanerThrottle(std::nullopt);
+  ASSERT_TRUE(Clean());
+  Check();
+}
+
+TEST_F(CompactedLog, ACloseDoesNotWaitForASlowPass) {
+  Fill(300, 40);
+  Settle();
+  auto cleaned = std::make_shared<bool>(false);
+  world_.process().Keep(cleaned);
+  throttle_ = CleanerThrottle(1000.0);
+  world_.process().Spawn("pass",
+                         [this, cleaned] { return CleanAside(log_, &throttle_, now_, cleaned.get()); });
+  world_.world().RunFor(1s);
+  ASSERT_FALSE(*cleaned);
+  ASSERT_TRUE(world_.CloseCleanly());
+  log_ = &world_.Start();
+  Check();
+}
+
+TEST_F(CompactedLog, DamageThatAPassMeetsIsTheLogs) {
+  Fill(100, 3);
+  Settle();
+  ASSERT_TRUE(world_.disk().FlipBit(world_.LogPath(0), 8 * 200));
+  const auto report = Clean();
+  ASSERT_FALSE(report);
+  EXPECT_TRUE(log_->damage());
+  EXPECT_FALSE(log_->failure());
+}
+
+TEST_F(CompactedLog, AFullDiskPostponesThePass) {
+  Fill(300, 40);
+  Settle();
+  world_.disk().Fail({.op = DiskOp::kWrite, .path = ".cleaned", .fault = DiskFault::kNoSpace});
+  const auto report = Clean();
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, v1::DISK_FULL);
+  EXPECT_FALSE(log_->failure());
+  EXPECT_FALSE(log_->uncleanable());
+  ASSERT_TRUE(Clean());
+  Check();
+}
+
+TEST_F(CompactedLog, AFailedWriteIsTheDirectorys) {
+  Fill(300, 40);
+  Settle();
+  world_.disk().Fail({.op = DiskOp::kSync, .path = ".cleaned"});
+  ASSERT_FALSE(Clean());
+  EXPECT_TRUE(log_->failure());
+}
+
+TEST_F(CompactedLog, WhatCannotBeReadIsQuarantinedAndReported) {
+  // A body whose records do not hold what it says: nobody can compact it, its checksums match.
+  FinishedBatch batch = MakeKeyed({{"a", "1"}, {"b", "2"}});
+  v1::BatchBody body;
+  ASSERT_TRUE(body.ParseFromString(batch.body));
+  body.set_record_count(3);
+  batch.body = body.SerializeAsString();
+  batch.body_crc = Crc32c(batch.body);
+  ASSERT_TRUE(world_.Append(*log_, batch));
+  Settle();
+  const auto report = Clean();
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, v1::INVALID_RECORD);
+  EXPECT_TRUE(log_->uncleanable());
+  EXPECT_FALSE(log_->damage());
+  EXPECT_FALSE(log_->failure());
+  EXPECT_FALSE(world_.Call([&] { return log_->DecideCleaning(now_); }).due);
+}
+
+}  // namespace
+}  // namespace tidemark
