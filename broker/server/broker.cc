@@ -65,6 +65,8 @@ Task<Result<>> Broker::Impl::Start() {
   co_await ActivateShards();
   channel_->Start({.id = identity_.broker_id, .cluster_id = identity_.cluster_id});
   configs_->Start();
+  cleaner_ = std::make_unique<LogCleaner>(context_, scope_);
+  cleaner_->Start();
   scope_.Spawn("watchdog", Watch());
   phase_ = "registering";
   const Result<BrokerEpoch> epoch = co_await registration_->Register(identity_.broker_id, RegistrationNode());
@@ -314,6 +316,7 @@ Task<bool> Broker::Impl::Stop() {
   // After this no shard posts to the control loop any more.
   context_.shards.clear();
   co_await scope_.Close();
+  cleaner_.reset();
   executor_.reset();
   channel_.reset();
   controller_.reset();

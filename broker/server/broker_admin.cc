@@ -131,6 +131,7 @@ void Broker::Impl::AddOwnMetrics(Exposition* out) const {
     out->Counter("tidemark_zookeeper_sessions_total", keeper_->generation());
   }
   if (controller_) controller_->AddMetrics(out);
+  if (cleaner_) cleaner_->AddMetrics(out);
   if (executor_) {
     out->Gauge("tidemark_metadata_version", static_cast<double>(executor_->snapshot()->version()));
   }

@@ -16,6 +16,7 @@
 #include "broker/server/command_executor.h"
 #include "broker/server/controller_channel.h"
 #include "broker/server/controller_host.h"
+#include "broker/server/log_cleaner.h"
 #include "broker/server/registration.h"
 #include "broker/server/topic_config_watcher.h"
 #include "common/metrics/exposition.h"
@@ -115,6 +116,7 @@ class Broker::Impl final : public ControlPlane {
   std::unique_ptr<ControllerHost> controller_;
   std::unique_ptr<ControllerChannel> channel_;
   std::unique_ptr<CommandExecutor> executor_;
+  std::unique_ptr<LogCleaner> cleaner_;
 
   // Expires when no HTTP request is to be taken any more.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -74,6 +74,8 @@ class Shard final : public BrokerDirectory, public IsrChannel {
 
   bool active() const { return table_ != nullptr; }
   ReplicaTable* table() { return table_.get(); }
+  // Null before the shard is active.
+  ShardLogs* logs() { return logs_.get(); }
   const ClusterSnapshot& snapshot() const { return *snapshot_; }
   const BrokerIdentity& identity() const { return identity_; }
   const TopicSettingsMap& settings() const { return *settings_; }
