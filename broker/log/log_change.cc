@@ -304,7 +304,8 @@ Task<Result<>> Log::RestartAt(Offset offset) {
   auto placeholder = std::make_shared<Segment>();
   placeholder->base_offset = offset;
   segments_ = {placeholder};
-  start_ = end_ = flushed_end_ = flush_begun_ = high_watermark_ = durable_start_ = offset;
+  start_ = end_ = flushed_end_ = flush_begun_ = high_watermark_ = offset;
+  durable_start_ = std::min(durable_start_, offset);
   epochs_.Clear();
   epochs_dirty_ = false;
   using Created = Result<std::shared_ptr<Segment>>;
@@ -328,6 +329,7 @@ Task<Result<>> Log::RestartAt(Offset offset) {
   host_.handles().NoteOpen(segments_.back());
   directory_dirty_ = false;
   restarting_ = false;
+  durable_start_ = offset;  // by the name of its first segment
   LOG(INFO) << place_.topic << "-" << place_.key.partition << ": restarted empty at " << offset << ", was at "
             << old_end;
   NotifyFlush();

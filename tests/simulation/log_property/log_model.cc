@@ -106,7 +106,10 @@ std::shared_ptr<const ModelBatch> LogModel::Match(std::string_view found, Offset
 }
 
 std::string LogModel::Reopen(Offset found_start, Offset found_end, std::string_view found) {
-  if (restarting_at && found.empty()) {
+  // A log that was empty at the same place before tells nothing of the restart: what is below its start may
+  // still be on disk, and comes back where no checkpoint holds that start.
+  const bool as_before = start == end && found_start == start && found_end == end;
+  if (restarting_at && found.empty() && !as_before) {
     RestartAt(found_end);
     return "";
   }
