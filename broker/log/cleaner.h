@@ -71,6 +71,7 @@ struct CleanState {
   TombstoneDrops drops;
   Offset checkpointed_drops = 0;  // as the checkpoint holds or is about to hold it
   bool running = false;
+  bool held = false;       // the log is being moved: what a pass would change would have to be copied anew
   bool overtaken = false;  // the log was truncated or restarted since the pass began
   // New segments are in memory while their files are being renamed: appends and reads go on, nothing is
   // looked up by name.

@@ -48,8 +48,8 @@ Log::Log(FileSystem& files, BlockingPool& pool, EventLoop& loop, LogHost& host, 
       durable_start_(std::min(state.start, state.checkpointed_start)),
       damage_(std::move(state.damage)),
       cleaning_{.cleaned_to = state.cleaned_to,
-                .drops = TombstoneDrops(state.dropped_tombstones_below),
-                .checkpointed_drops = state.dropped_tombstones_below,
+                .drops = state.tombstone_drops,
+                .checkpointed_drops = state.tombstone_drops.below(),
                 .uncleanable = {}},
       changed_(loop) {
   epochs_dirty_ = state.epochs_stale;
@@ -460,7 +460,9 @@ void Log::CollectCheckpoint(std::vector<CheckpointChange>* changes) {
   add(CheckpointKind::kRecoveryPoint, &checkpointed_recovery_point_, restarting_ ? 0 : flushed_end_);
   // What a change lowers it lowers itself; what it raises counts when it is done.
   if (!restarting_) add(CheckpointKind::kHighWatermark, &checkpointed_high_watermark_, high_watermark_);
-  add(CheckpointKind::kDroppedTombstones, &cleaning_.checkpointed_drops, cleaning_.drops.below());
+  // It is checkpointed before the tombstones go, so the file may be ahead of what the log says.
+  add(CheckpointKind::kDroppedTombstones, &cleaning_.checkpointed_drops,
+      std::max(cleaning_.checkpointed_drops, cleaning_.drops.below()));
   if (!restarting_ && !truncating_) add(CheckpointKind::kLogStart, &checkpointed_start_, start_);
 }
 

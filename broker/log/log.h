@@ -99,7 +99,7 @@ class Log {
     Offset recovery_point = 0;
     Offset checkpointed_start = 0;
     Offset cleaned_to = 0;
-    Offset dropped_tombstones_below = 0;
+    TombstoneDrops tombstone_drops;
     std::optional<Error> damage;
     // The epoch table on disk is older than `epochs`: there was no room for it.
     bool epochs_stale = false;
@@ -212,8 +212,12 @@ class Log {
   Task<Result<CleanReport>> Clean(CleanTools tools);
   const std::optional<Error>& uncleanable() const { return cleaning_.uncleanable; }
   const TombstoneDrops& tombstone_drops() const { return cleaning_.drops; }
-  // What was copied from a leader lacks the tombstones that it has dropped.
-  void AdoptDroppedTombstones(Offset below);
+  // What is copied from a leader lacks the tombstones that it has dropped: durable when it returns, to be
+  // waited for before the copy is appended.
+  Task<Result<>> AdoptDroppedTombstones(Offset below);
+  // While held no pass begins, and one under way ends with CANCELLED.
+  void HoldCleaning(bool held) { cleaning_.held = held; }
+  Offset cleaned_to() const { return cleaning_.cleaned_to; }
 
   // --- For ShardLogs and GroupCommit ---
 

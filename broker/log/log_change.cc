@@ -56,7 +56,10 @@ Task<Result<>> Log::LowerCheckpoints(Offset recovery_point, Offset high_watermar
   if (cleaning_.cleaned_to > cut) {
     changes.push_back({CheckpointKind::kCleanerOffset, place_.key, place_.topic, cut});
   }
-  if (cleaning_.checkpointed_drops > cut) {
+  // Not before a restart: a crash on its way may leave a log that lacks those tombstones. Too high does no
+  // harm.
+  const bool lower_drops = !restarting_ && cleaning_.checkpointed_drops > cut;
+  if (lower_drops) {
     changes.push_back({CheckpointKind::kDroppedTombstones, place_.key, place_.topic, cut});
   }
   // A pass under way has decided by what is about to go.
@@ -66,7 +69,7 @@ Task<Result<>> Log::LowerCheckpoints(Offset recovery_point, Offset high_watermar
   cleaning_.uncleanable.reset();
   cleaning_.cleaned_to = std::min(cleaning_.cleaned_to, cut);
   cleaning_.drops.TruncateTo(cut);
-  cleaning_.checkpointed_drops = std::min(cleaning_.checkpointed_drops, cut);
+  if (lower_drops) cleaning_.checkpointed_drops = std::min(cleaning_.checkpointed_drops, cut);
   checkpointed_recovery_point_ = std::min(checkpointed_recovery_point_, recovery_point);
   checkpointed_high_watermark_ = std::min(checkpointed_high_watermark_, high_watermark);
   co_return {};
@@ -91,6 +94,8 @@ Task<Result<>> Log::BeginEpoch(LeaderEpoch epoch) {
     co_return std::unexpected(*failure_);
   }
   epochs_ = std::move(epochs);
+  // A leader's log lacks none of the tombstones that are appended from here on.
+  cleaning_.drops.TruncateTo(end_);
   // On a full disk the log can be read all the same. The table goes with the next flush that finds room, as
   // that of an epoch which began with a fetched batch: before anything appended in it counts as flushed.
   epochs_dirty_ = !written;

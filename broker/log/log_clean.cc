@@ -54,18 +54,32 @@ CleanableLog Log::DescribeForCleaning() const {
 
 CleanDecision Log::DecideCleaning(WallMillis now) const {
   CleanDecision decision = DecideClean(DescribeForCleaning(), config_.compaction, now);
-  if (cleaning_.running || cleaning_.uncleanable || failure_ || damage_ || closing_ || !surveyed()) {
+  if (cleaning_.running || cleaning_.held || cleaning_.uncleanable || failure_ || damage_ || closing_ ||
+      !surveyed()) {
     decision.due = false;
   }
   return decision;
 }
 
-void Log::AdoptDroppedTombstones(Offset below) { cleaning_.drops.Adopt(std::min(below, end_)); }
+Task<Result<>> Log::AdoptDroppedTombstones(Offset below) {
+  const Operation operation(*this);
+  TM_CO_RETURN_IF_ERROR(Usable());
+  if (below <= cleaning_.drops.below()) co_return {};
+  const uint64_t generation = generation_;
+  cleaning_.checkpointed_drops = std::max(cleaning_.checkpointed_drops, below);  // or about to be
+  std::vector<CheckpointChange> changes;
+  changes.push_back(
+      {CheckpointKind::kDroppedTombstones, place_.key, place_.topic, cleaning_.checkpointed_drops});
+  TM_CO_RETURN_IF_ERROR(co_await host_.WriteCheckpoints(place_.directory, std::move(changes)));
+  if (generation != generation_ || changing_) co_return Fail(v1::CANCELLED, "the log was changed meanwhile");
+  cleaning_.drops.Adopt(below);
+  co_return {};
+}
 
 // False when the pass is to end.
 Task<bool> Log::PauseCleaning(CleanTools* tools, uint64_t bytes) {
   const MonoTime until = loop_.Now() + tools->throttle->Charge(bytes, loop_.Now());
-  while (!tools->stop.stop_requested() && Usable() && !damage_) {
+  while (!tools->stop.stop_requested() && !cleaning_.held && Usable() && !damage_) {
     if (loop_.Now() >= until) co_return true;
     co_await Sleep(loop_, std::min(until - loop_.Now(), kLongestSlice), "compaction rate", tools->stop);
   }
@@ -106,6 +120,7 @@ Task<Result<CleanReport>> Log::Clean(CleanTools tools) {
   TM_CO_RETURN_IF_ERROR(Usable());
   TM_CO_RETURN_IF_ERROR(co_await Survey());
   if (cleaning_.running) co_return Fail(v1::CANCELLED, "the log is being compacted already");
+  if (cleaning_.held) co_return Fail(v1::CANCELLED, "the log is being moved");
   const CleanDecision decision = DecideClean(DescribeForCleaning(), config_.compaction, tools.now);
   CleanReport report{.from = decision.first_dirty, .to = decision.first_dirty};
   if (decision.end <= decision.first_dirty) co_return report;

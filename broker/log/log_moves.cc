@@ -35,6 +35,7 @@ struct ShardLogs::Moves::Move {
   int64_t promised = 0;
   uint64_t generation = 0;  // of the source, as copied
   Offset begun_for = 0;     // log start of the source for which the copy began
+  Offset cleaned_to = 0;    // of the copy, once it is complete
   uint64_t unflushed = 0;
   bool committed = false;  // the renames have begun: no way back
   Notifier flushed;
@@ -149,6 +150,7 @@ Task<void> ShardLogs::Moves::Run(std::shared_ptr<Move> move) {
     const std::string& why = move->why_stopped.empty() ? result.error().message : move->why_stopped;
     LOG(WARNING) << "the move of " << move->name() << " to " << logs_.dirs_.directories()[move->target]->path
                  << " was given up: " << why;
+    if (Log* log = logs_.Find(move->key)) log->HoldCleaning(false);
     co_await Discard(*move);
   }
   logs_.dirs_.directories()[move->target]->promised_bytes -= move->promised;
@@ -166,6 +168,8 @@ Result<Log*> ShardLogs::Moves::Source(Move& move) {
 }
 
 Task<Result<>> ShardLogs::Moves::Work(Move& move) {
+  TM_CO_ASSIGN_OR_RETURN(Log* const source, Source(move));
+  source->HoldCleaning(true);
   TM_CO_RETURN_IF_ERROR(co_await OpenCopy(move));
   while (true) {
     TM_CO_RETURN_IF_ERROR(co_await CatchUp(move));
@@ -358,6 +362,11 @@ Task<Result<>> ShardLogs::Moves::Complete(Move& move, Log& source) {
   lines.push_back({CheckpointKind::kHighWatermark, move.key, move.topic,
                    std::min(source.checkpointed_high_watermark(), copy.end_offset())});
   lines.push_back({CheckpointKind::kLogStart, move.key, move.topic, source.start_offset()});
+  // A swap that was in its last steps when the copy began may have ended since: it has what was there before.
+  move.cleaned_to = source.generation() == move.generation ? source.cleaned_to() : 0;
+  lines.push_back({CheckpointKind::kCleanerOffset, move.key, move.topic, move.cleaned_to});
+  lines.push_back(
+      {CheckpointKind::kDroppedTombstones, move.key, move.topic, source.tombstone_drops().below()});
   co_return co_await logs_.WriteCheckpoints(move.target, std::move(lines));
 }
 
@@ -395,6 +404,9 @@ Task<Result<std::unique_ptr<Log>>> ShardLogs::Moves::Rename(Move& move, std::str
     co_return std::unexpected(std::move(arrived).error());
   }
   for (const std::string& note : arrived->notes) LOG(WARNING) << move.name() << ": " << note;
+  arrived->state.cleaned_to = move.cleaned_to;
+  // With what followers are judged by: a leader may go on leading.
+  arrived->state.tombstone_drops = logs_.Find(move.key)->tombstone_drops();
   co_return std::make_unique<Log>(
       files, logs_.env_.blocking_pool(), logs_.loop_, static_cast<LogHost&>(logs_),
       Log::Place{move.key, move.topic, input.folder, move.target}, config, std::move(arrived->state));

@@ -77,7 +77,7 @@ void TakeCleanerCheckpoints(const CheckpointTables& tables, const PartitionKey& 
   };
   state->cleaned_to = take(CheckpointKind::kCleanerOffset, 0);
   // Not known: any tombstone may have gone.
-  state->dropped_tombstones_below = take(CheckpointKind::kDroppedTombstones, state->end);
+  state->tombstone_drops = TombstoneDrops(take(CheckpointKind::kDroppedTombstones, state->end));
 }
 
 }  // namespace

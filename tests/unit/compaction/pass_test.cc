@@ -28,7 +28,7 @@ Task<void> CleanAside(Log* log, CleanerThrottle* throttle, WallMillis now, bool*
 
 class CompactedLog : public testing::Test {
  protected:
-  CompactedLog() {
+  explicit CompactedLog(std::vector<std::string> dirs = {"/data"}) : world_(1, std::move(dirs)) {
     world_.config().segment_bytes = 1024;
     world_.config().compaction = {.enabled = true, .max_lag = {}, .delete_retention = 1000ms};
     log_ = &world_.Start();
@@ -413,6 +413,109 @@ TEST_F(CompactedLog, WhatCannotBeReadIsQuarantinedAndReported) {
   EXPECT_FALSE(log_->damage());
   EXPECT_FALSE(log_->failure());
   EXPECT_FALSE(world_.Call([&] { return log_->DecideCleaning(now_); }).due);
+}
+
+class CompactedLogThatMoves : public CompactedLog {
+ protected:
+  CompactedLogThatMoves() : CompactedLog({"/data1", "/data2"}) {}
+
+  void BeginMove() {
+    ASSERT_TRUE(
+        world_.Call([this] { return world_.logs().MoveTo(world_.key(), 1 - log_->directory_index()); }));
+  }
+  void EndMove() {
+    ASSERT_TRUE(world_.world().RunUntil([this] { return !world_.logs().MoveOf(world_.key()); }, 600s));
+    log_ = world_.logs().Find(world_.key());
+  }
+  bool Due() {
+    return world_.Call([this] { return log_->DecideCleaning(now_); }).due;
+  }
+};
+
+TEST_F(CompactedLogThatMoves, IsLeftAloneByCompactionMeanwhile) {
+  Fill(300, 40);
+  Settle();
+  auto cleaned = std::make_shared<bool>(false);
+  world_.process().Keep(cleaned);
+  throttle_ = CleanerThrottle(50e3);
+  world_.process().Spawn("pass",
+                         [this, cleaned] { return CleanAside(log_, &throttle_, now_, cleaned.get()); });
+  world_.world().RunFor(100ms);
+  ASSERT_FALSE(*cleaned);
+  BeginMove();
+  // Long before it would have come through.
+  ASSERT_TRUE(world_.world().RunUntil([&] { return *cleaned; }, 1s));
+  if (world_.logs().MoveOf(world_.key())) {
+    EXPECT_FALSE(Due());
+    EXPECT_EQ(Clean().error().code, v1::CANCELLED);
+  }
+  EndMove();
+  EXPECT_EQ(world_.logs().move_counters().finished, 1u);
+  Settle();
+  Check();
+  EXPECT_TRUE(Due()) << "at its new place it is compacted";
+  throttle_ = CleanerThrottle(std::nullopt);
+  ASSERT_TRUE(Clean());
+  Check();
+  EXPECT_EQ(Content().records.size(), 40u);
+}
+
+TEST_F(CompactedLogThatMoves, IsCompactedAgainWhenTheMoveWasGivenUp) {
+  Fill(300, 40);
+  Settle();
+  BeginMove();
+  world_.world().RunFor(1ms);
+  ASSERT_TRUE(world_.Call([this] { return world_.logs().MoveTo(world_.key(), log_->directory_index()); }));
+  EndMove();
+  EXPECT_EQ(world_.logs().move_counters().given_up, 1u);
+  ASSERT_TRUE(Clean());
+  Check();
+}
+
+TEST_F(CompactedLogThatMoves, TakesWhatCompactionKnowsOfItAlong) {
+  Append({{"a", "1"}, {"b", "1"}});
+  Append({{"a", std::nullopt}});
+  Fill(60, 3);
+  for (int pass = 0; pass < 2; ++pass) {
+    Settle();
+    now_ += 5000;
+    ASSERT_TRUE(Clean());
+    Fill(60, 3);
+  }
+  Settle();
+  const Offset cleaned_to = log_->cleaned_to();
+  const uint64_t serial = log_->tombstone_drops().serial();
+  ASSERT_GT(cleaned_to, 60u);
+  ASSERT_EQ(log_->tombstone_drops().below(), 3u);
+  ASSERT_GT(serial, 0u);
+  BeginMove();
+  EndMove();
+  EXPECT_EQ(log_->cleaned_to(), cleaned_to);
+  EXPECT_EQ(log_->tombstone_drops().below(), 3u);
+  EXPECT_EQ(log_->tombstone_drops().serial(), serial) << "followers are judged by it";
+  Check();
+  for (const bool power_loss : {true, false}) {
+    world_.Kill(power_loss);
+    log_ = &world_.Start();
+    EXPECT_EQ(log_->cleaned_to(), cleaned_to);
+    EXPECT_EQ(log_->tombstone_drops().below(), 3u);
+    Check();
+  }
+}
+
+TEST_F(CompactedLog, WhatItsLeaderHasDroppedIsRememberedBeforeItIsCopied) {
+  Fill(10, 3);
+  Settle();
+  ASSERT_TRUE(world_.process().Await([this] { return log_->AdoptDroppedTombstones(8); }));
+  EXPECT_EQ(log_->tombstone_drops().below(), 8u);
+  world_.Kill(/*power_loss=*/true);
+  log_ = &world_.Start();
+  EXPECT_EQ(log_->tombstone_drops().below(), 8u);
+  // What comes after this log's end is not missing in it when it leads from there.
+  ASSERT_TRUE(world_.process().Await([this] { return log_->AdoptDroppedTombstones(100); }));
+  EXPECT_EQ(log_->tombstone_drops().below(), 100u);
+  ASSERT_TRUE(world_.process().Await([this] { return log_->BeginEpoch(1); }));
+  EXPECT_EQ(log_->tombstone_drops().below(), 10u);
 }
 
 }  // namespace
