@@ -133,6 +133,32 @@ Task<Result<v1::DescribeReplicasResponse>> Admin::DescribeReplicas(BrokerId brok
   co_return std::move(*response->mutable_describe_replicas());
 }
 
+Task<Result<v1::DescribeLogDirsResponse>> Admin::DescribeLogDirs(BrokerId broker,
+                                                                 std::vector<std::string> topic_ids,
+                                                                 MonoTime deadline) {
+  RpcChannel* channel = cluster_.Channel(broker);
+  if (channel == nullptr) co_return Fail(v1::BROKER_NOT_AVAILABLE, "broker {} is not known", broker);
+  v1::Request call;
+  call.mutable_describe_log_dirs();
+  for (std::string& id : topic_ids) call.mutable_describe_log_dirs()->add_topic_ids(std::move(id));
+  auto response = co_await channel->Call(std::move(call), Left(cluster_.loop(), deadline), {});
+  if (!response) co_return std::unexpected(std::move(response.error()));
+  if (!response->has_describe_log_dirs()) co_return WrongBody("describe log dirs");
+  co_return std::move(*response->mutable_describe_log_dirs());
+}
+
+Task<Result<v1::AlterReplicaLogDirsResponse>> Admin::AlterReplicaLogDirs(
+    BrokerId broker, v1::AlterReplicaLogDirsRequest request, MonoTime deadline) {
+  RpcChannel* channel = cluster_.Channel(broker);
+  if (channel == nullptr) co_return Fail(v1::BROKER_NOT_AVAILABLE, "broker {} is not known", broker);
+  v1::Request call;
+  *call.mutable_alter_replica_log_dirs() = std::move(request);
+  auto response = co_await channel->Call(std::move(call), Left(cluster_.loop(), deadline), {});
+  if (!response) co_return std::unexpected(std::move(response.error()));
+  if (!response->has_alter_replica_log_dirs()) co_return WrongBody("alter replica log dirs");
+  co_return std::move(*response->mutable_alter_replica_log_dirs());
+}
+
 Task<Result<std::vector<Admin::OffsetAnswer>>> Admin::ListOffsets(std::string topic, int64_t timestamp,
                                                                   MonoTime deadline) {
   TM_CO_RETURN_IF_ERROR(co_await EnsureTopic(cluster_, topic, deadline, {}));

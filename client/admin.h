@@ -28,6 +28,14 @@ class Admin {
   Task<Result<v1::DescribeReplicasResponse>> DescribeReplicas(BrokerId broker,
                                                               std::vector<std::string> topic_ids,
                                                               MonoTime deadline);
+  // One broker's log directories; empty `topic_ids`: with all replicas.
+  Task<Result<v1::DescribeLogDirsResponse>> DescribeLogDirs(BrokerId broker,
+                                                            std::vector<std::string> topic_ids,
+                                                            MonoTime deadline);
+  // Per-replica outcomes are in the answer.
+  Task<Result<v1::AlterReplicaLogDirsResponse>> AlterReplicaLogDirs(BrokerId broker,
+                                                                    v1::AlterReplicaLogDirsRequest request,
+                                                                    MonoTime deadline);
   // Asks the leaders; per-partition outcomes. Timestamps as in ListOffsetsRequest.
   struct OffsetAnswer {
     PartitionIndex partition = 0;

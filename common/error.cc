@@ -56,6 +56,7 @@ constexpr Row kRows[] = {
     {v1::INVALID_REQUEST, v1::ERROR_CLASS_FIX_REQUEST, "the request is malformed"},
     {v1::POLICY_VIOLATION, v1::ERROR_CLASS_FIX_REQUEST, "the request is against a policy"},
     {v1::KAFKA_STORAGE_ERROR, v1::ERROR_CLASS_REFRESH_METADATA, "the log directory of the partition failed"},
+    {v1::LOG_DIR_NOT_FOUND, v1::ERROR_CLASS_FIX_REQUEST, "the broker has no such log directory"},
     {v1::FETCH_SESSION_ID_NOT_FOUND, v1::ERROR_CLASS_REJOIN, "the fetch session is not known"},
     {v1::INVALID_FETCH_SESSION_EPOCH, v1::ERROR_CLASS_REJOIN, "the fetch session epoch is not the next one"},
     {v1::TOPIC_DELETION_DISABLED, v1::ERROR_CLASS_FIX_REQUEST, "deleting topics is switched off"},

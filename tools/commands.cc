@@ -26,6 +26,7 @@ const std::vector<Command>& Commands() {
       ConsoleConsumerCommand(),
       DeleteRecordsCommand(),
       DumpLogCommand(),
+      LogDirsCommand(),
       ProducerPerfCommand(),
       ConsumerPerfCommand(),
   };

@@ -11,6 +11,7 @@ Command ConsoleProducerCommand();
 Command ConsumerPerfCommand();
 Command DeleteRecordsCommand();
 Command DumpLogCommand();
+Command LogDirsCommand();
 Command ProducerPerfCommand();
 Command TopicsCommand();
 

@@ -32,6 +32,7 @@
 #include <vector>
 
 #include "broker/log/checkpoints.h"
+#include "broker/log/copy_pace.h"
 #include "broker/log/disk_space.h"
 #include "broker/log/recovery_queue.h"
 #include "common/async/task.h"
@@ -149,6 +150,8 @@ class LogDirs {
   // DISK_FULL says how much is free and how much there should be. Any thread.
   Result<> RoomFor(size_t directory, SpaceUse use) const;
 
+  CopyPace& copy_pace() { return copy_pace_; }
+
   Environment& env() { return env_; }
   EventLoop& loop() { return loop_; }
 
@@ -175,6 +178,7 @@ class LogDirs {
   bool last_stop_was_clean_ = true;
   RecoveryProgress recovery_progress_;
   SpaceLimits space_limits_;
+  CopyPace copy_pace_;
   std::atomic<bool> may_have_lost_logs_ = false;
   std::vector<std::pair<size_t, std::vector<MoveFolder>>> moves_;       // by directory, while opening
   std::map<std::pair<std::string, PartitionIndex>, std::string> seen_;  // folders by partition, while opening

@@ -37,6 +37,7 @@ struct ShardLogs::Moves::Move {
   Offset begun_for = 0;     // log start of the source for which the copy began
   Offset cleaned_to = 0;    // of the copy, once it is complete
   uint64_t unflushed = 0;
+  bool exclusive = false;  // everybody is kept out of the source: no time to lose
   bool committed = false;  // the renames have begun: no way back
   Notifier flushed;
 
@@ -52,6 +53,14 @@ std::optional<ShardLogs::MoveProgress> ShardLogs::MoveOf(const PartitionKey& key
   return moves_->Progress(key);
 }
 ShardLogs::MoveCounters ShardLogs::move_counters() const { return moves_->counters(); }
+
+ShardLogs::MoveCounters& ShardLogs::MoveCounters::operator+=(const MoveCounters& other) {
+  begun += other.begun;
+  finished += other.finished;
+  given_up += other.given_up;
+  copied_bytes += other.copied_bytes;
+  return *this;
+}
 
 Result<> ShardLogs::Moves::Begin(const PartitionKey& key, size_t target) {
   logs_.loop_.CheckOwner();
@@ -176,6 +185,7 @@ Task<Result<>> ShardLogs::Moves::Work(Move& move) {
     TM_CO_RETURN_IF_ERROR(co_await FlushCopy(move, /*whole=*/false));
     TM_CO_ASSIGN_OR_RETURN(const bool done, co_await Switch(move));
     if (done) co_return Result<>{};
+    co_await Sleep(logs_.loop_, kPauseWithoutRoom, "room to end a move", move.stop.get_token());
   }
 }
 
@@ -241,18 +251,20 @@ Task<Result<>> ShardLogs::Moves::CopyOnce(Move& move) {
   }
   // Below the start only while the batch that holds it is to come.
   const Offset from = std::max(copy.end_offset(), start);
-  auto read = co_await source->Read(from, source->end_offset(), kChunkBytes);
+  const size_t chunk = move.exclusive ? kChunkBytes : logs_.dirs_.copy_pace().ChunkBytes(kChunkBytes);
+  auto read = co_await source->Read(from, source->end_offset(), chunk);
   if (!read && read.error().code == v1::OFFSET_OUT_OF_RANGE) co_return Result<>{};  // looked at again
   if (!read) co_return std::unexpected(std::move(read).error());
   TM_CO_ASSIGN_OR_RETURN(source, Source(move));
   // Of another history by now.
   if (source->generation() != move.generation || read->bytes.empty()) co_return Result<>{};
-  if (!logs_.RoomFor(copy, SpaceUse::kFollow)) {
-    co_await Sleep(logs_.loop_, kPauseWithoutRoom, "room for a copy", move.stop.get_token());
-    co_return Result<>{};
+  Result<AppendResult> appended = AppendResult{};
+  if (auto room = logs_.RoomFor(copy, SpaceUse::kFollow); room) {
+    appended = copy.AppendAsFollower(read->bytes);
+  } else {
+    appended = std::unexpected(std::move(room).error());
   }
-  const auto appended = copy.AppendAsFollower(read->bytes);
-  if (!appended && appended.error().code == v1::DISK_FULL) {
+  if (!appended && appended.error().code == v1::DISK_FULL && !move.exclusive) {
     co_await Sleep(logs_.loop_, kPauseWithoutRoom, "room for a copy", move.stop.get_token());
     co_return Result<>{};
   }
@@ -263,17 +275,15 @@ Task<Result<>> ShardLogs::Moves::CopyOnce(Move& move) {
   move.promised -= kept;
   logs_.dirs_.directories()[move.target]->promised_bytes -= kept;
   if (move.unflushed >= kBytesPerFlush) TM_CO_RETURN_IF_ERROR(co_await FlushCopy(move, /*whole=*/false));
-  co_await Throttle(move, appended->bytes);
+  if (!move.exclusive) co_await Throttle(move, appended->bytes);
   co_return Result<>{};
 }
 
 Task<void> ShardLogs::Moves::Throttle(Move& move, size_t bytes) {
-  const uint64_t rate = logs_.options_.move_bytes_per_second;
   // Others have their turn in any case.
-  const Duration pause = rate == 0 ? Duration::zero()
-                                   : std::chrono::duration_cast<Duration>(std::chrono::duration<double>(
-                                         static_cast<double>(bytes) / static_cast<double>(rate)));
-  co_await Sleep(logs_.loop_, pause, "rate of a move", move.stop.get_token());
+  const MonoTime now = logs_.loop_.Now();
+  co_await Sleep(logs_.loop_, logs_.dirs_.copy_pace().Take(bytes, now) - now, "rate of a move",
+                 move.stop.get_token());
 }
 
 Task<Result<>> ShardLogs::Moves::CatchUp(Move& move) {
@@ -298,6 +308,8 @@ Task<Result<>> ShardLogs::Moves::FlushCopy(Move& move, bool whole) {
     // A flush that found no room is asked for again.
     co_await move.flushed.Wait("flush of a copy", logs_.loop_.Now() + kPauseWithoutRoom,
                                move.stop.get_token());
+    if (move.exclusive && copy.flush_needed() && !logs_.RoomFor(copy, SpaceUse::kFollow))
+      co_return Fail(v1::DISK_FULL, "no room for the flush of a copy");
   }
   co_return Result<>{};
 }
@@ -308,9 +320,13 @@ Task<Result<bool>> ShardLogs::Moves::Switch(Move& move) {
   TM_CO_ASSIGN_OR_RETURN(Log* const source, Source(move));
   const size_t from = source->directory_index();
   if (logs_.switch_observer_.before) logs_.switch_observer_.before(move.key);
+  move.exclusive = true;
   Result<> complete = co_await Complete(move, *source);
+  move.exclusive = false;
   if (!complete) {
     if (logs_.switch_observer_.after) logs_.switch_observer_.after(move.key, *source);
+    // Nobody is kept out until there is room.
+    if (complete.error().code == v1::DISK_FULL) co_return false;
     co_return std::unexpected(std::move(complete).error());
   }
   // From here on the log and its copy hold the same, durably, and nobody changes either.

@@ -47,7 +47,7 @@ class ShardLogs::Moves {
   Task<Result<>> CopyOnce(Move& move);
   Task<Result<>> StartCopyAnew(Move& move, Offset start);
   Task<Result<>> FlushCopy(Move& move, bool whole);
-  // False: the source changed under it, go on copying.
+  // False: the disk is full, go on copying when it is not.
   Task<Result<bool>> Switch(Move& move);
   Task<Result<>> Complete(Move& move, Log& source);
   Task<Result<std::unique_ptr<Log>>> Rename(Move& move, std::string source_folder, size_t source_directory);

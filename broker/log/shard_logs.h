@@ -42,8 +42,6 @@ struct ShardLogsOptions {
   size_t open_files = 1000;
   // Logs recovered at once.
   size_t recovery_threads = 1;
-  // How fast logs are copied to other directories; 0: as fast as the disks are.
-  uint64_t move_bytes_per_second = 0;
 };
 
 class ShardLogs final : private LogHost {
@@ -78,6 +76,8 @@ class ShardLogs final : private LogHost {
   // Renames a damaged log's folder to `-damaged.N`, durably; OpenOrCreate then makes an empty one.
   Task<Result<>> SetAside(PartitionKey key, std::string reason);
 
+  EventLoop& loop() { return loop_; }
+
   // --- moves between directories (log_moves.h)
   // Copies the log into another directory while it serves, and then serves it from there. Returns when the
   // move has begun. Naming the directory it is in cancels a move under way. UNKNOWN_TOPIC_OR_PARTITION: no
@@ -95,6 +95,8 @@ class ShardLogs final : private LogHost {
     uint64_t finished = 0;
     uint64_t given_up = 0;
     uint64_t copied_bytes = 0;
+    uint64_t under_way() const { return begun - finished - given_up; }
+    MoveCounters& operator+=(const MoveCounters& other);
   };
   MoveCounters move_counters() const;
   // Whoever holds Log* is told before a log is switched to another directory (no call may reach the log from

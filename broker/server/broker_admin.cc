@@ -178,6 +178,7 @@ Task<std::string> Broker::Impl::Metrics() {
     out.Gauge("tidemark_loop_waits", static_cast<double>(report.waits.size()),
               {{"loop", fmt::format("shard-{}", i)}});
     sum.replicas += report.replicas;
+    sum.moves += report.moves;
     sum.leading += report.leading;
     sum.following += report.following;
     sum.offline += report.offline;
@@ -204,6 +205,10 @@ Task<std::string> Broker::Impl::Metrics() {
   out.Counter("tidemark_isr_failed_updates_total", counters.isr_failed_updates);
   out.Counter("tidemark_resignations_total", counters.resignations);
   out.Counter("tidemark_logs_set_aside_total", counters.set_aside);
+  out.Gauge("tidemark_log_moves", static_cast<double>(sum.moves.under_way()));
+  out.Counter("tidemark_log_moves_finished_total", sum.moves.finished);
+  out.Counter("tidemark_log_moves_given_up_total", sum.moves.given_up);
+  out.Counter("tidemark_log_move_bytes_total", sum.moves.copied_bytes);
   co_return out.Text();
 }
 

@@ -92,6 +92,9 @@ class Broker::Impl final : public ControlPlane {
   Task<void> WatchSpace();
   void AddDiskMetrics(Exposition* out) const;
   std::string DisksJson() const;
+  Task<v1::DescribeLogDirsResponse> DescribeLogDirs(v1::DescribeLogDirsRequest request);
+  Task<v1::AlterReplicaLogDirsResponse> AlterReplicaLogDirs(v1::AlterReplicaLogDirsRequest request);
+  Result<size_t> DirectoryAt(const std::string& path) const;
 
   // broker_watchdog.cc
   struct Pulse;

@@ -50,6 +50,13 @@ Task<Result<v1::Response>> Broker::Impl::Serve(v1::Request request, bool forward
       *response.mutable_stop_replica() =
           co_await executor_->StopReplica(std::move(*request.mutable_stop_replica()));
       co_return response;
+    case v1::Request::kDescribeLogDirs:
+      *response.mutable_describe_log_dirs() = co_await DescribeLogDirs(request.describe_log_dirs());
+      co_return response;
+    case v1::Request::kAlterReplicaLogDirs:
+      *response.mutable_alter_replica_log_dirs() =
+          co_await AlterReplicaLogDirs(request.alter_replica_log_dirs());
+      co_return response;
     case v1::Request::kDescribeConfigs:
       *response.mutable_describe_configs() = co_await DescribeConfigs(request.describe_configs());
       co_return response;

@@ -10,10 +10,11 @@ namespace {
 
 using Body = v1::Request;
 
-constexpr std::array kClientApis = {Body::kApiVersions,  Body::kMetadata,         Body::kProduce,
-                                    Body::kFetch,        Body::kListOffsets,      Body::kCreateTopics,
-                                    Body::kDeleteTopics, Body::kDescribeTopics,   Body::kDescribeConfigs,
-                                    Body::kAlterConfigs, Body::kDescribeReplicas, Body::kDeleteRecords};
+constexpr std::array kClientApis = {
+    Body::kApiVersions,         Body::kMetadata,     Body::kProduce,          Body::kFetch,
+    Body::kListOffsets,         Body::kCreateTopics, Body::kDeleteTopics,     Body::kDescribeTopics,
+    Body::kDescribeConfigs,     Body::kAlterConfigs, Body::kDescribeReplicas, Body::kDescribeLogDirs,
+    Body::kAlterReplicaLogDirs, Body::kDeleteRecords};
 constexpr std::array kControlApis = {Body::kLeaderAndIsr,     Body::kUpdateMetadata,
                                      Body::kStopReplica,      Body::kAlterPartition,
                                      Body::kResignLeadership, Body::kControlledShutdown};

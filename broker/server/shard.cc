@@ -230,6 +230,7 @@ ShardReport Shard::Report() const {
   ShardReport out;
   if (rpc_) out.rpc = rpc_->stats();
   out.waits = loop_.waits().Snapshot();
+  if (logs_) out.moves = logs_->move_counters();
   if (!table_) return out;
   out.replicas = table_->counters();
   for (Partition* partition : table_->All()) {

@@ -32,6 +32,7 @@ class RequestRouter;
 struct ShardReport {
   RpcServerStats rpc;
   ReplicaCounters replicas;
+  ShardLogs::MoveCounters moves;
   size_t leading = 0;
   size_t following = 0;
   size_t offline = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 namespace tidemark {
 namespace {
@@ -52,6 +53,8 @@ void FillNetwork(const ConfigValues& values, BrokerConfig* out) {
 void FillDirectories(const ConfigValues& values, BrokerConfig* out) {
   out->log_dir_min_free = static_cast<uint64_t>(values.Int("log.dir.min.free.bytes"));
   out->log_dir_reserve = static_cast<uint64_t>(values.Int("log.dir.reserve.bytes"));
+  const int64_t rate = values.Int("replica.alter.log.dirs.io.max.bytes.per.second");
+  out->move_bytes_per_second = rate == std::numeric_limits<int64_t>::max() ? 0 : static_cast<uint64_t>(rate);
 }
 
 void FillReplication(const ConfigValues& values, BrokerConfig* out) {

@@ -52,6 +52,8 @@ struct BrokerConfig {
   std::vector<std::string> log_dirs;
   uint64_t log_dir_min_free = 512u << 20;
   uint64_t log_dir_reserve = 32u << 20;
+  // How fast replicas are copied between log directories, of the whole broker; 0: as fast as the disks are.
+  uint64_t move_bytes_per_second = 0;
   uint32_t num_shards = 0;  // 0: one per core
 
   size_t max_request_bytes = 16u << 20;
