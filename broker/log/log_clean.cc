@@ -56,7 +56,7 @@ CleanDecision Log::DecideCleaning(WallMillis now) const {
   CleanDecision decision = DecideClean(DescribeForCleaning(), config_.compaction, now);
   if (cleaning_.running || cleaning_.held || cleaning_.uncleanable || failure_ || damage_ || closing_ ||
       !surveyed()) {
-    decision.due = false;
+    decision.due = decision.roll_active = false;
   }
   return decision;
 }

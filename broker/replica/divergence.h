@@ -35,6 +35,8 @@ enum class FetchVerdict {
   kAgree,          // send records from fetch_offset
   kDiverging,      // send the boundary, nothing else
   kBelowLogStart,  // OFFSET_OUT_OF_RANGE: the follower restarts empty at the leader's log start
+  // It may hold a key whose tombstone it can no longer fetch: it restarts empty at the leader's log start.
+  kMissedTombstones,
 };
 
 struct LeaderAnswer {

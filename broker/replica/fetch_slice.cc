@@ -115,6 +115,9 @@ Task<Result<PartitionRead>> FetchSlice::Read(PartitionKey key, size_t max_bytes,
       out->mutable_diverging()->set_epoch(answer->diverging.epoch);
       out->mutable_diverging()->set_end_offset(answer->diverging.end_offset);
       co_return PartitionRead{{}, partition->Bounds()};
+    case FetchVerdict::kMissedTombstones:
+      out->set_missed_tombstones(true);
+      co_return PartitionRead{{}, partition->Bounds()};
     case FetchVerdict::kAgree:
       break;
   }
@@ -142,6 +145,7 @@ void FetchSlice::Fill(const Entry& entry, Result<PartitionRead> read,
   out->set_leader_epoch(bounds.leader_epoch);
   if (!reader_.follower()) return;
   out->set_log_end_offset(bounds.log_end);
+  out->set_tombstones_dropped_below(bounds.tombstones_dropped_below);
   out->set_flushed_ends_count(bounds.flushed_ends_count);
   out->set_log_start_wanted(read && entry.partition != nullptr &&
                             entry.partition->WantsLogStartOf(reader_.replica));
@@ -164,10 +168,11 @@ Task<bool> FetchSlice::CollectOne(PartitionKey key, size_t budget, bool only_cha
   const bool moved = !entry.told || *entry.told != now;
   // Records that there was no room for are there the next time.
   const Offset readable = reader_.follower() ? response.log_end_offset() : response.high_watermark();
-  const bool more =
-      now.error == v1::NONE && !response.has_diverging() && entry.request.fetch_offset() < readable;
-  if (only_changed && !has_records && !new_error && !moved && !response.has_diverging()) co_return more;
-  if (new_error || response.has_diverging() || (reader_.follower() && moved)) answer->urgent = true;
+  // It has to change its log first.
+  const bool parts = response.has_diverging() || response.missed_tombstones();
+  const bool more = now.error == v1::NONE && !parts && entry.request.fetch_offset() < readable;
+  if (only_changed && !has_records && !new_error && !moved && !parts) co_return more;
+  if (new_error || parts || (reader_.follower() && moved)) answer->urgent = true;
   if (!entry.telling) telling_.push_back(key);
   entry.telling = now;
   answer->bytes += response.records().size();

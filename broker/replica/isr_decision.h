@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "broker/log/tombstone_drops.h"
 #include "broker/replica/high_watermark.h"
 #include "common/time.h"
 #include "common/types.h"
@@ -31,6 +32,11 @@ struct FollowerProgress {
     Offset leader_end;
   };
   std::optional<Mark> mark;
+  // Its last fetch that agreed, against what compaction drops here; empty before the first.
+  std::optional<TombstoneDrops::Mark> tombstones;
+  // It was told to begin anew since.
+  bool begins_anew = false;
+  MonoTime fetched_at{};
 };
 
 // A fetch or progress told `ends` at `now`, when the leader's log end was `leader_end`. Ends may move back

@@ -165,6 +165,28 @@ bool LeaderState::AnyRefused(const IsrView& view) const {
   return std::ranges::any_of(ExpandCandidates(view), [&](BrokerId b) { return refused_until_.contains(b); });
 }
 
+bool LeaderState::MissedTombstones(const TombstoneDrops& drops, BrokerId broker, BrokerEpoch broker_epoch,
+                                   const FetchPosition& position) const {
+  // It holds no record yet.
+  if (!position.last_epoch) return false;
+  if (IsMember(broker) || Contains(wished_, broker)) return false;
+  const auto follower = std::ranges::find(followers_, broker, &FollowerProgress::broker);
+  std::optional<TombstoneDrops::Mark> mark;
+  // In another life its disk may be another one.
+  if (follower != followers_.end() && follower->broker_epoch == broker_epoch) mark = follower->tombstones;
+  return !drops.SeenBy(mark, position.fetch_offset);
+}
+
+Offset LeaderState::TombstonesWantedFrom(MonoTime now, Duration recent) const {
+  Offset least = ~Offset{0};
+  for (const FollowerProgress& follower : followers_) {
+    const bool on_its_way = follower.begins_anew || follower.tombstones;
+    if (!on_its_way || IsMember(follower.broker) || now - follower.fetched_at > recent) continue;
+    least = std::min(least, follower.begins_anew ? 0 : follower.tombstones->offset);
+  }
+  return least;
+}
+
 bool LeaderState::Settled(const FollowerProgress& follower, Offset high_watermark) const {
   return IsMember(follower.broker) && follower.ends && follower.ends->log_end >= high_watermark && !in_doubt_;
 }

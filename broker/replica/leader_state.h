@@ -12,6 +12,7 @@
 #include <optional>
 #include <vector>
 
+#include "broker/replica/divergence.h"
 #include "broker/replica/isr_decision.h"
 #include "broker/replica/topic_settings.h"
 #include "common/result.h"
@@ -83,6 +84,15 @@ class LeaderState {
   bool AnyRefused(const IsrView& view) const;
   // The committed ISR may differ from the one known.
   bool in_doubt() const { return in_doubt_; }
+  // Whether the follower, by what it says of itself, may hold a value whose tombstone has gone here before it
+  // fetched it. Never a member of the maximal ISR: it has all that is committed, and only of that tombstones
+  // go.
+  bool MissedTombstones(const TombstoneDrops& drops, BrokerId broker, BrokerEpoch broker_epoch,
+                        const FetchPosition& position) const;
+  // Compaction keeps tombstones from here on, for followers that have yet to fetch them: those outside of the
+  // ISR that have fetched within `recent`.
+  Offset TombstonesWantedFrom(MonoTime now, Duration recent) const;
+
   // Nothing that `broker` tells can change the ISR: it is a member and holds what is committed.
   bool Settled(const FollowerProgress& follower, Offset high_watermark) const;
 

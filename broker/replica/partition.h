@@ -4,7 +4,8 @@
 // Invariants:
 //   log start <= high watermark <= log end (but for a log just restarted by its follower); the high watermark
 //   falls only
-//     with a truncation that the state says is recovering, or when a damaged log was set aside
+//     with a truncation that the state says is recovering, or when a follower begins anew: its damaged log
+//     was set aside, or it missed tombstones that its leader has dropped
 //   a role is taken only under the transition lock (and left under it, or at once when the log fails); while
 //   a transition
 //     is under way the role is kNone, so that nothing is appended, served or fetched; the epoch is recorded
@@ -81,6 +82,7 @@ struct PartitionBounds {
   Offset log_end = 0;
   LeaderEpoch leader_epoch = 0;
   bool flushed_ends_count = false;
+  Offset tombstones_dropped_below = 0;
 };
 
 struct PartitionRead {
@@ -179,6 +181,8 @@ class Partition {
   // Whole batches up to the log end. The caller has had kAgree for `from`.
   Task<Result<PartitionRead>> ReadForFollower(Offset from, std::optional<LeaderEpoch> epoch,
                                               size_t max_bytes);
+  // As leader: compaction keeps tombstones from here on, because a follower has yet to fetch them.
+  Offset TombstonesWantedFrom() const;
   void FollowerProgressed(BrokerId replica, BrokerEpoch broker_epoch, LeaderEpoch epoch, Offset flushed_end,
                           std::optional<Offset> log_start = std::nullopt);
   // Judges the followers (every replica.lag.time.max.ms / 2), unless this leader was itself stalled.
@@ -271,7 +275,8 @@ class Partition {
   // partition_follower.cc
   bool HasRoomToFollow() const;
   Task<FollowOutcome> Diverge(const v1::EpochEnd& boundary, LeaderEpoch epoch);
-  Task<FollowOutcome> RestartAtLeaders(Offset leader_log_start, LeaderEpoch epoch);
+  Task<FollowOutcome> RestartAtLeaders(Offset leader_log_start, LeaderEpoch epoch, std::string why);
+  Task<Result<>> RememberDroppedTombstones(const v1::FetchResponse::Partition& answer);
   bool MayCutTo(Offset end);
   void AdoptBounds(const v1::FetchResponse::Partition& answer);
   bool FollowsIn(LeaderEpoch epoch) const;

@@ -38,12 +38,32 @@ Task<FollowOutcome> Partition::ApplyFetched(v1::FetchResponse::Partition answer,
   if (!FollowsIn(epoch) || log_->end_offset() != fetch_offset) co_return FollowOutcome::kStale;
   if (answer.error().code() == v1::OFFSET_OUT_OF_RANGE && answer.leader_epoch() == epoch &&
       answer.log_start_offset() > fetch_offset) {
-    co_return co_await RestartAtLeaders(answer.log_start_offset(), epoch);
+    co_return co_await RestartAtLeaders(answer.log_start_offset(), epoch,
+                                        "it ends below its leader's log start");
   }
   // FENCED_LEADER_EPOCH and the like mend themselves: LeaderAndIsr is on its way to one of the two.
   if (answer.error().code() != v1::NONE || answer.leader_epoch() != epoch) co_return FollowOutcome::kBackOff;
   if (answer.has_diverging()) co_return co_await Diverge(answer.diverging(), epoch);
+  if (answer.missed_tombstones()) {
+    co_return co_await RestartAtLeaders(
+        answer.log_start_offset(), epoch,
+        fmt::format("its leader has dropped tombstones below {} that it may lack",
+                    answer.tombstones_dropped_below()));
+  }
+  if (const auto known = co_await RememberDroppedTombstones(answer); !known) {
+    if (LogTrouble()) OnLogTrouble();
+    co_return FollowsIn(epoch) ? FollowOutcome::kBackOff : FollowOutcome::kParked;
+  }
+  if (!FollowsIn(epoch) || log_->end_offset() != fetch_offset) co_return FollowOutcome::kStale;
   co_return AppendFetched(answer);
+}
+
+// The records lack those tombstones; whoever led with this copy would have to know it.
+Task<Result<>> Partition::RememberDroppedTombstones(const v1::FetchResponse::Partition& answer) {
+  const Offset below = answer.tombstones_dropped_below();
+  const bool lacks = !answer.records().empty() && log_->end_offset() < below;
+  if (!lacks || below <= log_->tombstone_drops().below()) co_return Result<>{};
+  co_return co_await log_->AdoptDroppedTombstones(below);
 }
 
 FollowOutcome Partition::AppendFetched(const v1::FetchResponse::Partition& answer) {
@@ -130,12 +150,11 @@ Task<FollowOutcome> Partition::Diverge(const v1::EpochEnd& boundary, LeaderEpoch
   co_return FollowsIn(epoch) ? FollowOutcome::kTruncated : FollowOutcome::kStale;
 }
 
-Task<FollowOutcome> Partition::RestartAtLeaders(Offset leader_log_start, LeaderEpoch epoch) {
+Task<FollowOutcome> Partition::RestartAtLeaders(Offset leader_log_start, LeaderEpoch epoch, std::string why) {
   const Offset asked = log_->end_offset();
   AsyncLock::Guard guard = co_await transition_.Acquire("restart at the leader's log start");
   if (!FollowsIn(epoch) || log_->end_offset() != asked) co_return FollowOutcome::kStale;
-  LOG(INFO) << name_ << " ends at " << asked << ", below its leader's log start " << leader_log_start
-            << ": begins anew there";
+  LOG(INFO) << name_ << " ends at " << asked << " and begins anew at " << leader_log_start << ": " << why;
   ++context_.counters.restarts;
   if (auto done = co_await log_->RestartAt(leader_log_start); !done) {
     if (LogTrouble()) OnLogTrouble();
@@ -143,6 +162,10 @@ Task<FollowOutcome> Partition::RestartAtLeaders(Offset leader_log_start, LeaderE
   }
   // A leader drops only what is committed.
   if (high_watermark_ < leader_log_start) SetHighWatermark(leader_log_start);
+  if (high_watermark_ > leader_log_start) {
+    high_watermark_ = leader_log_start;
+    log_->SetHighWatermark(leader_log_start);
+  }
   co_return FollowsIn(epoch) ? FollowOutcome::kTruncated : FollowOutcome::kStale;
 }
 

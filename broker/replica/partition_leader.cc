@@ -111,7 +111,8 @@ PartitionBounds Partition::Bounds() const {
           .log_start = log_start(),
           .log_end = log_end(),
           .leader_epoch = leader_epoch_.value_or(0),
-          .flushed_ends_count = settings_.log.durability == AckDurability::kSynced};
+          .flushed_ends_count = settings_.log.durability == AckDurability::kSynced,
+          .tombstones_dropped_below = log_ != nullptr ? log_->tombstone_drops().below() : 0};
 }
 
 // A read that may suspend: what it returns is good only if the same epoch still leads at its end.
@@ -200,8 +201,14 @@ Result<LeaderAnswer> Partition::CompareFollower(const FollowerPosition& position
   if (!position.leader_epoch)
     return Fail(v1::INVALID_REQUEST, "leader_epoch is absent in a follower's fetch");
   TM_RETURN_IF_ERROR(CheckLeader(position.leader_epoch));
-  return AnswerFollowerFetch({log_->start_offset(), log_->end_offset(), &log_->epochs()},
-                             {position.fetch_offset, position.last_epoch});
+  const FetchPosition fetch{position.fetch_offset, position.last_epoch};
+  LeaderAnswer answer =
+      AnswerFollowerFetch({log_->start_offset(), log_->end_offset(), &log_->epochs()}, fetch);
+  if (answer.verdict == FetchVerdict::kAgree &&
+      leader_->MissedTombstones(log_->tombstone_drops(), position.replica, position.broker_epoch, fetch)) {
+    answer.verdict = FetchVerdict::kMissedTombstones;
+  }
+  return answer;
 }
 
 void Partition::NoteFollowerFetch(const FollowerPosition& position) {
@@ -212,14 +219,22 @@ void Partition::NoteFollowerFetch(const FollowerPosition& position) {
     ++context_.counters.fenced_requests;
     return;
   }
+  (*follower)->fetched_at = context_.loop.Now();
+  (*follower)->begins_anew = answer->verdict == FetchVerdict::kMissedTombstones;
   // Only ends of one history with the leader's count.
   if (answer->verdict != FetchVerdict::kAgree) return;
+  (*follower)->tombstones = {log_->tombstone_drops().serial(), position.fetch_offset};
   NoteLogStart(**follower, position.log_start);
   const Offset end = std::min(position.fetch_offset, log_->end_offset());
   NoteProgress(**follower, {end, std::min(position.flushed_end, end)}, settings_.log.durability,
                log_->end_offset(), context_.loop.Now());
   AdvanceHighWatermark();
   if (!leader_->Settled(**follower, high_watermark_)) MaybeUpdateIsr();
+}
+
+Offset Partition::TombstonesWantedFrom() const {
+  if (!leading()) return ~Offset{0};
+  return leader_->TombstonesWantedFrom(context_.loop.Now(), context_.options.replica_lag_time_max);
 }
 
 void Partition::FollowerProgressed(BrokerId replica, BrokerEpoch broker_epoch, LeaderEpoch epoch,

@@ -42,6 +42,8 @@ class ReplicaLog {
   virtual void AdvanceStartTo(Offset offset) = 0;
   virtual Offset durable_start() const = 0;
   virtual Task<Result<>> CheckpointStart() = 0;
+  virtual const TombstoneDrops& tombstone_drops() const = 0;
+  virtual Task<Result<>> AdoptDroppedTombstones(Offset below) = 0;
   virtual bool surveyed() const = 0;
   virtual Task<Result<>> Survey() = 0;
   virtual std::vector<SegmentFacts> DescribeSegments() const = 0;

@@ -75,6 +75,11 @@ class ShardLogStore::Forward final : public ReplicaLog {
     co_await Settled();
     co_return co_await log_->CheckpointStart();
   }
+  const TombstoneDrops& tombstone_drops() const override { return log_->tombstone_drops(); }
+  Task<Result<>> AdoptDroppedTombstones(Offset below) override {
+    co_await Settled();
+    co_return co_await log_->AdoptDroppedTombstones(below);
+  }
   bool surveyed() const override { return log_->surveyed(); }
   Task<Result<>> Survey() override {
     co_await Settled();

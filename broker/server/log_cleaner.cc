@@ -57,6 +57,9 @@ Task<Result<CleanReport>> CleanOn(Shard& shard, PartitionKey key, CleanTools too
                                   std::shared_ptr<CleanerThrottle> throttle) {
   Log* log = shard.logs() == nullptr || shard.scope().stopping() ? nullptr : shard.logs()->Find(key);
   if (log == nullptr) co_return Fail(v1::CANCELLED, "the log is not here any more");
+  if (const Partition* partition = shard.table()->Find(key)) {
+    tools.keep_tombstones_from = partition->TombstonesWantedFrom();
+  }
   tools.throttle = throttle.get();
   tools.stop = shard.scope().stop_token();
   const std::string name = fmt::format("{}-{}", log->topic(), key.partition);

@@ -99,6 +99,7 @@ class MemoryLog final : public ReplicaLog {
     records_.clear();
     epochs_.Clear();
     start_ = empty_end_ = flushed_ = durable_start_ = offset;
+    drops_.TruncateTo(0);
     co_return Result<>{};
   }
   void AdvanceStartTo(Offset offset) override {
@@ -113,6 +114,11 @@ class MemoryLog final : public ReplicaLog {
   Task<Result<>> CheckpointStart() override {
     if (failure_) co_return std::unexpected(*failure_);
     durable_start_ = start_;
+    co_return Result<>{};
+  }
+  const TombstoneDrops& tombstone_drops() const override { return drops_; }
+  Task<Result<>> AdoptDroppedTombstones(Offset below) override {
+    drops_.Adopt(below);
     co_return Result<>{};
   }
   bool surveyed() const override { return surveyed_; }
@@ -149,6 +155,13 @@ class MemoryLog final : public ReplicaLog {
     failure_ = Error{v1::KAFKA_STORAGE_ERROR, "fsync failed"};
     if (listener_) listener_();
   }
+  // Compaction drops the record: the place stays, as a "_".
+  void Drop(Offset offset, bool tombstone) {
+    for (Record& record : records_) {
+      if (record.offset == offset) record.body = "_";
+    }
+    if (tombstone) drops_.Add(offset + 1);
+  }
   void Damage() { damage_ = Error{v1::CORRUPT_MESSAGE, "a flipped bit"}; }
   // The power goes: only what was flushed is left.
   void Crash() {
@@ -184,6 +197,7 @@ class MemoryLog final : public ReplicaLog {
   std::string topic_;
   std::vector<Record> records_;
   EpochTable epochs_;
+  TombstoneDrops drops_;
   Offset start_ = 0;
   Offset empty_end_ = 0;
   Offset flushed_ = 0;
