@@ -54,4 +54,19 @@ std::optional<LeaderEpoch> EpochTable::EpochAt(Offset offset) const {
   return (after - 1)->epoch;
 }
 
+Offset EpochTable::AgreesUpTo(const EpochTable& other, Offset from, Offset below) const {
+  std::vector<Offset> changes = {from};
+  for (const EpochTable* table : {this, &other}) {
+    for (const Entry& entry : table->entries_) {
+      if (entry.start > from) changes.push_back(entry.start);
+    }
+  }
+  std::ranges::sort(changes);
+  for (const Offset at : changes) {
+    if (at >= below) break;
+    if (EpochAt(at) != other.EpochAt(at)) return at;
+  }
+  return below;
+}
+
 }  // namespace tidemark

@@ -34,6 +34,9 @@ class EpochTable {
   std::optional<std::pair<LeaderEpoch, Offset>> EndOf(LeaderEpoch epoch, Offset log_end) const;
   // Epoch of the record at `offset`.
   std::optional<LeaderEpoch> EpochAt(Offset offset) const;
+  // The first offset in [from, below) whose record is of another epoch in `other`; `below` when there is
+  // none.
+  Offset AgreesUpTo(const EpochTable& other, Offset from, Offset below) const;
   const std::vector<Entry>& entries() const { return entries_; }
 
  private:

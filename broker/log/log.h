@@ -218,6 +218,10 @@ class Log {
   // While held no pass begins, and one under way ends with CANCELLED.
   void HoldCleaning(bool held) { cleaning_.held = held; }
   Offset cleaned_to() const { return cleaning_.cleaned_to; }
+  // Compaction may have replaced records.
+  bool may_be_compacted() const {
+    return config_.compaction.enabled || cleaning_.cleaned_to > 0 || cleaning_.drops.below() > 0;
+  }
 
   // --- For ShardLogs and GroupCommit ---
 

@@ -74,10 +74,15 @@ Task<Result<>> LogDirs::TakeMoves() {
     }
   }
   moves_.clear();
-  auto arrived = co_await RunBlocking(env_.blocking_pool(), loop_, "finish moves",
-                                      [&] { return FinishMoves(env_.files(), all, !any_unread()); });
-  if (!arrived) co_return std::unexpected(std::move(arrived).error());
-  for (ArrivedFolder& one : *arrived) {
+  auto moves = co_await RunBlocking(env_.blocking_pool(), loop_, "finish moves",
+                                    [&] { return FinishMoves(env_.files(), all, !any_unread()); });
+  if (!moves) co_return std::unexpected(std::move(moves).error());
+  for (InterruptedMove& one : moves->interrupted) {
+    MoveFolder& copy = one.folder;
+    found_moves_[{*copy.topic_id, copy.partition}] = {indexes[one.index], std::move(copy.path),
+                                                      std::move(copy.id)};
+  }
+  for (ArrivedFolder& one : moves->arrived) {
     LogDirectory& directory = *directories_[indexes[one.index]];
     ++directory.partitions;
     TM_CO_RETURN_IF_ERROR(TakeFound(directory, std::move(one.folder)));

@@ -83,6 +83,13 @@ struct FoundPartition {
   std::optional<TopicId> topic_id;
 };
 
+// A move between directories that the process before has not ended, found at the start (move_folders.h).
+struct FoundMove {
+  size_t target = 0;  // index in LogDirs::directories()
+  std::string path;   // of the copy
+  std::string id;
+};
+
 class LogDirs {
  public:
   // Creates missing directories, locks and reads them. `loop` becomes the home loop. Errors: POLICY_VIOLATION
@@ -115,6 +122,7 @@ class LogDirs {
   const std::vector<std::unique_ptr<LogDirectory>>& directories() const { return directories_; }
   // Constant after Open.
   const std::vector<FoundPartition>& found() const { return found_; }
+  const std::map<PartitionKey, FoundMove>& found_moves() const { return found_moves_; }
 
   // Of all shards.
   RecoveryProgress& recovery_progress() { return recovery_progress_; }
@@ -173,6 +181,7 @@ class LogDirs {
   std::vector<std::unique_ptr<FileLock>> locks_;
   std::vector<std::unique_ptr<LogDirectory>> directories_;
   std::vector<FoundPartition> found_;
+  std::map<PartitionKey, FoundMove> found_moves_;
   std::optional<BrokerId> stored_broker_id_;
   std::optional<std::string> stored_cluster_id_;
   bool last_stop_was_clean_ = true;

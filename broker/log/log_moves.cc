@@ -22,28 +22,6 @@ constexpr Duration kPauseWithoutRoom = 1s;
 
 }  // namespace
 
-struct ShardLogs::Moves::Move {
-  Move(EventLoop& loop, PartitionKey k) : key(k), flushed(loop) {}
-  const PartitionKey key;
-  std::string topic;
-  size_t target = 0;
-  std::string id;
-  std::string folder;         // of the copy
-  std::unique_ptr<Log> copy;  // from OpenCopy until it is switched to, or discarded
-  std::stop_source stop;
-  std::string why_stopped;
-  int64_t promised = 0;
-  uint64_t generation = 0;  // of the source, as copied
-  Offset begun_for = 0;     // log start of the source for which the copy began
-  Offset cleaned_to = 0;    // of the copy, once it is complete
-  uint64_t unflushed = 0;
-  bool exclusive = false;  // everybody is kept out of the source: no time to lose
-  bool committed = false;  // the renames have begun: no way back
-  Notifier flushed;
-
-  std::string name() const { return fmt::format("{}-{}", topic, key.partition); }
-};
-
 ShardLogs::Moves::~Moves() { CHECK(moves_.empty()) << "moves outlive their logs"; }
 
 Result<> ShardLogs::MoveTo(const PartitionKey& key, size_t directory) {
@@ -93,13 +71,48 @@ Result<> ShardLogs::Moves::Begin(const PartitionKey& key, size_t target) {
   move->id = fmt::format("{:016x}", logs_.env_.random().Next());
   move->folder =
       FutureFolder(directory.path + "/" + PartitionFolderName(move->topic, key.partition), move->id);
-  move->promised = size;
-  directory.promised_bytes += size;
-  moves_.emplace(key, move);
-  ++counters_.begun;
   LOG(INFO) << move->name() << " (" << size << " bytes) is moved to " << directory.path;
-  logs_.scope_.Spawn("move log", Run(std::move(move)));
+  Start(std::move(move), log->size_bytes());
   return {};
+}
+
+void ShardLogs::Moves::Start(std::shared_ptr<Move> move, uint64_t size) {
+  move->promised = static_cast<int64_t>(size);
+  logs_.dirs_.directories()[move->target]->promised_bytes += move->promised;
+  CHECK(moves_.emplace(move->key, move).second);
+  ++counters_.begun;
+  logs_.scope_.Spawn("move log", Run(std::move(move)));
+}
+
+void ShardLogs::Moves::Resume(const PartitionKey& key) {
+  const auto found = interrupted_.find(key);
+  const Log* log = logs_.Find(key);
+  if (found == interrupted_.end() || log == nullptr || log->failure() || log->damage() || logs_.closing_)
+    return;
+  const LogDirectory& directory = *logs_.dirs_.directories()[found->second.target];
+  // One that has failed keeps its copy for the next start.
+  if (directory.failed) return;
+  if (log->directory_index() == found->second.target) return Forget(key);
+  const FoundMove copy = std::move(found->second);
+  interrupted_.erase(found);
+  auto move = std::make_shared<Move>(logs_.loop_, key);
+  move->topic = log->topic();
+  move->target = copy.target;
+  move->id = copy.id;
+  move->folder = copy.path;
+  move->resumed = true;
+  LOG(INFO) << "the move of " << move->name() << " to " << directory.path << " goes on";
+  Start(std::move(move), log->size_bytes());
+}
+
+void ShardLogs::Moves::Forget(const PartitionKey& key) {
+  Cancel(key, "the replica is taken out of service");
+  const auto found = interrupted_.find(key);
+  if (found == interrupted_.end()) return;
+  logs_.scope_.Spawn("discard copy", [](Moves* moves, FoundMove copy) -> Task<void> {
+    (void)co_await moves->DiscardDurably(copy.target, copy.path);
+  }(this, found->second));
+  interrupted_.erase(found);
 }
 
 void ShardLogs::Moves::Cancel(const PartitionKey& key, const std::string& why) {
@@ -114,7 +127,12 @@ void ShardLogs::Moves::Cancel(const PartitionKey& key, const std::string& why) {
 void ShardLogs::Moves::CancelAll(const std::string& why) {
   std::vector<PartitionKey> keys;
   for (const auto& [key, move] : moves_) keys.push_back(key);
-  for (const PartitionKey& key : keys) Cancel(key, why);
+  for (const PartitionKey& key : keys) {
+    const auto found = moves_.find(key);
+    if (found == moves_.end()) continue;
+    if (!found->second->stop.stop_requested()) found->second->goes_on = true;
+    Cancel(key, why);
+  }
 }
 
 void ShardLogs::Moves::Poison(size_t directory, const Error& error) {
@@ -151,16 +169,20 @@ Task<void> ShardLogs::Moves::Run(std::shared_ptr<Move> move) {
     working_ = false;
     turn_.NotifyAll();
   }
+  if (Log* log = logs_.Find(move->key)) log->HoldCleaning(false);
   if (result) {
     ++counters_.finished;
     LOG(INFO) << move->name() << " is in " << logs_.dirs_.directories()[move->target]->path << " now";
+  } else if (move->goes_on && !move->committed) {
+    LOG(INFO) << "the move of " << move->name() << " to " << logs_.dirs_.directories()[move->target]->path
+              << " goes on at the next start";
+    co_await Discard(*move);
   } else {
-    ++counters_.given_up;
     const std::string& why = move->why_stopped.empty() ? result.error().message : move->why_stopped;
     LOG(WARNING) << "the move of " << move->name() << " to " << logs_.dirs_.directories()[move->target]->path
                  << " was given up: " << why;
-    if (Log* log = logs_.Find(move->key)) log->HoldCleaning(false);
     co_await Discard(*move);
+    ++counters_.given_up;
   }
   logs_.dirs_.directories()[move->target]->promised_bytes -= move->promised;
   moves_.erase(move->key);
@@ -220,6 +242,24 @@ Task<Result<>> ShardLogs::Moves::OpenCopy(Move& move) {
   move.copy->SetFlushListener([&move] { move.flushed.NotifyAll(); });
   TM_CO_ASSIGN_OR_RETURN(source, Source(move));
   move.generation = source->generation();
+  if (move.resumed) co_return co_await KeepCommonPart(move);
+  co_return Result<>{};
+}
+
+Task<Result<>> ShardLogs::Moves::KeepCommonPart(Move& move) {
+  TM_CO_ASSIGN_OR_RETURN(const Log* source, Source(move));
+  Log& copy = *move.copy;
+  const Offset start = source->start_offset();
+  const Offset ends = std::min(copy.end_offset(), source->end_offset());
+  if (copy.start_offset() > start || ends <= start || source->may_be_compacted())
+    co_return co_await StartCopyAnew(move, start);
+  // What happens to the source from here on raises its generation.
+  const Offset common = source->epochs().AgreesUpTo(copy.epochs(), start, ends);
+  if (common < copy.end_offset()) TM_CO_RETURN_IF_ERROR(co_await copy.TruncateTo(common));
+  const int64_t kept = std::min<int64_t>(move.promised, static_cast<int64_t>(copy.size_bytes()));
+  move.promised -= kept;
+  logs_.dirs_.directories()[move.target]->promised_bytes -= kept;
+  LOG(INFO) << "the copy of " << move.name() << " is good up to offset " << copy.end_offset();
   co_return Result<>{};
 }
 
@@ -312,151 +352,6 @@ Task<Result<>> ShardLogs::Moves::FlushCopy(Move& move, bool whole) {
       co_return Fail(v1::DISK_FULL, "no room for the flush of a copy");
   }
   co_return Result<>{};
-}
-
-Task<Result<bool>> ShardLogs::Moves::Switch(Move& move) {
-  Slot& slot = *co_await logs_.LockSlot(move.key);
-  const SlotLock lock(logs_, slot);
-  TM_CO_ASSIGN_OR_RETURN(Log* const source, Source(move));
-  const size_t from = source->directory_index();
-  if (logs_.switch_observer_.before) logs_.switch_observer_.before(move.key);
-  move.exclusive = true;
-  Result<> complete = co_await Complete(move, *source);
-  move.exclusive = false;
-  if (!complete) {
-    if (logs_.switch_observer_.after) logs_.switch_observer_.after(move.key, *source);
-    // Nobody is kept out until there is room.
-    if (complete.error().code == v1::DISK_FULL) co_return false;
-    co_return std::unexpected(std::move(complete).error());
-  }
-  // From here on the log and its copy hold the same, durably, and nobody changes either.
-  move.committed = true;
-  co_await source->Quiesce();
-  logs_.commits_[from]->Forget(*source);
-  co_await move.copy->Quiesce();
-  logs_.commits_[move.target]->Forget(*move.copy);
-  auto opened = co_await Rename(move, source->directory(), from);
-  if (!opened) {
-    // Out of service, as with any failed disk; the next start finds either the log or its copy.
-    source->Poison(opened.error());
-    if (logs_.switch_observer_.after) logs_.switch_observer_.after(move.key, *source);
-    co_return std::unexpected(std::move(opened).error());
-  }
-  // An epoch without a record is not told by the files.
-  if (const auto latest = source->epochs().latest();
-      latest && (*opened)->epochs().latest().value_or(0) < *latest) {
-    const auto begun = co_await (*opened)->BeginEpoch(*latest);
-    LOG_IF(ERROR, !begun) << move.name() << ": " << ToString(begun.error());
-  }
-  const std::string former = MovedFolder(source->directory(), move.id);
-  const std::unique_ptr<Log> old = std::exchange(slot.log, std::move(*opened));
-  move.copy.reset();
-  --logs_.dirs_.directories()[from]->partitions;
-  ++logs_.dirs_.directories()[move.target]->partitions;
-  if (logs_.dirs_.directories()[move.target]->failed) {
-    slot.log->Poison({v1::KAFKA_STORAGE_ERROR, "its log directory has failed"});
-  }
-  if (logs_.switch_observer_.after) logs_.switch_observer_.after(move.key, *slot.log);
-  logs_.scope_.Spawn("remove moved log", RemoveFormer(move.key, move.topic, from, former));
-  co_return true;
-}
-
-// With everybody kept out: the rest of the log, and what goes with it.
-Task<Result<>> ShardLogs::Moves::Complete(Move& move, Log& source) {
-  TM_CO_RETURN_IF_ERROR(co_await CatchUp(move));
-  Log& copy = *move.copy;
-  copy.AdvanceStartTo(source.start_offset());
-  // An epoch that has no record yet.
-  if (const auto latest = source.epochs().latest(); latest && copy.epochs().latest().value_or(0) < *latest)
-    TM_CO_RETURN_IF_ERROR(co_await copy.BeginEpoch(*latest));
-  TM_CO_RETURN_IF_ERROR(co_await FlushCopy(move, /*whole=*/true));
-  if (auto still = Source(move); !still) co_return std::unexpected(std::move(still).error());
-  CHECK_EQ(copy.end_offset(), source.end_offset()) << move.name();
-  CHECK_EQ(copy.flushed_end(), copy.end_offset()) << move.name();
-  std::vector<CheckpointChange> lines;
-  lines.push_back({CheckpointKind::kRecoveryPoint, move.key, move.topic, copy.end_offset()});
-  lines.push_back({CheckpointKind::kHighWatermark, move.key, move.topic,
-                   std::min(source.checkpointed_high_watermark(), copy.end_offset())});
-  lines.push_back({CheckpointKind::kLogStart, move.key, move.topic, source.start_offset()});
-  // A swap that was in its last steps when the copy began may have ended since: it has what was there before.
-  move.cleaned_to = source.generation() == move.generation ? source.cleaned_to() : 0;
-  lines.push_back({CheckpointKind::kCleanerOffset, move.key, move.topic, move.cleaned_to});
-  lines.push_back(
-      {CheckpointKind::kDroppedTombstones, move.key, move.topic, source.tombstone_drops().below()});
-  co_return co_await logs_.WriteCheckpoints(move.target, std::move(lines));
-}
-
-// Steps 1 and 2, and the opening of the log at its new place.
-Task<Result<std::unique_ptr<Log>>> ShardLogs::Moves::Rename(Move& move, std::string source_folder,
-                                                            size_t source_directory) {
-  FileSystem& files = logs_.env_.files();
-  const std::string& from = logs_.dirs_.directories()[source_directory]->path;
-  const std::string& to = logs_.dirs_.directories()[move.target]->path;
-  const std::string moved = MovedFolder(source_folder, move.id);
-  const auto left =
-      co_await RunBlocking(logs_.env_.blocking_pool(), logs_.loop_, "leave directory", [&]() -> Result<> {
-        TM_RETURN_IF_ERROR(files.Rename(source_folder, moved));
-        return files.SyncDirectory(from);
-      });
-  if (!left) {
-    logs_.OnDirectoryFailure(source_directory, left.error());
-    co_return std::unexpected(left.error());
-  }
-  LogConfig config = logs_.Find(move.key)->config();
-  RecoveryInput input{.folder = to + "/" + PartitionFolderName(move.topic, move.key.partition),
-                      .key = move.key,
-                      .index_interval_bytes = config.index_interval_bytes,
-                      .recovery_point = move.copy->end_offset(),
-                      .log_start = logs_.Find(move.key)->start_offset(),
-                      .high_watermark = logs_.Find(move.key)->checkpointed_high_watermark()};
-  auto arrived = co_await RunBlocking(logs_.env_.blocking_pool(), logs_.loop_, "enter directory",
-                                      [&]() -> Result<Recovered> {
-                                        TM_RETURN_IF_ERROR(files.Rename(move.folder, input.folder));
-                                        TM_RETURN_IF_ERROR(files.SyncDirectory(to));
-                                        return RecoverLog(files, input);
-                                      });
-  if (!arrived) {
-    logs_.OnDirectoryFailure(move.target, arrived.error());
-    co_return std::unexpected(std::move(arrived).error());
-  }
-  for (const std::string& note : arrived->notes) LOG(WARNING) << move.name() << ": " << note;
-  arrived->state.cleaned_to = move.cleaned_to;
-  // With what followers are judged by: a leader may go on leading.
-  arrived->state.tombstone_drops = logs_.Find(move.key)->tombstone_drops();
-  co_return std::make_unique<Log>(
-      files, logs_.env_.blocking_pool(), logs_.loop_, static_cast<LogHost&>(logs_),
-      Log::Place{move.key, move.topic, input.folder, move.target}, config, std::move(arrived->state));
-}
-
-// Step 3.
-Task<void> ShardLogs::Moves::RemoveFormer(PartitionKey key, std::string topic, size_t directory,
-                                          std::string moved) {
-  const std::string doomed = moved + "-delete";
-  const std::string& path = logs_.dirs_.directories()[directory]->path;
-  const auto renamed =
-      co_await RunBlocking(logs_.env_.blocking_pool(), logs_.loop_, "discard former log", [&]() -> Result<> {
-        TM_RETURN_IF_ERROR(logs_.env_.files().Rename(moved, doomed));
-        return logs_.env_.files().SyncDirectory(path);
-      });
-  if (!renamed) {
-    logs_.OnDirectoryFailure(directory, renamed.error());
-    co_return;
-  }
-  co_await logs_.RemoveFolder(doomed);
-  const auto forgotten = co_await logs_.WriteCheckpoints(directory, RemovalOf(key, topic));
-  LOG_IF(WARNING, !forgotten) << "checkpoints of a moved log: " << ToString(forgotten.error());
-}
-
-// Of a move given up. What cannot be removed now is removed at the next start.
-Task<void> ShardLogs::Moves::Discard(Move& move) {
-  if (move.copy) {
-    co_await move.copy->Quiesce();
-    logs_.commits_[move.target]->Forget(*move.copy);
-    move.copy.reset();
-  }
-  // After step 1 the copy may be the log.
-  if (move.committed || logs_.dirs_.directories()[move.target]->failed) co_return;
-  co_await logs_.RemoveFolder(move.folder);
 }
 
 }  // namespace tidemark

@@ -19,13 +19,6 @@ Result<> RenameIn(FileSystem& files, const std::string& directory, const std::st
   return files.SyncDirectory(directory);
 }
 
-Result<> Discard(FileSystem& files, const std::string& directory, const MoveFolder& folder) {
-  // Renamed first: what a crash leaves of it must not look whole.
-  const std::string doomed = folder.path + "-delete";
-  TM_RETURN_IF_ERROR(RenameIn(files, directory, folder.path, doomed));
-  return RemoveAll(files, doomed);
-}
-
 bool SamePartition(const MoveFolder& move, const FoundFolder& found) {
   return move.topic == found.topic && move.partition == found.partition &&
          (!found.topic_id || !move.topic_id || *found.topic_id == *move.topic_id);
@@ -36,7 +29,7 @@ class Finisher {
   Finisher(FileSystem& files, const std::vector<DirectoryMoves>& directories, bool all_read)
       : files_(files), directories_(directories), all_read_(all_read) {}
 
-  Result<std::vector<ArrivedFolder>> Run() {
+  Result<MovesAtStart> Run() {
     // Copies first, so that the second pass sees which are in place.
     for (const bool future : {true, false}) {
       for (size_t i = 0; i < directories_.size(); ++i) {
@@ -46,7 +39,7 @@ class Finisher {
         }
       }
     }
-    return std::move(arrived_);
+    return std::move(out_);
   }
 
  private:
@@ -63,25 +56,38 @@ class Finisher {
       LOG(WARNING) << "the move of " << folder.topic << "-" << folder.partition << " to " << directory
                    << ", cut short at its end, is finished";
       TM_RETURN_IF_ERROR(RenameIn(files_, directory, folder.path, path));
-      arrived_.push_back({index, {path, folder.topic, folder.partition, folder.topic_id}});
+      out_.arrived.push_back({index, {path, folder.topic, folder.partition, folder.topic_id}});
       return {};
     }
     if (!all_read_) {
       LOG(WARNING) << folder.path << " is left alone: its counterpart may be in a directory that is offline";
       return {};
     }
+    size_t copies = 0;
+    bool source = false;
+    for (const DirectoryMoves& each : directories_) {
+      copies += static_cast<size_t>(std::ranges::count_if(each.folders, [&](const MoveFolder& other) {
+        return other.is_future && other.topic == folder.topic && other.partition == folder.partition;
+      }));
+      for (const FoundFolder& found : each.found) source = source || SamePartition(folder, found);
+    }
+    // Without its topic id it has nothing in it yet.
+    if (source && copies == 1 && folder.topic_id) {
+      out_.interrupted.push_back({index, folder});
+      return {};
+    }
     LOG(WARNING) << "the move of " << folder.topic << "-" << folder.partition << " to " << directory
                  << " was cut short; the replica stays where it was";
-    return Discard(files_, directory, folder);
+    return DiscardFolder(files_, directory, folder.path);
   }
 
   Result<> Moved(size_t index, const MoveFolder& folder) {
     bool in_place = std::ranges::any_of(
-        arrived_, [&](const ArrivedFolder& arrived) { return SamePartition(folder, arrived.folder); });
+        out_.arrived, [&](const ArrivedFolder& arrived) { return SamePartition(folder, arrived.folder); });
     for (const DirectoryMoves& each : directories_) {
       for (const FoundFolder& found : each.found) in_place = in_place || SamePartition(folder, found);
     }
-    if (in_place) return Discard(files_, directories_[index].directory, folder);
+    if (in_place) return DiscardFolder(files_, directories_[index].directory, folder.path);
     LOG(ERROR) << folder.path
                << " was moved to another log directory, which has it no more; it is kept, unused";
     return {};
@@ -90,10 +96,19 @@ class Finisher {
   FileSystem& files_;
   const std::vector<DirectoryMoves>& directories_;
   const bool all_read_;
-  std::vector<ArrivedFolder> arrived_;
+  MovesAtStart out_;
 };
 
 }  // namespace
+
+Result<> DiscardFolder(FileSystem& files, const std::string& directory, const std::string& folder) {
+  // Renamed first: what a crash leaves of it must not look whole.
+  const std::string doomed = folder + "-delete";
+  const auto renamed = RenameIn(files, directory, folder, doomed);
+  if (!renamed && renamed.error().code == v1::NOT_FOUND) return {};
+  TM_RETURN_IF_ERROR(renamed);
+  return RemoveAll(files, doomed);
+}
 
 std::string FutureFolder(const std::string& partition_folder, std::string_view id) {
   return fmt::format("{}.{}{}", partition_folder, id, kFuture);
@@ -119,9 +134,8 @@ std::optional<MoveFolder> ParseMoveFolder(const std::string& directory, const st
   return out;
 }
 
-Result<std::vector<ArrivedFolder>> FinishMoves(FileSystem& files,
-                                               const std::vector<DirectoryMoves>& directories,
-                                               bool all_read) {
+Result<MovesAtStart> FinishMoves(FileSystem& files, const std::vector<DirectoryMoves>& directories,
+                                 bool all_read) {
   return Finisher(files, directories, all_read).Run();
 }
 

@@ -191,6 +191,7 @@ Task<Result<Log*>> ShardLogs::OpenOrCreate(PartitionKey key, std::string topic, 
   if (recovers) dirs_.recovery_progress().Ask(loop_.Now());
   Result<Log*> opened = co_await OpenInTurn(slot, std::move(topic), config, expected);
   if (recovers) EndRecovery();
+  if (opened) moves_->Resume(key);
   if (opened && !(*opened)->surveyed()) {
     to_survey_.push_back(key);
     if (!std::exchange(surveying_, true)) scope_.Spawn("survey", SurveyLoop());
@@ -410,7 +411,7 @@ Task<Result<Log*>> ShardLogs::OpenSlot(Slot& slot, std::string topic, LogConfig 
 
 Task<Result<>> ShardLogs::TakeOut(PartitionKey key, std::string topic, bool remove) {
   loop_.CheckOwner();
-  moves_->Cancel(key, "the replica is taken out of service");
+  moves_->Forget(key);
   Slot& slot = *co_await LockSlot(key);
   const SlotLock lock(*this, slot);
   std::optional<size_t> index;

@@ -1,4 +1,4 @@
-"""Replicas that move between the log directories of a broker: under load, of leaders and followers."""
+"""Replicas that move between the log directories of a broker: under load, of leaders and followers, and over kills."""
 import contextlib
 import json
 import os
@@ -112,6 +112,31 @@ class LogDirsMoves(ClusterTest):
             broker.kill()
             broker.start()
             cluster.wait_isr("orders", [0, 1, 2])
+        load.check(self)
+
+    def test_kill_in_the_middle_of_a_move(self):
+        cluster = self.with_two_directories(replica__alter__log__dirs__io__max__bytes__per__second=3 * MIB)
+        cluster.create_topic("orders", 1, 3)
+        cluster.wait_isr("orders", [0, 1, 2])
+        self.fill(cluster, "orders", 24)
+        with self.load(cluster, "orders") as load:
+            leader = cluster.describe("orders")[0][0]
+            for killed in (cluster.brokers[leader], cluster.brokers[(leader + 1) % 3]):
+                here, _ = self.place(cluster, killed, "orders-0")
+                to = self.other(killed, here)
+                self.move(cluster, killed, "orders-0", to)
+                wait_for("a part of it is copied",
+                         lambda: self.described(cluster)[killed.id, to]["orders-0"][0] > 6 * MIB)
+                load.wait_progress()
+                killed.kill()
+                load.wait_progress()
+                killed.start()
+                cluster.wait_isr("orders", [0, 1, 2])
+                load.wait_progress()
+                self.assertRegex(killed.log()[killed.mark:], r"the move of orders-0 to \S+ goes on")
+                self.wait_moved(cluster, killed, "orders-0", to)
+                self.assertLess(self.metric(killed, "tidemark_log_move_bytes_total"), 22 * MIB,
+                                "what was copied before is not copied again")
         load.check(self)
 
     def test_refusals_and_cancellation(self):

@@ -1,6 +1,7 @@
 // Logs that move between log directories while they serve, with crashes at every change of the disk.
 #include <gmock/gmock.h>
 
+#include "broker/log/copy_pace.h"
 #include "tests/unit/log/log_fixture.h"
 
 namespace tidemark {
@@ -168,12 +169,178 @@ TEST_F(MoveTest, ACopyThatWouldNotFitIsRefused) {
   EXPECT_THAT(refused.error().message, HasSubstr("100 bytes free"));
 }
 
+TEST_F(MoveTest, ItGoesOnAfterAKillAndAfterACleanStop) {
+  for (const bool clean : {false, true}) {
+    SCOPED_TRACE(clean ? "clean stop" : "kill");
+    LogWorld world(3, {"/data1", "/data2"});
+    Log* log = &world.Start();
+    for (int i = 0; i < 100; ++i) ASSERT_TRUE(world.Append(*log, MakeBatch("x", 2, 100), 3));
+    world.WaitForFlush(*log);
+    const auto before = world.ReadAll(*log);
+    const uint64_t size = log->size_bytes();
+    const size_t to = 1 - log->directory_index();
+    world.dirs().copy_pace().SetRate(size / 10);
+    ASSERT_TRUE(world.Call([&] { return world.logs().MoveTo(world.key(), to); }));
+    ASSERT_TRUE(world.world().RunUntil(
+        [&] { return world.logs().MoveOf(world.key()).value_or(ShardLogs::MoveProgress{}).end > 120; }, 60s));
+    if (clean) {
+      EXPECT_TRUE(world.CloseCleanly());
+    } else {
+      world.Kill(false);
+    }
+    ASSERT_TRUE(world.StartDirs());
+    auto opened = world.OpenLog();
+    ASSERT_TRUE(opened) << ToString(opened.error());
+    EXPECT_EQ((*opened)->directory_index(), 1 - to);
+    ASSERT_TRUE(world.Append(**opened, MakeBatch("y", 2, 100), 4));
+    ASSERT_TRUE(world.world().RunUntil([&] { return !world.logs().MoveOf(world.key()); }, 60s));
+    const auto counters = world.logs().move_counters();
+    EXPECT_EQ(counters.finished, 1u);
+    EXPECT_LT(counters.copied_bytes, size / 2) << "what was copied before is not copied again";
+    log = world.logs().Find(world.key());
+    EXPECT_EQ(log->directory_index(), to);
+    EXPECT_EQ(log->end_offset(), 202u);
+    auto after = world.ReadAll(*log);
+    after.resize(before.size());
+    EXPECT_EQ(after, before);
+    world.Kill(true);
+  }
+}
+
+TEST_F(MoveTest, OfACopyOnlyTheCommonHistoryIsKept) {
+  world_.Start();
+  Fill(100);
+  const size_t to = Other();
+  world_.dirs().copy_pace().SetRate(log().size_bytes() / 10);
+  ASSERT_TRUE(Move(to));
+  ASSERT_TRUE(world_.world().RunUntil([&] { return world_.logs().MoveOf(world_.key())->end > 120; }, 60s));
+  world_.Kill(false);
+  // A life without the directory of the copy, in which the log becomes another one from offset 80 on.
+  world_.disk().Fail({.op = DiskOp::kLock, .path = fmt::format("/data{}/", to + 1)});
+  ASSERT_TRUE(world_.StartDirs());
+  ASSERT_TRUE(world_.OpenLog());
+  EXPECT_FALSE(world_.logs().MoveOf(world_.key()));
+  ASSERT_TRUE(world_.Truncate(log(), 80));
+  for (int i = 0; i < 60; ++i) ASSERT_TRUE(world_.Append(log(), MakeBatch("other", 2, 100), 5));
+  world_.WaitForFlush(log());
+  const auto before = world_.ReadAll(log());
+  world_.Kill(true);
+  world_.disk().ClearFailures();
+  ASSERT_TRUE(world_.StartDirs());
+  ASSERT_TRUE(world_.OpenLog());
+  ASSERT_TRUE(WaitForEnd());
+  EXPECT_EQ(world_.logs().move_counters().finished, 1u);
+  EXPECT_EQ(log().directory_index(), to);
+  EXPECT_EQ(world_.ReadAll(log()), before);
+  EXPECT_LT(world_.logs().move_counters().copied_bytes, log().size_bytes()) << "80 offsets were kept";
+}
+
+TEST_F(MoveTest, WhatMayBeCompactedIsCopiedAnew) {
+  world_.config().compaction.enabled = true;
+  world_.Start();
+  Fill(100);
+  const size_t to = Other();
+  world_.dirs().copy_pace().SetRate(log().size_bytes() / 10);
+  ASSERT_TRUE(Move(to));
+  ASSERT_TRUE(world_.world().RunUntil([&] { return world_.logs().MoveOf(world_.key())->end > 120; }, 60s));
+  EXPECT_FALSE(log().DecideCleaning(1'000'000'000).due) << "not while it is copied";
+  world_.Kill(false);
+  world_.Start();
+  const uint64_t size = log().size_bytes();
+  ASSERT_TRUE(WaitForEnd());
+  EXPECT_EQ(world_.logs().move_counters().finished, 1u);
+  EXPECT_EQ(world_.logs().move_counters().copied_bytes, size);
+}
+
+TEST_F(MoveTest, ACancelledOneStaysCancelledAndADeletedReplicasCopyGoes) {
+  world_.Start();
+  Fill(100);
+  const size_t here = log().directory_index();
+  world_.dirs().copy_pace().SetRate(log().size_bytes() / 10);
+  ASSERT_TRUE(Move(1 - here));
+  world_.world().RunFor(3s);
+  ASSERT_TRUE(Move(here));
+  ASSERT_TRUE(WaitForEnd());
+  world_.Kill(false);
+  ASSERT_TRUE(world_.StartDirs());
+  EXPECT_TRUE(world_.dirs().found_moves().empty());
+  ASSERT_TRUE(world_.OpenLog());
+  world_.dirs().copy_pace().SetRate(log().size_bytes() / 10);
+  ASSERT_TRUE(Move(1 - here));
+  world_.world().RunFor(3s);
+  world_.Kill(false);
+  ASSERT_TRUE(world_.StartDirs());
+  EXPECT_EQ(world_.dirs().found_moves().size(), 1u);
+  // Never opened in this life.
+  ASSERT_TRUE(world_.process().Await([this] { return world_.logs().Delete(world_.key(), "orders"); }));
+  world_.world().RunFor(1s);
+  EXPECT_EQ(Count("orders-0"), 0u);
+}
+
+TEST_F(MoveTest, AFullDiskAtItsEndKeepsNobodyOut) {
+  world_.Start();
+  world_.dirs().SetSpaceLimits({.min_free = 1000, .reserve = 1000});
+  size_t befores = 0, afters = 0;
+  const size_t to = Other();
+  LogDirectory& target = *world_.dirs().directories()[to];
+  world_.Call([&] {
+    world_.logs().SetSwitchObserver({.before =
+                                         [&](const PartitionKey&) {
+                                           if (++befores > 1) return;
+                                           target.free_bytes = 0;
+                                           const FinishedBatch batch = MakeBatch("last");
+                                           const UnstampedBatch unstamped = Unstamped(batch);
+                                           CHECK(log().AppendAsLeader(std::span(&unstamped, 1), 3, 5000));
+                                         },
+                                     .after = [&](const PartitionKey&, Log&) { ++afters; }});
+    return true;
+  });
+  Fill(50);
+  ASSERT_TRUE(Move(to));
+  ASSERT_TRUE(world_.world().RunUntil([&] { return afters == 1; }, 60s));
+  EXPECT_EQ(log().directory_index(), 1 - to);
+  world_.world().RunFor(10s);
+  EXPECT_EQ(afters, befores);
+  ASSERT_TRUE(world_.Append(log(), MakeBatch("z"), 3)) << "it serves where it is";
+  target.free_bytes = 1'000'000;
+  ASSERT_TRUE(WaitForEnd());
+  EXPECT_EQ(log().directory_index(), to);
+  EXPECT_EQ(log().end_offset(), 102u);
+}
+
+TEST(CopyPace, IsSharedByAllWhoCopy) {
+  CopyPace pace(1000);
+  const MonoTime now{};
+  EXPECT_EQ(pace.Take(500, now), now + 500ms);
+  EXPECT_EQ(pace.Take(1000, now), now + 1500ms) << "after the other one's bytes";
+  EXPECT_EQ(pace.Take(100, now + 10s), now + 10100ms) << "nothing is saved up";
+  EXPECT_EQ(pace.ChunkBytes(1 << 20), 100u);
+  EXPECT_EQ(CopyPace().Take(1 << 30, now), now);
+  EXPECT_EQ(CopyPace().ChunkBytes(1 << 20), 1u << 20);
+}
+
+TEST(EpochTableAgreement, EndsWhereTheFirstRecordOfAnotherEpochIs) {
+  const auto table = [](std::vector<EpochTable::Entry> entries) {
+    EpochTable out;
+    for (const auto& entry : entries) out.Begin(entry.epoch, entry.start);
+    return out;
+  };
+  const EpochTable log = table({{1, 0}, {2, 10}, {5, 30}});
+  EXPECT_EQ(log.AgreesUpTo(table({{1, 0}, {2, 10}, {5, 30}}), 0, 40), 40u);
+  EXPECT_EQ(log.AgreesUpTo(table({{1, 0}, {2, 10}, {3, 20}}), 0, 40), 20u);
+  EXPECT_EQ(log.AgreesUpTo(table({{1, 0}, {2, 10}}), 0, 40), 30u);
+  EXPECT_EQ(log.AgreesUpTo(table({{1, 0}, {2, 10}}), 0, 25), 25u) << "what lies beyond is not asked for";
+  EXPECT_EQ(log.AgreesUpTo(table({{2, 5}, {5, 30}}), 12, 40), 40u) << "what lies before is not asked for";
+  EXPECT_EQ(log.AgreesUpTo(table({{3, 0}}), 0, 40), 0u);
+  EXPECT_EQ(log.AgreesUpTo(EpochTable(), 0, 40), 0u);
+}
+
 class MoveCrash : public testing::TestWithParam<bool> {};
 
 TEST_P(MoveCrash, LeavesExactlyOneWholeLogAtEveryChange) {
   const bool power_loss = GetParam();
   int states = 0;
-  size_t moved = 0;
+  size_t moved = 0, went_on = 0;
   for (bool finished = false; !finished;) {
     ++states;
     SCOPED_TRACE(fmt::format("killed at change {}", states));
@@ -198,12 +365,22 @@ TEST_P(MoveCrash, LeavesExactlyOneWholeLogAtEveryChange) {
     world.Kill(power_loss);
     ASSERT_TRUE(world.StartDirs());
     ASSERT_EQ(world.dirs().found().size(), 1u);
-    const auto opened = world.OpenLog();
+    const bool goes_on = !world.dirs().found_moves().empty();
+    auto opened = world.OpenLog();
     ASSERT_TRUE(opened) << ToString(opened.error());
     EXPECT_FALSE((*opened)->damage());
     EXPECT_EQ(world.ReadAll(**opened), before);
     EXPECT_EQ((*opened)->epochs().entries().size(), 3u);
     moved += (*opened)->directory_index() != from ? 1 : 0;
+    went_on += goes_on ? 1 : 0;
+    if (goes_on) {
+      ASSERT_TRUE(world.world().RunUntil([&] { return world.logs().move_counters().finished == 1; }, 600s));
+      world.world().RunFor(1s);
+      opened = world.logs().Find(world.key());
+      EXPECT_NE((*opened)->directory_index(), from);
+      EXPECT_EQ(world.ReadAll(**opened), before);
+      EXPECT_EQ((*opened)->epochs().entries().size(), 3u);
+    }
     for (const std::string& path : world.disk().Paths()) {
       EXPECT_TRUE(path.find("-future") == std::string::npos && path.find("-moved") == std::string::npos)
           << path;
@@ -213,6 +390,7 @@ TEST_P(MoveCrash, LeavesExactlyOneWholeLogAtEveryChange) {
     world.Kill(true);
   }
   EXPECT_GT(states, 50);
+  EXPECT_GT(went_on, 10u);
   EXPECT_GT(moved, 1u) << "some crashes come after the step that decides";
 }
 
