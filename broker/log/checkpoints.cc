@@ -36,13 +36,17 @@ Result<Offset> CheckpointTables::Find(CheckpointKind kind, const PartitionKey& k
   if (!table) return Fail(v1::CORRUPT_MESSAGE, "{} was not readable", CheckpointFileName(kind));
   const auto entry = table->find(key);
   if (entry == table->end()) return Fail(v1::NOT_FOUND);
+  if (entry->second.offset == kUnknownCheckpoint) {
+    return Fail(v1::CORRUPT_MESSAGE, "{} was not readable at an earlier start", CheckpointFileName(kind));
+  }
   return entry->second.offset;
 }
 
 std::string EncodeCheckpoint(const CheckpointTable& table) {
   std::string out = fmt::format("0\n{}\n", table.size());
   for (const auto& [key, entry] : table) {
-    fmt::format_to(std::back_inserter(out), "{} {} {} {}\n", entry.topic, key.partition, entry.offset,
+    fmt::format_to(std::back_inserter(out), "{} {} {} {}\n", entry.topic, key.partition,
+                   entry.offset == kUnknownCheckpoint ? "-1" : std::to_string(entry.offset),
                    key.topic.ToBase64());
   }
   return WithChecksum(out);
@@ -94,6 +98,10 @@ CheckpointTables Checkpoints::Load(FileSystem& files, const std::string& directo
 
 void Checkpoints::Reset(const CheckpointTables& loaded) {
   for (size_t i = 0; i < kCheckpointKinds; ++i) tables_[i] = loaded.tables[i].value_or(CheckpointTable());
+}
+
+void Checkpoints::KeepUnknown(CheckpointKind kind, const PartitionKey& key, std::string topic) {
+  tables_[static_cast<size_t>(kind)][key] = {std::move(topic), kUnknownCheckpoint};
 }
 
 bool Checkpoints::Has(CheckpointKind kind, const PartitionKey& key) const {

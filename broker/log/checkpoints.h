@@ -42,6 +42,9 @@ inline constexpr size_t kCheckpointKinds = 5;
 
 std::string_view CheckpointFileName(CheckpointKind kind);
 
+// Stands in a file (as -1) where an earlier file could not be read.
+inline constexpr Offset kUnknownCheckpoint = ~Offset{0};
+
 struct CheckpointEntry {
   std::string topic;
   Offset offset = 0;
@@ -52,7 +55,8 @@ using CheckpointTable = std::map<PartitionKey, CheckpointEntry>;
 // The tables of a directory. An absent table could not be read: what it held is unknown, not zero.
 struct CheckpointTables {
   std::array<std::optional<CheckpointTable>, kCheckpointKinds> tables;
-  // NOT_FOUND: the table is readable and has no such partition. CORRUPT_MESSAGE: the table is not readable.
+  // NOT_FOUND: the table is readable and has no such partition. CORRUPT_MESSAGE: the table is not readable,
+  // or was not at an earlier start and nothing has been noted for the partition since.
   Result<Offset> Find(CheckpointKind kind, const PartitionKey& key) const;
 };
 
@@ -77,6 +81,8 @@ class Checkpoints {
 
   // Starts from what was loaded; an unreadable table starts empty.
   void Reset(const CheckpointTables& loaded);
+  // After Reset, of a table that was not readable: keeps it unknown over further starts for this partition.
+  void KeepUnknown(CheckpointKind kind, const PartitionKey& key, std::string topic);
 
   // Applies the changes and returns when the files hold them durably. After a failure every call fails.
   Task<Result<>> Update(std::vector<CheckpointChange> changes);

@@ -53,6 +53,9 @@ Result<> KeyMapper::OpenNext() {
 Result<bool> KeyMapper::TakeBatch(const BatchView& batch, const BodyInfo& info) {
   const Offset next = batch.base_offset + info.last_offset_delta + 1;
   if (next <= from_) return true;
+  if (end_ > from_ && batch.base_offset < end_) {
+    return Fail(v1::CORRUPT_MESSAGE, "batch {} follows offset {}", batch.base_offset, end_);
+  }
   if (info.record_count > 0 && !info.control) {
     auto reader = RecordReader::Open(batch, scratch_);
     if (!reader) return Fail(v1::INVALID_RECORD, "{}", reader.error().message);

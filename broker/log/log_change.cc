@@ -64,14 +64,20 @@ Task<Result<>> Log::LowerCheckpoints(Offset recovery_point, Offset high_watermar
   }
   // A pass under way has decided by what is about to go.
   cleaning_.overtaken = true;
-  TM_CO_RETURN_IF_ERROR(co_await host_.WriteCheckpoints(place_.directory, std::move(changes)));
+  const Result<> written = co_await host_.WriteCheckpoints(place_.directory, std::move(changes));
+  // Refused or not, the file holds these sooner or later. Not before the answer: a checkpoint collected
+  // meanwhile would raise them again.
+  checkpointed_recovery_point_ = std::min(checkpointed_recovery_point_, recovery_point);
+  checkpointed_high_watermark_ = std::min(checkpointed_high_watermark_, high_watermark);
+  if (!written) {
+    NoteChange();
+    co_return written;
+  }
   // What could not be compacted may be gone.
   cleaning_.uncleanable.reset();
   cleaning_.cleaned_to = std::min(cleaning_.cleaned_to, cut);
   cleaning_.drops.TruncateTo(cut);
   if (lower_drops) cleaning_.checkpointed_drops = std::min(cleaning_.checkpointed_drops, cut);
-  checkpointed_recovery_point_ = std::min(checkpointed_recovery_point_, recovery_point);
-  checkpointed_high_watermark_ = std::min(checkpointed_high_watermark_, high_watermark);
   co_return {};
 }
 
@@ -198,9 +204,10 @@ Task<Result<>> Log::TruncateTo(Offset offset) {
   if (!segment->surveyed) TM_CO_RETURN_IF_ERROR(co_await SurveySome({segment}));
   TM_CO_ASSIGN_OR_RETURN(const auto file, co_await OpenForRead(segment));
   auto cut = co_await RunBlocking(
-      pool_, loop_, "find truncation point", [this, copy = *segment, file, offset]() mutable {
+      pool_, loop_, "find truncation point",
+      [this, copy = *segment, file, offset, interval = config_.index_interval_bytes]() mutable {
         copy.file = file;
-        return FindCut(files_, place_.key, copy, config_.index_interval_bytes, offset);
+        return FindCut(files_, place_.key, copy, interval, offset);
       });
   if (!cut) {
     SetDamage(

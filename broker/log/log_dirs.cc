@@ -107,6 +107,15 @@ Result<> LogDirs::Take(LogDirectory& directory, OpenedDirectory opened) {
   directory.partitions = opened.found.size();
   directory.checkpoints->Reset(opened.checkpoints);
   directory.at_start = std::move(opened.checkpoints);
+  // Where the recovery points cannot be read, what is bad in a log counts as damage. The next file must not
+  // turn "unknown" into "nothing was flushed" for a log that has no line in it.
+  if (!directory.at_start.tables[static_cast<size_t>(CheckpointKind::kRecoveryPoint)]) {
+    for (const FoundFolder& folder : opened.found) {
+      if (!folder.topic_id) continue;
+      directory.checkpoints->KeepUnknown(CheckpointKind::kRecoveryPoint, {*folder.topic_id, folder.partition},
+                                         folder.topic);
+    }
+  }
   if (!opened.clean_mark && !opened.found.empty()) last_stop_was_clean_ = false;
   directory.fresh = !opened.identity;
   if (directory.fresh || opened.new_mark) may_have_lost_logs_ = true;

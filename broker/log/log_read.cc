@@ -21,6 +21,7 @@ struct SearchPlace {
   std::string path_prefix;
   Offset base = 0;
   uint64_t size = 0;
+  WallMillis reached = 0;            // no record in it is later
   std::optional<uint64_t> position;  // where to start; looked up in the index files when empty
 };
 
@@ -32,18 +33,20 @@ struct SearchRange {
 
 // The first record of a batch that is in range with at least range.timestamp.
 Result<std::optional<TimestampLookup>> FindInBatch(const BatchView& batch, const SearchRange& range,
-                                                   ScratchBuffer& scratch) {
+                                                   ScratchBuffer& scratch, bool greatest) {
+  std::optional<TimestampLookup> best;
   auto reader = RecordReader::Open(batch, scratch);
   if (!reader) return std::unexpected(std::move(reader).error());
   RecordView record;
   while (reader->Next(&record)) {
     if (record.offset >= range.below) break;
-    if (record.offset >= range.from && record.timestamp >= range.timestamp) {
-      return TimestampLookup{record.offset, record.timestamp, batch.leader_epoch};
-    }
+    if (record.offset < range.from || record.timestamp < range.timestamp) continue;
+    if (best && record.timestamp <= best->timestamp) continue;
+    best = TimestampLookup{record.offset, record.timestamp, batch.leader_epoch};
+    if (!greatest) break;
   }
   if (reader->error()) return std::unexpected(*reader->error());
-  return std::nullopt;
+  return best;
 }
 
 WallMillis BatchTimestamp(const BatchView& batch, const BodyInfo& info) {
@@ -72,20 +75,11 @@ Result<std::optional<TimestampLookup>> SearchSegment(FileSystem& files, const Pa
     if (batch.base_offset + info.last_offset_delta < range.from) continue;
     const WallMillis timestamp = BatchTimestamp(batch, info);
     if (greatest ? best && timestamp <= best->timestamp : timestamp < range.timestamp) continue;
-    if (!greatest) {
-      TM_ASSIGN_OR_RETURN(auto found, FindInBatch(batch, range, scratch));
-      if (found) return found;
-      continue;
-    }
-    // The batch's greatest may lie outside of the range: take the greatest record inside.
     SearchRange within = range;
-    within.timestamp = best ? best->timestamp + 1 : kNoTimestamp;
-    while (true) {
-      TM_ASSIGN_OR_RETURN(const auto found, FindInBatch(batch, within, scratch));
-      if (!found) break;
-      best = found;
-      within.timestamp = found->timestamp + 1;
-    }
+    if (greatest) within.timestamp = best ? best->timestamp + 1 : kNoTimestamp;
+    TM_ASSIGN_OR_RETURN(const auto found, FindInBatch(batch, within, scratch, greatest));
+    if (found && !greatest) return found;
+    if (found) best = found;
   }
   if (step == BatchScanner::Step::kBad || step == BatchScanner::Step::kIoError) {
     return std::unexpected(scanner.error());
@@ -100,9 +94,14 @@ Result<SegmentIndex> RebuildIndex(File& file, const PartitionKey& key, Offset ba
   BatchScanner scanner(file, key, 0, size);
   BatchView batch;
   BodyInfo info;
+  Offset end = base;
   while (true) {
     switch (scanner.Next(&batch, &info)) {
       case BatchScanner::Step::kBatch:
+        if (batch.base_offset < end) {
+          return Fail(v1::CORRUPT_MESSAGE, "batch {} after offset {}", batch.base_offset, end);
+        }
+        end = batch.base_offset + info.last_offset_delta + 1;
         index.OnBatch(batch.base_offset, scanner.position(), BatchTimestamp(batch, info), interval);
         break;
       case BatchScanner::Step::kEnd:
@@ -185,9 +184,10 @@ Task<Result<uint64_t>> Log::FindPosition(std::shared_ptr<Segment> segment, Offse
   LOG(WARNING) << "index of " << segment->log_path() << " is damaged; it is rebuilt";
   const uint64_t generation = generation_;
   TM_CO_ASSIGN_OR_RETURN(const auto file, co_await OpenForRead(segment));
-  auto index =
-      co_await RunBlocking(pool_, loop_, "index rebuild", [this, file, segment, size = segment->size] {
-        return RebuildIndex(*file, place_.key, segment->base_offset, size, config_.index_interval_bytes);
+  auto index = co_await RunBlocking(
+      pool_, loop_, "index rebuild",
+      [this, file, segment, size = segment->size, interval = config_.index_interval_bytes] {
+        return RebuildIndex(*file, place_.key, segment->base_offset, size, interval);
       });
   if (!index) co_return std::unexpected(std::move(index).error());
   const uint64_t found = index->PositionFor(offset);
@@ -383,21 +383,25 @@ Task<Result<std::optional<TimestampLookup>>> Log::FindTimestamp(WallMillis times
     if (segment.base_offset >= range.below || segment.size == 0) break;
     const WallMillis reached = segment.index ? segment.index->max_timestamp() : segment.max_timestamp;
     if (!greatest && reached < timestamp) continue;
-    SearchPlace place{segment.path_prefix, segment.base_offset, segment.size, std::nullopt};
+    SearchPlace place{segment.path_prefix, segment.base_offset, segment.size, reached, std::nullopt};
     if (segment.index && !greatest) place.position = segment.index->PositionForTimestamp(timestamp);
     places.push_back(std::move(place));
   }
+  // The greatest is looked for where it can be, which is rarely more than one segment.
+  if (greatest) std::ranges::sort(places, std::greater{}, &SearchPlace::reached);
   const uint64_t generation = generation_;
   auto found = co_await RunBlocking(
       pool_, loop_, "timestamp search",
       [this, places = std::move(places), range, greatest]() -> Result<std::optional<TimestampLookup>> {
         std::optional<TimestampLookup> best;
         for (const SearchPlace& place : places) {
+          if (best && place.reached < best->timestamp) break;
           auto hit = SearchSegment(files_, place_.key, place, range, greatest);
           if (!hit) return hit;
           if (!*hit) continue;
           if (!greatest) return hit;
-          if (!best || (*hit)->timestamp > best->timestamp) best = *hit;
+          const bool earlier = best && (*hit)->timestamp == best->timestamp && (*hit)->offset < best->offset;
+          if (!best || (*hit)->timestamp > best->timestamp || earlier) best = *hit;
         }
         return best;
       });

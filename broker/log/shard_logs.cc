@@ -126,6 +126,7 @@ Task<Result<>> ShardLogs::WriteCheckpoints(size_t directory, std::vector<Checkpo
   if (!written && written.error().code != v1::DISK_FULL && written.error().code != v1::CANCELLED) {
     OnDirectoryFailure(directory, written.error());
   }
+  if (!written) checkpoint_owed_[directory] = true;
   co_return written;
 }
 
@@ -333,7 +334,8 @@ Task<Result<size_t>> ShardLogs::CreateFolder(PartitionKey key, std::string topic
         return env_.files().SyncDirectory(directory.path);
       });
   if (created) {
-    // A young replica is expected to grow to a segment at least.
+    // A young replica is expected to grow to a segment at least. What was promised to one before it is void.
+    if (young_.contains(key)) Promise(key, kYoungBytes);
     young_[key] = {index, 0};
     Promise(key, 0);
     co_return index;
@@ -513,6 +515,7 @@ std::optional<ShardLogs::RunningFlush> ShardLogs::OldestFlush() const {
 }
 
 Task<Result<>> ShardLogs::Checkpoint() {
+  Result<> first;
   for (const auto& directory : dirs_.directories()) {
     if (directory->failed) continue;
     std::vector<CheckpointChange> changes;
@@ -525,10 +528,15 @@ Task<Result<>> ShardLogs::Checkpoint() {
     if (changes.empty() && !checkpoint_owed_[directory->index]) continue;
     // What a full disk refused is still to be written, though no log has anything new to say.
     checkpoint_owed_[directory->index] = true;
-    TM_CO_RETURN_IF_ERROR(co_await WriteCheckpoints(directory->index, std::move(changes)));
-    checkpoint_owed_[directory->index] = false;
+    // A directory that is full does not keep the others from theirs.
+    const Result<> written = co_await WriteCheckpoints(directory->index, std::move(changes));
+    if (written) {
+      checkpoint_owed_[directory->index] = false;
+    } else if (first) {
+      first = written;
+    }
   }
-  co_return {};
+  co_return first;
 }
 
 Task<void> ShardLogs::CheckpointLoop() {

@@ -150,7 +150,7 @@ void Partition::AdoptSameEpoch(const v1::PartitionState& state) {
     if (leader_->Adopt(state)) AfterIsrChange(before);
   } else if (follower_) {
     follower_->Adopt(state);
-    if (follower_->parked && log_->damage() && !follower_->in_isr)
+    if (follower_->parked && !follower_->in_isr && (log_ == nullptr || log_->damage()))
       scope_.Spawn("replica repair", RepairIfOut());
   }
 }

@@ -245,6 +245,7 @@ class Partition {
   Task<Result<>> SetLogAside();
   Task<Result<>> OpenLog();
   Task<void> RepairIfOut();
+  Task<bool> TryRepair();
 
   // partition_leader.cc
   void AdvanceHighWatermark();
@@ -281,6 +282,7 @@ class Partition {
   void AdoptBounds(const v1::FetchResponse::Partition& answer);
   bool FollowsIn(LeaderEpoch epoch) const;
   void Park(Error error);
+  std::optional<Offset> BatchAroundEnd(std::string_view records) const;
   FollowOutcome AppendFetched(const v1::FetchResponse::Partition& answer);
 
   ReplicaContext& context_;

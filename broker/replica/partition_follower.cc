@@ -4,6 +4,7 @@
 
 #include "broker/replica/partition.h"
 #include "broker/replica/partition_use.h"
+#include "common/record/batch.h"
 
 namespace tidemark {
 
@@ -55,7 +56,26 @@ Task<FollowOutcome> Partition::ApplyFetched(v1::FetchResponse::Partition answer,
     co_return FollowsIn(epoch) ? FollowOutcome::kBackOff : FollowOutcome::kParked;
   }
   if (!FollowsIn(epoch) || log_->end_offset() != fetch_offset) co_return FollowOutcome::kStale;
+  if (const auto base = BatchAroundEnd(answer.records())) {
+    const FollowOutcome restarted = co_await RestartAtLeaders(
+        *base, epoch, "its leader's log start is inside of a batch, which is copied whole");
+    if (restarted != FollowOutcome::kTruncated) co_return restarted;
+  }
   co_return AppendFetched(answer);
+}
+
+// An empty log begins at its leader's log start, which DeleteRecords may have put inside of a batch: where
+// that batch begins. The log start is adopted again when the batch is here.
+std::optional<Offset> Partition::BatchAroundEnd(std::string_view records) const {
+  BatchView batch;
+  if (log_->start_offset() != log_->end_offset() || records.empty() ||
+      ParseBatch(records, &batch, nullptr, nullptr) != BatchParse::kOk ||
+      batch.base_offset >= log_->end_offset()) {
+    return std::nullopt;
+  }
+  const auto body = ParseBody(batch.body);
+  if (!body || batch.base_offset + body->last_offset_delta < log_->end_offset()) return std::nullopt;
+  return batch.base_offset;
 }
 
 // The records lack those tombstones; whoever led with this copy would have to know it.

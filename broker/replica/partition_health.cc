@@ -71,16 +71,30 @@ Task<void> Partition::LeaveIsr(v1::ResignReason reason) {
   leaving_isr_ = false;
 }
 
-// A damaged follower that is out of the ISR is copied whole from the leader.
+// A damaged follower that is out of the ISR is copied whole from the leader. What keeps its new log from
+// being made (a full disk: the damaged one is kept) may pass.
 Task<void> Partition::RepairIfOut() {
+  Duration pause = context_.options.isr_retry;
+  while (!co_await TryRepair()) {
+    if (co_await Sleep(context_.loop, pause, "retry of a repair", scope_.stop_token()) ==
+        WaitOutcome::kStopped)
+      break;
+    pause = std::min(2 * pause, context_.options.replica_lag_time_max);
+  }
+}
+
+// True when there is nothing (more) to repair.
+Task<bool> Partition::TryRepair() {
   AsyncLock::Guard guard = co_await transition_.Acquire("replica repair");
-  if (closing_ || !follower_ || follower_->in_isr) co_return;
-  if (log_ != nullptr && (log_->failure() || !log_->damage())) co_return;
-  if (!co_await SetLogAside() || closing_ || !follower_) co_return;
+  if (closing_ || !follower_ || follower_->in_isr) co_return true;
+  if (log_ != nullptr && (log_->failure() || !log_->damage())) co_return true;
+  if (!co_await SetLogAside()) co_return closing_;
+  if (closing_ || !follower_) co_return true;
   offline_.reset();
   follower_->parked.reset();
   follower_->agreed = false;
   if (follower_->leader != kNoBroker) context_.follow->StartFollowing(*this);
+  co_return true;
 }
 
 // Under the transition lock, without readers, while nothing fetches.

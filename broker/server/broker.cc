@@ -143,7 +143,8 @@ void Broker::Impl::MakeZooKeeperParts() {
   registration_ = std::make_unique<Registration>(
       env_, loop_, *keeper_, *dirs_, config,
       Registration::Callbacks{.on_epoch = [this](BrokerEpoch epoch) { OnEpoch(epoch); },
-                              .on_conflict = [this](const Error& error) { Fatal(error); }});
+                              .on_conflict = [this](const Error& error) { Fatal(error); },
+                              .stop_is_known = [this] { return executor_->took_over_once(); }});
   configs_ = std::make_unique<TopicConfigWatcher>(
       loop_, *keeper_, config, [this](TopicSettingsPtr settings, std::vector<std::string> changed) {
         for (const auto& shard : context_.shards) shard->PostSettings(settings, changed);
@@ -317,6 +318,7 @@ Task<bool> Broker::Impl::Stop() {
   context_.shards.clear();
   co_await scope_.Close();
   cleaner_.reset();
+  const bool took_over = executor_ != nullptr && executor_->took_over_once();
   executor_.reset();
   channel_.reset();
   controller_.reset();
@@ -326,7 +328,9 @@ Task<bool> Broker::Impl::Stop() {
   if (space_) co_await space_->Close();
   space_.reset();
   if (!dirs_) co_return clean;
-  if (clean && active_) {
+  // An unclean stop that no controller has heard of is not covered up by a clean one.
+  const bool may_mark = dirs_->last_stop_was_clean() || took_over;
+  if (clean && active_ && may_mark) {
     const Result<> marked = co_await dirs_->CloseCleanly();
     if (!marked) LOG(ERROR) << "the clean-shutdown mark could not be left: " << marked.error().message;
     clean = marked.has_value();

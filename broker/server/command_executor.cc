@@ -218,7 +218,7 @@ Task<v1::LeaderAndIsrResponse> CommandExecutor::LeaderAndIsr(v1::LeaderAndIsrReq
   }
   NoteOpened(everything, named, response);
   if (full) {
-    took_over_ = true;
+    took_over_ = took_over_once_ = true;
     if (!strays.empty()) context_.control_scope.Spawn("remove strays", RemoveStrays(std::move(strays)));
   }
   co_return response;

@@ -26,6 +26,8 @@ class CommandExecutor {
   const ControlFence& fence() const { return fence_; }
   // True after the first full LeaderAndIsr of this registration was worked off: replicas are in service.
   bool took_over() const { return took_over_; }
+  // True once one was in this process's life: a controller has acted on a registration of it.
+  bool took_over_once() const { return took_over_once_; }
   void OnRegistrationLost() { took_over_ = named_everything_ = false; }
 
   Task<v1::LeaderAndIsrResponse> LeaderAndIsr(v1::LeaderAndIsrRequest request);
@@ -58,6 +60,7 @@ class CommandExecutor {
   // Controller epoch and sequence of the last metadata obeyed.
   std::pair<ControllerEpoch, uint64_t> metadata_order_{0, 0};
   bool took_over_ = false;
+  bool took_over_once_ = false;
   bool named_everything_ = false;  // a full command came from which nothing was left out
   // Of the replicas named since the last full command, those that could not be opened. Kept only while a
   // missing log may have been lost.

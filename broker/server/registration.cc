@@ -175,10 +175,7 @@ Task<Result<BrokerEpoch>> Registration::Register(BrokerId id, v1::BrokerZnode no
   node_ = std::move(node);
   co_await EndFormerSession();
   begun_ = true;
-  Result<BrokerEpoch> epoch = co_await RegisterUntilDone();
-  // A restart within the process's life loses nothing: only the first registration speaks of the stop before.
-  node_.set_clean_shutdown(true);
-  co_return epoch;
+  co_return co_await RegisterUntilDone();
 }
 
 Task<Result<BrokerEpoch>> Registration::RegisterUntilDone() {
@@ -215,6 +212,9 @@ Task<Result<std::optional<BrokerEpoch>>> Registration::TryRegister(std::shared_p
     LOG(WARNING) << "the ZooKeeper session could not be noted: " << kept.error().message;
   }
   node_.set_timestamp(env_.clock().WallNow());
+  // A restart within the process's life loses nothing; but the stop before it is told until a controller has
+  // acted on it: this registration may be the first that one reads.
+  node_.set_clean_shutdown(dirs_.last_stop_was_clean() || callbacks_.stop_is_known());
   node_.set_new_log_dirs(dirs_.may_have_lost_logs());
   const std::string path = zkpath::Broker(id_);
   std::vector<ZkOp> ops;

@@ -28,6 +28,8 @@ class Registration final : private ZkKeeper::Listener {
     std::function<void(BrokerEpoch)> on_epoch;
     // Another broker has this id: the broker cannot go on.
     std::function<void(const Error&)> on_conflict;
+    // A controller has acted on a registration of this process, so on how the stop before it was.
+    std::function<bool()> stop_is_known;
   };
 
   Registration(Environment& env, EventLoop& loop, ZkKeeper& keeper, LogDirs& dirs, const BrokerConfig& config,

@@ -231,6 +231,49 @@ TEST(Recovery, WithoutAReadableRecoveryPointRotIsNotTakenForATornTail) {
   EXPECT_EQ(world.ReadAll(world.Start()), before);
 }
 
+// Other logs go on and write a readable file, in which the damaged one has nothing to say.
+TEST(Recovery, AnUnreadableRecoveryPointStaysUnknownOverFurtherStarts) {
+  LogWorld world;
+  Fill(world, world.Start(), 12);
+  ASSERT_TRUE(world.CloseCleanly());
+  ASSERT_TRUE(world.disk().FlipBit("/data/recovery-point-offset-checkpoint", 33));
+  ASSERT_TRUE(world.disk().FlipBit(world.LogPath(0), 150 * 8));
+  const std::string rotten = *world.disk().Content(world.LogPath(0));
+  const PartitionKey first = world.key();
+  for (int start = 0; start < 3; ++start) {
+    EXPECT_TRUE(world.Start().damage()) << "start " << start;
+    world.set_key({first.topic, 1});
+    Log* other = *world.OpenLog();
+    ASSERT_TRUE(world.Append(*other, MakeBatch("x")));
+    world.WaitForFlush(*other);
+    ASSERT_TRUE(world.Checkpoint());
+    world.Kill(true);
+    world.set_key(first);
+    EXPECT_EQ(*world.disk().Content(world.LogPath(0)), rotten) << "nothing was cut";
+  }
+}
+
+// The files hold the lowered offsets sooner or later, so what is true is written again.
+TEST(Truncation, OneThatAFullDiskRefusedLeavesTheCheckpointsAsTheyWere) {
+  LogWorld world;
+  Log& log = world.Start();
+  const auto before = Fill(world, log, 12);
+  world.WaitForFlush(log);
+  ASSERT_TRUE(world.Checkpoint());
+  world.disk().Fail({.op = DiskOp::kWrite, .path = "/data/recovery-point", .fault = DiskFault::kNoSpace});
+  EXPECT_EQ(world.Truncate(log, 3).error().code, v1::DISK_FULL);
+  world.Call([&] {
+    log.RequestFlush();
+    return true;
+  });
+  world.WaitForFlush(log);
+  ASSERT_EQ(log.flushed_end(), 24u);
+  ASSERT_TRUE(world.Checkpoint());
+  EXPECT_THAT(*world.disk().Content("/data/recovery-point-offset-checkpoint"),
+              testing::HasSubstr(fmt::format("orders 0 {} ", log.flushed_end())));
+  EXPECT_EQ(world.ReadAll(log), before);
+}
+
 TEST(Recovery, AnotherIncarnationsFolderIsSetAside) {
   LogWorld world;
   Fill(world, world.Start(), 5);

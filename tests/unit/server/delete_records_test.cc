@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/simulation/env/sim_disk.h"
 #include "tests/unit/server/sim_brokers.h"
 
 namespace tidemark {
@@ -21,6 +22,35 @@ v1::DeleteRecordsResponse::Partition Delete(SimBrokers& cluster, int id, TopicId
   const Result<v1::Response> response = cluster.Call(id, request);
   CHECK(response) << ToString(response.error());
   return response->delete_records().topics(0).partitions(0);
+}
+
+// A replica that is copied from the beginning can only begin where a batch does.
+TEST(DeleteRecordsApi, ALogThatBeginsInsideOfABatchCanBeCopied) {
+  SimBrokers cluster(12, 3, {{"log.dirs", "/data"}});
+  cluster.StartAll();
+  const TopicId id = cluster.CreateTopic("orders", 1, 3);
+  ASSERT_TRUE(cluster.WaitForLeaders("orders"));
+  cluster.Produce("orders", 0, {"a", "b", "c", "d"});
+  const int leader = cluster.LeaderOf("orders", 0);
+  ASSERT_EQ(Delete(cluster, leader, id, 0, 2).low_watermark(), 2u);
+  const int emptied = (leader + 1) % 3;
+  ASSERT_TRUE(cluster.Stop(emptied));
+  cluster.world().disk("host" + std::to_string(emptied)).RemovePath("/data");
+  ASSERT_TRUE(cluster.Start(emptied));
+  const auto in_sync = [&] {
+    const auto now = cluster.Metadata("orders");
+    return now ? now->partitions(0).isr_size() : 0;
+  };
+  for (int i = 0; i < 100 && in_sync() < 3; ++i) cluster.world().RunFor(1s);
+  ASSERT_EQ(in_sync(), 3);
+  for (const int id_of_other : {leader, 3 - leader - emptied}) cluster.Kill(id_of_other);
+  ASSERT_TRUE(cluster.WaitForLeaders("orders"));
+  ASSERT_EQ(cluster.LeaderOf("orders", 0), emptied);
+  EXPECT_EQ(cluster.FetchOnce(emptied, id, 0, 1).error().code(), v1::OFFSET_OUT_OF_RANGE);
+  const auto rest = cluster.FetchOnce(emptied, id, 0, 2);
+  EXPECT_EQ(rest.log_start_offset(), 2u);
+  EXPECT_EQ(SimBrokers::ValuesOf(rest.records()), (std::vector<std::string>{"a", "b", "c", "d"}))
+      << "whole batches";
 }
 
 TEST(DeleteRecordsApi, TrimsEmptiesAndSurvivesPowerLossEverywhere) {
