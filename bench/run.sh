@@ -28,7 +28,7 @@ say "Installing what is missing and building"
 "$root/deploy/dependencies.sh"
 cd "$root"
 cmake --preset release >/dev/null
-cmake --build --preset release --target tidemark raw_path record_benchmark log_benchmark rpc_benchmark
+cmake --build --preset release --target tidemark raw_path record_benchmark log_benchmark compaction_benchmark rpc_benchmark
 bin=$root/build/release/bin
 
 dir=$(mktemp -d -t tidemark-bench-XXXXXX)
@@ -194,7 +194,7 @@ three_broker_figures() {
 }
 
 if [ -n "$micro" ]; then
-  for program in record log rpc; do
+  for program in record log compaction rpc; do
     say "${program}_benchmark"
     TMPDIR=$dir timeout 120 "$bin/${program}_benchmark" --benchmark_min_time=0.1 2>/dev/null
   done
