@@ -8,19 +8,16 @@
 #include "broker/log/batch_scan.h"
 #include "broker/log/log_moves.h"
 #include "broker/log/partition_files.h"
+#include "broker/log/placement.h"
 #include "broker/log/recovery.h"
 #include "broker/log/shard_slot.h"
 
 namespace tidemark {
 namespace {
 
-// Directories whose free space differs by less than this part count as equally free (they may share a file
-// system).
 // Between two lines about a recovery under way.
 constexpr Duration kProgressInterval = 5s;
 constexpr Duration kSurveyPause = 500ms;
-constexpr int64_t kFreeSpaceTie = 64;
-constexpr uint64_t kMostFree = 1ull << 60;
 // What a new replica is expected to take in the end.
 constexpr uint64_t kYoungBytes = 1ull << 30;
 // How often CloseCleanly asks for what is still not on disk (a full disk may refuse an index).
@@ -282,20 +279,12 @@ Task<Result<size_t>> ShardLogs::ChooseDirectory() {
     for (const auto& [index, path] : healthy) bytes.push_back(env_.files().FreeBytes(path).value_or(0));
     return bytes;
   });
-  std::vector<int64_t> room;
+  std::vector<DirectoryRoom> rooms;
   for (size_t i = 0; i < healthy.size(); ++i) {
-    const int64_t promised = dirs_.directories()[healthy[i].first]->promised_bytes;
-    room.push_back(static_cast<int64_t>(std::min<uint64_t>(free[i], kMostFree)) - promised);
+    const LogDirectory& directory = *dirs_.directories()[healthy[i].first];
+    rooms.push_back({directory.index, free[i], directory.promised_bytes, directory.partitions});
   }
-  const int64_t most = *std::ranges::max_element(room);
-  std::optional<size_t> best;
-  for (size_t i = 0; i < healthy.size(); ++i) {
-    if (room[i] < most - std::abs(most) / kFreeSpaceTie) continue;
-    const auto& directories = dirs_.directories();
-    if (!best || directories[healthy[i].first]->partitions < directories[*best]->partitions)
-      best = healthy[i].first;
-  }
-  co_return *best;
+  co_return ChooseByRoom(rooms);
 }
 
 // What a young replica may still take: the room of one segment less what it has.
