@@ -240,27 +240,34 @@ Result<std::shared_ptr<FetchSession>> SessionFor(Shard& shard, const v1::FetchRe
                                                  ConnectionInfo* connection) {
   TM_ASSIGN_OR_RETURN(const FetchReader reader, ReaderOf(request, *connection));
   const uint64_t epoch = request.session_epoch();
-  if (epoch == 0) return std::make_shared<FetchSession>(shard, reader);
-  const auto* held = std::any_cast<std::shared_ptr<FetchSession>>(&connection->session);
+  if (!connection->session.has_value()) connection->session = ConnectionFetches();
+  auto& fetches = *std::any_cast<ConnectionFetches>(&connection->session);
+  if (epoch == 0) return std::make_shared<FetchSession>(shard, reader, fetches.holding);
   if (epoch == 1) {
-    if (held != nullptr) (*held)->Cut();
-    auto session = std::make_shared<FetchSession>(shard, reader);
-    session->epoch = 1;
-    connection->session = session;
-    return session;
+    if (fetches.session) fetches.session->Cut();
+    fetches.session = std::make_shared<FetchSession>(shard, reader, fetches.holding);
+    fetches.session->epoch = 1;
+    return fetches.session;
   }
-  if (held == nullptr) return Fail(v1::FETCH_SESSION_ID_NOT_FOUND, "this connection has no fetch session");
-  std::shared_ptr<FetchSession> session = *held;
+  if (!fetches.session) return Fail(v1::FETCH_SESSION_ID_NOT_FOUND, "this connection has no fetch session");
+  std::shared_ptr<FetchSession> session = fetches.session;
   const bool same_reader =
       session->reader().replica == reader.replica && session->reader().broker_epoch == reader.broker_epoch;
   if (epoch != session->epoch + 1 || !same_reader) {
     session->Cut();
-    connection->session.reset();
+    fetches.session.reset();
     return Fail(v1::INVALID_FETCH_SESSION_EPOCH, "session epoch {} after {}{}; open a new session", epoch,
                 session->epoch, same_reader ? "" : " by another reader");
   }
   session->epoch = epoch;
   return session;
+}
+
+// What the reader believes of the session is not so any more.
+void EndSession(ConnectionInfo* connection, const std::shared_ptr<FetchSession>& session) {
+  if (connection == nullptr) return;
+  auto* fetches = std::any_cast<ConnectionFetches>(&connection->session);
+  if (fetches != nullptr && fetches->session == session) fetches->session.reset();
 }
 
 RequestTerms TermsOf(const Shard& shard, const v1::FetchRequest& request, MonoTime call_deadline) {
@@ -292,9 +299,15 @@ Task<void> HandleFetch(Shard& shard, std::unique_ptr<RpcCall> call) {
   const std::shared_ptr<FetchSession> session = std::move(*made);
   if (!co_await session->Begin(call->stop_token())) co_return;
   const RequestTerms terms = TermsOf(shard, request, call->deadline());
-  Result<Work> work = Split(shard, request, *session);
+  Result<Work> work = Work();
+  if (const auto held = session->Hold(request); !held) {
+    work = std::unexpected(held.error());
+  } else {
+    work = Split(shard, request, *session);
+  }
   if (!work) {
     session->End();
+    EndSession(call->connection(), session);
     call->ReplyError(work.error());
     co_return;
   }
@@ -303,7 +316,7 @@ Task<void> HandleFetch(Shard& shard, std::unique_ptr<RpcCall> call) {
   session->End();
   if (!answers) {
     // Its slices may be at anything: this session is over.
-    if (ConnectionInfo* still = call->connection()) still->session.reset();
+    EndSession(call->connection(), session);
     call->ReplyError({v1::REQUEST_TIMED_OUT, "a shard did not answer"});
     co_return;
   }

@@ -9,18 +9,47 @@ constexpr size_t kNoShard = SIZE_MAX;
 
 }  // namespace
 
-FetchSession::FetchSession(Shard& home, FetchReader reader)
+FetchSession::FetchSession(Shard& home, FetchReader reader, std::shared_ptr<FetchHolding> holding)
     : home_(home),
       reader_(reader),
+      holding_(std::move(holding)),
       handle_(home.NextHandle()),
       used_(home.context().shards.size(), false),
       idle_(home.loop()) {}
 
 FetchSession::~FetchSession() {
+  holding_->partitions -= held_.size();
   for (const size_t index : UsedShards()) {
     Shard& owner = *home_.context().shards[index];
     owner.loop().Post([&owner, handle = handle_] { owner.DropSlice(handle); });
   }
+}
+
+Result<> FetchSession::Hold(const v1::FetchRequest& request) {
+  if (reader_.follower()) return {};
+  const size_t most = home_.context().config.max_fetch_partitions;
+  for (const v1::FetchRequest::Topic& topic : request.forgotten()) {
+    TM_ASSIGN_OR_RETURN(const TopicId id, TopicId::FromBytes(topic.id()));
+    for (const auto& partition : topic.partitions())
+      holding_->partitions -= held_.erase({id, partition.partition()});
+  }
+  for (const v1::FetchRequest::Topic& topic : request.topics()) {
+    TM_ASSIGN_OR_RETURN(const TopicId id, TopicId::FromBytes(topic.id()));
+    for (const auto& partition : topic.partitions()) {
+      if (!held_.insert({id, partition.partition()}).second) continue;
+      ++holding_->partitions;
+      if (held_.size() > most) {
+        return Fail(v1::POLICY_VIOLATION, "one fetch may name at most max.fetch.partitions={} partitions",
+                    most);
+      }
+      if (holding_->partitions > 2 * most) {
+        return Fail(v1::POLICY_VIOLATION,
+                    "the fetches of this connection name more than twice max.fetch.partitions={} partitions",
+                    most);
+      }
+    }
+  }
+  return {};
 }
 
 std::vector<size_t> FetchSession::UsedShards() const {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <unordered_set>
 #include <vector>
 
 #include "broker/replica/fetch_slice.h"
@@ -13,9 +14,23 @@
 
 namespace tidemark {
 
+class FetchSession;
+
+// How many partitions all fetches of one connection hold: its session, sessions before it that have not
+// ended, fetches without one. On the connection's shard.
+struct FetchHolding {
+  size_t partitions = 0;
+};
+
+// What a connection keeps of its fetches.
+struct ConnectionFetches {
+  std::shared_ptr<FetchSession> session;
+  std::shared_ptr<FetchHolding> holding = std::make_shared<FetchHolding>();
+};
+
 class FetchSession {
  public:
-  FetchSession(Shard& home, FetchReader reader);
+  FetchSession(Shard& home, FetchReader reader, std::shared_ptr<FetchHolding> holding);
   ~FetchSession();
   FetchSession(const FetchSession&) = delete;
   FetchSession& operator=(const FetchSession&) = delete;
@@ -29,6 +44,11 @@ class FetchSession {
   std::vector<size_t> UsedShards() const;
   // Names this session's slice on every shard.
   uint64_t handle() const { return handle_; }
+
+  // The request's partitions come to the session's. POLICY_VIOLATION: more than max.fetch.partitions, or the
+  // connection has twice as many with what has not ended yet; the session is over then. Followers may have
+  // any number.
+  Result<> Hold(const v1::FetchRequest& request);
 
   // The poll under way answers what it has; none is begun again by its request. For a successor on the
   // connection.
@@ -45,6 +65,8 @@ class FetchSession {
  private:
   Shard& home_;
   FetchReader reader_;
+  std::shared_ptr<FetchHolding> holding_;
+  std::unordered_set<PartitionKey> held_;  // of consumers
   uint64_t handle_;
   std::vector<bool> used_;
   bool busy_ = false;

@@ -47,6 +47,7 @@ void FillNetwork(const ConfigValues& values, BrokerConfig* out) {
   out->max_connections = static_cast<size_t>(values.Int("max.connections"));
   out->recovery_threads = static_cast<uint32_t>(values.Int("num.recovery.threads.per.data.dir"));
   out->log_open_files = static_cast<size_t>(values.Int("log.open.files"));
+  out->max_fetch_partitions = static_cast<size_t>(values.Int("max.fetch.partitions"));
   out->fetch_max_bytes = static_cast<size_t>(values.Int("fetch.max.bytes"));
 }
 

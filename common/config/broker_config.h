@@ -18,7 +18,7 @@
 namespace tidemark {
 
 // The table of broker configs: Kafka's names, and our own (ack.durability, num.shards, admin.listener,
-// watchdog.stuck.ms, log.dir.min.free.bytes, log.dir.reserve.bytes).
+// watchdog.stuck.ms, log.dir.min.free.bytes, log.dir.reserve.bytes, max.fetch.partitions).
 const ConfigTable& BrokerConfigTable();
 
 // log.cleaner.*, but for what topics may override.
@@ -61,6 +61,7 @@ struct BrokerConfig {
   Duration connections_max_idle = 600s;
   size_t max_connections = 20000;
   size_t fetch_max_bytes = 55u << 20;
+  size_t max_fetch_partitions = 20000;
   uint32_t recovery_threads = 1;  // per log directory
   // Segment files that stay open, of the whole broker; 0: from the limit of the process (server_main).
   size_t log_open_files = 0;

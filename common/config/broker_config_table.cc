@@ -266,6 +266,11 @@ Defs Misc() {
       {"quota.window.num", kI, "11", "", "Samples kept for quotas", kNo, 1, kMaxInt},
       {"quota.window.size.seconds", kI, "1", "s", "Length of a sample", kNo, 1, kMaxInt},
       {"fetch.max.bytes", kI, "57671680", "bytes", "Most bytes of one fetch answer", kYes, 1024, 1 << 30},
+      {"max.fetch.partitions", kI, "20000", "partitions",
+       "Most partitions in one fetch or fetch session of a consumer; a connection may hold twice as many "
+       "with "
+       "sessions that are just ending",
+       kYes, 1, kMaxInt},
       {"max.incremental.fetch.session.cache.slots", kI, "1000", "",
        "Fetch sessions kept; here one per connection", kNo, 0, kMaxInt},
       {"background.threads", kI, "10", "threads", "Background threads", kNo, 1, kMaxInt},

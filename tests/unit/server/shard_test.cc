@@ -52,12 +52,12 @@ class Host {
   Host(SimProcess& process, size_t shards)
       : process_(process),
         scope_(process.main_loop(), "host"),
-        context_{
-            .env = process,
-            .config = *BrokerConfig::FromProperties({{"zookeeper.connect", "none:1"}, {"log.dirs", "/data"}}),
-            .control_loop = process.main_loop(),
-            .control_scope = scope_,
-            .control = control},
+        context_{.env = process,
+                 .config = *BrokerConfig::FromProperties(
+                     {{"zookeeper.connect", "none:1"}, {"log.dirs", "/data"}, {"max.fetch.partitions", "8"}}),
+                 .control_loop = process.main_loop(),
+                 .control_scope = scope_,
+                 .control = control},
         count_(shards) {}
 
   Task<bool> Start() {
@@ -361,6 +361,41 @@ TEST_P(ShardTest, ASessionNamesOnlyWhatChanged) {
   // Out of step: refused, and the session is over.
   EXPECT_EQ(Call(Fetch({}, 0, 9)).error().code, v1::INVALID_FETCH_SESSION_EPOCH);
   EXPECT_EQ(Call(Fetch({}, 0, 5)).error().code, v1::FETCH_SESSION_ID_NOT_FOUND);
+}
+
+TEST_P(ShardTest, ASessionHoldsOnlySoManyPartitions) {
+  Activate();
+  ASSERT_TRUE(Call(Fetch({{0, 0}, {1, 0}, {2, 0}, {3, 0}, {4, 0}, {5, 0}}, 0, 1)));
+  ASSERT_TRUE(Call(Fetch({{0, 0}, {1, 0}, {100, 0}, {101, 0}}, 0, 2))) << "8: named again is not one more";
+  const auto refused = Call(Fetch({{102, 0}}, 0, 3));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, v1::POLICY_VIOLATION);
+  EXPECT_THAT(refused.error().message, HasSubstr("max.fetch.partitions=8"));
+  EXPECT_EQ(Call(Fetch({}, 0, 4)).error().code, v1::FETCH_SESSION_ID_NOT_FOUND) << "it is over";
+  // What was given up by the session or by the connection makes room.
+  ASSERT_TRUE(Call(Fetch({{0, 0}, {1, 0}, {2, 0}, {3, 0}, {4, 0}, {5, 0}, {6, 0}, {7, 0}}, 0, 1)));
+  v1::Request swap = Fetch({{100, 0}}, 0, 2);
+  *swap.mutable_fetch()->mutable_forgotten() = Fetch({{7, 0}}).fetch().topics();
+  EXPECT_TRUE(Call(swap));
+  EXPECT_FALSE(Call(Fetch({{7, 0}}, 0, 3)));
+}
+
+TEST_P(ShardTest, AConnectionHoldsTwiceAsManyWithFetchesThatHaveNotEnded) {
+  Activate();
+  const std::vector<std::pair<uint32_t, Offset>> six = {{0, 0}, {1, 0}, {2, 0}, {3, 0}, {4, 0}, {5, 0}};
+  ASSERT_TRUE(Call(Fetch(six, 0, 1)));
+  std::vector<std::pair<uint32_t, Offset>> nine = six;
+  for (uint32_t i = 6; i < 9; ++i) nine.emplace_back(i, 0);
+  EXPECT_EQ(Call(Fetch(nine)).error().code, v1::POLICY_VIOLATION) << "also without a session";
+  auto parked = Begin(Fetch(six, 5000));
+  world.RunFor(100ms);
+  const auto refused = Call(Fetch(six));
+  ASSERT_FALSE(refused) << "18";
+  EXPECT_EQ(refused.error().code, v1::POLICY_VIOLATION);
+  EXPECT_TRUE(Call(Fetch({{0, 0}, {1, 0}}))) << "14";
+  ASSERT_TRUE(world.RunUntil([&] { return parked->has_value(); }, 10s));
+  EXPECT_TRUE(**parked);
+  EXPECT_TRUE(Call(Fetch(six))) << "one has ended";
 }
 
 TEST_P(ShardTest, ASecondFetchOfASessionEndsTheParkedOne) {
