@@ -34,8 +34,11 @@ Task<void> Fetcher::Close() {
 
 void Fetcher::Add(Partition& partition) {
   const PartitionKey key = partition.key();
-  items_[key] = Item{.partition = &partition, .epoch = partition.follower_state()->epoch};
-  to_forget_.erase(key);
+  Item& item = items_[key];
+  // Named again by the next fetch the session keeps it; removed before that it is to be forgotten all the
+  // same.
+  if (item.in_session) to_forget_.insert(key);
+  item = Item{.partition = &partition, .epoch = partition.follower_state()->epoch};
   to_name_.insert(key);
   // A fetch that is parked on idle partitions would delay the first one of this by up to its wait. At most
   // one cut in a while: it costs a new session.
