@@ -196,6 +196,7 @@ void Log::AfterAppend(size_t bytes, Offset end) {
   segment.dirty = true;
   CHECK_GT(end, end_);
   end_ = end;
+  if (std::exchange(epoch_untold_, false)) epochs_dirty_ = true;
   NoteChange();
   FlushByConfig();
 }

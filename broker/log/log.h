@@ -158,8 +158,9 @@ class Log {
   // The first record with timestamp >= `timestamp` below `below`; -3 asks for the greatest timestamp's.
   Task<Result<std::optional<TimestampLookup>>> FindTimestamp(WallMillis timestamp, Offset below);
 
-  // Writes the epoch's start at end_offset into the table, durably, before the first append of the epoch (on
-  // a full disk: before that append counts as flushed). FENCED_LEADER_EPOCH when the table has a later one.
+  // Notes the epoch's start at end_offset in the table, which is on disk before the first append of the epoch
+  // counts as flushed; without an append nothing is written. FENCED_LEADER_EPOCH when the table has a later
+  // one.
   Task<Result<>> BeginEpoch(LeaderEpoch epoch);
   // Cuts everything at and above `offset` (no-op when offset >= end_offset); durable when it returns. A batch
   // that contains `offset` goes whole. Below start_offset: OFFSET_OUT_OF_RANGE (RestartAt is meant). While
@@ -339,6 +340,7 @@ class Log {
   std::vector<std::shared_ptr<Segment>> segments_;  // by base offset; the last one is active
   EpochTable epochs_;
   bool epochs_dirty_ = false;
+  bool epoch_untold_ = false;  // the last epoch has no record, and is not in the file
   Offset start_;
   Offset end_;
   Offset flushed_end_;

@@ -18,6 +18,8 @@ namespace {
 // Between two lines about a recovery under way.
 constexpr Duration kProgressInterval = 5s;
 constexpr Duration kSurveyPause = 500ms;
+// Logs made anew at once: each waits for a few syncs, which the file system takes together.
+constexpr size_t kCreations = 8;
 // What a new replica is expected to take in the end.
 constexpr uint64_t kYoungBytes = 1ull << 30;
 // How often CloseCleanly asks for what is still not on disk (a full disk may refuse an index).
@@ -89,6 +91,7 @@ ShardLogs::ShardLogs(LogDirs& dirs, EventLoop& loop, ShardLogsOptions options)
                  for (Log* log : Changed()) log->RequestFlush();
                }),
       recoveries_(loop, std::max<size_t>(options.recovery_threads, 1)),
+      creations_(loop, kCreations),
       due_changed_(loop),
       next_progress_line_(loop.Now() + kProgressInterval),
       scope_(loop, "logs") {
@@ -187,7 +190,7 @@ Task<Result<Log*>> ShardLogs::OpenOrCreate(PartitionKey key, std::string topic, 
   // Of a topic made anew nobody waits to hear how far its recovery is.
   const bool recovers = unopened_.erase(PartitionFolderName(topic, key.partition)) > 0;
   if (recovers) dirs_.recovery_progress().Ask(loop_.Now());
-  Result<Log*> opened = co_await OpenInTurn(slot, std::move(topic), config, expected);
+  Result<Log*> opened = co_await OpenInTurn(slot, std::move(topic), config, expected, recovers);
   if (recovers) EndRecovery();
   if (opened) moves_->Resume(key);
   if (opened && !(*opened)->surveyed()) {
@@ -198,8 +201,9 @@ Task<Result<Log*>> ShardLogs::OpenOrCreate(PartitionKey key, std::string topic, 
 }
 
 Task<Result<Log*>> ShardLogs::OpenInTurn(Slot& slot, std::string topic, LogConfig config,
-                                         LogExpected expected) {
-  const auto turn = co_await recoveries_.Acquire(/*urgent=*/topic.starts_with("__"));
+                                         LogExpected expected, bool recovers) {
+  RecoveryQueue& queue = recovers ? recoveries_ : creations_;
+  const auto turn = co_await queue.Acquire(/*urgent=*/topic.starts_with("__"));
   if (closing_) co_return Fail(v1::KAFKA_STORAGE_ERROR, "the broker is closing its logs");
   co_return co_await OpenSlot(slot, std::move(topic), config, expected);
 }

@@ -142,7 +142,8 @@ class ShardLogs final : private LogHost {
   Task<Result<>> WriteCheckpoints(size_t directory, std::vector<CheckpointChange> changes) override;
   void OnDirectoryFailure(size_t directory, const Error& error) override;
 
-  Task<Result<Log*>> OpenInTurn(Slot& slot, std::string topic, LogConfig config, LogExpected expected);
+  Task<Result<Log*>> OpenInTurn(Slot& slot, std::string topic, LogConfig config, LogExpected expected,
+                                bool recovers);
   Task<Result<Log*>> OpenSlot(Slot& slot, std::string topic, LogConfig config, LogExpected expected);
   Result<> MayCreate(const PartitionKey& key, const std::string& topic, LogExpected expected) const;
   // Waits until nobody else opens or takes out the partition; a SlotLock ends it.
@@ -173,6 +174,7 @@ class ShardLogs final : private LogHost {
   std::unordered_set<PartitionKey> recreated_;
   FileHandles handles_;
   RecoveryQueue recoveries_;
+  RecoveryQueue creations_;
   std::unordered_set<std::string> unopened_;           // names of folders found at the start
   uint64_t recovered_bytes_ = 0;                       // scanned, not yet told
   std::multimap<MonoTime, PartitionKey> flushes_due_;  // by flush.ms

@@ -10,7 +10,7 @@
 //   a transition
 //     is under way the role is kNone, so that nothing is appended, served or fetched; the epoch is recorded
 //     last, so that a transition that failed is retried
-//   as leader, BeginEpoch is durable before the first append of the epoch
+//   as leader, BeginEpoch comes before the first append of the epoch
 //   readers of the log are drained before a new role may truncate it
 //   one AlterPartition is in flight at most
 #pragma once
