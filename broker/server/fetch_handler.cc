@@ -6,6 +6,7 @@
 // waits out a deadline while enough is there, and nobody is answered early.
 #include <algorithm>
 #include <any>
+#include <unordered_set>
 
 #include "broker/server/fetch_session.h"
 #include "broker/server/gather.h"
@@ -47,11 +48,11 @@ FetchSliceAnswer NotServed(const Shard& owner, const std::vector<FetchWanted>& w
 // Bounds that an earlier look found moved are told even if a later look, which sees them unmoved since, has
 // records.
 void KeepQuietItems(FetchSliceAnswer earlier, FetchSliceAnswer* later) {
+  if (earlier.items.empty()) return;
+  std::unordered_set<PartitionKey> there;
+  for (const FetchSliceAnswer::Item& item : later->items) there.insert(item.key);
   for (FetchSliceAnswer::Item& item : earlier.items) {
-    if (!item.response.records().empty()) continue;
-    const bool there =
-        std::ranges::any_of(later->items, [&](const auto& other) { return other.key == item.key; });
-    if (!there) later->items.push_back(std::move(item));
+    if (item.response.records().empty() && !there.contains(item.key)) later->items.push_back(std::move(item));
   }
 }
 
