@@ -15,6 +15,7 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(Libevent REQUIRED IMPORTED_TARGET libevent_core libevent_extra libevent_pthreads)
 pkg_check_modules(Lz4 REQUIRED IMPORTED_TARGET liblz4)
 pkg_check_modules(Isal REQUIRED IMPORTED_TARGET libisal)
+pkg_check_modules(Re2 REQUIRED IMPORTED_TARGET re2)
 find_package(prometheus-cpp REQUIRED COMPONENTS core)
 
 add_library(tidemark_flags INTERFACE)

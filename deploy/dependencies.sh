@@ -10,7 +10,7 @@ packages=(
   ccache cmake ninja-build pkg-config
   libzookeeper-mt-dev libevent-dev libprotobuf-dev protobuf-compiler libgoogle-glog-dev libgflags-dev
   libgtest-dev libgmock-dev libbenchmark-dev libssl-dev zlib1g-dev libzstd-dev liblz4-dev libsnappy-dev libisal-dev
-  libfmt-dev nlohmann-json3-dev prometheus-cpp-dev
+  libfmt-dev nlohmann-json3-dev prometheus-cpp-dev libre2-dev
   # ZooKeeper's server and its command line.
   default-jre-headless libzookeeper-java libslf4j-java liblog4j1.2-java libcommons-cli-java
   # Tests and examples.

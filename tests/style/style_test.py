@@ -22,7 +22,8 @@ ARROWS = {
     "controller": ["common"],
     "broker/log": ["common"],
     "broker/replica": ["common", "broker/log"],
-    "broker/server": ["common", "broker/log", "broker/replica", "controller"],
+    "broker/group": ["common", "broker/log", "broker/replica"],
+    "broker/server": ["common", "broker/log", "broker/replica", "broker/group", "controller"],
     "tools": ["common", "client", "broker/log", "broker/server"],
 }
 OUTSIDE_WORLD = re.compile(

@@ -1,0 +1,158 @@
+#include "broker/group/rebalance.h"
+
+#include <algorithm>
+
+namespace tidemark {
+namespace {
+
+constexpr uint64_t kFnvBasis = 0xcbf29ce484222325ULL;
+constexpr uint64_t kFnvPrime = 0x100000001b3ULL;
+
+std::string OrderOf(const std::string& id, const GroupMember& member) {
+  return member.info.instance_id().empty() ? id : member.info.instance_id();
+}
+
+}  // namespace
+
+uint64_t HashOfTopics(const std::map<TopicId, uint32_t>& partitions) {
+  uint64_t hash = kFnvBasis;
+  for (const auto& [topic, count] : partitions) {
+    for (const uint8_t byte : topic.bytes()) hash = (hash ^ byte) * kFnvPrime;
+    hash = (hash ^ count) * kFnvPrime;
+  }
+  return hash;
+}
+
+const std::vector<TopicId>& TopicsOf(GroupMember& member, SubscriptionResolver& resolver) {
+  if (member.topics_version != resolver.version() || resolver.version() == 0) {
+    member.topics = resolver.Resolve(member.info.subscription());
+    member.topics_version = resolver.version();
+  }
+  return member.topics;
+}
+
+std::map<TopicId, uint32_t> TopicsRead(Group& group, SubscriptionResolver& resolver) {
+  std::map<TopicId, uint32_t> partitions;
+  for (const auto& [id, unused] : group.members()) {
+    for (const TopicId& topic : TopicsOf(*group.Find(id), resolver)) {
+      const GroupTopic* found = resolver.topics().Find(topic);
+      if (found != nullptr) partitions[topic] = found->partitions;
+    }
+  }
+  return partitions;
+}
+
+v1::GroupMetadataValue& Rebalance::Metadata() {
+  if (!metadata_) metadata_ = group_.metadata() ? *group_.metadata() : v1::GroupMetadataValue();
+  return *metadata_;
+}
+
+void Rebalance::Cause(v1::RebalanceCause cause, std::string detail) {
+  v1::GroupMetadataValue& metadata = Metadata();
+  metadata.set_group_epoch(group_.TakeEpoch());
+  metadata.mutable_last_rebalance()->set_cause(cause);
+  metadata.mutable_last_rebalance()->set_detail(std::move(detail));
+  metadata.mutable_last_rebalance()->set_time(scene_.wall);
+}
+
+void Rebalance::Settle() {
+  const bool had_members = group_.metadata() && group_.metadata()->empty_since() == 0;
+  if (!group_.members().empty() && !had_members && !group_.assign_not_before) {
+    group_.assign_not_before = scene_.now + scene_.options.initial_rebalance_delay;
+  }
+  if (group_.members().empty()) group_.assign_not_before.reset();
+  const uint32_t epoch = metadata_ ? metadata_->group_epoch() : group_.group_epoch();
+  const uint32_t assigned = metadata_ ? metadata_->assignment_epoch() : group_.assignment_epoch();
+  if (epoch != assigned && (!group_.assign_not_before || scene_.now >= *group_.assign_not_before))
+    AssignTargets();
+  if (!metadata_) return;
+  if (!group_.members().empty()) {
+    metadata_->set_empty_since(0);
+  } else if (metadata_->empty_since() == 0) {
+    metadata_->set_empty_since(std::max<WallMillis>(1, scene_.wall));
+  }
+  change_.PutMetadata(std::move(*metadata_));
+  metadata_.reset();
+}
+
+AssignorKind Rebalance::Preferred() const {
+  std::map<AssignorKind, size_t> votes;
+  for (const auto& [id, member] : group_.members()) {
+    if (const auto kind = AssignorFromName(member.info.assignor())) ++votes[*kind];
+  }
+  AssignorKind best = AssignorKind::kSticky;
+  size_t most = 0;
+  // Among equals the one in use stays.
+  const auto in_use = group_.metadata() ? AssignorFromName(group_.metadata()->assignor()) : std::nullopt;
+  for (const auto& [kind, count] : votes) {
+    if (count > most || (count == most && kind == in_use)) {
+      best = kind;
+      most = count;
+    }
+  }
+  return best;
+}
+
+void Rebalance::AssignTargets() {
+  std::vector<AssignableMember> members;
+  for (const auto& [id, unused] : group_.members()) {
+    GroupMember& member = *group_.Find(id);
+    members.push_back({.order = OrderOf(id, member),
+                       .id = id,
+                       .topics = TopicsOf(member, scene_.resolver),
+                       .current = {member.target.begin(), member.target.end()}});
+  }
+  const std::map<TopicId, uint32_t> partitions = TopicsRead(group_, scene_.resolver);
+  const AssignorKind kind = Preferred();
+  for (auto& [id, list] : Assign(kind, std::move(members), partitions)) {
+    PartitionKeys target(list.begin(), list.end());
+    if (target != group_.Find(id)->target) change_.PutTarget(id, target);
+  }
+  group_.assign_not_before.reset();
+  v1::GroupMetadataValue& metadata = Metadata();
+  metadata.set_assignment_epoch(metadata.group_epoch());
+  metadata.set_assignor(std::string(NameOf(kind)));
+  metadata.set_topics_hash(HashOfTopics(partitions));
+}
+
+bool Rebalance::Reconcile(const std::string& id, const PartitionKeys* owned) {
+  const GroupMember& member = *group_.Find(id);
+  HeldPartitions assigned = member.assigned;
+  HeldPartitions revoking = member.revoking;
+  bool told = false;
+  const bool released = owned != nullptr &&
+                        std::erase_if(revoking, [&](const auto& p) { return !owned->contains(p.first); }) > 0;
+  for (auto held = assigned.begin(); held != assigned.end();) {
+    if (member.target.contains(held->first)) {
+      ++held;
+      continue;
+    }
+    revoking.insert(*held);
+    held = assigned.erase(held);
+    told = true;
+  }
+  std::vector<PartitionKey> given;
+  for (const PartitionKey& partition : member.target) {
+    const std::string* owner = group_.OwnerOf(partition);
+    const bool own_released =
+        owner != nullptr && *owner == id && !assigned.contains(partition) && !revoking.contains(partition);
+    if (owner == nullptr || own_released) given.push_back(partition);
+  }
+  told |= !given.empty();
+  if (!told && !released) return false;
+  const int32_t epoch = told ? static_cast<int32_t>(group_.TakeEpoch()) : member.epoch;
+  const int32_t previous = told ? member.epoch : member.previous_epoch;
+  for (const PartitionKey& partition : given) assigned[partition] = static_cast<uint32_t>(epoch);
+  const bool revokes = !revoking.empty();
+  const std::chrono::milliseconds patience(member.info.rebalance_timeout_ms());
+  change_.PutCurrent(id, epoch, previous, assigned, revoking);
+  GroupMember& after = *group_.Find(id);
+  if (!revokes) {
+    after.rebalance_deadline.reset();
+  } else if (!after.rebalance_deadline) {
+    after.rebalance_deadline = scene_.now + patience;
+  }
+  return told;
+}
+
+}  // namespace tidemark

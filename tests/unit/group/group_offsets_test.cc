@@ -1,0 +1,227 @@
+// Committed offsets: who may commit, what comes back, what is deleted and what expires.
+#include "broker/group/group_offsets.h"
+
+#include <gmock/gmock.h>
+
+#include "tests/unit/group/group_bench.h"
+
+namespace tidemark {
+namespace {
+
+class Offsets : public testing::Test {
+ protected:
+  Offsets() : orders_(bench_.AddTopic("orders", 4)) {}
+
+  v1::OffsetCommitRequest Request(const std::string& member, int32_t epoch, uint32_t partition,
+                                  uint64_t offset) {
+    v1::OffsetCommitRequest request;
+    request.set_group_id("g");
+    request.set_member_id(member);
+    request.set_member_epoch(epoch);
+    auto* topic = request.add_topics();
+    topic->set_topic_id(orders_.ToBytes());
+    auto* added = topic->add_partitions();
+    added->set_partition(partition);
+    added->set_offset(offset);
+    return request;
+  }
+  ErrorCode Commit(const std::string& member, int32_t epoch, uint32_t partition, uint64_t offset) {
+    const auto answer = bench_.Commit(Request(member, epoch, partition, offset));
+    if (!answer) return answer.error().code;
+    return answer->topics(0).partitions(0).error().code();
+  }
+  std::optional<uint64_t> Committed(uint32_t partition) {
+    const auto found = bench_.group->offsets().find({orders_, partition});
+    if (found == bench_.group->offsets().end()) return std::nullopt;
+    return found->second.offset;
+  }
+  size_t Expire() {
+    GroupChange change(*bench_.group);
+    const size_t count = ExpireOffsets(bench_.Scene(), 1000, change);
+    bench_.Keep(change);
+    return count;
+  }
+
+  GroupBench bench_;
+  TopicId orders_;
+};
+
+TEST_F(Offsets, AnybodyCommitsToAGroupWithoutMembers) {
+  EXPECT_EQ(Commit("", -1, 0, 5), v1::NONE);
+  EXPECT_EQ(Committed(0), 5u);
+  EXPECT_EQ(Commit("", -1, 0, 3), v1::NONE) << "a tool may go back";
+  EXPECT_EQ(Committed(0), 3u);
+  BenchMember a(bench_, "a", {"orders"});
+  (void)a.Beat();
+  EXPECT_EQ(Commit("", -1, 0, 9), v1::NON_EMPTY_GROUP);
+  EXPECT_EQ(Commit("", 3, 0, 9), v1::UNKNOWN_MEMBER_ID);
+  EXPECT_EQ(Committed(0), 3u);
+}
+
+TEST_F(Offsets, AMemberCommitsWhatItHoldsAndWhatItIsGivingBack) {
+  BenchMember a(bench_, "a", {"orders"}), b(bench_, "b", {"orders"});
+  (void)a.Beat();
+  (void)b.Beat();
+  const int32_t before = a.epoch();
+  (void)a.Beat();  // asked for two
+  ASSERT_TRUE(a.busy());
+  for (uint32_t partition = 0; partition < 4; ++partition) {
+    EXPECT_EQ(Commit("a", a.epoch(), partition, 10), v1::NONE);
+    EXPECT_EQ(Commit("a", before, partition, 11), v1::NONE) << "was under way when the epoch changed";
+    EXPECT_EQ(Commit("b", b.epoch(), partition, 1), v1::PARTITION_NOT_OWNED);
+  }
+  a.LetGo();
+  (void)a.Beat();
+  (void)b.Beat();
+  for (const PartitionKey& partition : b.held()) {
+    EXPECT_EQ(Commit("a", a.epoch(), partition.partition, 99), v1::PARTITION_NOT_OWNED);
+    EXPECT_EQ(Commit("b", b.epoch(), partition.partition, 12), v1::NONE);
+  }
+}
+
+TEST_F(Offsets, ALateCommitOfAnEarlierTenureUndoesNothing) {
+  BenchMember a(bench_, "a", {"orders"}), b(bench_, "b", {"orders"});
+  auto settle = [&] {
+    for (int i = 0; i < 4; ++i) {
+      for (BenchMember* member : {&a, &b}) {
+        member->LetGo();
+        (void)member->Beat();
+      }
+    }
+  };
+  (void)a.Beat();
+  const int32_t first = a.epoch();
+  settle();
+  const uint32_t moved = b.held().begin()->partition;
+  EXPECT_EQ(Commit("b", b.epoch(), moved, 100), v1::NONE);
+  EXPECT_EQ(b.Leave(), v1::NONE);
+  (void)a.Beat();
+  ASSERT_TRUE(a.held().contains({orders_, moved}));
+  EXPECT_EQ(Commit("a", first, moved, 50), v1::PARTITION_NOT_OWNED)
+      << "it holds it again, but not since then";
+  EXPECT_EQ(Committed(moved), 100u);
+  EXPECT_EQ(Commit("a", a.epoch(), moved, 101), v1::NONE);
+}
+
+TEST_F(Offsets, CommitsOfStrangersAndOfUnknownEpochsAreRefused) {
+  BenchMember a(bench_, "a", {"orders"});
+  (void)a.Beat();
+  EXPECT_EQ(Commit("nobody", 1, 0, 1), v1::UNKNOWN_MEMBER_ID);
+  EXPECT_EQ(Commit("a", a.epoch() + 1, 0, 1), v1::STALE_MEMBER_EPOCH);
+  EXPECT_EQ(Commit("a", 0, 0, 1), v1::STALE_MEMBER_EPOCH);
+  EXPECT_EQ(Commit("a", a.epoch(), 4, 1), v1::UNKNOWN_TOPIC_OR_PARTITION);
+  auto request = Request("a", a.epoch(), 0, 1);
+  request.mutable_topics(0)->mutable_partitions(0)->set_metadata(std::string(4097, 'x'));
+  EXPECT_EQ(bench_.Commit(request)->topics(0).partitions(0).error().code(), v1::OFFSET_METADATA_TOO_LARGE);
+  request.mutable_topics(0)->set_topic_id(BenchTopicId(200).ToBytes());
+  EXPECT_EQ(bench_.Commit(request)->topics(0).partitions(0).error().code(), v1::UNKNOWN_TOPIC_ID);
+  request.mutable_topics(0)->set_topic_id("short");
+  EXPECT_EQ(bench_.Commit(request)->topics(0).partitions(0).error().code(), v1::INVALID_REQUEST);
+  EXPECT_TRUE(bench_.group->offsets().empty());
+}
+
+TEST_F(Offsets, OffsetsOfAnEmptyGroupExpireFromWhenItBecameEmpty) {
+  BenchMember a(bench_, "a", {"orders"});
+  (void)a.Beat();
+  EXPECT_EQ(Commit("a", a.epoch(), 0, 5), v1::NONE);
+  for (int day = 0; day < 20; ++day) {
+    (void)a.Beat();
+    bench_.options.session_timeout = 1800s;
+    bench_.now += 24h;
+    bench_.wall += 24 * 3600 * 1000;
+    (void)a.Beat();
+    EXPECT_EQ(Expire(), 0u) << "it has a member that reads the topic";
+  }
+  EXPECT_EQ(a.Leave(), v1::NONE);
+  bench_.Pass(7 * 24h - 1s);
+  EXPECT_EQ(Expire(), 0u);
+  EXPECT_FALSE(bench_.group->gone());
+  bench_.Pass(1s);
+  EXPECT_EQ(Expire(), 1u);
+  EXPECT_TRUE(bench_.group->gone());
+}
+
+TEST_F(Offsets, OffsetsOfASimpleGroupExpireFromTheirCommit) {
+  EXPECT_EQ(Commit("", -1, 0, 5), v1::NONE);
+  bench_.Pass(3 * 24h);
+  EXPECT_EQ(Commit("", -1, 1, 5), v1::NONE);
+  bench_.Pass(4 * 24h);
+  EXPECT_EQ(Expire(), 1u);
+  EXPECT_EQ(Committed(1), 5u);
+}
+
+TEST_F(Offsets, OffsetsOfTopicsThatNoMemberReadsExpireAndCanBeDeleted) {
+  EXPECT_EQ(Commit("", -1, 0, 5), v1::NONE);
+  bench_.AddTopic("events", 1);
+  BenchMember a(bench_, "a", {"events"}), b(bench_, "b", {"orders"});
+  (void)a.Beat();
+  (void)b.Beat();
+  v1::OffsetDeleteRequest request;
+  auto* topic = request.add_topics();
+  topic->set_topic_id(orders_.ToBytes());
+  topic->add_partitions(0);
+  topic->add_partitions(3);
+  auto remove = [&] {
+    GroupChange change(*bench_.group);
+    v1::OffsetDeleteResponse out;
+    DeleteOffsets(request, bench_.Scene(), change, &out);
+    bench_.Keep(change);
+    return out.topics(0).partitions(0).error().code();
+  };
+  EXPECT_EQ(remove(), v1::GROUP_SUBSCRIBED_TO_TOPIC);
+  EXPECT_EQ(Committed(0), 5u);
+  EXPECT_EQ(b.Leave(), v1::NONE);
+  EXPECT_EQ(remove(), v1::NONE);
+  EXPECT_EQ(Committed(0), std::nullopt);
+}
+
+TEST_F(Offsets, AGroupIsDeletedOnlyWithoutMembers) {
+  EXPECT_EQ(Commit("", -1, 0, 5), v1::NONE);
+  BenchMember a(bench_, "a", {"orders"});
+  (void)a.Beat();
+  {
+    GroupChange change(*bench_.group);
+    EXPECT_EQ(DeleteGroup(change).error().code, v1::NON_EMPTY_GROUP);
+    EXPECT_TRUE(change.empty());
+  }
+  EXPECT_EQ(a.Leave(), v1::NONE);
+  GroupChange change(*bench_.group);
+  EXPECT_TRUE(DeleteGroup(change));
+  bench_.Keep(change);
+  EXPECT_TRUE(bench_.group->gone());
+  EXPECT_TRUE(bench_.ReadBack(true)->gone());
+}
+
+TEST_F(Offsets, FetchTellsWhatIsCommittedAndWhatIsNot) {
+  auto commit = Request("", -1, 2, 7);
+  commit.mutable_topics(0)->mutable_partitions(0)->set_metadata("note");
+  commit.mutable_topics(0)->mutable_partitions(0)->set_leader_epoch(3);
+  ASSERT_TRUE(bench_.Commit(commit));
+  v1::OffsetFetchRequest::Group request;
+  request.set_group_id("g");
+  auto* topic = request.add_topics();
+  topic->set_topic_id(orders_.ToBytes());
+  topic->add_partitions(2);
+  topic->add_partitions(3);
+  v1::OffsetFetchResponse::Group out;
+  ASSERT_TRUE(FetchOffsets(request, bench_.group.get(), bench_.Scene(), &out));
+  EXPECT_EQ(out.topics(0).topic(), "orders");
+  EXPECT_EQ(out.topics(0).partitions(0).offset(), 7u);
+  EXPECT_EQ(out.topics(0).partitions(0).leader_epoch(), 3u);
+  EXPECT_EQ(out.topics(0).partitions(0).metadata(), "note");
+  EXPECT_EQ(out.topics(0).partitions(0).expire_time(), bench_.wall + 7 * 24 * 3600 * 1000);
+  EXPECT_FALSE(out.topics(0).partitions(1).has_offset());
+  // All, of a group that is there and of one that is not.
+  request.clear_topics();
+  v1::OffsetFetchResponse::Group all;
+  ASSERT_TRUE(FetchOffsets(request, bench_.group.get(), bench_.Scene(), &all));
+  EXPECT_EQ(all.topics(0).partitions_size(), 1);
+  v1::OffsetFetchResponse::Group none;
+  ASSERT_TRUE(FetchOffsets(request, nullptr, bench_.Scene(), &none));
+  EXPECT_EQ(none.topics_size(), 0);
+  request.set_member_id("a");
+  EXPECT_EQ(FetchOffsets(request, nullptr, bench_.Scene(), &none).error().code, v1::UNKNOWN_MEMBER_ID);
+}
+
+}  // namespace
+}  // namespace tidemark

@@ -1,0 +1,308 @@
+// Membership, step by step: joining, giving back, taking over, fencing, static members, and lost answers.
+#include <gmock/gmock.h>
+
+#include "tests/unit/group/group_bench.h"
+
+namespace tidemark {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class Membership : public testing::Test {
+ protected:
+  // Heartbeats of all until nobody is told anything new.
+  static void Quiet(std::vector<BenchMember*> members) {
+    for (int round = 0; round < 10; ++round) {
+      for (BenchMember* member : members) {
+        member->LetGo();
+        EXPECT_EQ(member->Beat(), v1::NONE);
+      }
+    }
+  }
+  GroupBench bench_;
+};
+
+TEST_F(Membership, TheFirstMemberGetsEverythingAtOnce) {
+  bench_.AddTopic("orders", 4);
+  BenchMember a(bench_, "a", {"orders"});
+  EXPECT_EQ(a.Beat(), v1::NONE);
+  EXPECT_EQ(a.held().size(), 4u);
+  EXPECT_EQ(StateOf(*bench_.group), v1::GROUP_STATE_STABLE);
+  EXPECT_EQ(bench_.group->metadata()->last_rebalance().cause(), v1::REBALANCE_CAUSE_MEMBER_JOINED);
+  EXPECT_THAT(bench_.group->metadata()->last_rebalance().detail(), HasSubstr("'a'"));
+}
+
+TEST_F(Membership, APartitionIsGivenOnlyWhenItsOwnerHasSaidThatItLetGo) {
+  bench_.AddTopic("orders", 4);
+  BenchMember a(bench_, "a", {"orders"}), b(bench_, "b", {"orders"});
+  Quiet({&a});
+  EXPECT_EQ(b.Beat(), v1::NONE);
+  EXPECT_THAT(b.held(), IsEmpty());
+  EXPECT_EQ(StateOf(*bench_.group), v1::GROUP_STATE_RECONCILING);
+  // a is asked for two, and keeps saying that it still holds them.
+  EXPECT_EQ(a.Beat(), v1::NONE);
+  EXPECT_TRUE(a.busy());
+  EXPECT_EQ(a.held().size(), 2u);
+  EXPECT_EQ(a.Beat(), v1::NONE);
+  EXPECT_EQ(b.Beat(), v1::NONE);
+  EXPECT_THAT(b.held(), IsEmpty());
+  a.LetGo();
+  EXPECT_EQ(a.Beat(), v1::NONE);
+  EXPECT_EQ(b.Beat(), v1::NONE);
+  EXPECT_EQ(b.held().size(), 2u);
+  EXPECT_EQ(StateOf(*bench_.group), v1::GROUP_STATE_STABLE);
+}
+
+TEST_F(Membership, AHeartbeatWithoutNewsWritesNothing) {
+  bench_.AddTopic("orders", 4);
+  BenchMember a(bench_, "a", {"orders"});
+  Quiet({&a});
+  const size_t before = bench_.log.size();
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(a.Beat(), v1::NONE);
+  EXPECT_EQ(bench_.log.size(), before);
+}
+
+TEST_F(Membership, AMemberThatFallsSilentIsFencedAndItsShareTakenOver) {
+  bench_.AddTopic("orders", 4);
+  BenchMember a(bench_, "a", {"orders"}), b(bench_, "b", {"orders"});
+  Quiet({&a, &b});
+  for (int i = 0; i < 10; ++i) {
+    bench_.Pass(5s);
+    EXPECT_EQ(b.Beat(), v1::NONE);
+    b.LetGo();
+  }
+  EXPECT_EQ(b.held().size(), 4u);
+  EXPECT_EQ(bench_.group->metadata()->last_rebalance().cause(), v1::REBALANCE_CAUSE_SESSION_TIMEOUT);
+  EXPECT_EQ(a.Beat(), v1::UNKNOWN_MEMBER_ID);
+  EXPECT_EQ(a.Beat(), v1::NONE) << "it joins again";
+}
+
+TEST_F(Membership, AMemberThatDoesNotGiveBackInTimeIsFenced) {
+  bench_.AddTopic("orders", 2);
+  BenchMember a(bench_, "a", {"orders"}), b(bench_, "b", {"orders"});
+  Quiet({&a});
+  (void)b.Beat();
+  for (int i = 0; i < 12; ++i) {
+    EXPECT_EQ(a.Beat(), v1::NONE);
+    EXPECT_EQ(b.Beat(), v1::NONE);
+    bench_.Pass(5s);
+  }
+  EXPECT_EQ(bench_.group->metadata()->last_rebalance().cause(), v1::REBALANCE_CAUSE_REBALANCE_TIMEOUT);
+  EXPECT_EQ(a.Beat(), v1::UNKNOWN_MEMBER_ID);
+  EXPECT_EQ(b.Beat(), v1::NONE);
+  EXPECT_EQ(b.held().size(), 2u);
+}
+
+TEST_F(Membership, ALostAnswerIsToldAgain) {
+  bench_.AddTopic("orders", 4);
+  BenchMember a(bench_, "a", {"orders"}), b(bench_, "b", {"orders"});
+  EXPECT_EQ(a.Beat(/*answer_lost=*/true), v1::NONE);
+  EXPECT_EQ(a.Beat(), v1::NONE);
+  EXPECT_EQ(a.held().size(), 4u);
+  (void)b.Beat();
+  EXPECT_EQ(a.Beat(true), v1::NONE);
+  EXPECT_EQ(a.held().size(), 4u) << "it does not know yet";
+  EXPECT_EQ(b.Beat(), v1::NONE);
+  EXPECT_THAT(b.held(), IsEmpty());
+  EXPECT_EQ(a.Beat(), v1::NONE);
+  EXPECT_EQ(a.held().size(), 2u);
+}
+
+TEST_F(Membership, AHeartbeatFromBeforeCannotReleaseWhatWasGivenSince) {
+  bench_.AddTopic("orders", 4);
+  BenchMember a(bench_, "a", {"orders"}), b(bench_, "b", {"orders"});
+  Quiet({&a, &b});
+  const PartitionKeys share = a.held();
+  EXPECT_EQ(b.Leave(), v1::NONE);
+  EXPECT_EQ(a.Beat(), v1::NONE);
+  EXPECT_EQ(a.held().size(), 4u);
+  // It has been given two more and not begun them: so it says, but this heartbeat is delayed.
+  auto old = a.Next();
+  old.clear_owned();
+  FillPartitions(share, old.mutable_owned());
+  EXPECT_EQ(b.Beat(), v1::NONE);
+  EXPECT_EQ(a.Beat(), v1::NONE);  // asked for two, which it reads by now
+  EXPECT_EQ(bench_.Beat(old)->member_epoch(), a.epoch());
+  EXPECT_EQ(b.Beat(), v1::NONE);
+  EXPECT_THAT(b.held(), IsEmpty()) << "a still reads them";
+}
+
+TEST_F(Membership, AnEpochThatIsNoneOfTheMembersIsFenced) {
+  bench_.AddTopic("orders", 1);
+  BenchMember a(bench_, "a", {"orders"});
+  Quiet({&a});
+  auto request = a.Next();
+  request.set_member_epoch(a.epoch() + 1);
+  EXPECT_EQ(bench_.Beat(request).error().code, v1::FENCED_MEMBER_EPOCH);
+  request.set_member_id("nobody");
+  EXPECT_EQ(bench_.Beat(request).error().code, v1::UNKNOWN_MEMBER_ID);
+}
+
+TEST_F(Membership, AStaticMemberKeepsItsShareOverARestart) {
+  bench_.AddTopic("orders", 4);
+  BenchMember a(bench_, "a1", {"orders"}, "node-1"), b(bench_, "b", {"orders"});
+  Quiet({&a, &b});
+  const PartitionKeys share = a.held();
+  const uint32_t group_epoch = bench_.group->group_epoch();
+  BenchMember again(bench_, "a2", {"orders"}, "node-1");
+  EXPECT_EQ(again.Beat(), v1::UNRELEASED_INSTANCE_ID);
+  EXPECT_EQ(a.Leave(kAwayEpoch), v1::NONE);
+  EXPECT_EQ(b.Beat(), v1::NONE);
+  EXPECT_EQ(b.held().size(), 2u) << "kept for the one that is away";
+  EXPECT_EQ(again.Beat(), v1::NONE);
+  EXPECT_EQ(again.held(), share);
+  EXPECT_EQ(bench_.group->group_epoch(), group_epoch) << "a restart is no rebalance";
+  EXPECT_EQ(a.Beat(), v1::UNRELEASED_INSTANCE_ID);
+  auto stale = again.Next();
+  stale.set_member_id("a1");
+  EXPECT_EQ(bench_.Beat(stale).error().code, v1::FENCED_INSTANCE_ID);
+}
+
+TEST_F(Membership, AStaticMemberThatStaysAwayLosesItsShare) {
+  bench_.AddTopic("orders", 4);
+  BenchMember a(bench_, "a1", {"orders"}, "node-1"), b(bench_, "b", {"orders"});
+  Quiet({&a, &b});
+  EXPECT_EQ(a.Leave(kAwayEpoch), v1::NONE);
+  for (int i = 0; i < 10; ++i) {
+    bench_.Pass(5s);
+    EXPECT_EQ(b.Beat(), v1::NONE);
+  }
+  EXPECT_EQ(b.held().size(), 4u);
+}
+
+TEST_F(Membership, SurplusMembersIdleAndTakeOver) {
+  bench_.AddTopic("orders", 1);
+  BenchMember a(bench_, "a", {"orders"}), b(bench_, "b", {"orders"});
+  Quiet({&a, &b});
+  EXPECT_THAT(b.held(), IsEmpty());
+  EXPECT_EQ(a.Leave(), v1::NONE);
+  EXPECT_EQ(b.Beat(), v1::NONE);
+  EXPECT_EQ(b.held().size(), 1u);
+}
+
+TEST_F(Membership, NewTopicsAndPartitionsJoinByThemselves) {
+  bench_.AddTopic("orders", 1);
+  auto join = bench_.JoinRequest("a", {});
+  join.mutable_subscription()->set_regex("ord.*");
+  auto answer = bench_.Beat(join);
+  ASSERT_TRUE(answer);
+  auto held = [&] { return bench_.group->Find("a")->assigned.size(); };
+  auto beat = [&] {
+    v1::ConsumerGroupHeartbeatRequest request;
+    request.set_group_id("g");
+    request.set_member_id("a");
+    request.set_member_epoch(bench_.group->Find("a")->epoch);
+    EXPECT_TRUE(bench_.Beat(request));
+  };
+  EXPECT_EQ(held(), 1u);
+  bench_.AddTopic("orders", 3);
+  beat();
+  EXPECT_EQ(held(), 3u);
+  bench_.AddTopic("ordinals", 2);
+  bench_.AddTopic("reorder", 2);
+  bench_.AddTopic("__consumer_offsets", 50);
+  beat();
+  EXPECT_EQ(held(), 5u);
+  EXPECT_EQ(bench_.group->metadata()->last_rebalance().cause(), v1::REBALANCE_CAUSE_TOPICS_CHANGED);
+  bench_.DropTopic("ordinals");
+  beat();
+  EXPECT_EQ(held(), 3u);
+}
+
+TEST_F(Membership, TheFirstAssignmentWaitsForTheOthersWhereTheBrokerIsToldSo) {
+  bench_.options.initial_rebalance_delay = 3s;
+  bench_.AddTopic("orders", 4);
+  BenchMember a(bench_, "a", {"orders"}), b(bench_, "b", {"orders"});
+  EXPECT_EQ(a.Beat(), v1::NONE);
+  EXPECT_EQ(StateOf(*bench_.group), v1::GROUP_STATE_ASSIGNING);
+  EXPECT_EQ(NextGroupTime(*bench_.group), bench_.now + 3s);
+  bench_.Pass(1s);
+  EXPECT_EQ(b.Beat(), v1::NONE);
+  bench_.Pass(2s);
+  EXPECT_EQ(a.Beat(), v1::NONE);
+  EXPECT_EQ(b.Beat(), v1::NONE);
+  EXPECT_EQ(a.held().size(), 2u);
+  EXPECT_EQ(b.held().size(), 2u);
+  EXPECT_FALSE(a.busy()) << "nothing was given to be asked back";
+}
+
+TEST_F(Membership, TheAssignorOfTheMajorityIsUsed) {
+  bench_.AddTopic("orders", 3);
+  auto join = bench_.JoinRequest("a", {"orders"});
+  join.set_assignor("range");
+  ASSERT_TRUE(bench_.Beat(join));
+  EXPECT_EQ(bench_.group->metadata()->assignor(), "range");
+  for (const char* id : {"b", "c"}) {
+    auto other = bench_.JoinRequest(id, {"orders"});
+    other.set_assignor("roundrobin");
+    ASSERT_TRUE(bench_.Beat(other));
+  }
+  EXPECT_EQ(bench_.group->metadata()->assignor(), "roundrobin");
+}
+
+TEST_F(Membership, AFullGroupTakesNobody) {
+  bench_.options.max_size = 1;
+  BenchMember a(bench_, "a", {"orders"}), b(bench_, "b", {"orders"});
+  EXPECT_EQ(a.Beat(), v1::NONE);
+  EXPECT_EQ(b.Beat(), v1::GROUP_MAX_SIZE_REACHED);
+}
+
+TEST_F(Membership, MalformedHeartbeatsGetTheirError) {
+  auto code = [&](auto change) {
+    auto request = bench_.JoinRequest("a", {"orders"});
+    change(request);
+    const auto answer = bench_.Beat(request);
+    return answer ? v1::NONE : answer.error().code;
+  };
+  EXPECT_EQ(code([](auto& r) { r.set_group_id(""); }), v1::INVALID_GROUP_ID);
+  EXPECT_EQ(code([](auto& r) { r.set_group_id(std::string(256, 'g')); }), v1::INVALID_GROUP_ID);
+  EXPECT_EQ(code([](auto& r) { r.set_member_id(""); }), v1::INVALID_REQUEST);
+  EXPECT_EQ(code([](auto& r) { r.set_member_id(std::string(256, 'm')); }), v1::INVALID_REQUEST);
+  EXPECT_EQ(code([](auto& r) { r.set_member_epoch(-3); }), v1::INVALID_REQUEST);
+  EXPECT_EQ(code([](auto& r) { r.set_member_epoch(-1); }), v1::UNKNOWN_MEMBER_ID);
+  EXPECT_EQ(code([](auto& r) { r.set_member_epoch(7); }), v1::UNKNOWN_MEMBER_ID);
+  EXPECT_EQ(code([](auto& r) { r.clear_subscription(); }), v1::INVALID_REQUEST);
+  EXPECT_EQ(code([](auto& r) { r.set_rebalance_timeout_ms(0); }), v1::INVALID_REQUEST);
+  EXPECT_EQ(code([](auto& r) { r.set_session_timeout_ms(5); }), v1::INVALID_SESSION_TIMEOUT);
+  EXPECT_EQ(code([](auto& r) { r.set_assignor("best"); }), v1::UNSUPPORTED_ASSIGNOR);
+  EXPECT_EQ(code([](auto& r) { r.mutable_owned()->add_topics()->set_topic_id("short"); }),
+            v1::INVALID_REQUEST);
+  EXPECT_EQ(code([](auto& r) { r.mutable_subscription()->add_topics("no/slash"); }),
+            v1::INVALID_TOPIC_EXCEPTION);
+  for (const char* regex : {"(", "(?<=a)b", "(a)\\1", "((a{1000}){1000}){1000}"}) {
+    EXPECT_EQ(code([&](auto& r) { r.mutable_subscription()->set_regex(regex); }),
+              v1::INVALID_REGULAR_EXPRESSION)
+        << regex;
+  }
+  EXPECT_EQ(code([](auto& r) { r.mutable_subscription()->set_regex(std::string(1025, 'a')); }),
+            v1::INVALID_REGULAR_EXPRESSION);
+  EXPECT_TRUE(bench_.group->gone()) << "no refused request left anything";
+}
+
+TEST_F(Membership, AChangeThatCouldNotBeAppendedIsRolledBackWhole) {
+  bench_.AddTopic("orders", 4);
+  BenchMember a(bench_, "a", {"orders"}), b(bench_, "b", {"orders"});
+  Quiet({&a, &b});
+  const std::string before = bench_.Text(*bench_.group);
+  for (const char* what : {"join", "leave", "fence"}) {
+    GroupChange change(*bench_.group);
+    if (what == std::string("join")) {
+      ASSERT_TRUE(Heartbeat(bench_.JoinRequest("c", {"orders"}), {}, bench_.Scene(), change));
+    } else if (what == std::string("leave")) {
+      auto request = a.Next();
+      request.set_member_epoch(-1);
+      ASSERT_TRUE(Heartbeat(request, {}, bench_.Scene(), change));
+    } else {
+      FenceMembers({"a", "b"}, bench_.Scene(), change);
+    }
+    ASSERT_FALSE(change.empty());
+    change.Rollback();
+    EXPECT_EQ(bench_.Text(*bench_.group), before) << what;
+    StartGroupTimers(*bench_.group, bench_.now);
+  }
+  EXPECT_EQ(a.Beat(), v1::NONE);
+}
+
+}  // namespace
+}  // namespace tidemark
