@@ -91,7 +91,7 @@ Result<> ValidateTopicName(std::string_view name) {
 }
 
 bool IsInternalTopic(std::string_view name) {
-  return name == "__consumer_offsets" || name == "__transaction_state";
+  return name == kOffsetsTopic || name == "__transaction_state";
 }
 
 }  // namespace tidemark

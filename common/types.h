@@ -64,6 +64,8 @@ uint64_t StableHash(const PartitionKey& key);
 // Kafka's rules: 1 to 249 of [a-zA-Z0-9._-], not "." or "..". INVALID_TOPIC_EXCEPTION says what is wrong.
 Result<> ValidateTopicName(std::string_view name);
 
+// Holds the groups and their offsets.
+inline constexpr std::string_view kOffsetsTopic = "__consumer_offsets";
 // True for topics of the system itself (__consumer_offsets, __transaction_state).
 bool IsInternalTopic(std::string_view name);
 

@@ -167,6 +167,7 @@ Task<Result<>> ReplicaTable::ApplyState(PartitionKey key, std::string topic, v1:
     }
     // Asked for again: they may have changed while the log was recovered.
     slot->partition = std::make_unique<Partition>(context_, key, topic, *log, settings_of_(topic));
+    if (on_made_) on_made_(*slot->partition);
   }
   co_return co_await slot->partition->ApplyLeaderAndIsr(std::move(state));
 }

@@ -25,6 +25,8 @@ class ReplicaTable final : private FollowSink {
                std::function<TopicSettings(const std::string& topic)> settings_of);
   ~ReplicaTable() override;  // CHECKs that it is closed
 
+  // Told of each replica made here, before it has a role. Before Start.
+  void SetReplicaListener(std::function<void(Partition&)> listener) { on_made_ = std::move(listener); }
   // Starts the ISR checks and the rounds of retention.
   void Start();
 
@@ -83,6 +85,7 @@ class ReplicaTable final : private FollowSink {
   ReplicaContext context_;
   ReplicationChannelFactory& channels_;
   std::function<TopicSettings(const std::string&)> settings_of_;
+  std::function<void(Partition&)> on_made_;
   Scope scope_;
   RetentionRounds retention_;
   std::unordered_map<PartitionKey, std::unique_ptr<Slot>> slots_;

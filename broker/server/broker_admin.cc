@@ -4,6 +4,7 @@
 
 #include "broker/server/broker_impl.h"
 #include "broker/server/gather.h"
+#include "broker/server/group_metrics.h"
 #include "broker/server/shard.h"
 #include "controller/controller.h"
 
@@ -179,6 +180,7 @@ Task<std::string> Broker::Impl::Metrics() {
               {{"loop", fmt::format("shard-{}", i)}});
     sum.replicas += report.replicas;
     sum.moves += report.moves;
+    AddGroups(report, &sum);
     sum.leading += report.leading;
     sum.following += report.following;
     sum.offline += report.offline;
@@ -209,6 +211,7 @@ Task<std::string> Broker::Impl::Metrics() {
   out.Counter("tidemark_log_moves_finished_total", sum.moves.finished);
   out.Counter("tidemark_log_moves_given_up_total", sum.moves.given_up);
   out.Counter("tidemark_log_move_bytes_total", sum.moves.copied_bytes);
+  AddGroupMetrics(sum, &out);
   co_return out.Text();
 }
 

@@ -47,6 +47,9 @@ struct Terms {
 };
 
 Result<AppendResult> ValidateAndAppend(Shard& owner, Partition& partition, const Part& part, int acks) {
+  if (IsInternalTopic(partition.topic())) {
+    return Fail(v1::INVALID_TOPIC_EXCEPTION, "{} is internal: only brokers append to it", partition.topic());
+  }
   if (part.batches.empty()) return Fail(v1::INVALID_REQUEST, "batches: none for {}", partition.name());
   const ValidationLimits limits{.max_message_bytes = partition.settings().log.max_message_bytes,
                                 .require_keys = partition.settings().log.compaction.enabled};

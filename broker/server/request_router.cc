@@ -11,10 +11,12 @@ namespace {
 using Body = v1::Request;
 
 constexpr std::array kClientApis = {
-    Body::kApiVersions,         Body::kMetadata,     Body::kProduce,          Body::kFetch,
-    Body::kListOffsets,         Body::kCreateTopics, Body::kDeleteTopics,     Body::kDescribeTopics,
-    Body::kDescribeConfigs,     Body::kAlterConfigs, Body::kDescribeReplicas, Body::kDescribeLogDirs,
-    Body::kAlterReplicaLogDirs, Body::kDeleteRecords};
+    Body::kApiVersions,         Body::kMetadata,      Body::kProduce,          Body::kFetch,
+    Body::kListOffsets,         Body::kCreateTopics,  Body::kDeleteTopics,     Body::kDescribeTopics,
+    Body::kDescribeConfigs,     Body::kAlterConfigs,  Body::kDescribeReplicas, Body::kDescribeLogDirs,
+    Body::kAlterReplicaLogDirs, Body::kDeleteRecords, Body::kFindCoordinator,  Body::kConsumerGroupHeartbeat,
+    Body::kOffsetCommit,        Body::kOffsetFetch,   Body::kOffsetDelete,     Body::kListGroups,
+    Body::kDescribeGroups,      Body::kDeleteGroups};
 constexpr std::array kControlApis = {Body::kLeaderAndIsr,     Body::kUpdateMetadata,
                                      Body::kStopReplica,      Body::kAlterPartition,
                                      Body::kResignLeadership, Body::kControlledShutdown};
@@ -69,6 +71,22 @@ Task<void> Begin(Shard& shard, Body::BodyCase api, std::unique_ptr<RpcCall> call
       return HandleDescribeReplicas(shard, std::move(call));
     case Body::kDeleteRecords:
       return HandleDeleteRecords(shard, std::move(call));
+    case Body::kFindCoordinator:
+      return HandleFindCoordinator(shard, std::move(call));
+    case Body::kConsumerGroupHeartbeat:
+      return HandleGroupHeartbeat(shard, std::move(call));
+    case Body::kOffsetCommit:
+      return HandleOffsetCommit(shard, std::move(call));
+    case Body::kOffsetFetch:
+      return HandleOffsetFetch(shard, std::move(call));
+    case Body::kOffsetDelete:
+      return HandleOffsetDelete(shard, std::move(call));
+    case Body::kListGroups:
+      return HandleListGroups(shard, std::move(call));
+    case Body::kDescribeGroups:
+      return HandleDescribeGroups(shard, std::move(call));
+    case Body::kDeleteGroups:
+      return HandleDeleteGroups(shard, std::move(call));
     case Body::kReplicaProgress:
       return HandleReplicaProgress(shard, std::move(call));
     case Body::kApiVersions:

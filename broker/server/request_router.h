@@ -33,6 +33,15 @@ Task<void> HandleMetadata(Shard& shard, std::unique_ptr<RpcCall> call);
 Task<void> HandleProduce(Shard& shard, std::unique_ptr<RpcCall> call);
 Task<void> HandleFetch(Shard& shard, std::unique_ptr<RpcCall> call);
 Task<void> HandleListOffsets(Shard& shard, std::unique_ptr<RpcCall> call);
+// Groups (group_handlers.cc, find_coordinator_handler.cc).
+Task<void> HandleFindCoordinator(Shard& shard, std::unique_ptr<RpcCall> call);
+Task<void> HandleGroupHeartbeat(Shard& shard, std::unique_ptr<RpcCall> call);
+Task<void> HandleOffsetCommit(Shard& shard, std::unique_ptr<RpcCall> call);
+Task<void> HandleOffsetFetch(Shard& shard, std::unique_ptr<RpcCall> call);
+Task<void> HandleOffsetDelete(Shard& shard, std::unique_ptr<RpcCall> call);
+Task<void> HandleListGroups(Shard& shard, std::unique_ptr<RpcCall> call);
+Task<void> HandleDescribeGroups(Shard& shard, std::unique_ptr<RpcCall> call);
+Task<void> HandleDeleteGroups(Shard& shard, std::unique_ptr<RpcCall> call);
 Task<void> HandleDeleteRecords(Shard& shard, std::unique_ptr<RpcCall> call);
 Task<void> HandleDescribeReplicas(Shard& shard, std::unique_ptr<RpcCall> call);
 Task<void> HandleReplicaProgress(Shard& shard, std::unique_ptr<RpcCall> call);

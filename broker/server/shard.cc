@@ -4,6 +4,7 @@
 
 #include <glog/logging.h>
 
+#include "broker/server/group_topic.h"
 #include "broker/server/request_router.h"
 #include "common/async/call_on.h"
 
@@ -89,6 +90,7 @@ void Shard::PostConnection(std::unique_ptr<PendingStream> stream, std::string li
 void Shard::PostSnapshot(ClusterSnapshot::Ptr snapshot) {
   loop_.Post([this, snapshot = std::move(snapshot)]() mutable {
     snapshot_ = std::move(snapshot);
+    if (groups_) groups_->OnTopicsChanged();
     // What metadata says replaces what a LeaderAndIsr announced, unless that is of a later life of the
     // broker.
     std::erase_if(noted_brokers_, [this](const auto& noted) {
@@ -137,7 +139,10 @@ Task<bool> Shard::Activate(BrokerIdentity identity, BrokerEpoch epoch, TopicSett
   table_ = std::make_unique<ReplicaTable>(loop_, context_.env.clock(), *this, *this, *store_, *channels_,
                                           ReplicaOptionsOf(context_.config),
                                           [this](const std::string& topic) { return settings_->Of(topic); });
+  groups_ = MakeGroupCoordinator(*this);
+  table_->SetReplicaListener([this](Partition& partition) { groups_->OnReplicaMade(partition); });
   table_->Start();
+  groups_->Start();
   co_return true;
 }
 
@@ -153,6 +158,7 @@ Task<bool> Shard::CloseReplicas(bool clean) {
   // Every request under way has ended by now or ends with its partitions; none may hold a slice or a
   // partition when the table goes.
   scope_.RequestStop();
+  if (groups_) co_await groups_->Close();
   if (table_) co_await table_->Close();
   bool durable = true;
   if (logs_ && clean) {
@@ -166,6 +172,7 @@ Task<bool> Shard::CloseReplicas(bool clean) {
 Task<bool> Shard::CloseScope() {
   co_await scope_.Close();
   slices_.clear();
+  groups_.reset();
   table_.reset();
   channels_.reset();
   store_.reset();
@@ -233,6 +240,8 @@ ShardReport Shard::Report() const {
   if (logs_) out.moves = logs_->move_counters();
   if (!table_) return out;
   out.replicas = table_->counters();
+  out.groups = groups_->counters();
+  out.group_gauges = groups_->Gauges();
   for (Partition* partition : table_->All()) {
     if (partition->leading()) ++out.leading;
     if (partition->role() == PartitionRole::kFollower) ++out.following;

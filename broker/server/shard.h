@@ -13,6 +13,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "broker/group/group_coordinator.h"
 #include "broker/log/shard_logs.h"
 #include "broker/replica/fetch_slice.h"
 #include "broker/replica/replica_table.h"
@@ -37,6 +38,8 @@ struct ShardReport {
   size_t following = 0;
   size_t offline = 0;
   size_t under_replicated = 0;
+  GroupCounters groups;
+  GroupGauges group_gauges;
   std::vector<WaitRegistry::Entry> waits;
 };
 
@@ -75,6 +78,8 @@ class Shard final : public BrokerDirectory, public IsrChannel {
 
   bool active() const { return table_ != nullptr; }
   ReplicaTable* table() { return table_.get(); }
+  // Set exactly while active.
+  GroupCoordinator* groups() { return groups_.get(); }
   // Null before the shard is active.
   ShardLogs* logs() { return logs_.get(); }
   const ClusterSnapshot& snapshot() const { return *snapshot_; }
@@ -133,6 +138,7 @@ class Shard final : public BrokerDirectory, public IsrChannel {
   std::unique_ptr<ShardLogStore> store_;
   std::unique_ptr<RpcReplicationChannelFactory> channels_;
   std::unique_ptr<ReplicaTable> table_;
+  std::unique_ptr<GroupCoordinator> groups_;
   std::unordered_map<uint64_t, std::shared_ptr<Slice>> slices_;  // dies before table_
   uint64_t last_handle_ = 0;
 };

@@ -88,6 +88,34 @@ void FillCleaner(const ConfigValues& values, CleanerConfig* out) {
   out->backoff = milliseconds(std::min<int64_t>(values.Int("log.cleaner.backoff.ms"), 86'400'000));
 }
 
+Result<> FillGroups(const ConfigValues& values, BrokerConfig::Groups* out) {
+  out->topic_partitions = static_cast<uint32_t>(values.Int("offsets.topic.num.partitions"));
+  out->topic_replication_factor = static_cast<uint32_t>(values.Int("offsets.topic.replication.factor"));
+  out->topic_segment_bytes = static_cast<uint64_t>(values.Int("offsets.topic.segment.bytes"));
+  out->commit_timeout = milliseconds(values.Int("offsets.commit.timeout.ms"));
+  out->retention = std::chrono::minutes(values.Int("offsets.retention.minutes"));
+  out->retention_check_interval = milliseconds(
+      std::min(values.Int("offsets.retention.check.interval.ms"), ToMillis(Duration::max()) / 4));
+  out->max_metadata_bytes = static_cast<uint32_t>(values.Int("offset.metadata.max.bytes"));
+  out->min_session_timeout = milliseconds(values.Int("group.min.session.timeout.ms"));
+  out->max_session_timeout = milliseconds(values.Int("group.max.session.timeout.ms"));
+  out->session_timeout = milliseconds(values.Int("group.consumer.session.timeout.ms"));
+  out->heartbeat_interval = milliseconds(values.Int("group.consumer.heartbeat.interval.ms"));
+  out->initial_rebalance_delay = milliseconds(values.Int("group.initial.rebalance.delay.ms"));
+  out->max_size = static_cast<uint32_t>(values.Int("group.max.size"));
+  if (out->min_session_timeout > out->max_session_timeout) {
+    return Fail(v1::INVALID_CONFIG,
+                "group.min.session.timeout.ms={} is above group.max.session.timeout.ms={}",
+                ToMillis(out->min_session_timeout), ToMillis(out->max_session_timeout));
+  }
+  if (out->heartbeat_interval >= out->session_timeout) {
+    return Fail(v1::INVALID_CONFIG,
+                "group.consumer.heartbeat.interval.ms={} is not below group.consumer.session.timeout.ms={}",
+                ToMillis(out->heartbeat_interval), ToMillis(out->session_timeout));
+  }
+  return {};
+}
+
 void FillTopics(const ConfigValues& values, BrokerConfig* out) {
   out->auto_create_topics = values.Bool("auto.create.topics.enable");
   out->delete_topics = values.Bool("delete.topic.enable");
@@ -132,6 +160,7 @@ Result<BrokerConfig> BrokerConfig::FromProperties(const Properties& properties) 
   FillReplication(values, &out);
   FillCleaner(values, &out.cleaner);
   FillTopics(values, &out);
+  TM_RETURN_IF_ERROR(FillGroups(values, &out.groups));
   if (out.topic_defaults.max_message_bytes > out.max_request_bytes) {
     return Fail(v1::INVALID_CONFIG, "message.max.bytes={} is above socket.request.max.bytes={}",
                 out.topic_defaults.max_message_bytes, out.max_request_bytes);

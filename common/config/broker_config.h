@@ -85,6 +85,24 @@ struct BrokerConfig {
   Duration controlled_shutdown_retry_backoff = 5s;
 
   Duration retention_check_interval = 300s;
+
+  // __consumer_offsets and the groups in it.
+  struct Groups {
+    uint32_t topic_partitions = 50;
+    uint32_t topic_replication_factor = 3;
+    uint64_t topic_segment_bytes = 100u << 20;
+    Duration commit_timeout = 5s;
+    Duration retention = 10080min;
+    Duration retention_check_interval = 600s;
+    uint32_t max_metadata_bytes = 4096;
+    Duration min_session_timeout = 6s;
+    Duration max_session_timeout = 1800s;
+    Duration session_timeout = 45s;
+    Duration heartbeat_interval = 3s;
+    Duration initial_rebalance_delay{};
+    uint32_t max_size = 2147483647;
+  };
+  Groups groups;
   CleanerConfig cleaner;
 
   // A shard or flush that has not moved for so long makes the broker leave ZooKeeper, so that others lead.

@@ -54,7 +54,7 @@ TEST(BrokerConfig, TakesKafkasStockFile) {
   ASSERT_EQ(config->listeners.size(), 1u);
   EXPECT_EQ(config->listeners[0].port, 9092);
   // Set to something without effect: warned about. What equals the default is not.
-  EXPECT_THAT(config->without_effect, Contains("group.initial.rebalance.delay.ms"));
+  EXPECT_THAT(config->without_effect, Contains("transaction.state.log.replication.factor"));
   EXPECT_THAT(config->without_effect, Not(Contains("num.io.threads")));
 }
 

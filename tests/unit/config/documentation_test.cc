@@ -33,6 +33,7 @@ This page is made from the tables in `common/config`; a test fails when it is st
 | `min.insync.replicas` | 2, at most the replica count | 1 | an acknowledged record should be on two disks |
 | `ack.durability` | synced | (replicated) | acknowledged means on disk, so that a power cut everywhere loses nothing |
 | `socket.request.max.bytes` | 16 MiB | 100 MiB | memory is bounded by what one frame may take |
+| `group.initial.rebalance.delay.ms` | 0 | 3000 | members that join later move only what balance requires, so nobody need wait for them |
 | `log.dirs` | must be set | /tmp/kafka-logs | data does not belong into /tmp |
 
 )";
