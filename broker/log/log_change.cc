@@ -56,13 +56,8 @@ Task<Result<>> Log::LowerCheckpoints(Offset recovery_point, Offset high_watermar
   if (cleaning_.cleaned_to > cut) {
     changes.push_back({CheckpointKind::kCleanerOffset, place_.key, place_.topic, cut});
   }
-  // Not before a restart: a crash on its way may leave a log that lacks those tombstones. Too high does no
-  // harm.
-  const bool lower_drops = !restarting_ && cleaning_.checkpointed_drops > cut;
-  if (lower_drops) {
-    changes.push_back({CheckpointKind::kDroppedTombstones, place_.key, place_.topic, cut});
-  }
-  // A pass under way has decided by what is about to go.
+  // That of dropped tombstones stays: a crash on the way may leave the log as it was, which lacks them. Too
+  // high does no harm. A pass under way has decided by what is about to go.
   cleaning_.overtaken = true;
   const Result<> written = co_await host_.WriteCheckpoints(place_.directory, std::move(changes));
   // Refused or not, the file holds these sooner or later. Not before the answer: a checkpoint collected
@@ -77,7 +72,6 @@ Task<Result<>> Log::LowerCheckpoints(Offset recovery_point, Offset high_watermar
   cleaning_.uncleanable.reset();
   cleaning_.cleaned_to = std::min(cleaning_.cleaned_to, cut);
   cleaning_.drops.TruncateTo(cut);
-  if (lower_drops) cleaning_.checkpointed_drops = std::min(cleaning_.checkpointed_drops, cut);
   co_return {};
 }
 

@@ -59,7 +59,10 @@ std::string ToString(const CrashCounts& c) {
 CrashExplorer::CrashExplorer(uint64_t seed)
     : seed_(seed),
       random_(seed * 0x2545f491),
-      config_{.segment_bytes = 1500, .segment_time = 10s, .index_interval_bytes = 256},
+      config_{.segment_bytes = 1500,
+              .segment_time = 10s,
+              .index_interval_bytes = 256,
+              .compaction = {.enabled = true, .max_lag = {}, .delete_retention = 5s}},
       partitions_(1 + random_.Below(2)) {
   if (random_.Chance(0.3)) config_.durability = AckDurability::kReplicated;
 }

@@ -31,7 +31,10 @@ uint64_t UsedBytes(const SimDisk& disk) {
 
 LogHistory::LogHistory(uint64_t seed) : random_(seed * 0x51ed2701), machine_(seed, DirectoriesOf(seed)) {
   const size_t partitions = seed % 16 == 5 ? kManyPartitions : 1 + random_.Below(4);
-  LogConfig config{.segment_bytes = 1500, .segment_time = 10s, .index_interval_bytes = 256};
+  LogConfig config{.segment_bytes = 1500,
+                   .segment_time = 10s,
+                   .index_interval_bytes = 256,
+                   .compaction = {.enabled = true, .max_lag = {}, .delete_retention = 5s}};
   if (random_.Chance(0.3)) config.durability = AckDurability::kReplicated;
   for (size_t i = 0; i < partitions; ++i) {
     runs_.push_back(std::make_unique<PartitionRun>(machine_, random_, counts_, PartitionKey{TopicOf(i), 0},

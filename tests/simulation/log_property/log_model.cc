@@ -1,11 +1,40 @@
 #include "tests/simulation/log_property/log_model.h"
 
 #include <algorithm>
+#include <map>
 
 #include <fmt/format.h>
 #include <glog/logging.h>
 
+#include "common/record/reader.h"
+
 namespace tidemark {
+namespace {
+
+struct StoredRecord {
+  std::optional<std::string> key;
+  std::optional<std::string> value;  // empty: a tombstone
+  WallMillis timestamp = 0;
+  bool operator==(const StoredRecord&) const = default;
+};
+
+void AddRecords(const ModelBatch& batch, std::map<Offset, StoredRecord>* out) {
+  BatchView view;
+  CHECK(ParseBatch(batch.bytes, &view, nullptr, nullptr) == BatchParse::kOk);
+  ScratchBuffer scratch;
+  auto reader = RecordReader::Open(view, scratch);
+  CHECK(reader) << ToString(reader.error());
+  RecordView record;
+  while (reader->Next(&record)) {
+    StoredRecord& stored = (*out)[record.offset];
+    stored.timestamp = record.timestamp;
+    if (record.key) stored.key = std::string(*record.key);
+    if (record.value) stored.value = std::string(*record.value);
+  }
+  CHECK(!reader->error()) << ToString(*reader->error());
+}
+
+}  // namespace
 
 void LogModel::Append(std::shared_ptr<const ModelBatch> batch) {
   CHECK_EQ(batch->base, end);
@@ -22,12 +51,15 @@ void LogModel::CutTo(Offset offset) {
   flushed = std::min(flushed, end);
   committed = std::min(committed, end);
   durable_start = std::min(durable_start, start);
+  tombstones_gone_below = std::min(tombstones_gone_below, end);
+  hidden_below = std::min(hidden_below, end);
 }
 
 void LogModel::RestartAt(Offset offset) {
   batches.clear();
   refused.clear();
   start = end = flushed = durable_start = committed = offset;
+  compacted_below = hidden_below = tombstones_gone_below = 0;
   restarting_at.reset();
 }
 
@@ -96,13 +128,75 @@ void LogModel::Refuse(const LogModel& appended) {
                  appended.batches.end());
 }
 
-std::shared_ptr<const ModelBatch> LogModel::Match(std::string_view found, Offset offset, size_t i) const {
+std::shared_ptr<const ModelBatch> LogModel::Match(std::string_view found, Offset offset) const {
+  const size_t i = IndexOf(offset);
   const bool known = i < batches.size() && batches[i]->base <= offset && found.starts_with(batches[i]->bytes);
   if (known) return batches[i];
   const auto ghost = std::find_if(refused.begin(), refused.end(), [&](const auto& batch) {
     return batch->base == offset && offset >= flushed && found.starts_with(batch->bytes);
   });
-  return ghost == refused.end() ? nullptr : *ghost;
+  return ghost == refused.end() ? MatchCompacted(found, offset) : *ghost;
+}
+
+// It begins where a batch did and ends where one did; its records are some of the first one's, as they were.
+std::shared_ptr<const ModelBatch> LogModel::MatchCompacted(std::string_view found, Offset offset) const {
+  BatchView view;
+  if (offset >= std::max(compacted_below, hidden_below) ||
+      ParseBatch(found, &view, nullptr, nullptr) != BatchParse::kOk)
+    return nullptr;
+  const size_t first = IndexOf(offset);
+  const auto info = ParseBody(view.body);
+  if (first == batches.size() || batches[first]->base != offset || view.base_offset != offset || !info) {
+    return nullptr;
+  }
+  auto batch = std::make_shared<ModelBatch>();
+  batch->base = offset;
+  batch->next = offset + info->last_offset_delta + 1;
+  batch->epoch = view.leader_epoch;
+  batch->timestamps.assign(batch->next - offset, kCompacted);
+  batch->bytes = view.bytes;
+  for (size_t i = first; i == first || batches[i]->base < batch->next; ++i) {
+    if (i == batches.size() || batches[i]->next > batch->next || batches[i]->epoch != batch->epoch)
+      return nullptr;
+    if (i + 1 == batches.size() && batches[i]->next != batch->next) return nullptr;
+    if (batches[i]->next == batch->next) break;
+  }
+  std::map<Offset, StoredRecord> before;
+  AddRecords(*batches[first], &before);
+  std::map<Offset, StoredRecord> left;
+  AddRecords(*batch, &left);
+  for (const auto& [at, record] : left) {
+    if (!before.contains(at) || !(before.at(at) == record)) return nullptr;
+    batch->timestamps[at - offset] = record.timestamp;
+  }
+  return batch;
+}
+
+// The last value of each key stays, and a key that was deleted does not come back.
+std::string LogModel::CheckCompacted(LogModel* now) const {
+  std::map<Offset, StoredRecord> before, left;
+  for (const auto& batch : batches) {
+    if (batch->next > now->start && batch->next <= now->end) AddRecords(*batch, &before);
+  }
+  for (const auto& batch : now->batches) {
+    if (batch->next > now->start) AddRecords(*batch, &left);
+  }
+  std::map<std::string, Offset> last, last_left;
+  for (const auto& [at, record] : before) {
+    if (record.key && at >= now->start) last[*record.key] = at;
+  }
+  for (const auto& [at, record] : left) {
+    if (record.key && at >= now->start) last_left[*record.key] = at;
+  }
+  for (const auto& [key, at] : last) {
+    const auto found = last_left.find(key);
+    const bool there = found != last_left.end() && found->second == at;
+    if (there || at < hidden_below) continue;
+    if (before.at(at).value) return fmt::format("the last value of {}, at {}, is gone", key, at);
+    if (found != last_left.end()) return fmt::format("{}, deleted at {}, has come back", key, at);
+    now->tombstones_gone_below = std::max(now->tombstones_gone_below, at + 1);
+  }
+  return "";
 }
 
 std::string LogModel::Reopen(Offset found_start, Offset found_end, std::string_view found) {
@@ -120,10 +214,16 @@ std::string LogModel::Reopen(Offset found_start, Offset found_end, std::string_v
   }
   LogModel now = *this;
   const size_t first = IndexOf(found_start);
-  now.batches.resize(std::min(first, batches.size()));
   Offset at = first < batches.size() ? batches[first]->base : end;
-  for (size_t i = first; !found.empty(); ++i) {
-    const auto batch = Match(found, at, i);
+  // One that compaction has made of several may begin earlier.
+  BatchHeader header;
+  const Offset compacted = std::max(compacted_below, hidden_below);
+  if (compacted > 0 && ParseBatchHeader(found, &header, nullptr, nullptr) == BatchParse::kOk)
+    at = std::min(at, header.base_offset);
+  now.batches.resize(IndexOf(at));
+  now.hidden_below = std::min(compacted, at);
+  while (!found.empty()) {
+    const auto batch = Match(found, at);
     if (!batch) return fmt::format("holds something else at {}", at);
     at = batch->next;
     found.remove_prefix(batch->bytes.size());
@@ -132,13 +232,27 @@ std::string LogModel::Reopen(Offset found_start, Offset found_end, std::string_v
   now.end = at;
   now.CutTo(found_end);
   if (now.end != found_end) return fmt::format("ends at {}, which is no end of a batch", found_end);
+  now.start = found_start;
+  if (compacted_below > 0) {
+    if (std::string wrong = CheckCompacted(&now); !wrong.empty()) return wrong;
+  }
   *this = std::move(now);
-  start = found_start;
+  compacted_below = 0;
   durable_start = std::min(durable_start, start);
   flushed = end;
   refused.clear();
   restarting_at.reset();
   return "";
+}
+
+std::string LogModel::EndPass(std::string_view found) {
+  LogModel now = *this;
+  std::string wrong = now.Reopen(start, end, found);
+  batches = std::move(now.batches);
+  compacted_below = 0;
+  hidden_below = now.hidden_below;
+  tombstones_gone_below = now.tombstones_gone_below;
+  return wrong;
 }
 
 }  // namespace tidemark

@@ -35,6 +35,7 @@ constexpr LogOperation kOperations[] = {
     {"checkpoint start", 10, &PartitionRun::CheckpointStart},
     {"roll", 15, &PartitionRun::Roll},
     {"retention", 15, &PartitionRun::ApplyRetention},
+    {"compact", 25, &PartitionRun::Compact},
     {"remove below start", 20, &PartitionRun::RemoveBelowStart},
     {"checkpoint", 40, &PartitionRun::Checkpoint},
     {"change config", 10, &PartitionRun::ChangeConfig},
@@ -311,6 +312,42 @@ Task<void> PartitionRun::ApplyRetention() {
   model_.committed = std::max(model_.committed, model_.start);
 }
 
+// A pass, often over what was just rolled. It may reach up to the high watermark, never above it.
+Task<void> PartitionRun::Compact() {
+  if (random_.Chance(0.7)) {
+    co_await Roll();
+    if (machine_.alive() && !log_->failure()) co_await AwaitFlush();
+    if (!machine_.alive() || log_->failure()) co_return;
+  }
+  const Offset committed = std::max(log_->flushed_end(), log_->start_offset());
+  model_.committed = std::max(model_.committed, committed);
+  log_->SetHighWatermark(committed);
+  model_.compacted_below = committed;
+  const auto reads = StartReads();
+  CleanerThrottle throttle(random_.Chance(0.2) ? std::optional<double>(100e3) : std::nullopt);
+  const CleanTools tools{.hash_key = {random_.Next(), random_.Next()},
+                         .map_bytes = random_.Chance(0.3) ? 1u : 1u << 20,
+                         .throttle = &throttle,
+                         .now = now_};
+  const auto report = co_await log_->Clean(tools);
+  // The log's own rounds may take segments away that it was reading.
+  const bool overtaken = !report && report.error().code == v1::CANCELLED;
+  if (!overtaken) Accept(report ? Result<>() : std::unexpected(report.error()), "compact");
+  if (!machine_.alive() || failed_ || log_->failure() || HiddenRotMet()) co_return;
+  const auto bytes = co_await Everything();
+  if (!machine_.alive() || log_->failure() || HiddenRotMet()) co_return;
+  if (!bytes && disk_sick_) {  // some of it may be compacted: what, the next opening finds
+    failed_ = true;
+    co_return;
+  }
+  CHECK(bytes) << ToString(bytes.error());
+  const std::string wrong = model_.EndPass(*bytes);
+  CHECK(wrong.empty()) << wrong;
+  CheckTombstones();
+  if (report && report->records_dropped > 0) ++counts_.compactions;
+  co_await JoinReads(reads);
+}
+
 Task<void> PartitionRun::RemoveBelowStart() {
   const auto reads = StartReads();
   const size_t segments = log_->segment_count();
@@ -342,6 +379,7 @@ Task<void> PartitionRun::ChangeConfig() {
   config_.index_interval_bytes = kIntervals[random_.Below(std::size(kIntervals))];
   config_.durability = random_.Chance(0.7) ? AckDurability::kSynced : AckDurability::kReplicated;
   config_.segment_time = std::chrono::seconds(10);
+  config_.compaction.min_lag = random_.Chance(0.2) ? Duration(3s) : Duration::zero();
   config_.file_delete_delay = random_.Chance(0.5) ? Duration(60s) : random_.Between(0us, 3s);
   log_->SetConfig(config_);
   co_return;

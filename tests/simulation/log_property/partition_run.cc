@@ -32,10 +32,12 @@ void LogCounts::Add(const LogCounts& other) {
 
 std::string ToString(const LogCounts& c) {
   return fmt::format(
-      "operations={} appends={} refused={} rolls={} truncations={} restarts={} removals={} reads={} lives={} "
+      "operations={} appends={} refused={} rolls={} truncations={} restarts={} removals={} compactions={} "
+      "reads={} lives={} "
       "clean_closes={} kills={} power_losses={} io_errors={} disk_full={} hangs={} flips={} flips_seen={}",
-      c.operations, c.appends, c.refused, c.rolls, c.truncations, c.restarts, c.removals, c.reads, c.lives,
-      c.clean_closes, c.kills, c.power_losses, c.io_errors, c.disk_full, c.hangs, c.flips, c.flips_seen);
+      c.operations, c.appends, c.refused, c.rolls, c.truncations, c.restarts, c.removals, c.compactions,
+      c.reads, c.lives, c.clean_closes, c.kills, c.power_losses, c.io_errors, c.disk_full, c.hangs, c.flips,
+      c.flips_seen);
 }
 
 PartitionRun::PartitionRun(LogMachine& machine, SimRandom& random, LogCounts& counts, PartitionKey key,
@@ -93,6 +95,11 @@ bool PartitionRun::Accept(const Result<>& result, const char* what) {
 
 bool PartitionRun::HiddenRotMet() const {
   return hidden_rot_ != Rot::kNone && machine_.alive() && log_ != nullptr && log_->damage();
+}
+
+void PartitionRun::CheckTombstones() const {
+  CHECK_GE(log_->tombstone_drops().below(), model_.tombstones_gone_below)
+      << topic_ << ": a tombstone has gone that the log does not know of";
 }
 
 void PartitionRun::CheckState() {
@@ -188,6 +195,7 @@ Task<void> PartitionRun::Open(Rot where) {
   }
   const std::string wrong = model_.Reopen(log_->start_offset(), log_->end_offset(), *found);
   CHECK(wrong.empty()) << topic_ << " " << wrong;
+  CheckTombstones();
   CHECK_EQ(log_->flushed_end(), log_->end_offset());
   CHECK_LE(log_->checkpointed_high_watermark(), std::max(model_.committed, model_.start))
       << topic_ << " [" << model_.start << ", " << model_.end << ")";
@@ -208,25 +216,11 @@ struct PartitionRun::ReadUnderWay {
   LogModel before;
   Offset from = 0;
   size_t max_bytes = 0;
-  bool done = false;
+  std::optional<Result<LogRead>> answer;
 };
 
-// A read that a truncation or restart meets on its way answers with what was there before or after.
 Task<void> PartitionRun::ReadDuringChange(std::shared_ptr<ReadUnderWay> read) {
-  const auto answer = co_await log_->Read(read->from, ~0ull, read->max_bytes);
-  if (!machine_.alive()) co_return;
-  if (answer) {
-    const std::string then = read->before.CheckRead(read->from, ~0ull, read->max_bytes, answer);
-    const std::string now = model_.CheckRead(read->from, ~0ull, read->max_bytes, answer);
-    const bool empty = answer->bytes.empty() && answer->next_offset == read->from;
-    CHECK(then.empty() || now.empty() || empty) << then << "; " << now;
-  } else {
-    const bool explained = answer.error().code == v1::OFFSET_OUT_OF_RANGE ||
-                           (disk_sick_ && answer.error().code == v1::KAFKA_STORAGE_ERROR) || HiddenRotMet();
-    CHECK(explained) << ToString(answer.error());
-  }
-  ++counts_.reads;
-  read->done = true;
+  read->answer = co_await log_->Read(read->from, ~0ull, read->max_bytes);
 }
 
 std::vector<std::shared_ptr<PartitionRun::ReadUnderWay>> PartitionRun::StartReads() {
@@ -243,10 +237,25 @@ std::vector<std::shared_ptr<PartitionRun::ReadUnderWay>> PartitionRun::StartRead
   return reads;
 }
 
+// A read that a truncation, restart or compaction meets on its way answers with what was there before or
+// after.
 Task<void> PartitionRun::JoinReads(std::vector<std::shared_ptr<ReadUnderWay>> reads) {
   for (const auto& read : reads) {
-    while (!read->done && machine_.alive())
+    while (!read->answer && machine_.alive())
       co_await Sleep(machine_.process().main_loop(), 100us, "reads during change");
+    if (!machine_.alive()) co_return;
+    const Result<LogRead>& answer = *read->answer;
+    ++counts_.reads;
+    if (!answer) {
+      const bool explained = answer.error().code == v1::OFFSET_OUT_OF_RANGE ||
+                             (disk_sick_ && answer.error().code == v1::KAFKA_STORAGE_ERROR) || HiddenRotMet();
+      CHECK(explained) << ToString(answer.error());
+      continue;
+    }
+    const std::string then = read->before.CheckRead(read->from, ~0ull, read->max_bytes, answer);
+    const std::string now = model_.CheckRead(read->from, ~0ull, read->max_bytes, answer);
+    const bool empty = answer->bytes.empty() && answer->next_offset == read->from;
+    CHECK(then.empty() || now.empty() || empty) << then << "; " << now;
   }
 }
 

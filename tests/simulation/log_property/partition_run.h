@@ -25,7 +25,8 @@ struct LogCounts {
   uint64_t rolls = 0;
   uint64_t truncations = 0;
   uint64_t restarts = 0;
-  uint64_t removals = 0;  // of segments below the start
+  uint64_t removals = 0;     // of segments below the start
+  uint64_t compactions = 0;  // passes that dropped something
   uint64_t reads = 0;
   uint64_t lives = 0;
   uint64_t clean_closes = 0;
@@ -85,6 +86,7 @@ class PartitionRun {
   Task<void> CheckpointStart();
   Task<void> Roll();
   Task<void> ApplyRetention();
+  Task<void> Compact();
   Task<void> RemoveBelowStart();
   Task<void> Checkpoint();
   Task<void> ChangeConfig();
@@ -98,6 +100,8 @@ class PartitionRun {
   bool Accept(const Result<>& result, const char* what);
   // A bit that was flipped below the log start was met by now.
   bool HiddenRotMet() const;
+  // A log knows of the tombstones that it lacks.
+  void CheckTombstones() const;
   // What holds after every operation.
   void CheckState();
   Task<void> ReadDuringChange(std::shared_ptr<ReadUnderWay> read);

@@ -503,6 +503,30 @@ TEST_F(CompactedLogThatMoves, TakesWhatCompactionKnowsOfItAlong) {
   }
 }
 
+// Found by the property test: the checkpoint was lowered to the cut before the cut.
+TEST_F(CompactedLog, ATruncationCutShortDoesNotForgetThatTombstonesHaveGone) {
+  Append({{"a", "1"}});
+  Append({{"a", std::nullopt}});
+  for (int pass = 0; pass < 3; ++pass) {
+    Fill(60, 3);
+    Settle();
+    now_ += 5000;
+    ASSERT_TRUE(Clean());
+  }
+  ASSERT_EQ(log_->tombstone_drops().below(), 2u);
+  world_.disk().SetHook([this](DiskOp op, const std::string& path) {
+    const bool of_log = path.find("/orders-0/") != std::string::npos;
+    if (of_log && (op == DiskOp::kRemove || op == DiskOp::kTruncate)) world_.process().Kill(true);
+  });
+  EXPECT_FALSE(world_.RunOrDie([this]() -> Task<void> { (void)co_await log_->TruncateTo(1); }));
+  world_.disk().SetHook({});
+  world_.Kill(true);
+  log_ = &world_.Start();
+  EXPECT_EQ(log_->end_offset(), model_.end());
+  EXPECT_EQ(log_->tombstone_drops().below(), 2u);
+  Check();
+}
+
 TEST_F(CompactedLog, WhatItsLeaderHasDroppedIsRememberedBeforeItIsCopied) {
   Fill(10, 3);
   Settle();
