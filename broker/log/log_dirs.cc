@@ -96,6 +96,7 @@ Result<> LogDirs::TakeFound(LogDirectory& directory, FoundFolder folder) {
     return Fail(v1::POLICY_VIOLATION, "{} and {} are the same partition; move one of them away",
                 other->second, folder.path);
   }
+  if (!directory.was_clean) settled_[folder.path] = false;
   found_.push_back(
       {directory.index, std::move(folder.path), std::move(folder.topic), folder.partition, folder.topic_id});
   return {};
@@ -295,18 +296,35 @@ void LogDirs::ReportFailure(size_t index, const Error& error) {
   });
 }
 
+void LogDirs::SettleFound(const std::string& path) {
+  if (const auto found = settled_.find(path); found != settled_.end()) found->second = true;
+}
+
+size_t LogDirs::Unsettled(const LogDirectory& directory) const {
+  return static_cast<size_t>(std::ranges::count_if(found_, [&](const FoundPartition& found) {
+    const auto settled = settled_.find(found.path);
+    return found.directory == directory.index && settled != settled_.end() && !settled->second;
+  }));
+}
+
 Task<Result<>> LogDirs::CloseCleanly() {
   co_await Close();
-  auto marked =
-      co_await RunBlocking(env_.blocking_pool(), loop_, "mark clean shutdown", [this]() -> Result<> {
-        for (const auto& directory : directories_) {
-          if (directory->failed) continue;
-          TM_RETURN_IF_ERROR(WriteFileDurably(
-              env_.files(), fmt::format("{}/{}", directory->path, kCleanShutdownName), WithChecksum("0\n")));
-        }
-        return {};
-      });
+  std::vector<std::string> marks;
+  size_t unsettled = 0;
+  for (const auto& directory : directories_) {
+    if (directory->failed) continue;
+    const size_t here = Unsettled(*directory);
+    unsettled += here;
+    if (here == 0) marks.push_back(fmt::format("{}/{}", directory->path, kCleanShutdownName));
+  }
+  auto marked = co_await RunBlocking(env_.blocking_pool(), loop_, "mark clean shutdown", [&]() -> Result<> {
+    for (const std::string& mark : marks)
+      TM_RETURN_IF_ERROR(WriteFileDurably(env_.files(), mark, WithChecksum("0\n")));
+    return {};
+  });
   locks_.clear();
+  if (marked && unsettled > 0)
+    co_return Fail(v1::BROKER_NOT_READY, "{} logs are still to be recovered", unsettled);
   co_return marked;
 }
 

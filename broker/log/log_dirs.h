@@ -29,6 +29,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "broker/log/checkpoints.h"
@@ -124,6 +125,10 @@ class LogDirs {
   const std::vector<FoundPartition>& found() const { return found_; }
   const std::map<PartitionKey, FoundMove>& found_moves() const { return found_moves_; }
 
+  // The folder found at the start is a log that was recovered, or is no log any more. Any thread. Until every
+  // one of an unclean directory is, its next start must not pass for one after a clean stop.
+  void SettleFound(const std::string& path);
+
   // Of all shards.
   RecoveryProgress& recovery_progress() { return recovery_progress_; }
 
@@ -147,7 +152,8 @@ class LogDirs {
   void ReportFailure(size_t directory, const Error& error);
 
   // After every ShardLogs was closed cleanly: leaves the clean-shutdown mark in each directory that has not
-  // failed, and gives up the locks. Home loop. Without it the next start is an unclean one.
+  // failed and has no log that is still to be recovered, and gives up the locks. BROKER_NOT_READY: there are
+  // such. Home loop. Without it the next start is an unclean one.
   Task<Result<>> CloseCleanly();
   // Ends the writers without the mark (the locks go with the object). Home loop; implied by CloseCleanly.
   Task<void> Close();
@@ -175,6 +181,7 @@ class LogDirs {
   Task<Result<>> TakeMoves();
   Result<> BindOne(const LogDirectory& directory, BrokerId broker, const std::string& cluster_id);
   Result<LogDirectory*> FirstHealthy();
+  size_t Unsettled(const LogDirectory& directory) const;
 
   Environment& env_;
   EventLoop& loop_;
@@ -182,6 +189,8 @@ class LogDirs {
   std::vector<std::unique_ptr<LogDirectory>> directories_;
   std::vector<FoundPartition> found_;
   std::map<PartitionKey, FoundMove> found_moves_;
+  // By path, of unclean directories; made by Open, the values are set by any thread.
+  std::unordered_map<std::string, std::atomic<bool>> settled_;
   std::optional<BrokerId> stored_broker_id_;
   std::optional<std::string> stored_cluster_id_;
   bool last_stop_was_clean_ = true;

@@ -222,7 +222,8 @@ Task<Result<>> ShardLogs::Moves::OpenCopy(Move& move) {
   const RecoveryInput input{.folder = move.folder,
                             .key = move.key,
                             .index_interval_bytes = config.index_interval_bytes,
-                            .recovery_point = 0};
+                            .recovery_point = 0,
+                            .stop = move.stop.get_token()};
   const std::string& directory = logs_.dirs_.directories()[move.target]->path;
   auto opened = co_await RunBlocking(
       logs_.env_.blocking_pool(), logs_.loop_, "open copy of log", [&]() -> Result<Recovered> {
@@ -233,7 +234,8 @@ Task<Result<>> ShardLogs::Moves::OpenCopy(Move& move) {
         return RecoverLog(files, input);
       });
   if (!opened) {
-    if (opened.error().code != v1::DISK_FULL) logs_.OnDirectoryFailure(move.target, opened.error());
+    if (opened.error().code != v1::DISK_FULL && opened.error().code != v1::CANCELLED)
+      logs_.OnDirectoryFailure(move.target, opened.error());
     co_return std::unexpected(std::move(opened).error());
   }
   move.copy = std::make_unique<Log>(

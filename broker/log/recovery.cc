@@ -40,6 +40,7 @@ class Recovery {
   Result<> FinishSegment(Segment& segment, bool is_last);
   Result<> RewriteAboveFloor(Segment& segment);
   Result<> MakeDurable();
+  Result<> GoOn() const;
   void SetDamage(const std::string& what);
 
   template <typename... Args>
@@ -167,6 +168,7 @@ Result<bool> Recovery::ScanSegment(Segment& segment, std::optional<Offset> next_
   std::string why;
   BatchScanner::Step step;
   while ((step = scanner.Next(&batch, &info)) == BatchScanner::Step::kBatch) {
+    TM_RETURN_IF_ERROR(GoOn());
     const auto latest = epochs_.latest();
     const bool decides_epochs = rebuild_epochs_ || batch.base_offset >= floor_;
     if (batch.base_offset < expected || (next_base && batch.base_offset >= *next_base)) {
@@ -252,7 +254,14 @@ Result<bool> Recovery::EndAt(Segment& segment, BatchScanner* scanner, const std:
   return false;
 }
 
+Result<> Recovery::GoOn() const {
+  if (input_.stop.stop_requested())
+    return Fail(v1::CANCELLED, "the recovery of {} is stopped", input_.folder);
+  return {};
+}
+
 Result<bool> Recovery::TakeSegment(size_t i) {
+  TM_RETURN_IF_ERROR(GoOn());
   auto segment = std::make_shared<Segment>();
   segment->base_offset = bases_[i];
   segment->path_prefix = SegmentPathPrefix(input_.folder, bases_[i]);
@@ -283,6 +292,7 @@ Result<bool> Recovery::TakeSegment(size_t i) {
 Result<> Recovery::RewriteAboveFloor(Segment& segment) {
   std::string buffer;
   for (uint64_t at = above_floor_; at < segment.size; at += buffer.size()) {
+    TM_RETURN_IF_ERROR(GoOn());
     buffer.resize(std::min(kRewriteBytes, segment.size - at));
     TM_ASSIGN_OR_RETURN(const size_t read, segment.file->ReadAt(at, buffer));
     if (read < buffer.size()) return Fail(v1::IO_ERROR, "{} became shorter", segment.log_path());

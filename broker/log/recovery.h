@@ -21,6 +21,7 @@
 #pragma once
 
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,8 @@ struct RecoveryInput {
   Offset high_watermark = 0;
   // The last stop was a clean one: segments below the recovery point are not looked at (Segment::surveyed).
   bool clean = false;
+  // Stopped: CANCELLED, with the files as good as they were.
+  std::stop_token stop;
 };
 
 struct Recovered {

@@ -39,26 +39,37 @@ std::string ToString(const RecoveryProgress::Figures& figures) {
   return out;
 }
 
-Task<RecoveryQueue::Turn> RecoveryQueue::Acquire(bool urgent) {
+Task<std::optional<RecoveryQueue::Turn>> RecoveryQueue::Acquire(bool urgent) {
+  if (closed_) co_return std::nullopt;
   if (free_ > 0) {
     --free_;
-  } else {
-    Waiter waiter(loop_, "turn to recover");
-    (urgent ? urgent_ : others_).push_back(&waiter);
-    co_await waiter;  // the turn was handed over
+    co_return Turn(this);
   }
+  Place place(loop_);
+  (urgent ? urgent_ : others_).push_back(&place);
+  co_await place.waiter;
+  if (!place.granted) co_return std::nullopt;
   co_return Turn(this);
 }
 
+void RecoveryQueue::Close() {
+  closed_ = true;
+  for (std::list<Place*>* places : {&urgent_, &others_}) {
+    for (Place* place : std::exchange(*places, {})) place->waiter.Wake();
+  }
+}
+
 void RecoveryQueue::Release() {
-  std::list<Waiter*>& next = urgent_.empty() ? others_ : urgent_;
+  std::list<Place*>& next = urgent_.empty() ? others_ : urgent_;
   if (next.empty()) {
     ++free_;
     return;
   }
-  Waiter* waiter = next.front();
+  // The turn is handed over.
+  Place* place = next.front();
   next.pop_front();
-  waiter->Wake();
+  place->granted = true;
+  place->waiter.Wake();
 }
 
 }  // namespace tidemark

@@ -64,17 +64,25 @@ class RecoveryQueue {
   RecoveryQueue(const RecoveryQueue&) = delete;
   RecoveryQueue& operator=(const RecoveryQueue&) = delete;
 
-  // Not cancellable: who is stopping finds so when the turn has come.
-  Task<Turn> Acquire(bool urgent);
+  // Empty after Close().
+  Task<std::optional<Turn>> Acquire(bool urgent);
+  // Nobody gets a turn any more; those who wait are told at once.
+  void Close();
   bool waiting() const { return !urgent_.empty() || !others_.empty(); }
 
  private:
+  struct Place {
+    explicit Place(EventLoop& loop) : waiter(loop, "turn to recover") {}
+    Waiter waiter;
+    bool granted = false;
+  };
   void Release();
 
   EventLoop& loop_;
   size_t free_;
-  std::list<Waiter*> urgent_;
-  std::list<Waiter*> others_;
+  bool closed_ = false;
+  std::list<Place*> urgent_;
+  std::list<Place*> others_;
 };
 
 }  // namespace tidemark

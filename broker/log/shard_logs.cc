@@ -204,7 +204,7 @@ Task<Result<Log*>> ShardLogs::OpenInTurn(Slot& slot, std::string topic, LogConfi
                                          LogExpected expected, bool recovers) {
   RecoveryQueue& queue = recovers ? recoveries_ : creations_;
   const auto turn = co_await queue.Acquire(/*urgent=*/topic.starts_with("__"));
-  if (closing_) co_return Fail(v1::KAFKA_STORAGE_ERROR, "the broker is closing its logs");
+  if (!turn || closing_) co_return Fail(v1::KAFKA_STORAGE_ERROR, "the broker is closing its logs");
   co_return co_await OpenSlot(slot, std::move(topic), config, expected);
 }
 
@@ -266,6 +266,7 @@ Task<Result<std::optional<size_t>>> ShardLogs::FindFolder(PartitionKey key, std:
       OnDirectoryFailure(directory->index, renamed.error());
       co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}", renamed.error().message);
     }
+    dirs_.SettleFound(path);
     --directory->partitions;
   }
   co_return std::nullopt;
@@ -372,15 +373,19 @@ Task<Result<Log*>> ShardLogs::OpenSlot(Slot& slot, std::string topic, LogConfig 
     input.high_watermark = directory.at_start.Find(CheckpointKind::kHighWatermark, key).value_or(0);
   }
   input.clean = directory.was_clean && !recreated_.contains(key);
+  input.stop = stop_recovery_.get_token();
   const bool has_checkpoints = !is_new && !recreated_.contains(key);
   auto recovered = co_await RunBlocking(env_.blocking_pool(), loop_, "recover log",
                                         [&] { return RecoverLog(env_.files(), input); });
   if (recovered) recovered_bytes_ += recovered->scanned_bytes;
   if (!recovered) {
     if (recovered.error().code == v1::DISK_FULL) co_return std::unexpected(std::move(recovered).error());
+    if (recovered.error().code == v1::CANCELLED)
+      co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}", recovered.error().message);
     OnDirectoryFailure(*index, recovered.error());
     co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}", recovered.error().message);
   }
+  dirs_.SettleFound(input.folder);
   for (const std::string& note : recovered->notes)
     LOG(WARNING) << topic << "-" << key.partition << ": " << note;
   // Checkpoints above what the log holds (it was cut, or a restart was cut short) would be believed once it
@@ -437,6 +442,7 @@ Task<Result<>> ShardLogs::TakeOut(PartitionKey key, std::string topic, bool remo
     OnDirectoryFailure(*index, renamed.error());
     co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}", renamed.error().message);
   }
+  dirs_.SettleFound(path);
   --directory.partitions;
   recreated_.insert(key);
   auto forgotten = co_await WriteCheckpoints(*index, RemovalOf(key, topic));
@@ -556,10 +562,17 @@ Task<void> ShardLogs::CheckpointLoop() {
   }
 }
 
-Task<bool> ShardLogs::CloseCleanly() {
+void ShardLogs::BeginClose() {
   closing_ = true;
   scope_.RequestStop();
   moves_->CancelAll("the broker stops");
+  recoveries_.Close();
+  creations_.Close();
+  stop_recovery_.request_stop();
+}
+
+Task<bool> ShardLogs::CloseCleanly() {
+  BeginClose();
   for (Log* log : All()) log->PrepareToClose();
   for (int i = 0; i < kCloseFlushes; ++i) {
     for (Log* log : All()) log->RequestFlush();
@@ -576,9 +589,7 @@ Task<bool> ShardLogs::CloseCleanly() {
 }
 
 Task<void> ShardLogs::Close() {
-  closing_ = true;
-  scope_.RequestStop();
-  moves_->CancelAll("the broker stops");
+  BeginClose();
   while (true) {
     const auto open = std::find_if(slots_.begin(), slots_.end(),
                                    [](const auto& slot) { return slot.second->log != nullptr; });

@@ -118,6 +118,9 @@ class ShardLogs final : private LogHost {
   // Whether more may be written to the log's directory; DISK_FULL says what there is.
   Result<> RoomFor(const Log& log, SpaceUse use) const { return dirs_.RoomFor(log.directory_index(), use); }
 
+  // No log is opened any more, recoveries that wait or run end with KAFKA_STORAGE_ERROR, moves end. Before
+  // whoever opens logs is waited for.
+  void BeginClose();
   // Writes the checkpoints of everything that changed since the last round, now.
   Task<Result<>> Checkpoint();
   // Flushes all logs, writes indexes and checkpoints, and closes everything. Returns false when something
@@ -194,6 +197,7 @@ class ShardLogs final : private LogHost {
   std::unique_ptr<Moves> moves_;
   Scope scope_;
   bool closing_ = false;
+  std::stop_source stop_recovery_;
 };
 
 }  // namespace tidemark

@@ -159,6 +159,7 @@ Task<bool> Shard::CloseReplicas(bool clean) {
   // partition when the table goes.
   scope_.RequestStop();
   if (groups_) co_await groups_->Close();
+  if (logs_) logs_->BeginClose();
   if (table_) co_await table_->Close();
   bool durable = true;
   if (logs_ && clean) {

@@ -1,5 +1,6 @@
 // What a start does and leaves for later: after a clean stop it does not grow with the number of segments;
 // logs are recovered in an order, a few at once, and how far that is can be told.
+#include "broker/log/recovery.h"
 #include "tests/unit/log/log_fixture.h"
 
 namespace tidemark {
@@ -130,6 +131,10 @@ struct Turns {
   }
   static Task<void> Take(Turns* turns, std::string name, bool urgent) {
     const auto turn = co_await turns->queue->Acquire(urgent);
+    if (!turn) {
+      turns->refused.push_back(name);
+      co_return;
+    }
     turns->order.push_back(name);
     turns->most = std::max(turns->most, ++turns->now);
     co_await Sleep(turns->world.process().main_loop(), 1s, "recovery", {});
@@ -138,6 +143,7 @@ struct Turns {
   LogWorld& world;
   std::unique_ptr<RecoveryQueue> queue;
   std::vector<std::string> order;
+  std::vector<std::string> refused;
   int now = 0;
   int most = 0;
 };
@@ -151,6 +157,79 @@ TEST(RecoveryQueue, UrgentOnesFirstThenInTheOrderOfAskingAndFewAtOnce) {
   world.world().RunFor(10s);
   EXPECT_THAT(turns.order, ElementsAre("a", "b", "__offsets", "c", "d"));
   EXPECT_EQ(turns.most, 2);
+}
+
+TEST(RecoveryQueue, OnceClosedNobodyWaitsAndNobodyGetsATurn) {
+  LogWorld world;
+  ASSERT_TRUE(world.StartDirs());
+  Turns turns(world, 1);
+  for (const char* name : {"a", "b"}) turns.Ask(name, false);
+  turns.Ask("__offsets", true);
+  world.world().RunFor(100ms);
+  world.Call([&] {
+    turns.queue->Close();
+    return true;
+  });
+  turns.Ask("late", true);
+  world.world().RunFor(100ms);
+  EXPECT_THAT(turns.order, ElementsAre("a"));
+  EXPECT_THAT(turns.refused, testing::UnorderedElementsAre("b", "__offsets", "late"));
+  world.world().RunFor(10s);
+  EXPECT_THAT(turns.order, ElementsAre("a"));
+}
+
+TEST(RecoveryStop, AStoppedRecoveryLeavesTheLogAsItWas) {
+  LogWorld world;
+  Log& log = world.Start();
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(world.Append(log, MakeBatch("b", 1, 400)));
+  world.WaitForFlush(log);
+  const auto before = world.ReadAll(log);
+  world.Kill(true);
+  ASSERT_TRUE(world.StartDirs());
+  std::stop_source stop;
+  stop.request_stop();
+  const auto stopped = world.Call([&]() -> Result<uint64_t> {
+    TM_ASSIGN_OR_RETURN(
+        const Recovered recovered,
+        RecoverLog(
+            world.process().files(),
+            {.folder = "/data/orders-0", .key = world.key(), .recovery_point = 0, .stop = stop.get_token()}));
+    return recovered.scanned_bytes;
+  });
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().code, v1::CANCELLED);
+  EXPECT_EQ(world.ReadAll(**world.OpenLog()), before);
+}
+
+TEST(RecoveryStop, ABrokerThatStopsMeanwhileLeavesNoCleanMark) {
+  LogWorld world;
+  Log& log = world.Start();
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(world.Append(log, MakeBatch("b", 1, 400)));
+  world.WaitForFlush(log);
+  world.Kill(false);
+  for (const bool recovers : {false, true}) {
+    SCOPED_TRACE(recovers);
+    ASSERT_TRUE(world.StartDirs());
+    EXPECT_FALSE(world.dirs().last_stop_was_clean());
+    if (recovers) ASSERT_TRUE(world.OpenLog());
+    world.Call([&] {
+      world.logs().BeginClose();
+      return true;
+    });
+    if (!recovers) EXPECT_EQ(world.OpenLog().error().code, v1::KAFKA_STORAGE_ERROR);
+    EXPECT_TRUE(world.process().Await([&] { return world.logs().CloseCleanly(); }));
+    const auto marked = world.process().Await([&] { return world.dirs().CloseCleanly(); });
+    EXPECT_EQ(marked.has_value(), recovers);
+    EXPECT_EQ(world.disk().Content("/data/clean-shutdown").has_value(), recovers);
+    world.process().Exit();
+    world.Kill(false);
+  }
+  ASSERT_TRUE(world.StartDirs());
+  EXPECT_TRUE(world.dirs().last_stop_was_clean());
+  // What was clean stays so, whether it was opened or not.
+  EXPECT_TRUE(world.CloseCleanly());
+  ASSERT_TRUE(world.StartDirs());
+  EXPECT_TRUE(world.dirs().last_stop_was_clean());
 }
 
 TEST(RecoveryProgress, TellsWhatIsDoneAndEstimatesTheRest) {
