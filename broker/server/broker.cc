@@ -15,6 +15,7 @@ namespace {
 constexpr Duration kControllerPatience = 5s;
 constexpr Duration kControlledShutdownTimeout = 30s;
 constexpr Duration kLongestShutdownBackoff = 5s;
+constexpr Duration kShutdownAskedAgain = 500ms;
 constexpr Duration kLookAtZooKeeper = 200ms;
 constexpr Duration kPatienceWithoutZooKeeper = 3s;
 
@@ -259,7 +260,11 @@ Task<Result<v1::ControlledShutdownResponse>> Broker::Impl::AskForShutdown() {
 Task<void> Broker::Impl::ControlledShutdown() {
   const BrokerConfig& config = context_.config;
   if (!config.controlled_shutdown || !serving_ || fatal_) co_return;
-  for (int attempt = 0; attempt <= config.controlled_shutdown_max_retries; ++attempt) {
+  // What the controller knows changes fast when several brokers stop at once (it may be one of them), so it
+  // is asked again soon, for as long as Kafka's retries take.
+  const Duration backoff = std::min(config.controlled_shutdown_retry_backoff, kLongestShutdownBackoff);
+  const MonoTime give_up = loop_.Now() + config.controlled_shutdown_max_retries * backoff;
+  for (bool first = true;; first = false) {
     // Without ZooKeeper nobody can move anything.
     if (!keeper_->connected() || !keeper_->lease_valid()) {
       LOG(WARNING) << "no controlled shutdown: ZooKeeper is out of reach";
@@ -268,17 +273,17 @@ Task<void> Broker::Impl::ControlledShutdown() {
     const auto answer = co_await AskForShutdown();
     if (!answer && answer.error().code == v1::CANCELLED) co_return;
     if (answer && answer->remaining_size() == 0) co_return;
-    if (answer) {
-      LOG(WARNING) << "controlled shutdown: " << answer->remaining_size()
-                   << " partitions still have no other leader";
-    } else {
-      LOG(WARNING) << "controlled shutdown: " << answer.error().message;
+    if (first) {
+      LOG(WARNING) << "controlled shutdown: "
+                   << (answer
+                           ? fmt::format("{} partitions still have no other leader", answer->remaining_size())
+                           : answer.error().message);
     }
-    if (attempt == config.controlled_shutdown_max_retries) break;
     const auto& live = executor_->snapshot()->brokers();
     if (live.empty() || (live.size() == 1 && live.contains(identity_.broker_id))) break;  // nobody to move to
-    (void)co_await Sleep(loop_, std::min(config.controlled_shutdown_retry_backoff, kLongestShutdownBackoff),
-                         "controlled shutdown");
+    const Duration pause = std::min(backoff, kShutdownAskedAgain);
+    if (loop_.Now() + pause > give_up) break;
+    (void)co_await Sleep(loop_, pause, "controlled shutdown");
   }
   LOG(WARNING) << "controlled shutdown was not complete; stopping all the same";
 }

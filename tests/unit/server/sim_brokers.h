@@ -24,6 +24,7 @@ class SimBrokers {
   SimWorld& world() { return world_; }
   // The running broker; null when it was killed.
   Broker* broker(int id) { return running_.contains(id) ? running_[id].broker.get() : nullptr; }
+  std::shared_ptr<Broker> Launched(int id) { return running_.at(id).broker; }
   SimProcess& process(int id) { return *running_.at(id).process; }
 
   Result<> Start(int id);
