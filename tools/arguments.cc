@@ -16,13 +16,17 @@ const FlagSpec* FindFlag(const std::vector<FlagSpec>& flags, std::string_view na
   return nullptr;
 }
 
-std::unexpected<Error> UnknownFlag(const std::vector<FlagSpec>& flags, std::string_view name) {
+std::vector<std::string> FlagNames(const std::vector<FlagSpec>& flags) {
   std::vector<std::string> names;
   for (const FlagSpec& flag : flags) {
     names.push_back(flag.name);
     names.insert(names.end(), flag.aliases.begin(), flag.aliases.end());
   }
-  const std::string nearest = NearestName(name, names);
+  return names;
+}
+
+std::unexpected<Error> UnknownFlag(const std::vector<FlagSpec>& flags, std::string_view name) {
+  const std::string nearest = NearestName(name, FlagNames(flags));
   if (nearest.empty()) return Fail(v1::INVALID_REQUEST, "unknown flag --{}; --help lists the flags", name);
   return Fail(v1::INVALID_REQUEST, "unknown flag --{}; did you mean --{}?", name, nearest);
 }
@@ -30,6 +34,46 @@ std::unexpected<Error> UnknownFlag(const std::vector<FlagSpec>& flags, std::stri
 // A word that begins like a flag; "-1" and "-" are values.
 bool LooksLikeFlag(std::string_view word) {
   return word.size() > 1 && word[0] == '-' && !(word[1] >= '0' && word[1] <= '9');
+}
+
+bool IsNameValue(const FlagSpec& flag) { return flag.value.starts_with("NAME=VALUE"); }
+
+std::string Joined(const std::vector<std::string>& words, size_t from, size_t to) {
+  std::string out;
+  for (size_t i = from; i < to; ++i) out += (i > from ? " " : "") + std::string(Trimmed(words[i]));
+  return out;
+}
+
+// A word that belongs to no flag. `at` is its place; before it stands what it may have been glued to.
+std::unexpected<Error> StrayWord(const std::vector<std::string>& words, size_t at,
+                                 const std::vector<FlagSpec>& flags) {
+  const std::string word(Trimmed(words[at]));
+  if (const std::string nearest = NearestName(word, FlagNames(flags)); !nearest.empty()) {
+    return Fail(v1::INVALID_REQUEST, "stray word '{}'; did you mean --{}?", word, nearest);
+  }
+  size_t end = at;
+  while (end < words.size() && !LooksLikeFlag(Trimmed(words[end]))) ++end;
+  if (at < 2) {
+    return Fail(v1::INVALID_REQUEST, "stray word '{}': every value belongs to a flag; --help shows the forms",
+                word);
+  }
+  return Fail(v1::INVALID_REQUEST,
+              "stray word '{}': every value belongs to a flag, and another command goes on a line of its own "
+              "or after ';': ... {}; {}",
+              word, Joined(words, at - 2, at), Joined(words, at, end));
+}
+
+// "--add-config name = value": the blanks tear one value apart. Nothing when that is not so.
+// `at` is the place of the value, or of the flag with it.
+std::optional<Error> TornApart(const std::vector<std::string>& words, size_t at, const FlagSpec& flag,
+                               std::string_view value) {
+  if (!IsNameValue(flag) || at + 1 >= words.size()) return std::nullopt;
+  std::string next(Trimmed(words[at + 1]));
+  const bool torn = next.starts_with('=') || (value.ends_with('=') && !LooksLikeFlag(next));
+  if (!torn) return std::nullopt;
+  if (next == "=" && at + 2 < words.size()) next += Trimmed(words[at + 2]);
+  return Error{v1::INVALID_REQUEST, fmt::format("blanks around '=' tear the value apart; write --{} {}{}",
+                                                flag.name, value, next)};
 }
 
 }  // namespace
@@ -41,8 +85,7 @@ Result<Arguments> Arguments::Parse(const std::vector<std::string>& words, const 
     std::string_view word = Trimmed(words[i]);
     if (!LooksLikeFlag(word)) {
       if (arguments.positionals_.size() == positionals.size()) {
-        return Fail(v1::INVALID_REQUEST,
-                    "stray word '{}': every value belongs to a flag; --help shows the forms", word);
+        return StrayWord(words, i, flags);
       }
       arguments.positionals_.emplace_back(word);
       continue;
@@ -73,7 +116,12 @@ Result<Arguments> Arguments::Parse(const std::vector<std::string>& words, const 
       value = words[++i];
     }
     // Pasted blanks go, but not those that are meant: key.separator=<tab>.
-    values.emplace_back(flag->value.starts_with("NAME=VALUE") ? *value : std::string(Trimmed(*value)));
+    values.emplace_back(IsNameValue(*flag) ? *value : std::string(Trimmed(*value)));
+    if (const auto torn = TornApart(words, i, *flag, Trimmed(*value))) return std::unexpected(*torn);
+    if (flag->drops_assignment && i + 1 < words.size() && Trimmed(words[i + 1]) == "=") {
+      ++i;
+      if (i + 1 < words.size() && !LooksLikeFlag(Trimmed(words[i + 1]))) ++i;
+    }
     if (!flag->several_words) continue;
     while (i + 1 < words.size() && !LooksLikeFlag(words[i + 1]) &&
            words[i + 1].find('=') != std::string::npos) {

@@ -1,6 +1,7 @@
 #include "tools/command.h"
 
 #include <algorithm>
+#include <cctype>
 #include <csignal>
 #include <cstdio>
 
@@ -23,9 +24,12 @@ const Command* FindCommand(std::string_view name) {
 // "/usr/bin/tidemark-topics.sh" -> "topics"; "tidemark" -> "".
 std::string CommandNameOf(std::string_view program) {
   program = program.substr(program.find_last_of('/') + 1);
-  if (program.ends_with(".sh")) program.remove_suffix(3);
-  if (program.starts_with("tidemark-")) return std::string(program.substr(9));
-  return {};
+  // Written with a capital where file systems do not care: Tidemark-configs.
+  std::string name(program);
+  std::ranges::transform(name, name.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (name.ends_with(".sh")) name.resize(name.size() - 3);
+  return name.starts_with("tidemark-") ? name.substr(9) : std::string();
 }
 
 std::string Overview() {

@@ -126,7 +126,11 @@ Command ConfigsCommand() {
       {"entity-name", "NAME", "Whose configs."},
       {"topic", "NAME", "Short for --entity-type topics --entity-name NAME."},
       {"add-config", "NAME=VALUE,...", "Sets configs; [a,b] keeps a value with commas together.", true},
-      {"delete-config", "NAME,...", "Returns configs to their defaults.", true},
+      {.name = "delete-config",
+       .value = "NAME,...",
+       .help = "Returns configs to their defaults; '= VALUE' after it is passed over.",
+       .repeated = true,
+       .drops_assignment = true},
   };
   flags.insert(flags.end(), own.begin(), own.end());
   return {"configs",
