@@ -76,6 +76,17 @@ Task<Result<v1::DeleteTopicsResponse>> Admin::DeleteTopics(v1::DeleteTopicsReque
   co_return std::move(*response->mutable_delete_topics());
 }
 
+Task<Result<v1::CreatePartitionsResponse>> Admin::CreatePartitions(v1::CreatePartitionsRequest request,
+                                                                   MonoTime deadline) {
+  if (request.timeout_ms() == 0) request.set_timeout_ms(ServerMillis(cluster_.loop(), deadline));
+  v1::Request call;
+  *call.mutable_create_partitions() = std::move(request);
+  auto response = co_await CallController(std::move(call), deadline);
+  if (!response) co_return std::unexpected(std::move(response.error()));
+  if (!response->has_create_partitions()) co_return WrongBody("create partitions");
+  co_return std::move(*response->mutable_create_partitions());
+}
+
 Task<Result<v1::DescribeTopicsResponse>> Admin::DescribeTopics(std::vector<std::string> names,
                                                                MonoTime deadline) {
   v1::Request call;
@@ -157,6 +168,17 @@ Task<Result<v1::AlterReplicaLogDirsResponse>> Admin::AlterReplicaLogDirs(
   if (!response) co_return std::unexpected(std::move(response.error()));
   if (!response->has_alter_replica_log_dirs()) co_return WrongBody("alter replica log dirs");
   co_return std::move(*response->mutable_alter_replica_log_dirs());
+}
+
+Task<Result<v1::ApiVersionsResponse>> Admin::ApiVersions(BrokerId broker, MonoTime deadline) {
+  RpcChannel* channel = cluster_.Channel(broker);
+  if (channel == nullptr) co_return Fail(v1::BROKER_NOT_AVAILABLE, "broker {} is not known", broker);
+  v1::Request call;
+  call.mutable_api_versions();
+  auto response = co_await channel->Call(std::move(call), Left(cluster_.loop(), deadline), {});
+  if (!response) co_return std::unexpected(std::move(response.error()));
+  if (!response->has_api_versions()) co_return WrongBody("api versions");
+  co_return std::move(*response->mutable_api_versions());
 }
 
 Task<Result<std::vector<Admin::OffsetAnswer>>> Admin::ListOffsets(std::string topic, int64_t timestamp,

@@ -18,6 +18,8 @@ class Admin {
   // Per-topic outcomes are in the answer.
   Task<Result<v1::CreateTopicsResponse>> CreateTopics(v1::CreateTopicsRequest request, MonoTime deadline);
   Task<Result<v1::DeleteTopicsResponse>> DeleteTopics(v1::DeleteTopicsRequest request, MonoTime deadline);
+  Task<Result<v1::CreatePartitionsResponse>> CreatePartitions(v1::CreatePartitionsRequest request,
+                                                              MonoTime deadline);
   Task<Result<v1::DescribeTopicsResponse>> DescribeTopics(std::vector<std::string> names, MonoTime deadline);
   Task<Result<v1::DescribeConfigsResponse>> DescribeConfigs(v1::DescribeConfigsRequest request,
                                                             MonoTime deadline);
@@ -36,6 +38,8 @@ class Admin {
   Task<Result<v1::AlterReplicaLogDirsResponse>> AlterReplicaLogDirs(BrokerId broker,
                                                                     v1::AlterReplicaLogDirsRequest request,
                                                                     MonoTime deadline);
+  // What that broker understands.
+  Task<Result<v1::ApiVersionsResponse>> ApiVersions(BrokerId broker, MonoTime deadline);
   // Asks the leaders; per-partition outcomes. Timestamps as in ListOffsetsRequest.
   struct OffsetAnswer {
     PartitionIndex partition = 0;

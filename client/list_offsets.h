@@ -13,6 +13,8 @@ namespace tidemark {
 // Timestamps of ListOffsetsRequest that mean a bound.
 inline constexpr int64_t kLatestTimestamp = -1;
 inline constexpr int64_t kEarliestTimestamp = -2;
+// The record with the greatest timestamp.
+inline constexpr int64_t kMaxTimestamp = -3;
 
 struct OffsetOfPartition {
   PartitionIndex partition = 0;

@@ -116,10 +116,10 @@ class Controller final {
   // Called with the controller's broker id (kNoBroker: none) each time it changes.
   void SetControllerListener(std::function<void(BrokerId)> listener);
 
-  // Serves create_topics, delete_topics, describe_topics, alter_configs (of topics), alter_partition,
-  // resign_leadership, controlled_shutdown. The response has the body; the correlation id is the caller's to
-  // fill. NOT_CONTROLLER when not active, or when the term ended before the answer (then the outcome is
-  // unknown).
+  // Serves create_topics, delete_topics, create_partitions, describe_topics, alter_configs (of topics),
+  // alter_partition, resign_leadership, controlled_shutdown. The response has the body; the correlation id is
+  // the caller's to fill. NOT_CONTROLLER when not active, or when the term ended before the answer (then the
+  // outcome is unknown).
   Task<Result<v1::Response>> Handle(v1::Request request);
 
   ControllerStatus status() const;

@@ -140,6 +140,8 @@ Task<ControllerTerm::Step> ControllerTerm::Serve(Pending& pending) {
       return ServeCreateTopics(pending);
     case v1::Request::kDeleteTopics:
       return ServeDeleteTopics(pending);
+    case v1::Request::kCreatePartitions:
+      return ServeCreatePartitions(pending);
     case v1::Request::kAlterConfigs:
       return ServeAlterConfigs(pending);
     case v1::Request::kAlterPartition:
@@ -159,6 +161,7 @@ Task<Result<v1::Response>> ControllerTerm::Handle(std::shared_ptr<ControllerTerm
       co_return self->DescribeTopics(request.describe_topics());
     case v1::Request::kCreateTopics:
     case v1::Request::kDeleteTopics:
+    case v1::Request::kCreatePartitions:
     case v1::Request::kAlterConfigs:
     case v1::Request::kAlterPartition:
     case v1::Request::kResignLeadership:
@@ -191,6 +194,10 @@ Task<Result<v1::Response>> ControllerTerm::Handle(std::shared_ptr<ControllerTerm
   if (pending->request.has_create_topics() && !pending->request.create_topics().validate_only()) {
     const MonoTime deadline = until(pending->request.create_topics().timeout_ms());
     co_await self->AwaitCreated(answer->mutable_create_topics(), deadline);
+  } else if (pending->request.has_create_partitions() &&
+             !pending->request.create_partitions().validate_only()) {
+    const MonoTime deadline = until(pending->request.create_partitions().timeout_ms());
+    co_await self->AwaitGrown(answer->mutable_create_partitions(), deadline);
   } else if (pending->request.has_delete_topics()) {
     const MonoTime deadline = until(pending->request.delete_topics().timeout_ms());
     co_await self->AwaitDeleted(answer->mutable_delete_topics(), pending->given_ids, deadline);

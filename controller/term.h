@@ -3,8 +3,8 @@
 // to each live broker.
 //
 // term.cc: life, queue and loop. term_refresh.cc: from what was read to the context. term_decide.cc: from the
-// context to decisions, writes and commands. term_requests.cc, term_topics.cc: requests. term_deletion.cc:
-// topic deletion.
+// context to decisions, writes and commands. term_requests.cc, term_topics.cc,
+// term_partitions.cc: requests. term_deletion.cc: topic deletion.
 //
 // Invariants: the context changes only within the loop's coroutine (callbacks note facts and set hints); a
 // partition's state in the context is one that ZooKeeper confirmed; after an unknown outcome everything is
@@ -72,6 +72,12 @@ class ControllerTerm final : private BrokerChannel::Owner {
     int attempts = 0;
     // Ids given to topics by earlier attempts whose outcome was unknown.
     std::map<std::string, TopicId> given_ids;
+    // Topics that earlier attempts wrote more partitions for, with unknown outcome: from which number on.
+    struct Growth {
+      TopicId id;
+      PartitionIndex from = 0;
+    };
+    std::map<std::string, Growth> begun_growth;
   };
   enum class Step {
     kDone,   // answered
@@ -167,8 +173,17 @@ class ControllerTerm final : private BrokerChannel::Owner {
   Task<void> AwaitCreated(v1::CreateTopicsResponse* response, MonoTime deadline);
   Task<void> AwaitDeleted(v1::DeleteTopicsResponse* response, std::map<std::string, TopicId> ids,
                           MonoTime deadline);
-  std::string WhyNotCreated(const TopicId& id) const;
+  // `from`: only the partitions from there on matter.
+  std::string WhyNotCreated(const TopicId& id, PartitionIndex from = 0) const;
   std::string WhyNotDeleted(const std::string& name, const TopicId& id) const;
+
+  // --- term_partitions.cc
+  Task<Step> ServeCreatePartitions(Pending& pending);
+  Task<Step> GrowTopic(const v1::CreatePartitionsRequest::Topic& wish, bool validate_only, Pending& pending,
+                       v1::CreatePartitionsResponse::Topic* out);
+  Task<Step> WriteGrowth(std::string name, std::map<uint32_t, std::vector<BrokerId>> added, Pending& pending,
+                         v1::CreatePartitionsResponse::Topic* out);
+  Task<void> AwaitGrown(v1::CreatePartitionsResponse* response, MonoTime deadline);
 
   // --- term_deletion.cc
   Task<void> AdvanceDeletions();

@@ -12,9 +12,6 @@
 namespace tidemark {
 namespace {
 
-// A znode of a topic must fit into one packet with what goes along.
-constexpr size_t kMaxTopicZnode = 900 << 10;
-
 TopicId NewTopicId(Random& random) {
   std::array<uint8_t, TopicId::kSize> bytes;
   for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random.Next() >> 32);
@@ -113,7 +110,7 @@ Task<ControllerTerm::Step> ControllerTerm::WriteNewTopic(const std::string& name
   v1::ConfigZnode config;
   for (const auto& [key, value] : plan.configs) (*config.mutable_config())[key] = value;
   const std::string json = EncodeTopic(topic.node);
-  if (json.size() > kMaxTopicZnode) {
+  if (json.size() > kMaxTopicZnodeBytes) {
     ToProto({v1::INVALID_PARTITIONS, fmt::format("the topic's znode would have {} bytes", json.size())},
             out->mutable_error());
     co_return Step::kDone;
@@ -146,12 +143,12 @@ Task<ControllerTerm::Step> ControllerTerm::WriteNewTopic(const std::string& name
   co_return Step::kDone;
 }
 
-std::string ControllerTerm::WhyNotCreated(const TopicId& id) const {
+std::string ControllerTerm::WhyNotCreated(const TopicId& id, PartitionIndex from) const {
   const auto name = cluster_.topic_names.find(id);
   // Deleted again, or another one meanwhile: not for this request to wait for.
   if (name == cluster_.topic_names.end()) return {};
   for (const auto& [index, partition] : cluster_.topics.at(name->second).partitions) {
-    if (!partition.state || partition.state->leader == kNoBroker) {
+    if (index >= from && (!partition.state || partition.state->leader == kNoBroker)) {
       return fmt::format("partition {} has no leader yet", index);
     }
   }

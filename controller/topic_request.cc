@@ -1,9 +1,9 @@
 #include "controller/topic_request.h"
 
 #include <algorithm>
-#include <set>
 
 #include "common/config/topic_configs.h"
+#include "controller/partition_plan.h"
 
 namespace tidemark {
 namespace {
@@ -20,23 +20,10 @@ Result<std::vector<std::vector<BrokerId>>> ByHand(const v1::CreateTopicsRequest:
     }
     if (!out[partition].empty())
       return Fail(v1::INVALID_REPLICA_ASSIGNMENT, "partition {} is given twice", partition);
-    if (assignment.replicas().empty()) {
-      return Fail(v1::INVALID_REPLICA_ASSIGNMENT, "partition {} has no replicas", partition);
-    }
+    TM_ASSIGN_OR_RETURN(out[partition], ReplicasByHand(assignment, brokers));
     if (assignment.replicas_size() != wish.assignments(0).replicas_size()) {
       return Fail(v1::INVALID_REPLICA_ASSIGNMENT, "partition {} has {} replicas, another one has {}",
                   partition, assignment.replicas_size(), wish.assignments(0).replicas_size());
-    }
-    std::set<BrokerId> seen;
-    for (const BrokerId id : assignment.replicas()) {
-      if (!seen.insert(id).second) {
-        return Fail(v1::INVALID_REPLICA_ASSIGNMENT, "partition {} names broker {} twice", partition, id);
-      }
-      if (std::ranges::find(brokers, id, &PlacementBroker::id) == brokers.end()) {
-        return Fail(v1::INVALID_REPLICA_ASSIGNMENT, "partition {} names broker {}, which is not live",
-                    partition, id);
-      }
-      out[partition].push_back(id);
     }
   }
   return out;

@@ -16,6 +16,8 @@ namespace tidemark {
 
 // More partitions than this in one topic are refused: they would not fit into its znode.
 inline constexpr uint32_t kMaxPartitionsPerTopic = 20000;
+// A znode of a topic must fit into one packet with what goes along.
+inline constexpr size_t kMaxTopicZnodeBytes = 900 << 10;
 
 struct TopicDefaults {
   uint32_t partitions = 1;

@@ -26,9 +26,12 @@ const std::vector<Command>& Commands() {
       ConsoleConsumerCommand(),
       DeleteRecordsCommand(),
       DumpLogCommand(),
+      GetOffsetsCommand(),
       LogDirsCommand(),
       ProducerPerfCommand(),
       ConsumerPerfCommand(),
+      ClusterCommand(),
+      BrokerApiVersionsCommand(),
   };
   return *commands;
 }

@@ -5,12 +5,15 @@
 
 namespace tidemark {
 
+Command BrokerApiVersionsCommand();
+Command ClusterCommand();
 Command ConfigsCommand();
 Command ConsoleConsumerCommand();
 Command ConsoleProducerCommand();
 Command ConsumerPerfCommand();
 Command DeleteRecordsCommand();
 Command DumpLogCommand();
+Command GetOffsetsCommand();
 Command LogDirsCommand();
 Command ProducerPerfCommand();
 Command TopicsCommand();

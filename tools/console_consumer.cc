@@ -8,8 +8,10 @@
 
 #include "client/consumer.h"
 #include "tools/commands.h"
+#include "tools/property_flags.h"
 #include "tools/record_output.h"
 #include "tools/session.h"
+#include "tools/topics.h"
 
 namespace tidemark {
 namespace {
@@ -89,6 +91,7 @@ Result<StartPosition> StartOf(const Arguments& arguments) {
 
 struct Plan {
   std::string topic;
+  std::string include;  // instead of `topic`
   std::optional<int64_t> partition;
   StartPosition start;
   RecordOutput output;
@@ -98,15 +101,22 @@ struct Plan {
 
 Result<Plan> PlanOf(const Arguments& arguments) {
   Plan plan;
-  TM_ASSIGN_OR_RETURN(plan.topic, arguments.Require("topic"));
+  if (arguments.Has("topic") == arguments.Has("include")) {
+    return Fail(v1::INVALID_REQUEST, "one of --topic NAME and --include EXPRESSION is required");
+  }
+  plan.topic = arguments.GetOr("topic", "");
+  plan.include = arguments.GetOr("include", "");
   TM_ASSIGN_OR_RETURN(plan.partition, arguments.GetInteger("partition", 0, UINT32_MAX));
+  if (plan.partition && plan.topic.empty())
+    return Fail(v1::INVALID_REQUEST, "--partition needs --topic NAME");
   TM_ASSIGN_OR_RETURN(plan.start, StartOf(arguments));
   TM_ASSIGN_OR_RETURN(const auto properties, arguments.GetProperties("property"));
   TM_ASSIGN_OR_RETURN(plan.output, RecordOutput::FromProperties(properties));
   TM_ASSIGN_OR_RETURN(plan.limits.max_messages, arguments.GetInteger("max-messages", 0, INT64_MAX));
   TM_ASSIGN_OR_RETURN(const auto timeout, arguments.GetInteger("timeout-ms", 0, INT32_MAX));
   if (timeout) plan.limits.timeout = std::chrono::milliseconds(*timeout);
-  TM_ASSIGN_OR_RETURN(const auto client, arguments.GetProperties("consumer-property"));
+  TM_ASSIGN_OR_RETURN(auto client, SettingsOfFlags(arguments, "consumer.config", "consumer-property"));
+  if (const auto level = arguments.Get("isolation-level")) client["isolation.level"] = *level;
   TM_ASSIGN_OR_RETURN(plan.options, ConsumerOptions::FromProperties(client));
   return plan;
 }
@@ -116,6 +126,13 @@ int RunConsoleConsumer(const Arguments& arguments) {
   if (!plan) return ReportUsage(plan.error());
   auto session = ToolSession::Open(arguments, plan->options.client);
   if (!session) return ReportError(session.error());
+  std::vector<std::string> topics = {plan->topic};
+  if (!plan->include.empty()) {
+    const auto meant = TopicsMeant(**session, plan->include, false);
+    if (!meant) return ReportError(meant.error(), "topics made later are not joined by this consumer");
+    topics.clear();
+    for (const v1::TopicMetadata& topic : *meant) topics.push_back(topic.name());
+  }
   std::signal(SIGINT, [](int) { g_interrupted = true; });
   std::signal(SIGTERM, [](int) { g_interrupted = true; });
 
@@ -126,7 +143,9 @@ int RunConsoleConsumer(const Arguments& arguments) {
       co_return co_await consumer->Assign(plan->topic, static_cast<PartitionIndex>(*plan->partition),
                                           plan->start);
     }
-    co_return co_await consumer->AssignAll(plan->topic, plan->start);
+    for (const std::string& topic : topics)
+      TM_CO_RETURN_IF_ERROR(co_await consumer->AssignAll(topic, plan->start));
+    co_return Result<>();
   });
   int status = kExitDone;
   if (assigned) {
@@ -147,6 +166,10 @@ Command ConsoleConsumerCommand() {
   std::vector<FlagSpec> flags = ConnectionFlags();
   const std::vector<FlagSpec> own = {
       {"topic", "NAME", "What to read."},
+      {.name = "include",
+       .value = "EXPRESSION",
+       .help = "The topics to read, as names or a regular expression, as they are at the start.",
+       .aliases = {"whitelist"}},
       {"partition", "N", "Only this partition."},
       {"from-beginning", "", "Starts at the log start instead of the end."},
       {"offset", "earliest|latest|N", "Where to start; a number needs --partition."},
@@ -158,6 +181,8 @@ Command ConsoleConsumerCommand() {
        "key.separator, line.separator, headers.separator, null.literal.",
        true},
       {"consumer-property", "NAME=VALUE", "A consumer setting, such as fetch.min.bytes=1000.", true},
+      {"consumer.config", "FILE", "Properties file with consumer settings."},
+      {"isolation-level", "LEVEL", "Short for --consumer-property isolation.level=."},
   };
   flags.insert(flags.end(), own.begin(), own.end());
   return {

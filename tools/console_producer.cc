@@ -9,6 +9,7 @@
 
 #include "client/producer.h"
 #include "tools/commands.h"
+#include "tools/property_flags.h"
 #include "tools/record_input.h"
 #include "tools/session.h"
 
@@ -45,7 +46,8 @@ class Feeder {
   Task<Result<>> FeedLine(std::string_view line) {
     ++lines_;
     TM_CO_ASSIGN_OR_RETURN(const RecordInput::Parsed parsed, input_.Parse(line));
-    const ProducerRecord record{.topic = topic_, .key = parsed.key, .value = parsed.value};
+    const ProducerRecord record{
+        .topic = topic_, .key = parsed.key, .value = parsed.value, .headers = parsed.headers};
     auto delivered = [this](const Result<RecordMetadata>& result) {
       if (result) {
         ++acknowledged_;
@@ -109,7 +111,7 @@ Result<ProducerOptions> OptionsOf(const Arguments& arguments) {
   if (const auto codec = arguments.Get("compression-codec")) properties["compression.type"] = *codec;
   if (const auto size = arguments.Get("batch-size")) properties["batch.size"] = *size;
   if (const auto linger = arguments.Get("timeout")) properties["linger.ms"] = *linger;
-  TM_ASSIGN_OR_RETURN(const auto given, arguments.GetProperties("producer-property"));
+  TM_ASSIGN_OR_RETURN(const auto given, SettingsOfFlags(arguments, "producer.config", "producer-property"));
   for (const auto& [name, value] : given) properties[name] = value;
   if (const auto servers = arguments.Get("bootstrap-server")) properties["bootstrap.servers"] = *servers;
   return ProducerOptions::FromProperties(properties);
@@ -158,8 +160,12 @@ Command ConsoleProducerCommand() {
   const std::vector<FlagSpec> own = {
       {"topic", "NAME", "Where the records go."},
       {"property", "NAME=VALUE",
-       "parse.key=true, key.separator=X (default: tab), null.marker=X, ignore.error=true.", true},
+       "parse.key=true, key.separator=X (default: tab), parse.headers=true, headers.delimiter, "
+       "headers.separator, "
+       "headers.key.separator, null.marker=X, ignore.error=true.",
+       true},
       {"producer-property", "NAME=VALUE", "A producer setting, such as acks=all or linger.ms=50.", true},
+      {"producer.config", "FILE", "Properties file with producer settings.", false, {}},
       {"request-required-acks", "0|1|-1", "Short for --producer-property acks=."},
       {"compression-codec", "CODEC", "none, gzip, snappy, lz4 or zstd."},
       {"batch-size", "BYTES", "Short for --producer-property batch.size=."},

@@ -1,40 +1,17 @@
-// tidemark-topics: create, list, describe and delete topics. Kafka's flags and output.
+// tidemark-topics: create, list, describe, alter and delete topics. Kafka's flags and output.
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstdio>
-#include <set>
+#include <map>
 
-#include "common/config/properties.h"
 #include "tools/commands.h"
 #include "tools/session.h"
+#include "tools/topic_match.h"
+#include "tools/topics.h"
 
 namespace tidemark {
 namespace {
-
-// "0:1,1:2" -> partition 0 on brokers 0 and 1, partition 1 on 1 and 2.
-Result<> ParseAssignment(const std::string& text, v1::CreateTopicsRequest::Topic* topic) {
-  uint32_t partition = 0;
-  for (const std::string& list : CommaList(text)) {
-    v1::CreateTopicsRequest::Assignment* assignment = topic->add_assignments();
-    assignment->set_partition(partition++);
-    size_t begin = 0;
-    while (begin <= list.size()) {
-      const size_t end = std::min(list.find(':', begin), list.size());
-      const std::string id = list.substr(begin, end - begin);
-      char* rest = nullptr;
-      const long value = std::strtol(id.c_str(), &rest, 10);
-      if (id.empty() || *rest != '\0' || value < 0 || value > INT32_MAX) {
-        return Fail(v1::INVALID_REQUEST, "--replica-assignment '{}' is not of the form 0:1,1:2 (broker ids)",
-                    text);
-      }
-      assignment->add_replicas(static_cast<int32_t>(value));
-      begin = end + 1;
-    }
-  }
-  return {};
-}
 
 Result<v1::CreateTopicsRequest> CreateRequest(const Arguments& arguments, const std::string& name) {
   v1::CreateTopicsRequest request;
@@ -49,7 +26,12 @@ Result<v1::CreateTopicsRequest> CreateRequest(const Arguments& arguments, const 
       return Fail(v1::INVALID_REQUEST,
                   "--replica-assignment says it all: leave out --partitions and --replication-factor");
     }
-    TM_RETURN_IF_ERROR(ParseAssignment(*assignment, topic));
+    TM_ASSIGN_OR_RETURN(const auto lists, ParseReplicaAssignment(*assignment));
+    for (const std::vector<int32_t>& replicas : lists) {
+      v1::CreateTopicsRequest::Assignment* one = topic->add_assignments();
+      one->set_partition(static_cast<uint32_t>(topic->assignments_size() - 1));
+      one->mutable_replicas()->Assign(replicas.begin(), replicas.end());
+    }
   }
   TM_ASSIGN_OR_RETURN(const auto configs, arguments.GetProperties("config"));
   topic->mutable_configs()->insert(configs.begin(), configs.end());
@@ -75,13 +57,15 @@ int Create(ToolSession& session, const Arguments& arguments) {
   return kExitDone;
 }
 
-int Delete(ToolSession& session, const Arguments& arguments) {
-  Result<std::string> list = arguments.Require("topic");
-  if (!list) return ReportError(list.error());
-  const std::vector<std::string> names = CommaList(*list);
+int DeleteTopics(ToolSession& session, const Arguments& arguments) {
+  Result<std::string> text = arguments.Require("topic");
+  if (!text) return ReportUsage(text.error());
+  auto topics = TopicsMeant(session, *text, arguments.Has("if-exists"));
+  if (!topics) return ReportError(topics.error());
   v1::DeleteTopicsRequest request;
   request.set_timeout_ms(static_cast<uint32_t>(ToMillis(kAdminTimeout) / 2));
-  for (const std::string& name : names) request.add_names(name);
+  for (const v1::TopicMetadata& topic : *topics) request.add_names(topic.name());
+  if (request.names().empty()) return kExitDone;
   auto response =
       session.Run([&] { return session.admin().DeleteTopics(request, session.After(kAdminTimeout)); });
   if (!response) return ReportError(response.error());
@@ -100,123 +84,64 @@ int Delete(ToolSession& session, const Arguments& arguments) {
     }
     fmt::print("Deleted topic {}.\n", topic.name());
   }
-  return names.size() > 1 && status != kExitDone ? kExitPartly : status;
+  return request.names_size() > 1 && status != kExitDone ? kExitPartly : status;
 }
 
-int List(ToolSession& session, const Arguments& arguments) {
+int ListTopics(ToolSession& session, const Arguments& arguments) {
+  const Result<TopicMatch> match = TopicMatch::Of(arguments.GetOr("topic", ""));
+  if (!match) return ReportUsage(match.error());
   auto metadata = session.Metadata({}, true);
   if (!metadata) return ReportError(metadata.error());
   std::map<std::string, bool> names;  // name -> being deleted
   for (const v1::TopicMetadata& topic : metadata->topics()) {
     if (arguments.Has("exclude-internal") && topic.internal()) continue;
-    if (const auto wanted = arguments.Get("topic"); wanted && *wanted != topic.name()) continue;
-    names[topic.name()] = topic.deleting();
+    if (match->Matches(topic.name())) names[topic.name()] = topic.deleting();
   }
   for (const auto& [name, deleting] : names)
     fmt::print("{}{}\n", name, deleting ? " - marked for deletion" : "");
   return kExitDone;
 }
 
-bool IsWanted(const Arguments& arguments, const v1::PartitionMetadata& partition,
-              const std::set<int32_t>& live) {
-  const bool unavailable = partition.leader() < 0 || !live.contains(partition.leader());
-  if (arguments.Has("under-replicated-partitions") && partition.isr_size() >= partition.replicas_size())
-    return false;
-  if (arguments.Has("unavailable-partitions") && !unavailable) return false;
-  return true;
-}
-
-void PrintTopic(const Arguments& arguments, const v1::TopicMetadata& topic, const std::string& configs,
-                const std::set<int32_t>& live) {
-  const bool filtered =
-      arguments.Has("under-replicated-partitions") || arguments.Has("unavailable-partitions");
-  auto id = TopicId::FromBytes(topic.id());
-  if (!filtered) {
-    fmt::print("Topic: {}\tTopicId: {}\tPartitionCount: {}\tReplicationFactor: {}\tConfigs: {}{}\n",
-               topic.name(), id ? id->ToBase64() : "none", topic.partitions_size(),
-               topic.partitions_size() > 0 ? topic.partitions(0).replicas_size() : 0, configs,
-               topic.deleting() ? "\tMarkedForDeletion: true" : "");
-  }
-  for (const v1::PartitionMetadata& partition : topic.partitions()) {
-    if (!IsWanted(arguments, partition, live)) continue;
-    fmt::print("\tTopic: {}\tPartition: {}\tLeader: {}\tReplicas: {}\tIsr: {}", topic.name(),
-               partition.partition(), partition.leader() < 0 ? "none" : std::to_string(partition.leader()),
-               fmt::join(partition.replicas(), ","), fmt::join(partition.isr(), ","));
-    // Broker down, log directory failed or log lost.
-    if (partition.offline_replicas_size() > 0)
-      fmt::print("\tOffline: {}", fmt::join(partition.offline_replicas(), ","));
-    fmt::print("\n");
-  }
-}
-
-// Overrides of each topic as "a=1,b=2".
-Result<std::map<std::string, std::string>> Overrides(ToolSession& session,
-                                                     const std::vector<std::string>& topics) {
-  v1::DescribeConfigsRequest request;
-  for (const std::string& topic : topics) {
-    v1::ConfigEntity* entity = request.add_entities();
-    entity->set_type(v1::CONFIG_ENTITY_TYPE_TOPIC);
-    entity->set_name(topic);
-  }
-  auto response =
-      session.Run([&] { return session.admin().DescribeConfigs(request, session.After(kAdminTimeout)); });
-  if (!response) return std::unexpected(response.error());
-  std::map<std::string, std::string> overrides;
-  for (const auto& result : response->results()) {
-    std::vector<std::string> parts;
-    for (const auto& entry : result.entries()) {
-      if (entry.source() == v1::CONFIG_SOURCE_DYNAMIC_TOPIC)
-        parts.push_back(entry.name() + "=" + entry.value());
-    }
-    overrides[result.entity().name()] = fmt::format("{}", fmt::join(parts, ","));
-  }
-  return overrides;
-}
-
-int Describe(ToolSession& session, const Arguments& arguments) {
-  const std::vector<std::string> wanted = CommaList(arguments.GetOr("topic", ""));
-  auto metadata = session.Metadata(wanted, wanted.empty());
-  if (!metadata) return ReportError(metadata.error());
-  std::set<int32_t> live;
-  for (const v1::BrokerEndpoint& broker : metadata->brokers()) live.insert(broker.id());
-  std::vector<v1::TopicMetadata> topics(metadata->topics().begin(), metadata->topics().end());
-  std::ranges::sort(topics, {}, [](const v1::TopicMetadata& t) { return t.name(); });
-  std::vector<std::string> names;
-  int status = kExitDone;
-  for (const v1::TopicMetadata& topic : topics) {
-    if (topic.error().code() != v1::NONE && topic.partitions_size() == 0) {
-      if (!arguments.Has("if-exists")) status = ReportError(FromProto(topic.error()));
-      continue;
-    }
-    names.push_back(topic.name());
-  }
-  auto overrides = Overrides(session, names);
-  if (!overrides) return ReportError(overrides.error());
-  for (const v1::TopicMetadata& topic : topics) {
-    if (!std::ranges::binary_search(names, topic.name())) continue;
-    if (arguments.Has("exclude-internal") && topic.internal()) continue;
-    if (arguments.Has("topics-with-overrides") && (*overrides)[topic.name()].empty()) continue;
-    PrintTopic(arguments, topic, (*overrides)[topic.name()], live);
-  }
-  return status;
-}
-
 int RunTopics(const Arguments& arguments) {
-  const char* const kActions[] = {"create", "list", "describe", "delete"};
+  const char* const kActions[] = {"create", "list", "describe", "delete", "alter"};
   const auto given = std::ranges::count_if(kActions, [&](const char* a) { return arguments.Has(a); });
   if (given != 1) {
-    return ReportUsage(
-        Error{v1::INVALID_REQUEST, "exactly one of --create, --list, --describe, --delete is required"});
+    return ReportUsage(Error{v1::INVALID_REQUEST,
+                             "exactly one of --create, --list, --describe, --alter, --delete is required"});
   }
   auto session = ToolSession::Open(arguments);
   if (!session) return ReportError(session.error());
   if (arguments.Has("create")) return Create(**session, arguments);
-  if (arguments.Has("delete")) return Delete(**session, arguments);
-  if (arguments.Has("list")) return List(**session, arguments);
-  return Describe(**session, arguments);
+  if (arguments.Has("delete")) return DeleteTopics(**session, arguments);
+  if (arguments.Has("list")) return ListTopics(**session, arguments);
+  if (arguments.Has("alter")) return AlterTopicsAction(**session, arguments);
+  return DescribeTopicsAction(**session, arguments);
 }
 
 }  // namespace
+
+Result<std::vector<v1::TopicMetadata>> TopicsMeant(ToolSession& session, const std::string& text,
+                                                   bool missing_is_fine) {
+  TM_ASSIGN_OR_RETURN(const TopicMatch match, TopicMatch::Of(text));
+  TM_ASSIGN_OR_RETURN(const v1::MetadataResponse metadata,
+                      session.Metadata(match.names(), !match.only_names()));
+  std::map<std::string, v1::TopicMetadata> found;
+  for (const v1::TopicMetadata& topic : metadata.topics()) {
+    const bool missing = topic.error().code() != v1::NONE && topic.partitions_size() == 0;
+    if (!missing && match.Matches(topic.name())) found[topic.name()] = topic;
+    if (missing && !missing_is_fine && match.Matches(topic.name()))
+      return std::unexpected(FromProto(topic.error()));
+  }
+  if (found.empty() && !match.everything() && !missing_is_fine)
+    return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "no topic matches '{}'", text);
+  for (const std::string& name : match.names()) {
+    if (!found.contains(name) && !missing_is_fine)
+      return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "there is no topic '{}'", name);
+  }
+  std::vector<v1::TopicMetadata> topics;
+  for (auto& [name, topic] : found) topics.push_back(std::move(topic));
+  return topics;
+}
 
 Command TopicsCommand() {
   std::vector<FlagSpec> flags = ConnectionFlags();
@@ -224,23 +149,29 @@ Command TopicsCommand() {
       {"create", "", "Creates a topic; returns when every live broker shows it, with leaders."},
       {"list", "", "Lists the topics."},
       {"describe", "", "Shows leader, replicas and ISR of each partition."},
+      {"alter", "", "Adds partitions: --partitions says how many there are to be."},
       {"delete", "", "Deletes topics; returns when no live broker shows them any more."},
-      {"topic", "NAME", "The topic; --describe and --delete take several, separated by commas."},
-      {"partitions", "N", "Number of partitions of a new topic (default: num.partitions of the controller)."},
+      {"topic", "NAME",
+       "The topic; all but --create take several, separated by commas, and regular expressions."},
+      {"partitions", "N",
+       "Number of partitions (of a new topic, default: num.partitions of the controller)."},
       {"replication-factor", "N",
        "Number of replicas (default: default.replication.factor of the controller)."},
       {"replica-assignment", "0:1,1:2", "Brokers of each partition, preferred leader first."},
       {"config", "NAME=VALUE", "A config of the new topic.", true},
       {"if-not-exists", "", "With --create: an existing topic is no error."},
-      {"if-exists", "", "With --describe and --delete: a missing topic is no error."},
+      {"if-exists", "", "With --describe, --alter and --delete: a missing topic is no error."},
       {"exclude-internal", "", "Leaves out the system's own topics."},
       {"under-replicated-partitions", "", "With --describe: only partitions whose ISR is not all replicas."},
       {"unavailable-partitions", "", "With --describe: only partitions without a live leader."},
+      {"under-min-isr-partitions", "",
+       "With --describe: only partitions that refuse acks=all for want of ISR."},
+      {"at-min-isr-partitions", "", "With --describe: only partitions whose ISR may not lose one more."},
       {"topics-with-overrides", "", "With --describe: only topics with configs of their own."},
   };
   flags.insert(flags.end(), own.begin(), own.end());
   return {"topics",
-          "creates, lists, describes and deletes topics",
+          "creates, lists, describes, alters and deletes topics",
           {"tidemark-topics --bootstrap-server localhost:9092 --create --topic orders --partitions 6 "
            "--replication-factor 3",
            "tidemark-topics --bootstrap-server localhost:9092 --describe --topic orders",

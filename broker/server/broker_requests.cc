@@ -18,6 +18,9 @@ Duration TimeoutOf(const v1::Request& request) {
   if (request.has_delete_topics()) {
     return std::chrono::milliseconds(request.delete_topics().timeout_ms()) + kBeyondTheWait;
   }
+  if (request.has_create_partitions()) {
+    return std::chrono::milliseconds(request.create_partitions().timeout_ms()) + kBeyondTheWait;
+  }
   return kForwardTimeout;
 }
 
@@ -67,6 +70,7 @@ Task<Result<v1::Response>> Broker::Impl::Serve(v1::Request request, bool forward
     case v1::Request::kCreateTopics:
     case v1::Request::kDeleteTopics:
     case v1::Request::kDescribeTopics:
+    case v1::Request::kCreatePartitions:
     case v1::Request::kAlterConfigs: {
       // Forwarded once: a broker that took another's word for being the controller says so instead of passing
       // it on.

@@ -16,7 +16,7 @@ constexpr std::array kClientApis = {
     Body::kDescribeConfigs,     Body::kAlterConfigs,  Body::kDescribeReplicas, Body::kDescribeLogDirs,
     Body::kAlterReplicaLogDirs, Body::kDeleteRecords, Body::kFindCoordinator,  Body::kConsumerGroupHeartbeat,
     Body::kOffsetCommit,        Body::kOffsetFetch,   Body::kOffsetDelete,     Body::kListGroups,
-    Body::kDescribeGroups,      Body::kDeleteGroups};
+    Body::kDescribeGroups,      Body::kDeleteGroups,  Body::kCreatePartitions};
 constexpr std::array kControlApis = {Body::kLeaderAndIsr,     Body::kUpdateMetadata,
                                      Body::kStopReplica,      Body::kAlterPartition,
                                      Body::kResignLeadership, Body::kControlledShutdown};

@@ -51,6 +51,55 @@ class Tools(ClusterTest):
         spaced = cluster.tool("configs", *base, "--alter", "--add-config", "min.insync.replicas", "=", "2", check=False)
         self.assertEqual(spaced.returncode, 2)
 
+    def test_partitions_are_added_and_filtered(self):
+        cluster = self.cluster(3)
+        base = ["topics", "--bootstrap-server", cluster.bootstrap]
+        cluster.create_topic("grows", 2, 2)
+        cluster.produce("grows", [f"old {n}" for n in range(100)])
+        cluster.tool(*base, "--alter", "--topic", "grows", "--partitions", 4)
+        state = cluster.describe("grows")
+        self.assertEqual(sorted(state), [0, 1, 2, 3])
+        self.assertTrue(all(leader >= 0 and len(replicas) == 2 for leader, replicas, _ in state.values()), state)
+        cluster.tool(*base, "--alter", "--topic", "grows", "--partitions", 5, "--replica-assignment", "0:1,0:1,0:1,0:1,2:0")
+        self.assertEqual(cluster.describe("grows")[4][1], [2, 0])
+        for words, status, shows in ((("grows", "--partitions", 3), 1, "can only grow"), (("gorws", "--partitions", 9), 4, "grows"),
+                                     (("grows",), 2, "--partitions"),
+                                     (("grows", "--partitions", 6, "--replica-assignment", "0:1,0:1,0:1,0:1,2:0,9:1"), 1, "broker 9")):
+            refused = cluster.tool(*base, "--alter", "--topic", *words, check=False)
+            self.assertEqual(refused.returncode, status, refused.err)
+            self.assertIn(shows, refused.err)
+        cluster.tool(*base, "--alter", "--topic", "gorws", "--partitions", 9, "--if-exists")
+        # The records of before and new ones, wherever they go now.
+        cluster.produce("grows", [f"new {n}" for n in range(200)])
+        self.assertEqual(len(cluster.consume("grows")), 300)
+        offsets = cluster.tool("get-offsets", "--bootstrap-server", cluster.bootstrap, "--topic", "grows").out.splitlines()
+        self.assertEqual([line.rsplit(":", 1)[0] for line in offsets], [f"grows:{n}" for n in range(5)])
+        self.assertEqual(sum(int(line.rsplit(":", 1)[1]) for line in offsets), 300)
+        some = cluster.tool("get-offsets", "--broker-list", cluster.bootstrap, "--topic-partitions", "gr.*:1-3", "--time", -2).out
+        self.assertEqual(some, "grows:1:0\ngrows:2:0\n")
+        missing = cluster.tool("get-offsets", "--bootstrap-server", cluster.bootstrap, "--topic", "gorws", check=False)
+        self.assertEqual(missing.returncode, 4)
+        # With one broker gone some partitions are at their min ISR (2, of two replicas: under it), and none is dark.
+        cluster.create_topic("whole", 1, 3)
+        cluster.wait_isr("whole", [0, 1, 2])
+        self.assertEqual(cluster.tool(*base, "--describe", "--under-replicated-partitions").out, "")
+        cluster.brokers[2].kill()
+        wait_for("the partition is at its min ISR", lambda: "whole" in cluster.tool(*base, "--describe", "--at-min-isr-partitions").out)
+        wait_for("a partition is under its min ISR", lambda: cluster.tool(*base, "--describe", "--topic", "gr.*",
+                                                                          "--under-min-isr-partitions").out.count("grows") >= 1)
+        self.assertIn("Topic: whole\tPartition: 0", cluster.tool(*base, "--describe", "--under-replicated-partitions").out)
+        self.assertEqual(cluster.tool(*base, "--describe", "--unavailable-partitions").out, "")
+
+    def test_cluster_tools(self):
+        cluster = self.cluster(2)
+        out = cluster.tool("cluster", "cluster-id", "--bootstrap-server", cluster.bootstrap).out
+        self.assertRegex(out, r"^Cluster ID: \S{22}\n$")
+        self.assertEqual(cluster.tool("cluster", "cluster-di", check=False).returncode, 2)
+        out = cluster.tool("broker-api-versions", "--bootstrap-server", cluster.bootstrap).out
+        for broker in cluster.brokers:
+            self.assertIn(f"{broker.address} (id: {broker.id} rack: null) -> (\n", out)
+        self.assertEqual(out.count("\tCreatePartitions(26): 1 to 1 [usable: 1]"), 2)
+
     def test_console_tools(self):
         cluster = self.cluster(1)
         cluster.create_topic("lines", 2, 1)
@@ -58,6 +107,17 @@ class Tools(ClusterTest):
                         "key.separator=,", "--property", "null.marker=NULL")
         out = cluster.consume("lines", "--property", "print.key=true", "--property", "key.separator=:", timeout_ms=2000)
         self.assertEqual(sorted(out), ["a:1", "b:2", "c:null"])
+        cluster.create_topic("headed", 1, 1)
+        settings = self.folder / "producer.properties"
+        settings.write_text("acks=all\nlinger.ms=1\n")
+        cluster.produce("headed", ["a=1;b=|key|value"], "--property", "parse.headers=true", "--property", "parse.key=true",
+                        "--property", "headers.delimiter=|", "--property", "headers.separator=;", "--property",
+                        "headers.key.separator==", "--property", "key.separator=|", "--producer.config", str(settings))
+        self.assertEqual(cluster.consume("headed", "--property", "print.headers=true", "--property", "print.key=true",
+                                         timeout_ms=2000), ["a:1,b:\tkey\tvalue"])
+        both = cluster.tool("console-consumer", "--bootstrap-server", cluster.bootstrap, "--include", "lines|headed",
+                            "--from-beginning", "--max-messages", 4).out.splitlines()
+        self.assertEqual(sorted(both), ["1", "2", "null", "value"])
         for codec in ("gzip", "snappy", "lz4", "zstd"):
             cluster.produce("lines", [f"{codec} {n}" for n in range(500)], "--compression-codec", codec)
         everything = cluster.consume("lines", timeout_ms=2000)
@@ -92,7 +152,8 @@ class Tools(ClusterTest):
         unreachable = refused("topics", "--bootstrap-server", "127.0.0.1:1", "--list")
         self.assertEqual(unreachable.returncode, 3)
         self.assertIn("127.0.0.1:1", unreachable.stderr)
-        for name in ("topics", "configs", "console-producer", "console-consumer", "delete-records", "dump-log", "producer-perf-test",
+        for name in ("topics", "configs", "console-producer", "console-consumer", "delete-records", "dump-log", "get-offsets", "cluster",
+                     "broker-api-versions", "producer-perf-test",
                      "consumer-perf-test", "server-start", "server-stop"):
             for program in (f"tidemark-{name}", f"tidemark-{name}.sh"):
                 result = subprocess.run([str(BIN / program), "--help"], capture_output=True, text=True, timeout=30, check=False)

@@ -1,0 +1,112 @@
+// What tidemark-topics and tidemark-get-offsets make of their flags.
+#include "tools/topics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tools/offset_queries.h"
+#include "tools/topic_match.h"
+
+namespace tidemark {
+namespace {
+
+using Lists = std::vector<std::vector<int32_t>>;
+
+TEST(TopicMatch, ANameIsTakenLiterallyAndAnythingElseIsAnExpression) {
+  const auto name = TopicMatch::Of("my.topic, other");
+  ASSERT_TRUE(name.has_value());
+  EXPECT_TRUE(name->only_names());
+  EXPECT_TRUE(name->Matches("my.topic"));
+  EXPECT_TRUE(name->Matches("other"));
+  EXPECT_FALSE(name->Matches("my_topic"));
+  const auto expression = TopicMatch::Of("my.*");
+  EXPECT_FALSE(expression->only_names());
+  EXPECT_TRUE(expression->Matches("my.topic"));
+  EXPECT_FALSE(expression->Matches("not my topic"));
+  EXPECT_TRUE(TopicMatch::Of("")->Matches("all"));
+  EXPECT_EQ(TopicMatch::Of("(").error().code, v1::INVALID_REQUEST);
+}
+
+TEST(ReplicaAssignment, IsReadInKafkasForm) {
+  EXPECT_EQ(*ParseReplicaAssignment("0:1,1:2"), (Lists{{0, 1}, {1, 2}}));
+  EXPECT_EQ(*ParseReplicaAssignment(""), Lists{});
+  for (const char* wrong : {"a:1", "0:", ":1", "0::1", "-1", "0;1", "99999999999"})
+    EXPECT_FALSE(ParseReplicaAssignment(wrong).has_value()) << wrong;
+}
+
+v1::PartitionMetadata Partition(int32_t leader, std::vector<int32_t> replicas, std::vector<int32_t> isr) {
+  v1::PartitionMetadata out;
+  out.set_leader(leader);
+  out.mutable_replicas()->Assign(replicas.begin(), replicas.end());
+  out.mutable_isr()->Assign(isr.begin(), isr.end());
+  return out;
+}
+
+TEST(PartitionFilter, ShowsWhatItsNameSays) {
+  const std::set<int32_t> live = {1, 2, 3};
+  const auto whole = Partition(1, {1, 2, 3}, {1, 2, 3});
+  const auto at = Partition(1, {1, 2, 3}, {1, 2});
+  const auto under = Partition(1, {1, 2, 3}, {1});
+  const auto dark = Partition(-1, {1, 2, 3}, {4});
+  const auto stale = Partition(9, {9, 2, 3}, {9, 2});
+  const auto shown = [&](PartitionFilter filter) {
+    std::vector<bool> out;
+    for (const auto& p : {whole, at, under, dark, stale}) out.push_back(IsShown(filter, p, live, 2));
+    return out;
+  };
+  using Seen = std::vector<bool>;
+  EXPECT_EQ(shown({}), (Seen{true, true, true, true, true}));
+  EXPECT_EQ(shown({.under_replicated = true}), (Seen{false, true, true, true, true}));
+  EXPECT_EQ(shown({.unavailable = true}), (Seen{false, false, false, true, true}));
+  EXPECT_EQ(shown({.under_min_isr = true}), (Seen{false, false, true, true, true}));
+  EXPECT_EQ(shown({.at_min_isr = true}), (Seen{false, true, false, false, false}));
+  EXPECT_EQ(shown({.under_replicated = true, .under_min_isr = true}), (Seen{false, false, true, true, true}));
+}
+
+TEST(PartitionFilter, MinIsrCountsAsAtMostTheReplicas) {
+  EXPECT_TRUE(IsShown({.at_min_isr = true}, Partition(1, {1}, {1}), {1}, 2));
+  EXPECT_FALSE(IsShown({.under_min_isr = true}, Partition(1, {1}, {1}), {1}, 2));
+}
+
+TEST(PartitionLine, IsKafkas) {
+  auto partition = Partition(1, {1, 2}, {1});
+  partition.set_partition(4);
+  partition.add_offline_replicas(2);
+  EXPECT_EQ(PartitionLine("t", partition),
+            "\tTopic: t\tPartition: 4\tLeader: 1\tReplicas: 1,2\tIsr: 1\tOffline: 2\n");
+}
+
+TEST(OffsetTime, IsKafkasNumbersAndWords) {
+  EXPECT_EQ(*ParseOffsetTime("-1"), -1);
+  EXPECT_EQ(*ParseOffsetTime("earliest"), -2);
+  EXPECT_EQ(*ParseOffsetTime("max-timestamp"), -3);
+  EXPECT_EQ(*ParseOffsetTime("1700000000000"), 1700000000000);
+  EXPECT_FALSE(ParseOffsetTime("-4").has_value());
+  EXPECT_FALSE(ParseOffsetTime("yesterday").has_value());
+}
+
+TEST(PartitionRules, TakeNamesExpressionsAndRanges) {
+  const auto matches = [](const char* text, const char* topic, PartitionIndex partition) {
+    const auto rules = PartitionRules::Of(text);
+    EXPECT_TRUE(rules.has_value()) << text;
+    return rules && rules->Matches(topic, partition);
+  };
+  EXPECT_TRUE(matches("", "any", 7));
+  EXPECT_TRUE(matches("a", "a", 7));
+  EXPECT_FALSE(matches("a", "b", 7));
+  EXPECT_FALSE(matches("a.b", "aXb", 0));
+  EXPECT_TRUE(matches("a:1", "a", 1));
+  EXPECT_FALSE(matches("a:1", "a", 2));
+  EXPECT_TRUE(matches("a:1-3", "a", 2));
+  EXPECT_FALSE(matches("a:1-3", "a", 3));
+  EXPECT_TRUE(matches("a:2-", "a", 9));
+  EXPECT_TRUE(matches("a:-2", "a", 1));
+  EXPECT_FALSE(matches("a:-2", "a", 2));
+  EXPECT_TRUE(matches(":5", "any", 5));
+  EXPECT_TRUE(matches("x,a.*:0", "abc", 0));
+  for (const char* wrong : {"a:b", "a:1-b", "a:-", "(:1", "a:99999999999"})
+    EXPECT_FALSE(PartitionRules::Of(wrong).has_value()) << wrong;
+}
+
+}  // namespace
+}  // namespace tidemark

@@ -1,0 +1,24 @@
+#include "tools/property_flags.h"
+
+#include "common/config/properties.h"
+#include "common/io/posix_file_system.h"
+
+namespace tidemark {
+
+Result<std::map<std::string, std::string>> SettingsOfFlags(const Arguments& arguments,
+                                                           std::string_view file_flag,
+                                                           std::string_view pairs_flag) {
+  std::map<std::string, std::string> settings;
+  if (const auto path = arguments.Get(file_flag)) {
+    const std::unique_ptr<FileSystem> files = MakePosixFileSystem();
+    TM_ASSIGN_OR_RETURN(const std::string text, ReadFile(*files, *path));
+    const Result<Properties> properties = ParseProperties(text);
+    if (!properties) return Fail(properties.error().code, "{}: {}", *path, properties.error().message);
+    settings.insert(properties->begin(), properties->end());
+  }
+  TM_ASSIGN_OR_RETURN(const auto pairs, arguments.GetProperties(pairs_flag));
+  for (const auto& [name, value] : pairs) settings[name] = value;
+  return settings;
+}
+
+}  // namespace tidemark

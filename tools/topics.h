@@ -1,0 +1,45 @@
+// The actions of tidemark-topics, and the pure parts of them. Main thread.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+#include "tidemark/v1/client_api.pb.h"
+#include "tools/arguments.h"
+#include "tools/session.h"
+
+namespace tidemark {
+
+// "0:1,1:2" -> partition 0 on brokers 0 and 1, partition 1 on 1 and 2.
+Result<std::vector<std::vector<int32_t>>> ParseReplicaAssignment(const std::string& text);
+
+// The partitions that --describe shows. Without any set: all.
+struct PartitionFilter {
+  bool under_replicated = false;
+  bool unavailable = false;
+  bool under_min_isr = false;
+  bool at_min_isr = false;
+  static PartitionFilter Of(const Arguments& arguments);
+  bool any() const { return under_replicated || unavailable || under_min_isr || at_min_isr; }
+};
+
+// Several filters narrow each other. `live`: ids of live brokers; `min_isr`: the topic's min.insync.replicas,
+// which counts as at most the number of replicas.
+bool IsShown(const PartitionFilter& filter, const v1::PartitionMetadata& partition,
+             const std::set<int32_t>& live, uint32_t min_isr);
+
+// Kafka's line of one partition, with its line end.
+std::string PartitionLine(const std::string& topic, const v1::PartitionMetadata& partition);
+
+int DescribeTopicsAction(ToolSession& session, const Arguments& arguments);
+int AlterTopicsAction(ToolSession& session, const Arguments& arguments);
+
+// Names of the topics that --topic means, in order. UNKNOWN_TOPIC_OR_PARTITION with the nearest name, unless
+// `missing_is_fine`.
+Result<std::vector<v1::TopicMetadata>> TopicsMeant(ToolSession& session, const std::string& text,
+                                                   bool missing_is_fine);
+
+}  // namespace tidemark

@@ -1,0 +1,117 @@
+// tidemark-topics --describe.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <map>
+
+#include "common/config/topic_configs.h"
+#include "tools/command.h"
+#include "tools/topic_match.h"
+#include "tools/topics.h"
+
+namespace tidemark {
+namespace {
+
+struct TopicFacts {
+  std::string overrides;  // "a=1,b=2"
+  uint32_t min_isr = 1;
+};
+
+Result<std::map<std::string, TopicFacts>> FactsOf(ToolSession& session,
+                                                  const std::vector<v1::TopicMetadata>& topics) {
+  v1::DescribeConfigsRequest request;
+  request.set_include_defaults(true);
+  for (const v1::TopicMetadata& topic : topics) {
+    v1::ConfigEntity* entity = request.add_entities();
+    entity->set_type(v1::CONFIG_ENTITY_TYPE_TOPIC);
+    entity->set_name(topic.name());
+  }
+  auto response =
+      session.Run([&] { return session.admin().DescribeConfigs(request, session.After(kAdminTimeout)); });
+  if (!response) return std::unexpected(response.error());
+  std::map<std::string, TopicFacts> out;
+  for (const auto& result : response->results()) {
+    TopicFacts& facts = out[result.entity().name()];
+    std::vector<std::string> parts;
+    for (const auto& entry : result.entries()) {
+      if (entry.source() == v1::CONFIG_SOURCE_DYNAMIC_TOPIC)
+        parts.push_back(entry.name() + "=" + entry.value());
+      if (entry.name() != "min.insync.replicas") continue;
+      const std::string& text = entry.value();
+      (void)std::from_chars(text.data(), text.data() + text.size(), facts.min_isr);
+    }
+    facts.overrides = fmt::format("{}", fmt::join(parts, ","));
+  }
+  return out;
+}
+
+void PrintHeader(const v1::TopicMetadata& topic, const std::string& overrides) {
+  const Result<TopicId> id = TopicId::FromBytes(topic.id());
+  fmt::print("Topic: {}\tTopicId: {}\tPartitionCount: {}\tReplicationFactor: {}\tConfigs: {}{}\n",
+             topic.name(), id ? id->ToBase64() : "none", topic.partitions_size(),
+             topic.partitions_size() > 0 ? topic.partitions(0).replicas_size() : 0, overrides,
+             topic.deleting() ? "\tMarkedForDeletion: true" : "");
+}
+
+}  // namespace
+
+PartitionFilter PartitionFilter::Of(const Arguments& arguments) {
+  return {.under_replicated = arguments.Has("under-replicated-partitions"),
+          .unavailable = arguments.Has("unavailable-partitions"),
+          .under_min_isr = arguments.Has("under-min-isr-partitions"),
+          .at_min_isr = arguments.Has("at-min-isr-partitions")};
+}
+
+bool IsShown(const PartitionFilter& filter, const v1::PartitionMetadata& partition,
+             const std::set<int32_t>& live, uint32_t min_isr) {
+  const auto isr = static_cast<size_t>(partition.isr_size());
+  const size_t needed = EffectiveMinIsr(min_isr, static_cast<size_t>(partition.replicas_size()));
+  const bool led = partition.leader() >= 0 && live.contains(partition.leader());
+  if (filter.under_replicated && partition.isr_size() >= partition.replicas_size()) return false;
+  if (filter.unavailable && led) return false;
+  // Without a leader nothing is accepted, however many the ISR had last.
+  if (filter.under_min_isr && led && isr >= needed) return false;
+  return !filter.at_min_isr || (led && isr == needed);
+}
+
+std::string PartitionLine(const std::string& topic, const v1::PartitionMetadata& partition) {
+  std::string line =
+      fmt::format("\tTopic: {}\tPartition: {}\tLeader: {}\tReplicas: {}\tIsr: {}", topic,
+                  partition.partition(), partition.leader() < 0 ? "none" : std::to_string(partition.leader()),
+                  fmt::join(partition.replicas(), ","), fmt::join(partition.isr(), ","));
+  // Broker down, log directory failed or log lost.
+  if (partition.offline_replicas_size() > 0)
+    line += fmt::format("\tOffline: {}", fmt::join(partition.offline_replicas(), ","));
+  return line + "\n";
+}
+
+int DescribeTopicsAction(ToolSession& session, const Arguments& arguments) {
+  auto topics = TopicsMeant(session, arguments.GetOr("topic", ""), arguments.Has("if-exists"));
+  if (!topics) return ReportError(topics.error());
+  auto metadata = session.Metadata({}, false);
+  if (!metadata) return ReportError(metadata.error());
+  std::set<int32_t> live;
+  for (const v1::BrokerEndpoint& broker : metadata->brokers()) live.insert(broker.id());
+  auto facts = FactsOf(session, *topics);
+  if (!facts) return ReportError(facts.error());
+  const PartitionFilter filter = PartitionFilter::Of(arguments);
+  for (const v1::TopicMetadata& topic : *topics) {
+    const TopicFacts& own = (*facts)[topic.name()];
+    if (arguments.Has("exclude-internal") && topic.internal()) continue;
+    if (arguments.Has("topics-with-overrides")) {
+      if (!own.overrides.empty()) PrintHeader(topic, own.overrides);
+      continue;
+    }
+    if (!filter.any()) PrintHeader(topic, own.overrides);
+    for (const v1::PartitionMetadata& partition : topic.partitions()) {
+      if (IsShown(filter, partition, live, own.min_isr))
+        fmt::print("{}", PartitionLine(topic.name(), partition));
+    }
+  }
+  return kExitDone;
+}
+
+}  // namespace tidemark
