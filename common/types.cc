@@ -90,8 +90,6 @@ Result<> ValidateTopicName(std::string_view name) {
   return {};
 }
 
-bool IsInternalTopic(std::string_view name) {
-  return name == kOffsetsTopic || name == "__transaction_state";
-}
+bool IsInternalTopic(std::string_view name) { return name == kOffsetsTopic || name == "__transaction_state"; }
 
 }  // namespace tidemark

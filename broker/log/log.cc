@@ -467,6 +467,10 @@ void Log::CollectCheckpoint(std::vector<CheckpointChange>* changes) {
   if (!restarting_ && !truncating_) add(CheckpointKind::kLogStart, &checkpointed_start_, start_);
 }
 
+Task<void> Log::Settle() {
+  while (operations_ > 0 || changing_ || removing_) co_await changed_.Wait("log to settle");
+}
+
 Task<void> Log::Quiesce() {
   closing_ = true;
   while (operations_ > 0 || flush_running_ || changing_ || removing_) co_await changed_.Wait("log quiesce");

@@ -248,6 +248,8 @@ class Log {
   Task<Result<>> RemoveBelowStart();
   // Refuses everything from now on and tells the listener; the first error stays.
   void Poison(const Error& error);
+  // Returns when no operation is under way; the caller sees to it that none begins.
+  Task<void> Settle();
   // No new operation is accepted; returns when none is under way.
   Task<void> Quiesce();
 

@@ -88,6 +88,8 @@ Task<Result<>> Log::BeginEpoch(LeaderEpoch epoch) {
   // leader changes cost no write.
   epochs_.Begin(epoch, end_);
   epoch_untold_ = true;
+  // A leader's log lacks none of the tombstones that are appended from here on.
+  cleaning_.drops.TruncateTo(end_);
   co_return {};
 }
 

@@ -348,9 +348,11 @@ Task<Result<>> ShardLogs::Moves::FlushCopy(Move& move, bool whole) {
     if (move.stop.stop_requested()) co_return Fail(v1::CANCELLED, "{}", move.why_stopped);
     copy.RequestFlush();
     // A flush that found no room is asked for again.
-    co_await move.flushed.Wait("flush of a copy", logs_.loop_.Now() + kPauseWithoutRoom,
-                               move.stop.get_token());
-    if (move.exclusive && copy.flush_needed() && !logs_.RoomFor(copy, SpaceUse::kFollow))
+    const WaitOutcome outcome = co_await move.flushed.Wait(
+        "flush of a copy", logs_.loop_.Now() + kPauseWithoutRoom, move.stop.get_token());
+    // Nobody is kept out for longer: whatever the flush lacks may be long in coming.
+    const bool stuck = outcome == WaitOutcome::kTimedOut || !logs_.RoomFor(copy, SpaceUse::kFollow);
+    if (move.exclusive && copy.flush_needed() && stuck)
       co_return Fail(v1::DISK_FULL, "no room for the flush of a copy");
   }
   co_return Result<>{};

@@ -70,7 +70,7 @@ class ShardLogs::Moves {
   Task<Result<>> Complete(Move& move, Log& source);
   Task<Result<std::unique_ptr<Log>>> Rename(Move& move, std::string source_folder, size_t source_directory);
   Task<void> Discard(Move& move);
-  Task<void> RemoveFormer(PartitionKey key, std::string topic, size_t directory, std::string moved);
+  Task<void> RemoveFormer(size_t directory, std::string moved);
   // False: the directory failed.
   Task<bool> DiscardDurably(size_t directory, std::string folder);
   // The log as it is now; an error when the move must be given up.

@@ -20,6 +20,8 @@ Task<Result<bool>> ShardLogs::Moves::Switch(Move& move) {
   const size_t from = source->directory_index();
   if (logs_.switch_observer_.before) logs_.switch_observer_.before(move.key);
   move.exclusive = true;
+  // Nobody begins anything from here on; a truncation, say, that had begun before is seen through.
+  co_await source->Settle();
   Result<> complete = co_await Complete(move, *source);
   move.exclusive = false;
   if (!complete) {
@@ -55,8 +57,13 @@ Task<Result<bool>> ShardLogs::Moves::Switch(Move& move) {
   if (logs_.dirs_.directories()[move.target]->failed) {
     slot.log->Poison({v1::KAFKA_STORAGE_ERROR, "its log directory has failed"});
   }
+  // What the new log noted so far may have been asked of the one that it replaces.
+  logs_.NoteChanged(*slot.log);
   if (logs_.switch_observer_.after) logs_.switch_observer_.after(move.key, *slot.log);
-  logs_.scope_.Spawn("remove moved log", RemoveFormer(move.key, move.topic, from, former));
+  // While the slot is held: later the lines could be those of a replica that has come back.
+  const auto forgotten = co_await logs_.WriteCheckpoints(from, RemovalOf(move.key, move.topic));
+  LOG_IF(WARNING, !forgotten) << "checkpoints of a moved log: " << ToString(forgotten.error());
+  logs_.scope_.Spawn("remove moved log", RemoveFormer(from, former));
   co_return true;
 }
 
@@ -128,11 +135,8 @@ Task<Result<std::unique_ptr<Log>>> ShardLogs::Moves::Rename(Move& move, std::str
 }
 
 // Step 3.
-Task<void> ShardLogs::Moves::RemoveFormer(PartitionKey key, std::string topic, size_t directory,
-                                          std::string moved) {
-  if (!co_await DiscardDurably(directory, std::move(moved))) co_return;
-  const auto forgotten = co_await logs_.WriteCheckpoints(directory, RemovalOf(key, topic));
-  LOG_IF(WARNING, !forgotten) << "checkpoints of a moved log: " << ToString(forgotten.error());
+Task<void> ShardLogs::Moves::RemoveFormer(size_t directory, std::string moved) {
+  (void)co_await DiscardDurably(directory, std::move(moved));
 }
 
 Task<bool> ShardLogs::Moves::DiscardDurably(size_t directory, std::string folder) {
