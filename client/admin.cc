@@ -218,11 +218,19 @@ Task<Result<>> Admin::AwaitTopic(std::string topic, bool gone, MonoTime deadline
       agreed = false;
       break;
     }
-    if (agreed) co_return Result<>();
+    if (agreed && gone) co_return Result<>();
+    if (agreed) break;
     const Duration pause = backoff.Next(cluster_.env().random());
     if (cluster_.loop().Now() + pause >= deadline) co_return Fail(v1::REQUEST_TIMED_OUT, "{}", missing);
     co_await Sleep(cluster_.loop(), pause, "topic to be known everywhere");
   }
+  // A broker can know that it leads a moment before it does: asked, it answers when it does.
+  auto served = co_await ListOffsets(topic, kEarliestTimestamp, deadline);
+  if (!served) co_return std::unexpected(std::move(served.error()));
+  for (OffsetAnswer& answer : *served) {
+    if (!answer.offset) co_return std::unexpected(std::move(answer.offset.error()));
+  }
+  co_return Result<>();
 }
 
 }  // namespace tidemark

@@ -51,7 +51,8 @@ class Admin {
   // Deletes records through the leaders; per-partition outcomes, in the order asked.
   Task<std::vector<DeletionOutcome>> DeleteRecords(std::vector<RecordDeletion> deletions, MonoTime deadline);
   // Waits until every live broker's metadata shows the topic with leaders for all partitions (or, when
-  // `gone`, shows it no more). REQUEST_TIMED_OUT says which broker or partition it waits for.
+  // `gone`, shows it no more), and the leaders serve it. REQUEST_TIMED_OUT says which broker or partition it
+  // waits for.
   Task<Result<>> AwaitTopic(std::string topic, bool gone, MonoTime deadline);
 
  private:

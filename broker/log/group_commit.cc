@@ -10,13 +10,6 @@ namespace tidemark {
 
 namespace {
 
-// No failure of a sync is like a full disk's refused write: the pages may be gone.
-Result<> AsSyncFailure(Result<> result) {
-  if (!result && result.error().code == v1::DISK_FULL)
-    return Fail(v1::IO_ERROR, "{}", result.error().message);
-  return result;
-}
-
 // How many syncs the round would take one by one.
 size_t SyncsOf(const FlushWork& work) {
   size_t syncs = work.files.size();
@@ -30,14 +23,14 @@ Result<> SyncOneByOne(FileSystem& files, std::vector<FlushWork>& round) {
     for (const IndexWrite& write : work.indexes) TM_RETURN_IF_ERROR(WriteIndex(files, write));
   }
   for (const FlushWork& work : round) {
-    for (const auto& file : work.files) TM_RETURN_IF_ERROR(AsSyncFailure(file->Sync()));
+    for (const auto& file : work.files) TM_RETURN_IF_ERROR(file->Sync());
   }
   for (const FlushWork& work : round) {
     if (!work.epoch_table.empty()) {
       // Its rename syncs the partition's directory with it.
       TM_RETURN_IF_ERROR(WriteFileDurably(files, work.epoch_table_path, work.epoch_table));
     } else if (!work.directory.empty()) {
-      TM_RETURN_IF_ERROR(AsSyncFailure(files.SyncDirectory(work.directory)));
+      TM_RETURN_IF_ERROR(files.SyncDirectory(work.directory));
     }
   }
   return {};
@@ -56,12 +49,12 @@ Result<> SyncTogether(FileSystem& files, const std::string& log_directory, std::
     TM_RETURN_IF_ERROR(WriteTemporary(files, work.epoch_table_path, work.epoch_table));
     renames = true;
   }
-  TM_RETURN_IF_ERROR(AsSyncFailure(files.SyncFileSystem(log_directory)));
+  TM_RETURN_IF_ERROR(files.SyncFileSystem(log_directory));
   if (!renames) return {};
   for (const FlushWork& work : round) {
     if (!work.epoch_table.empty()) TM_RETURN_IF_ERROR(RenameTemporary(files, work.epoch_table_path));
   }
-  return AsSyncFailure(files.SyncFileSystem(log_directory));
+  return files.SyncFileSystem(log_directory);
 }
 
 }  // namespace

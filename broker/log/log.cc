@@ -20,6 +20,9 @@ namespace {
 constexpr size_t kIndexEntriesPerWrite = 64;
 // A flush.ms above this is none.
 constexpr Duration kLongestFlushTime = std::chrono::hours(24 * 365);
+// A change that has begun tries this often to find the room that it needs.
+constexpr int kAttemptsWithoutRoom = 10;
+constexpr Duration kPauseWithoutRoom = 1s;
 
 WallMillis TimestampOf(const BatchHeader& header, const BodyInfo& info) {
   return info.timestamp_type == v1::TIMESTAMP_TYPE_LOG_APPEND_TIME ? header.append_time : info.max_timestamp;
@@ -106,6 +109,24 @@ void Log::DiskFailed(const Error& error) {
   LOG(ERROR) << "log directory of " << place_.path << " failed: " << ToString(error);
   Poison(error);
   host_.OnDirectoryFailure(place_.directory, *failure_);
+}
+
+Task<Result<>> Log::SeenThrough(const char* name, std::function<Result<>()> work) {
+  for (int attempt = 1;; ++attempt) {
+    const Result<> done = co_await RunBlocking(pool_, loop_, name, work);
+    if (done) co_return done;
+    if (done.error().code != v1::DISK_FULL) {
+      DiskFailed(done.error());
+      co_return std::unexpected(*failure_);
+    }
+    LOG(WARNING) << place_.path << ": " << name << " (attempt " << attempt << "): " << ToString(done.error());
+    if (attempt == kAttemptsWithoutRoom || failure_) {
+      // As after a crash in the middle: the next start sorts this log out. The directory's others go on.
+      Poison(done.error());
+      co_return std::unexpected(*failure_);
+    }
+    co_await Sleep(loop_, kPauseWithoutRoom, "room for a change");
+  }
 }
 
 void Log::SetDamage(Error error) {

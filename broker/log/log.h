@@ -273,6 +273,10 @@ class Log {
   Result<> Roll();
   Result<> Write(std::span<const std::string_view> pieces, size_t bytes);
   void DiskFailed(const Error& error);
+  // Work of the pool that finishes a change which can no longer be taken back; it can be repeated. A lack
+  // that passes (room, descriptors) is waited out for a while, then the log fails alone; any other error is
+  // the directory's.
+  Task<Result<>> SeenThrough(const char* name, std::function<Result<>()> work);
   void SetDamage(Error error);
   void NotifyFlush();
   // The next checkpoint round looks at the logs that called this, at no other.

@@ -248,19 +248,15 @@ Task<Result<>> Log::CutFiles(size_t index, std::shared_ptr<File> file, Cut cut) 
   const uint64_t size = cut.position;
   const std::string path_prefix = segments_[index]->path_prefix;
   std::vector<std::string> removed = CutMemory(index, std::move(cut));
-  const auto done = co_await RunBlocking(
-      pool_, loop_, "truncate",
-      [this, removed = std::move(removed), file, size, prefix = path_prefix]() -> Result<> {
+  const auto done = co_await SeenThrough(
+      "truncate", [this, removed = std::move(removed), file, size, prefix = path_prefix]() -> Result<> {
         for (const std::string& later : removed) TM_RETURN_IF_ERROR(RemoveSegmentFiles(files_, later));
         TM_RETURN_IF_ERROR(RemoveIndexFiles(files_, prefix));
         TM_RETURN_IF_ERROR(file->Truncate(size));
         TM_RETURN_IF_ERROR(file->Sync());
         return files_.SyncDirectory(place_.path);
       });
-  if (!done) {
-    DiskFailed(done.error());
-    co_return std::unexpected(*failure_);
-  }
+  if (!done) co_return done;
   segments_[index]->file = file;
   host_.handles().NoteOpen(segments_[index]);
   segments_[index]->dirty = false;
@@ -306,24 +302,22 @@ Task<Result<>> Log::RestartAt(Offset offset) {
   epochs_.Clear();
   epochs_dirty_ = false;
   epoch_untold_ = false;
-  using Created = Result<std::shared_ptr<Segment>>;
-  auto created = co_await RunBlocking(
-      pool_, loop_, "restart log", [this, removed = std::move(removed), offset]() -> Created {
+  std::shared_ptr<Segment> created;
+  const auto done = co_await SeenThrough(
+      "restart log", [this, removed = std::move(removed), offset, &created]() -> Result<> {
         TM_RETURN_IF_ERROR(
             WriteFileDurably(files_, EpochFilePath(place_.path), EncodeEpochTable(EpochTable())));
         for (const std::string& prefix : removed) TM_RETURN_IF_ERROR(RemoveSegmentFiles(files_, prefix));
-        TM_ASSIGN_OR_RETURN(auto segment, CreateSegment(files_, place_.path, offset));
-        TM_RETURN_IF_ERROR(segment->file->Sync());
-        TM_RETURN_IF_ERROR(files_.SyncDirectory(place_.path));
-        return segment;
+        // What an attempt before has made.
+        TM_RETURN_IF_ERROR(RemoveSegmentFiles(files_, SegmentPathPrefix(place_.path, offset)));
+        TM_ASSIGN_OR_RETURN(created, CreateSegment(files_, place_.path, offset));
+        TM_RETURN_IF_ERROR(created->file->Sync());
+        return files_.SyncDirectory(place_.path);
       });
-  if (!created) {
-    DiskFailed(created.error());
-    co_return std::unexpected(*failure_);
-  }
-  (*created)->dirty = false;
-  (*created)->entry_synced = true;
-  segments_ = {std::move(*created)};
+  if (!done) co_return done;
+  created->dirty = false;
+  created->entry_synced = true;
+  segments_ = {std::move(created)};
   host_.handles().NoteOpen(segments_.back());
   directory_dirty_ = false;
   restarting_ = false;

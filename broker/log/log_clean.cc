@@ -275,16 +275,13 @@ Task<Result<>> Log::SwapIn(const SegmentRewriter& rewriter, std::vector<std::sha
   // Readers of what was replaced begin again.
   ++generation_;
   ForgetCursors();
-  const auto done = co_await RunBlocking(pool_, loop_, "compaction: swap",
+  const auto done = co_await SeenThrough("compaction: swap",
                                          [this, prefix = rewriter.path_prefix(), others = std::move(others)] {
                                            return CompleteSwap(files_, place_.path, prefix, others);
                                          });
   cleaning_.swapping = false;
   ++generation_;
-  if (!done) {
-    DiskFailed(done.error());
-    co_return std::unexpected(*failure_);
-  }
+  if (!done) co_return done;
   segment->dirty = false;
   segment->index.reset();
   segment->file.reset();

@@ -45,7 +45,13 @@ Result<> RemoveFiles(FileSystem& files, const std::vector<std::string>& paths) {
 // The log file first: an index without its log is dropped by recovery, a log without an index is scanned.
 Result<> TakeSegmentAway(FileSystem& files, const std::string& path_prefix) {
   const std::string path = path_prefix + ".log";
-  TM_RETURN_IF_ERROR(files.Rename(path, fmt::format("{}{}", path, kDeletedSuffix)));
+  const auto renamed = files.Rename(path, fmt::format("{}{}", path, kDeletedSuffix));
+  // Done by an attempt before. On a full disk the longer name may find no room in its directory: the room is
+  // what this is to win.
+  if (!renamed && renamed.error().code != v1::NOT_FOUND) {
+    if (renamed.error().code != v1::DISK_FULL) return renamed;
+    return RemoveSegmentFiles(files, path_prefix);
+  }
   return RemoveIndexFiles(files, path_prefix);
 }
 
@@ -175,22 +181,17 @@ Task<Result<>> Log::RemoveBelowStart() {
     }
   }
   removing_ = true;
-  const auto done =
-      co_await RunBlocking(pool_, loop_, "remove segments",
-                           [this, removed = std::move(removed), due = std::move(due)]() -> Result<> {
-                             for (const std::string& prefix : removed) {
-                               TM_RETURN_IF_ERROR(TakeSegmentAway(files_, prefix));
-                               TM_RETURN_IF_ERROR(files_.SyncDirectory(place_.path));
-                             }
-                             return RemoveFiles(files_, due);
-                           });
+  const auto done = co_await SeenThrough(
+      "remove segments", [this, removed = std::move(removed), due = std::move(due)]() -> Result<> {
+        for (const std::string& prefix : removed) {
+          TM_RETURN_IF_ERROR(TakeSegmentAway(files_, prefix));
+          TM_RETURN_IF_ERROR(files_.SyncDirectory(place_.path));
+        }
+        return RemoveFiles(files_, due);
+      });
   removing_ = false;
   changed_.NotifyAll();
-  if (!done) {
-    DiskFailed(done.error());
-    co_return std::unexpected(*failure_);
-  }
-  co_return {};
+  co_return done;
 }
 
 }  // namespace tidemark

@@ -37,7 +37,7 @@ class File {
   // Writes all pieces, one after the other, at `position`. On error an unknown prefix may have been written.
   virtual Result<> WriteAt(uint64_t position, std::span<const std::string_view> pieces) = 0;
   // fdatasync: data and size are durable when it returns ok. After an error nothing is known and it must not
-  // be retried.
+  // be retried: it is never DISK_FULL, whatever the disk said.
   virtual Result<> Sync() = 0;
   virtual Result<> Truncate(uint64_t size) = 0;
   virtual Result<uint64_t> Size() const = 0;
@@ -78,7 +78,8 @@ class FileSystem {
   virtual Result<> CreateDirectories(const std::string& path) = 0;  // with parents; ok if it exists
   virtual Result<std::vector<DirectoryEntry>> List(
       const std::string& path) = 0;  // sorted by name, without . and ..
-  // Makes creations, renames and removals in the directory durable.
+  // Makes creations, renames and removals in the directory durable. DISK_FULL: no descriptor was left to open
+  // it with, and nothing was synced.
   virtual Result<> SyncDirectory(const std::string& path) = 0;
   // From now on errors of writing back to the file system that holds `path` are reported by SyncFileSystem;
   // what is to be synced by it is written after this.

@@ -31,6 +31,12 @@ std::unexpected<Error> ErrnoError(std::string_view call, const std::string& path
   return Fail(v1::IO_ERROR, "{} {}: {}", call, path, text);
 }
 
+// No failure of a sync is a lack that passes, whatever its number: the pages may be gone.
+std::unexpected<Error> SyncError(std::string_view call, const std::string& path, int error) {
+  return Fail(v1::IO_ERROR, "{} {}: {}", call, path,
+              std::error_code(error, std::generic_category()).message());
+}
+
 template <typename F>
 auto RetryInterrupted(F call) {
   while (true) {
@@ -136,7 +142,7 @@ class PosixFile final : public File {
 
   Result<> Sync() override {
     if (RetryInterrupted([&] { return ::fdatasync(fd_.get()); }) < 0)
-      return ErrnoError("fdatasync", path_, errno);
+      return SyncError("fdatasync", path_, errno);
     return {};
   }
 
@@ -244,7 +250,7 @@ class PosixFileSystem final : public FileSystem {
 
   Result<> SyncDirectory(const std::string& path) override {
     TM_ASSIGN_OR_RETURN(Descriptor fd, OpenDescriptor(path, O_RDONLY | O_DIRECTORY));
-    if (RetryInterrupted([&] { return ::fsync(fd.get()); }) < 0) return ErrnoError("fsync", path, errno);
+    if (RetryInterrupted([&] { return ::fsync(fd.get()); }) < 0) return SyncError("fsync", path, errno);
     return {};
   }
 
@@ -263,7 +269,7 @@ class PosixFileSystem final : public FileSystem {
     const std::lock_guard guard(target->mutex);
     if (target->failure) return std::unexpected(*target->failure);
     if (RetryInterrupted([&] { return ::syncfs(target->fd.get()); }) < 0) {
-      target->failure = ErrnoError("syncfs", path, errno).error();
+      target->failure = SyncError("syncfs", path, errno).error();
       return std::unexpected(*target->failure);
     }
     return {};

@@ -198,7 +198,8 @@ Result<> SimFileSystem::Begin(DiskOp op, const std::string& path) {
       case DiskFault::kIoError:
         return Fail(v1::IO_ERROR, "{}: {}: Input/output error", path, ToString(op));
       case DiskFault::kNoSpace:
-        return Fail(v1::DISK_FULL, "{}: {}: No space left on device", path, ToString(op));
+        return Fail(op == DiskOp::kSync ? v1::IO_ERROR : v1::DISK_FULL, "{}: {}: No space left on device",
+                    path, ToString(op));
       case DiskFault::kReadOnly:
         return Fail(v1::IO_ERROR, "{}: {}: Read-only file system", path, ToString(op));
       case DiskFault::kHang:
