@@ -229,12 +229,25 @@ void Log::FlushByConfig() {
     RequestFlush();
   } else if (config_.flush_time < kLongestFlushTime && !flush_due_) {
     flush_due_ = loop_.Now() + config_.flush_time;
-    host_.FlushAt(*this, *flush_due_);
+    TimeFlush();
   }
 }
 
+// One timer at a time, however many flushes come before it: it is set anew when it has passed.
+void Log::TimeFlush() {
+  if (flush_timer_ && *flush_timer_ <= *flush_due_) return;
+  flush_timer_ = flush_due_;
+  host_.FlushAt(*this, *flush_due_);
+}
+
 void Log::FlushIfDue(MonoTime now) {
-  if (flush_due_ && *flush_due_ <= now) RequestFlush();
+  if (flush_timer_ && *flush_timer_ <= now) flush_timer_.reset();
+  if (!flush_due_) return;
+  if (*flush_due_ <= now) {
+    RequestFlush();
+  } else {
+    TimeFlush();
+  }
 }
 
 Result<AppendResult> Log::AppendAsLeader(std::span<const UnstampedBatch> batches, LeaderEpoch epoch,

@@ -291,6 +291,7 @@ class Log {
   void AfterAppend(size_t bytes, Offset end);
   // Asks for a flush now or later, as the config says, of what no flush has been begun for.
   void FlushByConfig();
+  void TimeFlush();
 
   // The leading segments that RemoveBelowStart may take away now.
   size_t CountRemovable() const;
@@ -350,8 +351,9 @@ class Log {
   Offset start_;
   Offset end_;
   Offset flushed_end_;
-  Offset flush_begun_;                 // end of what the flushes begun so far cover
-  std::optional<MonoTime> flush_due_;  // by flush.ms
+  Offset flush_begun_;                   // end of what the flushes begun so far cover
+  std::optional<MonoTime> flush_due_;    // by flush.ms
+  std::optional<MonoTime> flush_timer_;  // when the host calls FlushIfDue next
   Offset high_watermark_;
   uint64_t generation_ = 0;
   // What the checkpoint files hold or are about to hold.

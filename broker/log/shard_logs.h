@@ -114,6 +114,8 @@ class ShardLogs final : private LogHost {
     std::string directory;
   };
   std::optional<RunningFlush> OldestFlush() const;
+  // Timers of flush.ms that run: at most one of each log while its config stays as it is.
+  size_t timed_flushes() const { return flushes_due_.size(); }
 
   // Whether more may be written to the log's directory; DISK_FULL says what there is.
   Result<> RoomFor(const Log& log, SpaceUse use) const { return dirs_.RoomFor(log.directory_index(), use); }

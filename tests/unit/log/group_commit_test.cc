@@ -81,6 +81,24 @@ TEST_F(FlushConfigs, AChangedConfigCountsForWhatIsThereAlready) {
   EXPECT_EQ(log.flushed_end(), 3u);
 }
 
+TEST_F(FlushConfigs, FlushesThatComeBeforeTheirTimeLeaveNoTimersBehind) {
+  world_.config().flush_messages = 2;
+  world_.config().flush_time = 20s;
+  Log& log = world_.Start();
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(world_.Append(log, MakeBatch("x", 3)));
+    world_.world().RunFor(100ms);
+  }
+  EXPECT_EQ(log.flushed_end(), 300u);
+  EXPECT_LE(world_.logs().timed_flushes(), 1u);
+  // What remains is flushed at its own time.
+  ASSERT_TRUE(world_.Append(log, MakeBatch("x", 1)));
+  world_.world().RunFor(19s);
+  EXPECT_EQ(log.flushed_end(), 300u);
+  world_.world().RunFor(2s);
+  EXPECT_EQ(log.flushed_end(), 301u);
+}
+
 // --- Rounds over many logs
 
 struct Round {
