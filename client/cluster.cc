@@ -26,6 +26,7 @@ class Cluster::Impl {
   Task<Result<v1::Response>> CallAny(v1::Request request, Duration per_try, MonoTime deadline,
                                      std::stop_token stop);
   void ApplyHint(const std::string& topic, PartitionIndex partition, const v1::LeaderHint& hint);
+  void SetEndpoint(BrokerId id, Endpoint endpoint);
   const TopicPicture* Find(const std::string& topic) const;
   RpcChannel* Channel(BrokerId broker);
   Result<> Merge(const v1::MetadataResponse& response);
@@ -61,7 +62,6 @@ class Cluster::Impl {
   Task<void> RunRefresh(std::string topic, std::shared_ptr<Flight> flight);
   Task<void> RefreshByAge();
   Result<> MergeTopic(const v1::TopicMetadata& topic);
-  void SetEndpoint(BrokerId id, Endpoint endpoint);
   std::vector<RpcChannel*> Candidates();
   std::unique_ptr<RpcChannel> MakeChannel(const Endpoint& endpoint, std::optional<BrokerId> id);
 
@@ -313,6 +313,10 @@ void Cluster::ApplyHint(const std::string& topic, PartitionIndex partition, cons
   impl_->ApplyHint(topic, partition, hint);
 }
 RpcChannel* Cluster::Channel(BrokerId broker) { return impl_->Channel(broker); }
+RpcChannel* Cluster::Channel(BrokerId broker, const Endpoint& endpoint) {
+  impl_->SetEndpoint(broker, endpoint);
+  return impl_->Channel(broker);
+}
 std::vector<BrokerId> Cluster::brokers() const {
   std::vector<BrokerId> ids;
   for (const auto& [id, broker] : impl_->brokers_) {
@@ -322,6 +326,10 @@ std::vector<BrokerId> Cluster::brokers() const {
 }
 Task<Result<v1::Response>> Cluster::CallAny(v1::Request request, MonoTime deadline, std::stop_token stop) {
   return impl_->CallAny(std::move(request), impl_->options_.request_timeout, deadline, std::move(stop));
+}
+Task<Result<v1::Response>> Cluster::AskAny(v1::Request request, MonoTime deadline, std::stop_token stop) {
+  return impl_->CallAny(std::move(request), std::min(kMetadataTry, impl_->options_.request_timeout), deadline,
+                        std::move(stop));
 }
 Task<void> Cluster::Close() { return impl_->Close(); }
 

@@ -46,9 +46,13 @@ class Cluster {
 
   // The connection to a broker by id; null when the id is not known.
   RpcChannel* Channel(BrokerId broker);
+  // The same for a broker that was named with its address, as a group's coordinator is.
+  RpcChannel* Channel(BrokerId broker, const Endpoint& endpoint);
   std::vector<BrokerId> brokers() const;
   // Sends to any broker, one after the other until one answers: bootstrap and admin calls.
   Task<Result<v1::Response>> CallAny(v1::Request request, MonoTime deadline, std::stop_token stop);
+  // The same for what a broker answers at once: one that is silent for a few seconds is passed over.
+  Task<Result<v1::Response>> AskAny(v1::Request request, MonoTime deadline, std::stop_token stop);
   Task<Result<v1::MetadataResponse>> Metadata(v1::MetadataRequest request, MonoTime deadline,
                                               std::stop_token stop);
 

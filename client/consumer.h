@@ -1,5 +1,6 @@
 // Consumer: reads partitions that are assigned to it by hand. Loop-affine. Fetches ahead in the background
-// within a bounded buffer, follows leader changes, verifies both checksums of every batch.
+// within a bounded buffer, follows leader changes, verifies both checksums of every batch. GroupConsumer
+// reads with one of these what its group assigns to it.
 #pragma once
 
 #include <memory>
@@ -9,6 +10,7 @@
 
 #include "client/cluster.h"
 #include "client/options.h"
+#include "client/topic_partition.h"
 #include "common/record/record_view.h"
 
 namespace tidemark {
@@ -41,14 +43,31 @@ class Consumer {
   // All partitions of the topic.
   Task<Result<>> AssignAll(std::string topic, StartPosition start);
 
-  // The next records, of one partition's batch; empty at the deadline. Errors are per partition and once:
-  // CORRUPT_MESSAGE (names partition and offset), OFFSET_OUT_OF_RANGE with auto.offset.reset=none,
-  // UNKNOWN_TOPIC_ID; that partition is read no further.
+  // As Assign, at once, for a topic that the cluster knows: UNKNOWN_TOPIC_OR_PARTITION otherwise. The start
+  // is found in the background.
+  Result<> Begin(const std::string& topic, PartitionIndex partition, StartPosition start);
+  // Gives the partition up; what was fetched of it and not polled is dropped. Nothing when it is not
+  // assigned.
+  void Unassign(const std::string& topic, PartitionIndex partition);
+  // A paused partition is not fetched, and what was fetched is not given, until it is resumed.
+  Result<> Pause(const std::string& topic, PartitionIndex partition);
+  Result<> Resume(const std::string& topic, PartitionIndex partition);
+
+  // The next records (max.poll.records at most), of one partition's batch; empty at the deadline. Errors are
+  // per partition and once: CORRUPT_MESSAGE (names partition and offset), OFFSET_OUT_OF_RANGE with
+  // auto.offset.reset=none, UNKNOWN_TOPIC_ID; that partition is read no further.
   Task<Result<PolledBatch>> Poll(MonoTime deadline, std::stop_token stop = {});
+
+  // The partition that the last error of Poll was about.
+  const TopicPartition& failed() const;
 
   // Offset of the next record Poll would give; empty when not assigned or not yet known.
   std::optional<Offset> Position(const std::string& topic, PartitionIndex partition) const;
+  // Leader epoch of the last record that Poll gave; empty: none since the last seek.
+  std::optional<LeaderEpoch> LastEpoch(const std::string& topic, PartitionIndex partition) const;
   Task<Result<>> Seek(std::string topic, PartitionIndex partition, StartPosition start);
+  // As Seek, without waiting for the start to be found.
+  Result<> Restart(const std::string& topic, PartitionIndex partition, StartPosition start);
   uint64_t bytes_fetched() const;
   Task<void> Close();
 

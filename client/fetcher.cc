@@ -33,25 +33,58 @@ Fetcher::Fetcher(Cluster& cluster, const ConsumerOptions& options)
   scope_.Spawn("consumer fetcher", Run());
 }
 
-Assignment& Fetcher::Add(const std::string& topic, PartitionIndex partition, StartPosition start) {
-  auto assignment = std::make_unique<Assignment>();
+AssignmentPtr Fetcher::Add(const std::string& topic, PartitionIndex partition, StartPosition start) {
+  auto assignment = std::make_shared<Assignment>();
   assignment->topic = topic;
   assignment->id = cluster_.Find(topic)->id;
   assignment->partition = partition;
-  assignments_.push_back(std::move(assignment));
-  Restart(*assignments_.back(), start);
-  return *assignments_.back();
+  CHECK(assignments_.emplace(std::pair(topic, partition), assignment).second)
+      << Where(*assignment) << " is assigned already";
+  Restart(*assignment, start);
+  return assignment;
 }
 
-Assignment* Fetcher::Find(const std::string& topic, PartitionIndex partition) const {
-  for (const auto& assignment : assignments_) {
-    if (assignment->partition == partition && assignment->topic == topic) return assignment.get();
+AssignmentPtr Fetcher::Find(const std::string& topic, PartitionIndex partition) const {
+  const auto found = assignments_.find({topic, partition});
+  return found == assignments_.end() ? nullptr : found->second;
+}
+
+void Fetcher::Remove(Assignment& assignment) {
+  ++assignment.generation;
+  assignment.failed = true;
+  DropChunks(assignment);
+  // The last use of `assignment`: the map's may be the last pointer to it.
+  assignments_.erase({assignment.topic, assignment.partition});
+  Wake();
+  arrived_.NotifyAll();
+}
+
+void Fetcher::SetPaused(Assignment& assignment, bool paused) {
+  assignment.paused = paused;
+  Wake();
+  if (!paused) arrived_.NotifyAll();
+}
+
+void Fetcher::DropChunks(const Assignment& assignment) {
+  std::deque<Chunk> kept;
+  for (Chunk& chunk : chunks_) {
+    if (chunk.of.get() == &assignment) {
+      Release(chunk);
+    } else {
+      kept.push_back(std::move(chunk));
+    }
   }
-  return nullptr;
+  chunks_.swap(kept);
+}
+
+AssignmentPtr Fetcher::PointerTo(const Assignment& assignment) const {
+  return assignments_.at({assignment.topic, assignment.partition});
 }
 
 void Fetcher::Restart(Assignment& assignment, StartPosition start) {
   ++assignment.generation;
+  DropChunks(assignment);
+  assignment.last_epoch.reset();
   assignment.start = start;
   assignment.failed = false;
   assignment.fetch_offset.reset();
@@ -63,8 +96,8 @@ void Fetcher::Restart(Assignment& assignment, StartPosition start) {
   Wake();
 }
 
-Task<void> Fetcher::WaitForStart(Assignment& assignment, MonoTime deadline) {
-  while (!assignment.fetch_offset && !assignment.failed && !scope_.stopping()) {
+Task<void> Fetcher::WaitForStart(AssignmentPtr assignment, MonoTime deadline) {
+  while (!assignment->fetch_offset && !assignment->failed && !scope_.stopping()) {
     if (co_await arrived_.Wait("start of a partition", deadline, scope_.stop_token()) ==
         WaitOutcome::kTimedOut)
       break;
@@ -72,14 +105,20 @@ Task<void> Fetcher::WaitForStart(Assignment& assignment, MonoTime deadline) {
 }
 
 std::optional<Chunk> Fetcher::Take() {
-  while (!chunks_.empty()) {
-    Chunk chunk = std::move(chunks_.front());
-    chunks_.pop_front();
+  for (auto next = chunks_.begin(); next != chunks_.end();) {
+    if (next->of->paused && next->generation == next->of->generation) {
+      ++next;
+      continue;
+    }
+    Chunk chunk = std::move(*next);
+    next = chunks_.erase(next);
     if (chunk.generation == chunk.of->generation) return chunk;
     Release(chunk);
   }
   return std::nullopt;
 }
+
+void Fetcher::PutBack(Chunk chunk) { chunks_.push_front(std::move(chunk)); }
 
 void Fetcher::Release(const Chunk& chunk) {
   buffered_ -= chunk.bytes.size();
@@ -115,7 +154,7 @@ MonoTime Fetcher::Pump() {
   const MonoTime now = loop_.Now();
   MonoTime next = kNoDeadline;
   std::map<BrokerId, std::vector<Asked>> by_leader;
-  for (const auto& owned : assignments_) {
+  for (const auto& [place, owned] : assignments_) {
     Assignment& assignment = *owned;
     if (assignment.failed || assignment.in_flight) continue;
     // One more fetch is begun while the last one is being polled.
@@ -126,12 +165,13 @@ MonoTime Fetcher::Pump() {
     }
     if (!assignment.fetch_offset) {
       assignment.in_flight = true;
-      scope_.Spawn("start of a partition", Resolve(assignment, assignment.generation));
+      scope_.Spawn("start of a partition", Resolve(owned, assignment.generation));
       continue;
     }
+    if (assignment.paused) continue;
     const BrokerId leader = Destination(assignment);
     if (leader != kNoBroker) {
-      by_leader[leader].push_back({&assignment, assignment.generation});
+      by_leader[leader].push_back({owned, assignment.generation});
     } else if (!assignment.failed) {
       next = std::min(next, assignment.not_before);
     }
@@ -255,7 +295,7 @@ void Fetcher::Accept(Assignment& assignment, v1::FetchResponse::Partition* answe
   size_t good_bytes = 0;
   const Result<> good = Verify(assignment, answer->records(), &good_bytes, &next);
   Chunk chunk;
-  chunk.of = &assignment;
+  chunk.of = PointerTo(assignment);
   chunk.generation = assignment.generation;
   chunk.begin = *assignment.fetch_offset;
   chunk.high_watermark = answer->high_watermark();
@@ -351,7 +391,7 @@ void Fetcher::OutOfRange(Assignment& assignment, const Error& error) {
 void Fetcher::FailPartition(Assignment& assignment, Error error) {
   assignment.failed = true;
   Chunk chunk;
-  chunk.of = &assignment;
+  chunk.of = PointerTo(assignment);
   chunk.generation = assignment.generation;
   chunk.error = std::move(error);
   chunks_.push_back(std::move(chunk));
@@ -364,7 +404,8 @@ void Fetcher::Delay(Assignment& assignment) {
 }
 
 // Finds the offset to begin at.
-Task<void> Fetcher::Resolve(Assignment& assignment, uint64_t generation) {
+Task<void> Fetcher::Resolve(AssignmentPtr owned, uint64_t generation) {
+  Assignment& assignment = *owned;
   using Kind = StartPosition::Kind;
   const StartPosition start = assignment.start;
   const int64_t timestamp = start.kind == Kind::kBeginning ? kEarliestTimestamp

@@ -1,9 +1,9 @@
 // Fetcher: reads assigned partitions ahead of the consumer's Poll. Part of the consumer, loop-affine.
 //
 // Invariants: a partition has at most one fetch in flight; an answer counts only in the generation it was
-// asked in (a seek or reset begins a new one); what is handed on has passed both checksums, is whole, and
-// continues where the last one ended; bytes fetched and not yet polled, plus what answers under way may
-// bring, stay within prefetch_bytes (one batch may pass it).
+// asked in (a seek, a reset or a removal begins a new one); what is handed on has passed both checksums, is
+// whole, and continues where the last one ended; bytes fetched and not yet polled, plus what answers under
+// way may bring, stay within prefetch_bytes (one batch may pass it).
 #pragma once
 
 #include <deque>
@@ -36,14 +36,18 @@ struct Assignment {
   MonoTime not_before;
   int failures = 0;
   std::optional<MonoTime> unknown_since;  // brokers say that the topic is unknown
+  bool paused = false;                    // nothing is fetched, and what was is not given
+  std::optional<LeaderEpoch> last_epoch;  // of the last record that Poll gave
 };
+using AssignmentPtr = std::shared_ptr<Assignment>;
 
 // Whole, verified batches of one partition, or the error that ends it.
 struct Chunk {
-  Assignment* of = nullptr;
+  AssignmentPtr of;
   uint64_t generation = 0;
   Offset begin = 0;  // records below are not wanted
   std::string bytes;
+  size_t position = 0;  // of the batch to be polled next
   Offset high_watermark = 0;
   std::optional<Error> error;
 };
@@ -52,15 +56,21 @@ class Fetcher {
  public:
   Fetcher(Cluster& cluster, const ConsumerOptions& options);
 
-  Assignment& Add(const std::string& topic, PartitionIndex partition, StartPosition start);
-  Assignment* Find(const std::string& topic, PartitionIndex partition) const;
+  // The cluster knows the topic; the partition is not assigned.
+  AssignmentPtr Add(const std::string& topic, PartitionIndex partition, StartPosition start);
+  AssignmentPtr Find(const std::string& topic, PartitionIndex partition) const;
+  // What was fetched of it is dropped, and what is under way will be.
+  void Remove(Assignment& assignment);
+  void SetPaused(Assignment& assignment, bool paused);
   // Begins anew at `start`; what was fetched is dropped.
   void Restart(Assignment& assignment, StartPosition start);
-  // Returns when its start is known, it has failed, or at the deadline.
-  Task<void> WaitForStart(Assignment& assignment, MonoTime deadline);
+  // Returns when its start is known, it has failed or was removed, or at the deadline.
+  Task<void> WaitForStart(AssignmentPtr assignment, MonoTime deadline);
 
-  // The next chunk, if there is one.
+  // The next chunk of a partition that is not paused, if there is one.
   std::optional<Chunk> Take();
+  // Gives back a chunk that was taken last and is not polled to its end: the next to be taken.
+  void PutBack(Chunk chunk);
   // The chunk has been polled to its end: its memory is free.
   void Release(const Chunk& chunk);
   Task<WaitOutcome> WaitForChunk(MonoTime deadline, std::stop_token stop);
@@ -71,7 +81,7 @@ class Fetcher {
  private:
   // One fetch of several partitions, with the generation each was asked in.
   struct Asked {
-    Assignment* assignment;
+    AssignmentPtr assignment;
     uint64_t generation;
   };
 
@@ -88,7 +98,9 @@ class Fetcher {
   void OutOfRange(Assignment& assignment, const Error& error);
   void FailPartition(Assignment& assignment, Error error);
   void Delay(Assignment& assignment);
-  Task<void> Resolve(Assignment& assignment, uint64_t generation);
+  void DropChunks(const Assignment& assignment);
+  AssignmentPtr PointerTo(const Assignment& assignment) const;
+  Task<void> Resolve(AssignmentPtr owned, uint64_t generation);
   void RequestRefresh(const std::string& topic);
   Task<void> Refresh(std::string topic);
   void Wake();
@@ -101,7 +113,7 @@ class Fetcher {
   Notifier arrived_;  // a chunk, or a resolved start
   bool dirty_ = false;
   Backoff backoff_;
-  std::vector<std::unique_ptr<Assignment>> assignments_;
+  std::map<std::pair<std::string, PartitionIndex>, AssignmentPtr> assignments_;
   std::deque<Chunk> chunks_;
   std::map<BrokerId, int> in_flight_;
   std::map<std::string, bool> refreshing_;

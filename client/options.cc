@@ -115,12 +115,35 @@ const ConfigTable& ConsumerTable() {
            0,
            0,
            {"earliest", "latest", "none"}},
-          {"max.poll.records", kInt, "500", "", "a poll gives one batch", none, 1},
+          {"max.poll.records", kInt, "500", "records", "most records of one poll", in_force, 1, 2147483647},
           {"allow.auto.create.topics", kBool, "true", "",
            "a missing topic is created where brokers allow it"},
           {"check.crcs", kBool, "true", "", "checksums are always verified", none},
-          {"group.id", kString, "", "", "group of the consumer", none},
-          {"enable.auto.commit", kBool, "true", "", "commit offsets in the background", none},
+          {"group.id", kString, "", "", "group of the consumer"},
+          {"group.instance.id", kString, "", "",
+           "makes the member static: it keeps its share over a restart"},
+          {"group.remote.assignor",
+           kString,
+           "",
+           "",
+           "assignor that this member prefers",
+           in_force,
+           0,
+           0,
+           {"", "range", "roundrobin", "sticky"}},
+          {"partition.assignment.strategy", kString, "", "", "brokers assign; see group.remote.assignor",
+           none},
+          {"group.protocol", kString, "consumer", "", "brokers assign", none},
+          {"enable.auto.commit", kBool, "true", "", "positions are committed in the background"},
+          {"auto.commit.interval.ms", kInt, "5000", "ms", "between two commits in the background", in_force,
+           0, kMostMillis},
+          {"max.poll.interval.ms", kInt, "300000", "ms", "a member that polls less often leaves its group",
+           in_force, 1, 86'400'000},
+          {"session.timeout.ms", kInt, "45000", "ms", "a member silent for so long is taken out of its group",
+           in_force, 1, kMostMillis},
+          {"heartbeat.interval.ms", kInt, "3000", "ms", "the coordinator sets it", none, 1, kMostMillis},
+          {"default.api.timeout.ms", kInt, "60000", "ms", "how long a call takes at most", in_force, 1,
+           kMostMillis},
           {"isolation.level",
            kString,
            "read_uncommitted",
@@ -130,7 +153,7 @@ const ConfigTable& ConsumerTable() {
            0,
            0,
            {"read_uncommitted", "read_committed"}},
-          {"client.rack", kString, "", "", "rack of this program", none},
+          {"client.rack", kString, "", "", "rack of this program"},
       }));
   return table;
 }
@@ -205,6 +228,16 @@ Result<ConsumerOptions> ConsumerOptions::FromProperties(const PropertyMap& prope
   options.auto_offset_reset = reset == "earliest" ? OffsetReset::kEarliest
                               : reset == "none"   ? OffsetReset::kNone
                                                   : OffsetReset::kLatest;
+  options.max_poll_records = static_cast<size_t>(values.Int("max.poll.records"));
+  options.rack = values.Text("client.rack");
+  options.group_id = values.Text("group.id");
+  options.group_instance_id = values.Text("group.instance.id");
+  options.assignor = values.Text("group.remote.assignor");
+  options.enable_auto_commit = values.Bool("enable.auto.commit");
+  options.auto_commit_interval = Millis(values, "auto.commit.interval.ms");
+  options.max_poll_interval = Millis(values, "max.poll.interval.ms");
+  options.session_timeout = Millis(values, "session.timeout.ms");
+  options.default_api_timeout = Millis(values, "default.api.timeout.ms");
   return options;
 }
 

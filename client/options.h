@@ -55,6 +55,17 @@ struct ConsumerOptions {
   uint32_t max_partition_fetch_bytes = 1u << 20;         // max.partition.fetch.bytes
   size_t prefetch_bytes = 64u << 20;                     // most bytes fetched ahead of Poll
   OffsetReset auto_offset_reset = OffsetReset::kLatest;  // auto.offset.reset
+  size_t max_poll_records = 500;                         // max.poll.records
+  std::string rack;                                      // client.rack
+  // Of consumers in groups.
+  std::string group_id;                // group.id
+  std::string group_instance_id;       // group.instance.id
+  std::string assignor;                // group.remote.assignor; empty: as the others wish
+  bool enable_auto_commit = true;      // enable.auto.commit
+  Duration auto_commit_interval = 5s;  // auto.commit.interval.ms
+  Duration max_poll_interval = 300s;   // max.poll.interval.ms
+  Duration session_timeout = 45s;      // session.timeout.ms
+  Duration default_api_timeout = 60s;  // default.api.timeout.ms: calls without a time of their own
   static Result<ConsumerOptions> FromProperties(const PropertyMap& properties);
 };
 

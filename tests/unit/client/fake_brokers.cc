@@ -74,9 +74,16 @@ struct FakeBrokers::Broker final : RpcHandler {
       case v1::Request::kListOffsets:
         ListOffsets(request.list_offsets(), response.mutable_list_offsets());
         break;
-      default:
-        call->ReplyError({v1::INVALID_REQUEST, "the fake does not do that"});
-        co_return;
+      default: {
+        auto answer =
+            all.on_other ? all.on_other(id, request) : Fail(v1::INVALID_REQUEST, "the fake does not do that");
+        if (!answer && answer.error().code == v1::CANCELLED) {
+          co_await Sleep(all.env_.loop, 300s, "silence", call->stop_token());
+          co_return call->NoReply();
+        }
+        if (!answer) co_return call->ReplyError(answer.error());
+        response = std::move(*answer);
+      }
     }
     call->Reply(std::move(response));
   }

@@ -54,6 +54,8 @@ class FakeBrokers {
   std::function<Verdict(BrokerId, PartitionIndex, const v1::ProducerBatch&)> on_produce;
   // May damage or cut the records of an answer.
   std::function<void(PartitionIndex, std::string*)> on_fetch;
+  // Serves what the fake itself does not; none: INVALID_REQUEST. CANCELLED: no answer at all.
+  std::function<Result<v1::Response>(BrokerId, const v1::Request&)> on_other;
   bool tell_leaders = true;  // hints come with errors
   size_t max_message_bytes = 1 << 20;
   std::vector<v1::Request> requests;  // all that came, bodies of batches removed

@@ -31,6 +31,8 @@ class MemoryLoop final : public EventLoop {
   bool InLoopThread() const override { return true; }
   std::string_view name() const override { return "memory"; }
   WaitRegistry& waits() override { return waits_; }
+  // Time passes and nothing runs, as in a process that is stopped.
+  void StandStill(Duration span) { now_ += span; }
 
   // Runs one thing; time jumps to the next timer when nothing else is to do. False when there is nothing at
   // all.
@@ -44,7 +46,7 @@ class MemoryLoop final : public EventLoop {
     }
     if (timers_.empty()) return false;
     auto first = timers_.begin();
-    now_ = first->first.first;
+    now_ = std::max(now_, first->first.first);
     Callback fn = std::move(first->second);
     times_.erase(first->first.second);
     timers_.erase(first);

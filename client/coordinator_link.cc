@@ -1,0 +1,87 @@
+#include "client/coordinator_link.h"
+
+#include <algorithm>
+
+#include "client/backoff.h"
+
+namespace tidemark::internal {
+namespace {
+
+// A try that has not been answered for so long is repeated: the coordinator may be elsewhere by now.
+constexpr Duration kLongestTry = 10s;
+
+// The error of the one group that an answer is about; null when it has none.
+const v1::Error* ItemError(const v1::Response& response) {
+  const v1::Error* error = nullptr;
+  if (response.has_offset_fetch() && response.offset_fetch().groups_size() > 0)
+    error = &response.offset_fetch().groups(0).error();
+  if (response.has_describe_groups() && response.describe_groups().groups_size() > 0)
+    error = &response.describe_groups().groups(0).error();
+  if (response.has_delete_groups() && response.delete_groups().groups_size() > 0)
+    error = &response.delete_groups().groups(0).error();
+  return error != nullptr && error->code() != v1::NONE ? error : nullptr;
+}
+
+bool MayHaveHappened(ErrorCode code) {
+  return code == v1::REQUEST_TIMED_OUT || code == v1::NETWORK_EXCEPTION ||
+         code == v1::NOT_ENOUGH_REPLICAS_AFTER_APPEND;
+}
+
+}  // namespace
+
+Task<Result<>> CoordinatorLink::Find(MonoTime deadline, std::stop_token stop) {
+  v1::Request request;
+  request.mutable_find_coordinator()->add_group_ids(group_);
+  auto response = co_await cluster_.AskAny(std::move(request), deadline, stop);
+  if (!response) co_return std::unexpected(std::move(response.error()));
+  if (response->find_coordinator().coordinators_size() != 1) {
+    co_return Fail(v1::UNKNOWN_SERVER_ERROR, "a broker did not answer who coordinates group '{}'", group_);
+  }
+  const auto& found = response->find_coordinator().coordinators(0);
+  if (found.error().code() != v1::NONE) co_return std::unexpected(FromProto(found.error()));
+  if (found.broker_id() < 0 || found.host().empty() || found.port() == 0 || found.port() > UINT16_MAX) {
+    co_return Fail(v1::COORDINATOR_NOT_AVAILABLE, "group '{}' has a coordinator without an address", group_);
+  }
+  coordinator_ = found.broker_id();
+  endpoint_ = {found.host(), static_cast<uint16_t>(found.port())};
+  co_return Result<>();
+}
+
+Task<Result<v1::Response>> CoordinatorLink::Try(v1::Request request, Duration limit, std::stop_token stop) {
+  const MonoTime deadline = cluster_.loop().Now() + limit;
+  if (coordinator_ == kNoBroker) TM_CO_RETURN_IF_ERROR(co_await Find(deadline, stop));
+  RpcChannel* channel = cluster_.Channel(coordinator_, endpoint_);
+  if (channel == nullptr) co_return Fail(v1::CANCELLED, "the client is closing");
+  auto response = co_await channel->Call(std::move(request),
+                                         std::max<Duration>(deadline - cluster_.loop().Now(), 1ms), stop);
+  if (response) {
+    if (const v1::Error* error = ItemError(*response)) response = std::unexpected(FromProto(*error));
+  }
+  if (response) co_return response;
+  Error error = std::move(response.error());
+  // A channel that was closed because its broker has moved, not because anybody here stops.
+  if (error.code == v1::CANCELLED && !stop.stop_requested()) error.code = v1::NETWORK_EXCEPTION;
+  const bool elsewhere = IsRetriable(error.code) && error.code != v1::COORDINATOR_LOAD_IN_PROGRESS &&
+                         error.code != v1::UNRELEASED_INSTANCE_ID && error.code != v1::STALE_MEMBER_EPOCH;
+  if (elsewhere) coordinator_ = kNoBroker;
+  co_return std::unexpected(std::move(error));
+}
+
+Task<Result<v1::Response>> CoordinatorLink::Call(v1::Request request, MonoTime deadline, std::stop_token stop,
+                                                 bool* unknown_outcome) {
+  Backoff backoff(cluster_.options());
+  EventLoop& loop = cluster_.loop();
+  const Duration longest = std::min(kLongestTry, cluster_.options().request_timeout);
+  while (true) {
+    const Duration left = deadline == kNoDeadline ? longest : deadline - loop.Now();
+    auto response = co_await Try(request, std::clamp<Duration>(left, 1ms, longest), stop);
+    if (response || !IsRetriable(response.error().code)) co_return response;
+    if (unknown_outcome != nullptr && MayHaveHappened(response.error().code)) *unknown_outcome = true;
+    const Duration pause = backoff.Next(cluster_.env().random());
+    if (stop.stop_requested() || (deadline != kNoDeadline && loop.Now() + pause >= deadline))
+      co_return response;
+    co_await Sleep(loop, pause, "retry of a call to a group's coordinator", stop);
+  }
+}
+
+}  // namespace tidemark::internal

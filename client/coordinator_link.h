@@ -1,0 +1,37 @@
+// CoordinatorLink: requests to the broker that coordinates one group, wherever it is now. Owned by whoever
+// speaks for the group (a group consumer, an admin call); loop-affine. It keeps no state of the group: any
+// request may be sent again after an error that says so.
+#pragma once
+
+#include <string>
+
+#include "client/cluster.h"
+
+namespace tidemark::internal {
+
+class CoordinatorLink {
+ public:
+  CoordinatorLink(Cluster& cluster, std::string group) : cluster_(cluster), group_(std::move(group)) {}
+
+  // One try: finds the coordinator where it is not known, and sends. The error of the answer's one group is
+  // the error of the call. An error that another coordinator may not give makes it be found anew next time.
+  Task<Result<v1::Response>> Try(v1::Request request, Duration limit, std::stop_token stop);
+  // Tries until the answer does not depend on who coordinates, or until the deadline. `*unknown_outcome`,
+  // where given, becomes true when a try may have had its effect although it failed.
+  Task<Result<v1::Response>> Call(v1::Request request, MonoTime deadline, std::stop_token stop,
+                                  bool* unknown_outcome = nullptr);
+
+  const std::string& group() const { return group_; }
+  // Broker id; kNoBroker: not known.
+  BrokerId coordinator() const { return coordinator_; }
+
+ private:
+  Task<Result<>> Find(MonoTime deadline, std::stop_token stop);
+
+  Cluster& cluster_;
+  const std::string group_;
+  BrokerId coordinator_ = kNoBroker;
+  Endpoint endpoint_;
+};
+
+}  // namespace tidemark::internal

@@ -1,0 +1,153 @@
+#include "client/group_admin.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "client/backoff.h"
+#include "client/coordinator_link.h"
+#include "client/list_offsets.h"
+
+namespace tidemark {
+
+using internal::CoordinatorLink;
+
+Task<Result<v1::ListGroupsResponse>> GroupAdmin::ListOf(BrokerId broker, std::vector<v1::GroupState> states,
+                                                        MonoTime deadline) {
+  v1::Request request;
+  request.mutable_list_groups()->mutable_states()->Assign(states.begin(), states.end());
+  Backoff backoff(cluster_.options());
+  while (true) {
+    RpcChannel* channel = cluster_.Channel(broker);
+    if (channel == nullptr) co_return Fail(v1::BROKER_NOT_AVAILABLE, "broker {} has gone", broker);
+    const Duration left = std::min(deadline - cluster_.loop().Now(), cluster_.options().request_timeout);
+    auto response = co_await channel->Call(request, std::max<Duration>(left, 1ms), {});
+    if (response) co_return std::move(*response->mutable_list_groups());
+    // A broker that cannot be reached is told, not waited for: its groups are being taken over.
+    const bool waits = response.error().code == v1::COORDINATOR_LOAD_IN_PROGRESS;
+    const Duration pause = backoff.Next(cluster_.env().random());
+    if (!waits || cluster_.loop().Now() + pause >= deadline) co_return std::unexpected(response.error());
+    co_await Sleep(cluster_.loop(), pause, "groups of a broker that reads them back");
+  }
+}
+
+Task<Result<GroupAdmin::Listing>> GroupAdmin::List(std::vector<v1::GroupState> states, MonoTime deadline) {
+  auto metadata = co_await cluster_.Metadata({}, deadline, {});
+  if (!metadata) co_return std::unexpected(std::move(metadata.error()));
+  Listing listing;
+  std::map<std::string, v1::ListGroupsResponse::Group> groups;
+  for (const BrokerId broker : cluster_.brokers()) {
+    auto answer = co_await ListOf(broker, states, deadline);
+    if (!answer) {
+      listing.missing.emplace_back(broker, std::move(answer.error()));
+      continue;
+    }
+    for (auto& group : *answer->mutable_groups()) groups[group.group_id()] = std::move(group);
+  }
+  for (auto& [id, group] : groups) listing.groups.push_back(std::move(group));
+  co_return listing;
+}
+
+Task<Result<v1::DescribeGroupsResponse>> GroupAdmin::Describe(std::string group, bool with_offsets,
+                                                              MonoTime deadline) {
+  v1::Request request;
+  request.mutable_describe_groups()->add_group_ids(group);
+  request.mutable_describe_groups()->set_include_offsets(with_offsets);
+  CoordinatorLink link(cluster_, group);
+  auto response = co_await link.Call(std::move(request), deadline, {});
+  if (!response) co_return std::unexpected(std::move(response.error()));
+  if (response->describe_groups().groups_size() != 1)
+    co_return Fail(v1::UNKNOWN_SERVER_ERROR, "the coordinator did not answer for group '{}'", group);
+  co_return std::move(*response->mutable_describe_groups());
+}
+
+Task<Result<>> GroupAdmin::Delete(std::string group, MonoTime deadline) {
+  v1::Request request;
+  request.mutable_delete_groups()->add_group_ids(group);
+  CoordinatorLink link(cluster_, group);
+  bool may_be_done = false;
+  auto response = co_await link.Call(std::move(request), deadline, {}, &may_be_done);
+  if (response || (may_be_done && response.error().code == v1::GROUP_ID_NOT_FOUND)) co_return Result<>();
+  co_return std::unexpected(std::move(response.error()));
+}
+
+Task<Result<std::vector<v1::CommittedTopic>>> GroupAdmin::FetchOffsets(std::string group, MonoTime deadline) {
+  v1::Request request;
+  request.mutable_offset_fetch()->add_groups()->set_group_id(group);
+  CoordinatorLink link(cluster_, group);
+  auto response = co_await link.Call(std::move(request), deadline, {});
+  if (!response) co_return std::unexpected(std::move(response.error()));
+  if (response->offset_fetch().groups_size() != 1)
+    co_return Fail(v1::UNKNOWN_SERVER_ERROR, "the coordinator did not answer for group '{}'", group);
+  auto& topics = *response->mutable_offset_fetch()->mutable_groups(0)->mutable_topics();
+  co_return std::vector<v1::CommittedTopic>(std::make_move_iterator(topics.begin()),
+                                            std::make_move_iterator(topics.end()));
+}
+
+Task<Result<std::vector<CommitOutcome>>> GroupAdmin::CommitOffsets(std::string group, OffsetsToCommit offsets,
+                                                                   MonoTime deadline) {
+  internal::CommitItems items;
+  for (const auto& [at, what] : offsets) {
+    TM_CO_RETURN_IF_ERROR(co_await EnsureTopic(cluster_, at.topic, deadline, {}));
+    items[{cluster_.Find(at.topic)->id, at.partition}] = {at.topic, what};
+  }
+  v1::Request request;
+  v1::OffsetCommitRequest* commit = request.mutable_offset_commit();
+  commit->set_group_id(group);
+  commit->set_member_epoch(-1);
+  internal::FillCommit(items, commit);
+  CoordinatorLink link(cluster_, group);
+  auto response = co_await link.Call(std::move(request), deadline, {});
+  if (!response) co_return std::unexpected(std::move(response.error()));
+  std::vector<CommitOutcome> outcomes;
+  for (auto& [key, result] : internal::ReadCommit(items, response->offset_commit()))
+    outcomes.push_back({{items.at(key).topic, key.partition}, std::move(result)});
+  std::ranges::sort(outcomes, {}, &CommitOutcome::at);
+  co_return outcomes;
+}
+
+Task<Result<std::vector<CommitOutcome>>> GroupAdmin::DeleteOffsets(std::string group,
+                                                                   std::vector<TopicPartition> partitions,
+                                                                   MonoTime deadline) {
+  // The ids under which they were committed, which may be those of topics that are gone.
+  auto committed = co_await FetchOffsets(group, deadline);
+  if (!committed) co_return std::unexpected(std::move(committed.error()));
+  v1::Request request;
+  v1::OffsetDeleteRequest* deletion = request.mutable_offset_delete();
+  deletion->set_group_id(group);
+  std::map<std::pair<std::string, PartitionIndex>, TopicPartition> asked;  // by topic id
+  std::set<TopicPartition> unknown(partitions.begin(), partitions.end());
+  for (const v1::CommittedTopic& topic : *committed) {
+    v1::GroupTopicPartitions wanted;
+    wanted.set_topic_id(topic.topic_id());
+    for (const v1::CommittedOffset& offset : topic.partitions()) {
+      const TopicPartition at{topic.topic(), offset.partition()};
+      if (std::ranges::find(partitions, at) == partitions.end()) continue;
+      wanted.add_partitions(offset.partition());
+      asked[{topic.topic_id(), offset.partition()}] = at;
+      unknown.erase(at);
+    }
+    if (wanted.partitions_size() > 0) *deletion->add_topics() = std::move(wanted);
+  }
+  std::vector<CommitOutcome> outcomes;
+  for (const TopicPartition& at : unknown) {
+    outcomes.push_back(
+        {at, Fail(v1::NOT_FOUND, "group '{}' has committed nothing for {}", group, ToString(at))});
+  }
+  CoordinatorLink link(cluster_, group);
+  auto response = co_await link.Call(std::move(request), deadline, {});
+  if (!response) co_return std::unexpected(std::move(response.error()));
+  for (const auto& topic : response->offset_delete().topics()) {
+    for (const auto& partition : topic.partitions()) {
+      const auto found = asked.find({topic.topic_id(), partition.partition()});
+      if (found == asked.end()) continue;
+      Result<> result;
+      if (partition.error().code() != v1::NONE) result = std::unexpected(FromProto(partition.error()));
+      outcomes.push_back({found->second, std::move(result)});
+    }
+  }
+  std::ranges::sort(outcomes, {}, &CommitOutcome::at);
+  co_return outcomes;
+}
+
+}  // namespace tidemark

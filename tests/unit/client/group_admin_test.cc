@@ -1,0 +1,82 @@
+#include "client/group_admin.h"
+
+#include "tests/unit/client/group_fixture.h"
+
+namespace tidemark::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class GroupAdminTest : public GroupConsumerTest {
+ protected:
+  void SetUp() override {
+    GroupConsumerTest::SetUp();
+    ClientOptions options;
+    options.bootstrap = fakes_->bootstrap();
+    cluster_.emplace(env_, env_.loop, options);
+    admin_.emplace(*cluster_);
+  }
+  void TearDown() override { env_.Run(cluster_->Close()); }
+  MonoTime Soon() { return env_.loop.Now() + 30s; }
+
+  std::optional<Cluster> cluster_;
+  std::optional<GroupAdmin> admin_;
+};
+
+TEST_F(GroupAdminTest, OffsetsAreSetReadAndDeletedFromOutside) {
+  const OffsetsToCommit wanted = {{{"orders", 0}, {.offset = 4, .metadata = "m"}},
+                                  {{"orders", 1}, {.offset = 5}}};
+  auto set = env_.Run(admin_->CommitOffsets("g", wanted, Soon()));
+  ASSERT_TRUE(set);
+  for (const CommitOutcome& outcome : *set) EXPECT_TRUE(outcome.result);
+  auto read = env_.Run(admin_->FetchOffsets("g", Soon()));
+  ASSERT_TRUE(read);
+  ASSERT_EQ(read->size(), 1u);
+  EXPECT_EQ((*read)[0].partitions(0).offset(), 4u);
+  EXPECT_EQ((*read)[0].partitions(0).metadata(), "m");
+  auto deleted = env_.Run(admin_->DeleteOffsets("g", {{"orders", 0}, {"orders", 3}}, Soon()));
+  ASSERT_TRUE(deleted);
+  ASSERT_EQ(deleted->size(), 2u);
+  EXPECT_TRUE((*deleted)[0].result);
+  EXPECT_EQ((*deleted)[1].result.error().code, v1::NOT_FOUND);
+  EXPECT_EQ(coordinator_->Committed("orders", 0), std::nullopt);
+  EXPECT_EQ(coordinator_->Committed("orders", 1), 5u);
+  EXPECT_TRUE(env_.Run(admin_->Delete("g", Soon())));
+  EXPECT_EQ(coordinator_->Committed("orders", 1), std::nullopt);
+}
+
+TEST_F(GroupAdminTest, AGroupWithMembersIsShownAndNotDisturbed) {
+  GroupApplication& member = Join();
+  ASSERT_TRUE(Await([&] { return member.consumer->assignment().size() == 6; }));
+  auto described = env_.Run(admin_->Describe("g", true, Soon()));
+  ASSERT_TRUE(described);
+  ASSERT_EQ(described->groups(0).members_size(), 1);
+  EXPECT_EQ(described->groups(0).members(0).member_id(), member.consumer->member_id());
+  auto refused = env_.Run(admin_->CommitOffsets("g", {{{"orders", 0}, {.offset = 4}}}, Soon()));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, v1::NON_EMPTY_GROUP);
+  EXPECT_EQ(env_.Run(admin_->Delete("g", Soon())).error().code, v1::NON_EMPTY_GROUP);
+  auto listed = env_.Run(admin_->List({}, Soon()));
+  ASSERT_TRUE(listed);
+  // The fake lists it on the coordinator alone; the others say that they coordinate nothing.
+  ASSERT_EQ(listed->groups.size(), 1u);
+  EXPECT_EQ(listed->groups[0].group_id(), "g");
+}
+
+TEST_F(GroupAdminTest, ADeletionWhoseAnswerWasLostIsNotAnError) {
+  coordinator_->Commit("orders", 0, 5);
+  bool lose = true;
+  coordinator_->after = [&](const v1::Request& request) -> std::optional<Error> {
+    if (!request.has_delete_groups() || !std::exchange(lose, false)) return std::nullopt;
+    return Error{v1::REQUEST_TIMED_OUT, "lost"};
+  };
+  coordinator_->before = [&](const v1::Request& request) -> std::optional<Error> {
+    if (!request.has_delete_groups() || lose) return std::nullopt;
+    return Error{v1::GROUP_ID_NOT_FOUND, "gone"};
+  };
+  EXPECT_TRUE(env_.Run(admin_->Delete("g", Soon())));
+}
+
+}  // namespace
+}  // namespace tidemark::testing
