@@ -16,6 +16,7 @@
 
 #include "broker/server/broker.h"
 #include "broker/server/process.h"
+#include "broker/server/service_status.h"
 #include "common/env/real_environment.h"
 #include "common/io/open_files.h"
 
@@ -108,12 +109,16 @@ class Program {
   ~Program() { control_.reset(); }
 
   void Start() {
-    control_->loop().Post([this] { scope_.Spawn("start", RunStart()); });
+    control_->loop().Post([this] {
+      service_.Start();
+      scope_.Spawn("start", RunStart());
+    });
   }
   // From a signal: ends a start under way, or the broker. `done` is set when everything is closed.
   void Stop() {
     stopping_ = true;
     control_->loop().Post([this] {
+      service_.Stopping();
       if (broker_) broker_->RequestStop();
       scope_.Spawn("stop", RunStop());
     });
@@ -141,6 +146,7 @@ class Program {
     while (starting_) co_await started_.Wait("end of start");
     if (!co_await broker_->Stop() && !failed_)
       LOG(WARNING) << "the stop was not clean; the next start will recover";
+    co_await service_.Close();
     broker_.reset();
     done_.set_value();
   }
@@ -151,6 +157,7 @@ class Program {
       listeners += (listeners.empty() ? "" : ",") + listener.name + "://" + ToString(listener.advertised);
     }
     const auto admin = broker_->admin_endpoint();
+    service_.Ready(fmt::format("broker {} serves at {}", broker_->id(), listeners));
     fmt::print(stderr, "tidemark broker {} ready listeners={} admin={}\n", broker_->id(), listeners,
                admin ? ToString(*admin) : "none");
     std::fflush(stderr);
@@ -161,6 +168,7 @@ class Program {
     if (failed_.exchange(true)) return;
     fmt::print(stderr, "error: {}\n", error.message.empty() ? ToString(error) : error.message);
     std::fflush(stderr);
+    service_.Failed(error.message);
     if (!stopping_) kill(getpid(), SIGTERM);
   }
 
@@ -169,6 +177,9 @@ class Program {
   Scope scope_;
   BrokerConfig config_;
   std::unique_ptr<Broker> broker_;
+  ServiceStatus service_{control_->loop(), ServiceManager::FromEnvironment(), [this] {
+                           return broker_ ? broker_->NotReadyReasons() : std::vector<std::string>();
+                         }};
   bool starting_ = true;
   Notifier started_{control_->loop()};
   std::atomic<bool> failed_ = false;
