@@ -17,6 +17,8 @@ packages=(
   python3 python3-protobuf python3-kazoo
   # Tests on disks that fail: loop images, frozen file systems, injected errors.
   e2fsprogs mount util-linux strace
+  # Tests of the alert rules and of the systemd units: promtool and prometheus, systemd-analyze.
+  prometheus systemd
 )
 
 check_only=no
@@ -50,6 +52,17 @@ if [ "$(id -u)" -ne 0 ]; then
   as_root=(sudo)
 fi
 echo "installing: ${missing[*]}" >&2
+# Only programs are wanted: Debian would also start the services that come with them (Prometheus listens on every
+# address), so that is refused while packages are set up, and what was not there before is not enabled either.
+guard=/usr/sbin/policy-rc.d
+if [ ! -e "$guard" ]; then
+  trap '"${as_root[@]}" rm -f "$guard"' EXIT
+  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$guard" >/dev/null
+  "${as_root[@]}" chmod 755 "$guard"
+fi
 export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get update -qq >&2
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+if [[ " ${missing[*]} " == *" prometheus "* ]]; then
+  "${as_root[@]}" systemctl disable --quiet prometheus.service >&2 || true
+fi

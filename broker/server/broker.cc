@@ -125,9 +125,10 @@ void Broker::Impl::Accept(const ListenerConfig& listener, std::unique_ptr<Pendin
 Result<> Broker::Impl::StartAdmin() {
   if (!options_.admin) return {};
   const Endpoint address{context_.config.admin_host, context_.config.admin_port};
-  TM_ASSIGN_OR_RETURN(admin_, options_.admin(address, [this](const std::string& path, AdminReplyFn reply) {
-    OnHttp(path, std::move(reply));
-  }));
+  TM_ASSIGN_OR_RETURN(admin_,
+                      options_.admin(address, [this](const AdminRequest& request, AdminReplyFn reply) {
+                        OnHttp(request, std::move(reply));
+                      }));
   return {};
 }
 

@@ -1,11 +1,14 @@
-// What a broker tells about itself over HTTP: /livez, /readyz, /metrics, /state.
+// What a broker tells about itself over HTTP: /livez, /readyz, /metrics, /state; /restartz is in
+// broker_restartz.cc.
 #include <glog/logging.h>
 #include <nlohmann/json.hpp>
 
 #include "broker/server/broker_impl.h"
 #include "broker/server/gather.h"
 #include "broker/server/group_metrics.h"
+#include "broker/server/partition_metrics.h"
 #include "broker/server/shard.h"
+#include "common/metrics/process_metrics.h"
 #include "controller/controller.h"
 
 namespace tidemark {
@@ -44,6 +47,28 @@ Json ReplicaJson(const v1::DescribeReplicasResponse::Replica& replica) {
               {"log_dir", replica.log_dir()}};
   if (replica.has_offline()) out["offline"] = replica.offline().message();
   return out;
+}
+
+double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+void AddMemory(const RpcServerStats& stats, RpcServerStats* sum) {
+  for (size_t i = 0; i < stats.memory.size(); ++i) {
+    sum->memory[i].used += stats.memory[i].used;
+    sum->memory[i].limit += stats.memory[i].limit;
+  }
+  sum->connections += stats.connections;
+  sum->connections_limit += stats.connections_limit;
+}
+
+// Requests held and answers not yet sent, against what the budgets allow (all shards together).
+void AddMemoryMetrics(const RpcServerStats& sum, Exposition* out) {
+  const char* const purposes[] = {"client", "replication", "control"};
+  for (size_t i = 0; i < sum.memory.size(); ++i) {
+    const Exposition::Labels purpose = {{"purpose", purposes[i]}};
+    out->Gauge("tidemark_request_memory_bytes", static_cast<double>(sum.memory[i].used), purpose);
+    out->Gauge("tidemark_request_memory_limit_bytes", static_cast<double>(sum.memory[i].limit), purpose);
+  }
+  out->Gauge("tidemark_connections_limit", static_cast<double>(sum.connections_limit));
 }
 
 Task<v1::DescribeReplicasResponse> DescribeAll(Shard& owner) {
@@ -96,30 +121,39 @@ Task<std::vector<ShardReport>> Broker::Impl::Reports() {
   co_return reports;
 }
 
-void Broker::Impl::OnHttp(const std::string& path, AdminReplyFn reply) {
+void Broker::Impl::OnHttp(const AdminRequest& request, AdminReplyFn reply) {
   // On the HTTP thread. What it posts may come after the broker has gone.
-  loop_.Post([this, alive = std::weak_ptr(alive_), path, reply = std::move(reply)]() mutable {
+  loop_.Post([this, alive = std::weak_ptr(alive_), request, reply = std::move(reply)]() mutable {
     if (alive.expired()) return;
-    scope_.Spawn("http", AnswerHttp(std::move(path), std::move(reply)));
+    scope_.Spawn("http", AnswerHttp(std::move(request), std::move(reply)));
   });
 }
 
-Task<void> Broker::Impl::AnswerHttp(std::string path, AdminReplyFn reply) {
-  if (path == "/livez") {
+AdminReply Broker::Impl::Readyz(const AdminRequest& request) const {
+  const std::vector<std::string> reasons = NotReadyReasons();
+  const int status = reasons.empty() ? 200 : 503;
+  if (request.WantsJson()) return JsonReply(status, {{"ready", reasons.empty()}, {"reasons", reasons}});
+  std::string body = reasons.empty() ? "ok\n" : "";
+  for (const std::string& reason : reasons) body += reason + "\n";
+  return {.status = status, .body = std::move(body)};
+}
+
+Task<void> Broker::Impl::AnswerHttp(AdminRequest request, AdminReplyFn reply) {
+  if (request.path == "/livez") {
     reply({.body = "ok\n"});
-  } else if (path == "/readyz") {
-    const std::vector<std::string> reasons = NotReadyReasons();
-    std::string body = reasons.empty() ? "ok\n" : "";
-    for (const std::string& reason : reasons) body += reason + "\n";
-    reply({.status = reasons.empty() ? 200 : 503, .body = std::move(body)});
-  } else if (path == "/metrics") {
+  } else if (request.path == "/readyz") {
+    reply(Readyz(request));
+  } else if (request.path == "/restartz") {
+    AdminReply answer = co_await Restartz(std::move(request));
+    reply(std::move(answer));
+  } else if (request.path == "/metrics") {
     std::string text = co_await Metrics();
     reply({.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = std::move(text)});
-  } else if (path == "/state") {
+  } else if (request.path == "/state") {
     std::string text = co_await State();
     reply({.content_type = "application/json", .body = std::move(text)});
   } else {
-    reply({.status = 404, .body = "there are /livez, /readyz, /metrics and /state\n"});
+    reply({.status = 404, .body = "there are /livez, /readyz, /restartz, /metrics and /state\n"});
   }
 }
 
@@ -130,6 +164,10 @@ void Broker::Impl::AddOwnMetrics(Exposition* out) const {
   if (keeper_) {
     out->Gauge("tidemark_zookeeper_session_connected", keeper_->connected() ? 1 : 0);
     out->Counter("tidemark_zookeeper_sessions_total", keeper_->generation());
+    const std::optional<MonoTime> down = keeper_->down_since();
+    out->Gauge("tidemark_zookeeper_disconnected_seconds", down ? Seconds(loop_.Now() - *down) : 0);
+    out->Gauge("tidemark_zookeeper_lease_seconds",
+               keeper_->lease_valid() ? Seconds(keeper_->lease_end() - loop_.Now()) : 0);
   }
   if (controller_) controller_->AddMetrics(out);
   if (cleaner_) cleaner_->AddMetrics(out);
@@ -174,6 +212,7 @@ Task<std::string> Broker::Impl::Metrics() {
     out.Counter("tidemark_connection_bytes_in_total", report.rpc.bytes_in, shard);
     out.Counter("tidemark_connection_bytes_out_total", report.rpc.bytes_out, shard);
     out.Gauge("tidemark_connection_bytes_in_flight", static_cast<double>(report.rpc.bytes_in_flight), shard);
+    AddMemory(report.rpc, &sum.rpc);
     out.Counter("tidemark_connection_refused_frames_total", report.rpc.refused_frames, shard);
     out.Counter("tidemark_connection_paused_total", report.rpc.paused_for_budget, shard);
     out.Gauge("tidemark_loop_waits", static_cast<double>(report.waits.size()),
@@ -181,15 +220,11 @@ Task<std::string> Broker::Impl::Metrics() {
     sum.replicas += report.replicas;
     sum.moves += report.moves;
     AddGroups(report, &sum);
-    sum.leading += report.leading;
-    sum.following += report.following;
-    sum.offline += report.offline;
-    sum.under_replicated += report.under_replicated;
+    AddPartitions(report, &sum);
   }
-  out.Gauge("tidemark_partitions", static_cast<double>(sum.leading), {{"role", "leader"}});
-  out.Gauge("tidemark_partitions", static_cast<double>(sum.following), {{"role", "follower"}});
-  out.Gauge("tidemark_partitions_offline", static_cast<double>(sum.offline));
-  out.Gauge("tidemark_partitions_under_replicated", static_cast<double>(sum.under_replicated));
+  AddPartitionMetrics(sum, dirs_.get(), &out);
+  AddMemoryMetrics(sum.rpc, &out);
+  AddProcessMetrics(&out);
   const ReplicaCounters& counters = sum.replicas;
   out.Counter("tidemark_appends_refused_for_space_total", counters.refused_for_space);
   out.Counter("tidemark_produced_bytes_total", counters.produced_bytes);

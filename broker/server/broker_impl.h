@@ -1,6 +1,6 @@
 // Broker::Impl: the parts of a broker and how they are wired. Control loop only. broker.cc holds the life
-// cycle, broker_requests.cc the control plane, broker_admin.cc what it tells about itself, broker_disks.cc
-// its log directories, broker_watchdog.cc the watchdog.
+// cycle, broker_requests.cc the control plane, broker_admin.cc what it tells about itself, broker_restartz.cc
+// whether it may be stopped, broker_disks.cc its log directories, broker_watchdog.cc the watchdog.
 #pragma once
 
 #include <atomic>
@@ -18,6 +18,7 @@
 #include "broker/server/controller_host.h"
 #include "broker/server/log_cleaner.h"
 #include "broker/server/registration.h"
+#include "broker/server/stop_verdict.h"
 #include "broker/server/topic_config_watcher.h"
 #include "common/metrics/exposition.h"
 #include "common/zk/zk_keeper.h"
@@ -82,11 +83,17 @@ class Broker::Impl final : public ControlPlane {
                           v1::DescribeConfigsResponse::Result* out);
 
   // broker_admin.cc
-  void OnHttp(const std::string& path, AdminReplyFn reply);
-  Task<void> AnswerHttp(std::string path, AdminReplyFn reply);
+  void OnHttp(const AdminRequest& request, AdminReplyFn reply);
+  Task<void> AnswerHttp(AdminRequest request, AdminReplyFn reply);
+  AdminReply Readyz(const AdminRequest& request) const;
   Task<std::string> Metrics();
   Task<std::string> State();
   void AddOwnMetrics(Exposition* out) const;
+
+  // broker_restartz.cc
+  void AddReasonsNotToStop(StopVerdict* verdict) const;
+  Task<StopVerdict> MayStop();
+  Task<AdminReply> Restartz(AdminRequest request);
 
   // broker_disks.cc
   Task<void> WatchSpace();

@@ -52,6 +52,11 @@ void ControllerHost::AddMetrics(Exposition* out) const {
   out->Counter("tidemark_controller_failed_commands_total", now.counters.commands_failed);
   if (!now.active) return;
   out->Gauge("tidemark_controller_partitions_offline", static_cast<double>(now.offline_partitions));
+  out->Gauge("tidemark_controller_partitions_under_replicated",
+             static_cast<double>(now.under_replicated_partitions));
+  out->Gauge("tidemark_controller_partitions", static_cast<double>(now.partitions));
+  out->Gauge("tidemark_controller_topics", static_cast<double>(now.topics));
+  out->Gauge("tidemark_controller_live_brokers", static_cast<double>(now.live_brokers));
   out->Gauge("tidemark_controller_queued_events", static_cast<double>(now.queued_events));
   out->Gauge("tidemark_controller_quarantined", static_cast<double>(now.quarantined.size()));
 }

@@ -5,6 +5,7 @@
 #include <glog/logging.h>
 
 #include "broker/server/group_topic.h"
+#include "broker/server/partition_metrics.h"
 #include "broker/server/request_router.h"
 #include "common/async/call_on.h"
 
@@ -243,18 +244,8 @@ ShardReport Shard::Report() const {
   out.replicas = table_->counters();
   out.groups = groups_->counters();
   out.group_gauges = groups_->Gauges();
-  for (Partition* partition : table_->All()) {
-    if (partition->leading()) ++out.leading;
-    if (partition->role() == PartitionRole::kFollower) ++out.following;
-    if (partition->offline()) ++out.offline;
-    const TopicInfo* topic = snapshot_->Topic(partition->key().topic);
-    if (!partition->leading() || topic == nullptr) continue;
-    const auto info = topic->partitions.find(partition->key().partition);
-    if (info == topic->partitions.end()) continue;
-    v1::DescribeReplicasResponse::Replica replica;
-    partition->Describe(&replica);
-    if (static_cast<size_t>(replica.isr_size()) < info->second.replicas.size()) ++out.under_replicated;
-  }
+  for (const Partition* partition : table_->All()) CountPartition(*partition, &out);
+  CountLogs(*logs_, &out);
   return out;
 }
 

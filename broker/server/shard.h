@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,6 +39,12 @@ struct ShardReport {
   size_t following = 0;
   size_t offline = 0;
   size_t under_replicated = 0;
+  size_t under_min_isr = 0;
+  size_t at_min_isr = 0;
+  // The most records that a follower of a partition led here has yet to fetch.
+  Offset max_follower_lag = 0;
+  std::map<size_t, uint64_t> bytes_by_directory;
+  std::map<std::string, uint64_t> bytes_by_topic;
   GroupCounters groups;
   GroupGauges group_gauges;
   std::vector<WaitRegistry::Entry> waits;

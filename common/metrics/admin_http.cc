@@ -102,6 +102,22 @@ class AdminHttp final : public AdminServer {
 
   static AdminReply Unavailable(std::string why) { return {.status = 503, .body = std::move(why) + "\n"}; }
 
+  static AdminRequest Parse(evhttp_request* request) {
+    AdminRequest out;
+    const evhttp_uri* uri = evhttp_request_get_evhttp_uri(request);
+    const char* path = uri == nullptr ? nullptr : evhttp_uri_get_path(uri);
+    out.path = path == nullptr || *path == '\0' ? "/" : path;
+    const char* accept = evhttp_find_header(evhttp_request_get_input_headers(request), "Accept");
+    if (accept != nullptr) out.accept = accept;
+    const char* query = uri == nullptr ? nullptr : evhttp_uri_get_query(uri);
+    evkeyvalq values{};
+    if (query == nullptr || evhttp_parse_query_str(query, &values) != 0) return out;
+    for (const evkeyval* item = values.tqh_first; item != nullptr; item = item->next.tqe_next)
+      out.query[item->key] = item->value;
+    evhttp_clear_headers(&values);
+    return out;
+  }
+
   static uint16_t BoundPort(int fd) {
     sockaddr_storage address{};
     socklen_t size = sizeof address;
@@ -111,9 +127,7 @@ class AdminHttp final : public AdminServer {
   }
 
   void OnRequest(evhttp_request* request) {
-    const evhttp_uri* uri = evhttp_request_get_evhttp_uri(request);
-    const char* raw = uri == nullptr ? nullptr : evhttp_uri_get_path(uri);
-    const std::string path = raw == nullptr || *raw == '\0' ? "/" : raw;
+    const AdminRequest asked = Parse(request);
     const uint64_t id = ++last_id_;
     auto pending = std::make_unique<Pending>(this, id, request, nullptr);
     pending->timeout = event_new(
@@ -125,7 +139,7 @@ class AdminHttp final : public AdminServer {
         pending.get());
     event_add(pending->timeout, &kReplyTimeout);
     pending_.emplace(id, std::move(pending));
-    handler_(path, [mailbox = mailbox_, id](AdminReply reply) { mailbox->Put(id, std::move(reply)); });
+    handler_(asked, [mailbox = mailbox_, id](AdminReply reply) { mailbox->Put(id, std::move(reply)); });
   }
 
   void Answer(uint64_t id, const AdminReply& reply) {
@@ -137,7 +151,7 @@ class AdminHttp final : public AdminServer {
     evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", reply.content_type.c_str());
     evbuffer* body = evbuffer_new();
     evbuffer_add(body, reply.body.data(), reply.body.size());
-    evhttp_send_reply(request, reply.status, reply.status == 200 ? "OK" : "Unavailable", body);
+    evhttp_send_reply(request, reply.status, nullptr, body);
     evbuffer_free(body);
   }
 
@@ -166,6 +180,12 @@ class AdminHttp final : public AdminServer {
 };
 
 }  // namespace
+
+bool AdminRequest::WantsJson() const {
+  const auto format = query.find("format");
+  if (format != query.end()) return format->second == "json";
+  return accept.find("application/json") != std::string::npos;
+}
 
 Result<std::unique_ptr<AdminServer>> StartAdminHttp(const Endpoint& address, AdminHandler handler) {
   auto server = std::make_unique<AdminHttp>(std::move(handler));

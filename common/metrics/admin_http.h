@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -11,6 +12,15 @@
 #include "common/result.h"
 
 namespace tidemark {
+
+struct AdminRequest {
+  std::string path;
+  std::map<std::string, std::string> query;  // decoded; the last of a name counts
+  std::string accept;                        // the header, empty without one
+
+  // Asked for by ?format=json or by Accept.
+  bool WantsJson() const;
+};
 
 struct AdminReply {
   int status = 200;
@@ -29,7 +39,7 @@ class AdminServer {
 // Answers one GET. Called on the server's own thread; must not block. `reply` may be called from any thread,
 // once, also after the server has gone; a request without a reply for 5 s is answered 503.
 using AdminReplyFn = std::function<void(AdminReply)>;
-using AdminHandler = std::function<void(const std::string& path, AdminReplyFn reply)>;
+using AdminHandler = std::function<void(const AdminRequest& request, AdminReplyFn reply)>;
 
 // How a broker gets its admin server; empty: none.
 using AdminServerFactory =

@@ -57,8 +57,12 @@ Exposition::Exposition() : families_(std::make_unique<Families>()) {
 Exposition::~Exposition() = default;
 
 void Exposition::Counter(std::string_view name, uint64_t value, const Labels& labels) {
+  Amount(name, static_cast<double>(value), labels);
+}
+
+void Exposition::Amount(std::string_view name, double value, const Labels& labels) {
   prometheus::ClientMetric metric = WithLabels(labels);
-  metric.counter.value = static_cast<double>(value);
+  metric.counter.value = value;
   families_->Get(name, MetricKind::kCounter).metric.push_back(std::move(metric));
 }
 

@@ -31,6 +31,8 @@ class Exposition {
   ~Exposition();
   // CHECKs that the table has the name with that kind.
   void Counter(std::string_view name, uint64_t value, const Labels& labels = {});
+  // A counter of something that is no whole number, as seconds.
+  void Amount(std::string_view name, double value, const Labels& labels = {});
   void Gauge(std::string_view name, double value, const Labels& labels = {});
   void Histogram(std::string_view name, const HistogramSnapshot& value, const Labels& labels = {});
   // The text format of Prometheus.

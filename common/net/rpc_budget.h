@@ -32,6 +32,7 @@ class RpcBudget {
   void ReleasePartial(size_t bytes) { partial_ -= bytes; }
   bool full() const { return held_ > 0 && held_ + partial_ >= limit_; }
   size_t used() const { return held_ + partial_; }
+  size_t limit() const { return limit_; }
   // Offers the room, if there is any, to who waits longest.
   void WakeNext();
   // To be told once when there is room; first come, first served.

@@ -82,10 +82,14 @@ RpcServerStats RpcServer::stats() const {
   const RpcServerCore& core = impl_->core();
   RpcServerStats stats = core.stats;
   stats.connections = core.connections.size();
+  stats.connections_limit = core.limits.max_connections;
   stats.bytes_in_flight = 0;
+  size_t index = 0;
   for (auto purpose :
        {v1::CONNECTION_PURPOSE_CLIENT, v1::CONNECTION_PURPOSE_REPLICATION, v1::CONNECTION_PURPOSE_CONTROL}) {
-    stats.bytes_in_flight += core.BudgetFor(purpose)->used();
+    const RpcBudget& budget = *core.BudgetFor(purpose);
+    stats.bytes_in_flight += budget.used();
+    stats.memory[index++] = {.used = budget.used(), .limit = budget.limit()};
   }
   return stats;
 }

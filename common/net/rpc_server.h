@@ -11,6 +11,7 @@
 #pragma once
 
 #include <any>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -92,7 +93,14 @@ struct RpcServerLimits {
 };
 
 struct RpcServerStats {
+  // Of one purpose's budget.
+  struct Memory {
+    size_t used = 0;
+    size_t limit = 0;
+  };
   size_t connections = 0;
+  size_t connections_limit = 0;
+  std::array<Memory, 3> memory{};  // client, replication, control
   size_t bytes_in_flight = 0;
   uint64_t requests = 0;
   uint64_t bytes_in = 0;

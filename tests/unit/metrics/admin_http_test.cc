@@ -40,8 +40,8 @@ std::string Get(const std::string& path) {
 
 TEST(AdminHttp, AnswersFromWhateverThreadReplies) {
   std::vector<std::future<void>> repliers;
-  auto server = StartAdminHttp({"127.0.0.1", 0}, [&](const std::string& path, AdminReplyFn reply) {
-    repliers.push_back(std::async(std::launch::async, [path, reply] {
+  auto server = StartAdminHttp({"127.0.0.1", 0}, [&](const AdminRequest& request, AdminReplyFn reply) {
+    repliers.push_back(std::async(std::launch::async, [path = request.path, reply] {
       reply({.status = path == "/readyz" ? 503 : 200, .body = "at " + path + "\n"});
     }));
   });
@@ -53,9 +53,26 @@ TEST(AdminHttp, AnswersFromWhateverThreadReplies) {
   EXPECT_THAT(Ask((*server)->endpoint(), Get("/readyz")), HasSubstr("503"));
 }
 
+TEST(AdminHttp, HandsOnTheQueryAndWhatFormatIsWanted) {
+  auto server = StartAdminHttp({"127.0.0.1", 0}, [&](const AdminRequest& request, AdminReplyFn reply) {
+    std::string body = request.path;
+    for (const auto& [name, value] : request.query) body += " " + name + "=" + value;
+    reply({.body = body + (request.WantsJson() ? " json\n" : " text\n")});
+  });
+  ASSERT_TRUE(server) << server.error().message;
+  const Endpoint at = (*server)->endpoint();
+  EXPECT_THAT(Ask(at, Get("/restartz")), HasSubstr("/restartz text\n"));
+  EXPECT_THAT(Ask(at, Get("/a?format=json&b=x%20y")), HasSubstr("/a b=x y format=json json\n"));
+  EXPECT_THAT(Ask(at, Get("/a?format=text&%zz&=&b")), HasSubstr("text\n"));
+  EXPECT_THAT(
+      Ask(at,
+          "GET /a HTTP/1.1\r\nHost: x\r\nAccept: text/html, application/json\r\nConnection: close\r\n\r\n"),
+      HasSubstr("/a json\n"));
+}
+
 TEST(AdminHttp, ServesOnlyReading) {
-  auto server =
-      StartAdminHttp({"127.0.0.1", 0}, [](const std::string&, AdminReplyFn reply) { reply({.body = "no"}); });
+  auto server = StartAdminHttp({"127.0.0.1", 0},
+                               [](const AdminRequest&, AdminReplyFn reply) { reply({.body = "no"}); });
   ASSERT_TRUE(server);
   EXPECT_THAT(
       Ask((*server)->endpoint(), "POST /metrics HTTP/1.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
@@ -65,7 +82,7 @@ TEST(AdminHttp, ServesOnlyReading) {
 TEST(AdminHttp, AReplyAfterItsEndIsDropped) {
   std::promise<AdminReplyFn> held;
   auto server = StartAdminHttp(
-      {"127.0.0.1", 0}, [&](const std::string&, AdminReplyFn reply) { held.set_value(std::move(reply)); });
+      {"127.0.0.1", 0}, [&](const AdminRequest&, AdminReplyFn reply) { held.set_value(std::move(reply)); });
   ASSERT_TRUE(server);
   auto client =
       std::async(std::launch::async, [endpoint = (*server)->endpoint()] { return Ask(endpoint, Get("/")); });
@@ -76,7 +93,7 @@ TEST(AdminHttp, AReplyAfterItsEndIsDropped) {
 }
 
 TEST(AdminHttp, SaysWhichAddressItCannotBind) {
-  auto handler = [](const std::string&, AdminReplyFn) {};
+  auto handler = [](const AdminRequest&, AdminReplyFn) {};
   auto first = StartAdminHttp({"127.0.0.1", 0}, handler);
   ASSERT_TRUE(first);
   auto second = StartAdminHttp((*first)->endpoint(), handler);

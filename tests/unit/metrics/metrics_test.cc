@@ -39,7 +39,7 @@ TEST(MetricTable, FollowsPrometheusRules) {
   for (const MetricDef& def : MetricTable()) {
     const std::string_view name = def.name;
     EXPECT_TRUE(names.insert(def.name).second) << name;
-    EXPECT_TRUE(name.starts_with("tidemark_")) << name;
+    EXPECT_TRUE(name.starts_with("tidemark_") || name.starts_with("process_")) << name;
     EXPECT_EQ(name.ends_with("_total"), def.kind == MetricKind::kCounter) << name;
     if (def.kind == MetricKind::kHistogram) EXPECT_TRUE(name.ends_with("_seconds")) << name;
     EXPECT_GT(std::string_view(def.help).size(), 5u) << name;

@@ -8,6 +8,15 @@
 #include "tests/simulation/env/sim_network.h"
 
 namespace tidemark {
+namespace {
+
+// Requests come from SimBrokers::Http.
+class NoAdminServer final : public AdminServer {
+ public:
+  Endpoint endpoint() const override { return {"127.0.0.1", 1}; }
+};
+
+}  // namespace
 
 SimBrokers::SimBrokers(uint64_t seed, int brokers, Properties more)
     : world_(seed), brokers_(brokers), more_(std::move(more)), client_(&world_.StartProcess("client")) {}
@@ -17,7 +26,12 @@ SimBrokers::~SimBrokers() {
 }
 
 Result<> SimBrokers::Start(int id) {
-  auto [process, broker] = Launch(id);
+  BrokerOptions options;
+  options.admin = [this, id](const Endpoint&, AdminHandler handler) -> Result<std::unique_ptr<AdminServer>> {
+    admins_[id] = std::move(handler);
+    return std::make_unique<NoAdminServer>();
+  };
+  auto [process, broker] = Launch(id, std::move(options));
   return process->Await([broker = broker] { return broker->Start(); });
 }
 
@@ -38,6 +52,14 @@ std::pair<SimProcess*, std::shared_ptr<Broker>> SimBrokers::Launch(int id, Broke
   process.Keep(broker);
   running_[id] = {&process, broker};
   return {&process, broker};
+}
+
+AdminReply SimBrokers::Http(int id, AdminRequest request) {
+  const auto reply = std::make_shared<std::optional<AdminReply>>();
+  admins_.at(id)(request, [reply](AdminReply answer) { *reply = std::move(answer); });
+  const MonoTime deadline = world_.Now() + 10s;
+  while (!*reply && world_.Now() < deadline) world_.RunFor(10ms);
+  return *reply ? **reply : AdminReply{.status = 0};
 }
 
 void SimBrokers::StartAll() {

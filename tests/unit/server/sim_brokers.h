@@ -31,6 +31,8 @@ class SimBrokers {
   // A process with a broker in it that is not started yet.
   std::pair<SimProcess*, std::shared_ptr<Broker>> Launch(int id, BrokerOptions options = {});
   void StartAll();
+  // What a broker begun by Start or StartAll answers over HTTP; status 0 when it does not answer within 10 s.
+  AdminReply Http(int id, AdminRequest request);
   void Kill(int id, bool power_loss = false);
   // SIGTERM; says whether the stop was clean.
   bool Stop(int id);
@@ -70,6 +72,7 @@ class SimBrokers {
   const int brokers_;
   Properties more_;
   std::map<int, Running> running_;
+  std::map<int, AdminHandler> admins_;  // of the last that began with the id
   SimProcess* client_;
   std::map<std::pair<int, int>, std::shared_ptr<RpcChannel>> channels_;
 };
