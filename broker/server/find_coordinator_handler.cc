@@ -1,5 +1,6 @@
 // FindCoordinator: who leads the partition that holds a group, by this shard's snapshot. Creates
 // __consumer_offsets when it is not there.
+#include "broker/group/group_limits.h"
 #include "broker/server/group_topic.h"
 #include "broker/server/request_router.h"
 #include "broker/server/shard.h"
@@ -61,6 +62,10 @@ Result<> FillCoordinator(const ClusterSnapshot& snapshot, const std::string& gro
 
 Task<void> HandleFindCoordinator(Shard& shard, std::unique_ptr<RpcCall> call) {
   const std::string listener = call->connection() == nullptr ? std::string() : call->connection()->listener;
+  if (const Result<> asked = CheckGroupsAsked(call->request().find_coordinator().group_ids()); !asked) {
+    call->ReplyError(asked.error());
+    co_return;
+  }
   const std::vector<std::string> groups(call->request().find_coordinator().group_ids().begin(),
                                         call->request().find_coordinator().group_ids().end());
   if (shard.snapshot().version() == 0) {

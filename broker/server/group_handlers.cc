@@ -2,6 +2,7 @@
 // that name several groups are gathered here.
 #include <algorithm>
 
+#include "broker/group/group_limits.h"
 #include "broker/server/gather.h"
 #include "broker/server/group_topic.h"
 #include "broker/server/request_router.h"
@@ -12,6 +13,8 @@ namespace tidemark {
 namespace {
 
 constexpr Duration kLongestWait = 30s;
+// Answers held at a time.
+constexpr size_t kGroupsAtOnce = 16;
 
 MonoTime DeadlineOf(Shard& shard, const RpcCall& call) {
   return std::min(call.deadline(), shard.loop().Now() + kLongestWait);
@@ -53,27 +56,49 @@ void ReplyWith(RpcCall& call, Result<R> answer, Set set) {
   call.Reply(std::move(response));
 }
 
-// Asks for each of several groups at once; `done` gets each with its answer, in order.
+template <typename R>
+size_t SizeOf(const Result<R>& answer) {
+  if constexpr (std::is_void_v<R>) {
+    return 0;
+  } else {
+    return answer ? answer->ByteSizeLong() : 0;
+  }
+}
+
+// Asks for each of several groups, a few at a time; `done` gets each with its answer, in order. Those that
+// would make the whole too large are left out.
 template <typename R, typename Item, typename GroupOf, typename Ask, typename Done>
 Task<void> ForEachAsked(Shard& shard, std::vector<Item> items, MonoTime deadline, GroupOf group_of, Ask ask,
                         Done done) {
-  Gather<Result<R>> gather(shard.loop(), items.size());
-  for (size_t i = 0; i < items.size(); ++i) {
-    gather.Start(i, shard.loop(), shard.scope(), "group request",
-                 [&shard, item = items[i], deadline, group_of, ask]() {
-                   return OnCoordinator<R>(
-                       shard, group_of(item), deadline,
-                       [item, deadline, ask](GroupCoordinator& groups, PartitionKey place) {
-                         return ask(groups, place, item, deadline);
-                       });
-                 });
+  size_t bytes = 0;
+  size_t first = 0;
+  for (bool full = false; first < items.size() && !full; first += kGroupsAtOnce) {
+    const size_t count = std::min(kGroupsAtOnce, items.size() - first);
+    Gather<Result<R>> gather(shard.loop(), count);
+    for (size_t i = 0; i < count; ++i) {
+      gather.Start(i, shard.loop(), shard.scope(), "group request",
+                   [&shard, item = items[first + i], deadline, group_of, ask]() {
+                     return OnCoordinator<R>(
+                         shard, group_of(item), deadline,
+                         [item, deadline, ask](GroupCoordinator& groups, PartitionKey place) {
+                           return ask(groups, place, item, deadline);
+                         });
+                   });
+    }
+    (void)co_await gather.Wait("group requests", deadline + 2s, shard.scope().stop_token());
+    for (size_t i = 0; i < count; ++i) {
+      const Item& item = items[first + i];
+      Result<R> answer = Fail(v1::REQUEST_TIMED_OUT, "the coordinator did not answer in time");
+      if (gather.results()[i]) answer = std::move(*gather.results()[i]);
+      const size_t size = SizeOf(answer);
+      full |= bytes > 0 && bytes + size > kGroupAnswerBytes;
+      if (full) answer = std::unexpected(LeftOutOfAnswer(group_of(item)));
+      bytes += size;
+      done(item, std::move(answer));
+    }
   }
-  (void)co_await gather.Wait("group requests", deadline + 2s, shard.scope().stop_token());
-  for (size_t i = 0; i < items.size(); ++i) {
-    auto& result = gather.results()[i];
-    done(items[i], result ? std::move(*result)
-                          : Result<R>(Fail(v1::REQUEST_TIMED_OUT, "the coordinator did not answer in time")));
-  }
+  for (; first < items.size(); ++first)
+    done(items[first], Result<R>(std::unexpected(LeftOutOfAnswer(group_of(items[first])))));
 }
 
 template <typename Range>
@@ -131,6 +156,12 @@ Task<void> HandleOffsetDelete(Shard& shard, std::unique_ptr<RpcCall> call) {
 }
 
 Task<void> HandleOffsetFetch(Shard& shard, std::unique_ptr<RpcCall> call) {
+  const Result<> asked = CheckGroupsAsked(call->request().offset_fetch().groups(),
+                                          [](const auto& g) { return std::string_view(g.group_id()); });
+  if (!asked) {
+    call->ReplyError(asked.error());
+    co_return;
+  }
   using Question = v1::OffsetFetchRequest::Group;
   using Answer = v1::OffsetFetchResponse::Group;
   const auto& groups = call->request().offset_fetch().groups();
@@ -152,6 +183,10 @@ Task<void> HandleOffsetFetch(Shard& shard, std::unique_ptr<RpcCall> call) {
 }
 
 Task<void> HandleDescribeGroups(Shard& shard, std::unique_ptr<RpcCall> call) {
+  if (const Result<> asked = CheckGroupsAsked(call->request().describe_groups().group_ids()); !asked) {
+    call->ReplyError(asked.error());
+    co_return;
+  }
   using Answer = v1::DescribeGroupsResponse::Group;
   const bool offsets = call->request().describe_groups().include_offsets();
   v1::Response response;
@@ -173,6 +208,10 @@ Task<void> HandleDescribeGroups(Shard& shard, std::unique_ptr<RpcCall> call) {
 }
 
 Task<void> HandleDeleteGroups(Shard& shard, std::unique_ptr<RpcCall> call) {
+  if (const Result<> asked = CheckGroupsAsked(call->request().delete_groups().group_ids()); !asked) {
+    call->ReplyError(asked.error());
+    co_return;
+  }
   v1::Response response;
   v1::DeleteGroupsResponse* out = response.mutable_delete_groups();
   co_await ForEachAsked<void>(

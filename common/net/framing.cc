@@ -106,8 +106,16 @@ void FrameReader::Reallocate(size_t capacity) {
 }
 
 std::string EncodeFrame(const google::protobuf::MessageLite& message) {
+  auto frame = EncodeFrameWithin(message, kMaxMessageBytes);
+  CHECK(frame) << "a message of " << frame.error() << " bytes";
+  return std::move(*frame);
+}
+
+std::expected<std::string, size_t> EncodeFrameWithin(const google::protobuf::MessageLite& message,
+                                                     size_t max_bytes) {
+  CHECK_LE(max_bytes, kMaxMessageBytes);
   const size_t size = message.ByteSizeLong();
-  CHECK_LE(size, size_t{INT32_MAX}) << "a message too large for protobuf";
+  if (size > max_bytes) return std::unexpected(size);
   std::string frame;
   // libstdc++ 12 hands the callback the grown capacity, not the size asked for: only the latter counts.
   frame.resize_and_overwrite(kFrameHeaderSize + size, [&](char* out, size_t) {

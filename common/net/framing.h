@@ -11,6 +11,7 @@
 #include <google/protobuf/message_lite.h>
 
 #include <cstdint>
+#include <expected>
 #include <memory>
 #include <span>
 #include <string>
@@ -19,6 +20,8 @@
 namespace tidemark {
 
 inline constexpr size_t kFrameHeaderSize = 4;
+// Protobuf neither writes nor reads a longer message.
+inline constexpr size_t kMaxMessageBytes = INT32_MAX;
 
 enum class FrameStatus {
   kFrame,     // a whole frame
@@ -63,7 +66,11 @@ class FrameReader {
   uint64_t refused_length_ = 0;
 };
 
-// The message as a frame, in one allocation.
+// The message as a frame, in one allocation. It is known to be of bounded size.
 std::string EncodeFrame(const google::protobuf::MessageLite& message);
+// The same for one whose size nobody has bounded; the size alone where it is above `max_bytes`, which is at
+// most kMaxMessageBytes.
+std::expected<std::string, size_t> EncodeFrameWithin(const google::protobuf::MessageLite& message,
+                                                     size_t max_bytes);
 
 }  // namespace tidemark

@@ -57,7 +57,7 @@ class RpcCall {
   // Null when the connection has gone.
   virtual ConnectionInfo* connection() = 0;
   // Exactly one of these, once. The header's correlation id is filled here. Reply after the connection has
-  // gone: no-op.
+  // gone: no-op. An answer over the server's limit goes out as MESSAGE_TOO_LARGE.
   virtual void Reply(v1::Response response) = 0;
   virtual void ReplyError(const Error& error) = 0;
   // For requests that get no answer (acks=0, ReplicaProgress).
@@ -83,6 +83,9 @@ struct RpcServerIdentity {
 
 struct RpcServerLimits {
   size_t max_frame_bytes = 16u << 20;
+  // Of an answer: a longer one becomes an error, since clients break a connection that brings it. Not of a
+  // fetch's: those are bounded by what was asked and by the broker's own settings.
+  size_t max_response_bytes = 64u << 20;
   size_t max_requests_in_flight = 256;      // per connection
   size_t max_bytes_in_flight = 32u << 20;   // per connection: requests held and answers unsent
   size_t client_budget_bytes = 256u << 20;  // per purpose and loop

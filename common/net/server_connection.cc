@@ -188,9 +188,22 @@ void ServerConnection::Leave() {
 }
 
 void ServerConnection::Send(const v1::Response& response) {
-  std::string frame = EncodeFrame(response);
-  core_->stats.bytes_out += frame.size();
-  stream_->Write(std::move(frame));
+  const size_t limit = response.has_fetch() ? kMaxMessageBytes : core_->limits.max_response_bytes;
+  auto frame = EncodeFrameWithin(response, limit);
+  if (!frame) return SendTooLarge(response.header().correlation_id(), frame.error(), limit);
+  core_->stats.bytes_out += frame->size();
+  stream_->Write(std::move(*frame));
+  CountUnsent();
+}
+
+void ServerConnection::SendTooLarge(uint64_t correlation_id, size_t size, size_t limit) {
+  const Error error{v1::MESSAGE_TOO_LARGE,
+                    fmt::format("the answer would have {} bytes, {} are allowed: ask for less", size, limit)};
+  LogBadPeer(ToString(error));
+  v1::Response response;
+  response.mutable_header()->set_correlation_id(correlation_id);
+  ToProto(error, response.mutable_header()->mutable_error());
+  stream_->Write(EncodeFrame(response));
   CountUnsent();
 }
 

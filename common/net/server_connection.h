@@ -80,6 +80,7 @@ class ServerConnection final : public StreamHandler,
   void Refuse(FrameStatus status);
   void RefuseWith(const Error& error);
   void LogBadPeer(const std::string& what);
+  void SendTooLarge(uint64_t correlation_id, size_t size, size_t limit);
   void CloseAfterAnswer();
   void Leave();
 

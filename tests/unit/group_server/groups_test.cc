@@ -9,6 +9,7 @@ namespace tidemark {
 namespace {
 
 using testing::AllOf;
+using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -307,6 +308,86 @@ TEST(Groups, AreListedDescribedAndDeleted) {
   EXPECT_EQ(removed->delete_groups().groups(1).error().code(), v1::NONE);
   EXPECT_EQ(removed->delete_groups().groups(2).error().code(), v1::GROUP_ID_NOT_FOUND);
   EXPECT_TRUE(client.Committed("simple").empty());
+  EXPECT_TRUE(cluster.Stop(0));
+}
+
+// A few bytes of request must not become gigabytes of answer.
+TEST(Groups, ARequestNamesEachGroupOnceAndNotTooMany) {
+  SimBrokers cluster(7, 1, ForGroups(1));
+  cluster.StartAll();
+  GroupClient client(cluster);
+  const int coordinator = client.Coordinator("g");
+  const auto codes = [&](const std::vector<std::string>& groups) {
+    std::vector<v1::Request> requests(4);
+    for (const std::string& group : groups) {
+      requests[0].mutable_find_coordinator()->add_group_ids(group);
+      requests[1].mutable_offset_fetch()->add_groups()->set_group_id(group);
+      requests[2].mutable_describe_groups()->add_group_ids(group);
+      requests[3].mutable_delete_groups()->add_group_ids(group);
+    }
+    std::vector<ErrorCode> out;
+    for (const v1::Request& request : requests) {
+      const Result<v1::Response> answer = cluster.Call(coordinator, request);
+      out.push_back(answer ? v1::NONE : answer.error().code);
+    }
+    return out;
+  };
+  std::vector<std::string> many;
+  for (int i = 0; i < 1000; ++i) many.push_back(fmt::format("g{}", i));
+  EXPECT_THAT(codes(many), Each(v1::NONE));
+  many.push_back("one too many");
+  EXPECT_THAT(codes(many), Each(v1::INVALID_REQUEST));
+  EXPECT_THAT(codes({"g", "h", "g"}), Each(v1::INVALID_REQUEST));
+  EXPECT_TRUE(cluster.Stop(0));
+}
+
+TEST(Groups, WhatDoesNotFitIntoOneAnswerIsAskedForAgain) {
+  Properties properties = ForGroups(1);
+  properties["offset.metadata.max.bytes"] = "1000000";
+  SimBrokers cluster(8, 1, properties);
+  cluster.StartAll();
+  const TopicId orders = cluster.CreateTopic("orders", 20, 1);
+  GroupClient client(cluster);
+  const std::vector<std::string> groups = {"small", "large", "larger", "none", "another"};
+  for (const std::string& group : groups) {
+    if (group == "none") continue;
+    const uint32_t count = group == "small" ? 1 : 20;
+    for (uint32_t first = 0; first < count; first += 10) {
+      v1::Request request;
+      request.mutable_offset_commit()->set_group_id(group);
+      request.mutable_offset_commit()->set_member_epoch(-1);
+      auto* topic = request.mutable_offset_commit()->add_topics();
+      topic->set_topic_id(orders.ToBytes());
+      for (uint32_t partition = first; partition < std::min(count, first + 10); ++partition) {
+        auto* added = topic->add_partitions();
+        added->set_partition(partition);
+        added->set_metadata(std::string(1'000'000, 'm'));
+      }
+      ASSERT_TRUE(client.Ask(group, request));
+    }
+  }
+  std::vector<std::string> left = groups;
+  std::vector<std::vector<std::string>> answered;
+  while (!left.empty() && answered.size() < groups.size()) {
+    v1::Request request;
+    for (const std::string& group : left) request.mutable_offset_fetch()->add_groups()->set_group_id(group);
+    const Result<v1::Response> answer = cluster.Call(0, request);
+    ASSERT_TRUE(answer) << ToString(answer.error());
+    ASSERT_EQ(answer->offset_fetch().groups_size(), static_cast<int>(left.size()));
+    answered.emplace_back();
+    left.clear();
+    for (const auto& group : answer->offset_fetch().groups()) {
+      if (group.error().code() == v1::NONE) {
+        answered.back().push_back(group.group_id());
+      } else {
+        EXPECT_EQ(group.error().code(), v1::COORDINATOR_LOAD_IN_PROGRESS);
+        EXPECT_EQ(group.error().error_class(), v1::ERROR_CLASS_RETRY);
+        left.push_back(group.group_id());
+      }
+    }
+  }
+  EXPECT_THAT(answered, ElementsAre(ElementsAre("small", "large"), ElementsAre("larger", "none"),
+                                    ElementsAre("another")));
   EXPECT_TRUE(cluster.Stop(0));
 }
 

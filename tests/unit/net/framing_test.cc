@@ -109,5 +109,17 @@ TEST(EncodeFrame, IsTheLengthAndTheMessage) {
   EXPECT_EQ(EncodeFrame(v1::Request()), std::string(4, '\0'));
 }
 
+TEST(EncodeFrame, TellsTheSizeOfAMessageOverTheLimit) {
+  v1::Request request;
+  request.mutable_header()->set_client_id(std::string(100, 'x'));
+  const size_t size = request.ByteSizeLong();
+  const auto fits = EncodeFrameWithin(request, size);
+  ASSERT_TRUE(fits);
+  EXPECT_EQ(*fits, EncodeFrame(request));
+  const auto refused = EncodeFrameWithin(request, size - 1);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error(), size);
+}
+
 }  // namespace
 }  // namespace tidemark

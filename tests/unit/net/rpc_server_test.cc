@@ -138,6 +138,37 @@ class RpcServerTest : public RpcTest {
       EXPECT_EQ((co_await Answer(peer.get())).header().correlation_id(), i);
     EXPECT_EQ(server_->stats().bytes_in_flight, 0u);
   }
+  // An answer of any kind that is too large is said to be; the connection and its other requests go on.
+  Task<void> TooLargeAnswer(v1::Response large) {
+    const google::protobuf::Descriptor* type = large.GetDescriptor();
+    const int number = static_cast<int>(large.body_case());
+    SCOPED_TRACE(type->FindFieldByNumber(number)->name());
+    handler_.held.clear();
+    handler_.names.clear();
+    auto peer = co_await RawClient();
+    peer->Write(EncodeFrame(NamedRequest("large", 5)) + EncodeFrame(NamedRequest("small", 6)));
+    co_await handler_.UntilBegun(2);
+    handler_.held[0]->Reply(std::move(large));
+    handler_.held[1]->Reply(MetadataAnswer());
+    const v1::Response refused = co_await Answer(peer.get());
+    EXPECT_EQ(refused.header().correlation_id(), 5u);
+    EXPECT_EQ(refused.header().error().code(), v1::MESSAGE_TOO_LARGE) << refused.ShortDebugString();
+    EXPECT_EQ(refused.body_case(), v1::Response::BODY_NOT_SET);
+    const v1::Response next = co_await Answer(peer.get());
+    EXPECT_EQ(next.header().correlation_id(), 6u);
+    EXPECT_TRUE(next.has_metadata());
+    EXPECT_EQ(server_->stats().bytes_in_flight, 0u);
+  }
+  Task<void> FetchAnswer() {
+    auto peer = co_await RawClient();
+    peer->Write(EncodeFrame(NamedRequest("fetch", 5)));
+    co_await handler_.UntilBegun(1);
+    v1::Response response;
+    response.mutable_fetch();
+    response.mutable_header()->mutable_error()->set_message(std::string(5000, 'r'));
+    handler_.held[0]->Reply(std::move(response));
+    EXPECT_TRUE((co_await Answer(peer.get())).has_fetch());
+  }
   Task<void> Budgets() {
     auto greedy = co_await RawClient();
     auto modest = co_await RawClient();
@@ -348,6 +379,29 @@ TEST_F(RpcServerTest, AClientThatDoesNotReadItsAnswersIsNotReadEither) {
   limits.max_bytes_in_flight = 4 << 20;
   StartServer(limits);
   RunTask(SlowReader());
+}
+TEST_F(RpcServerTest, AnAnswerOverTheLimitBecomesAnErrorWhateverItsKind) {
+  RpcServerLimits limits;
+  limits.max_response_bytes = 4000;
+  StartServer(limits);
+  const google::protobuf::OneofDescriptor* bodies = v1::Response::descriptor()->FindOneofByName("body");
+  ASSERT_NE(bodies, nullptr);
+  ASSERT_GT(bodies->field_count(), 20);
+  for (int i = 0; i < bodies->field_count(); ++i) {
+    const google::protobuf::FieldDescriptor* body = bodies->field(i);
+    if (body->name() == "fetch") continue;
+    v1::Response response;
+    google::protobuf::Message* message = response.GetReflection()->MutableMessage(&response, body);
+    // Whatever is in it: here bytes that this version does not know.
+    message->GetReflection()->MutableUnknownFields(message)->AddLengthDelimited(9999, std::string(4000, 'x'));
+    RunTask(TooLargeAnswer(std::move(response)));
+  }
+}
+TEST_F(RpcServerTest, AFetchsAnswerIsAsLongAsItWasAskedToBe) {
+  RpcServerLimits limits;
+  limits.max_response_bytes = 4000;
+  StartServer(limits);
+  RunTask(FetchAnswer());
 }
 TEST_F(RpcServerTest, ABudgetStopsItsOwnKindOfTrafficOnly) {
   RpcServerLimits limits;
