@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "broker/group/group_limits.h"
+
 namespace tidemark {
 namespace {
 
@@ -98,6 +100,7 @@ void FillOffset(const PartitionKey& key, const StoredOffset& stored, const Offse
 Result<> CommitOffsets(const v1::OffsetCommitRequest& request, const GroupScene& scene, GroupChange& change,
                        v1::OffsetCommitResponse* out) {
   Group& group = change.group();
+  TM_RETURN_IF_ERROR(CheckPartitionsAsked(request.topics()));
   TM_RETURN_IF_ERROR(MayCommit(group, request.member_id(), request.member_epoch(), request.instance_id()));
   for (const v1::OffsetCommitRequest::Topic& wanted : request.topics()) {
     v1::OffsetCommitResponse::Topic* answer = out->add_topics();
@@ -123,6 +126,7 @@ Result<> CommitOffsets(const v1::OffsetCommitRequest& request, const GroupScene&
 
 Result<> FetchOffsets(const v1::OffsetFetchRequest::Group& request, Group* group, const GroupScene& scene,
                       v1::OffsetFetchResponse::Group* out) {
+  TM_RETURN_IF_ERROR(CheckPartitionsAsked(request.topics()));
   if (!request.member_id().empty()) {
     const GroupMember* member = group == nullptr ? nullptr : group->Find(request.member_id());
     if (member == nullptr) {
@@ -174,8 +178,9 @@ void FillCommitted(Group& group, const GroupScene& scene,
   }
 }
 
-void DeleteOffsets(const v1::OffsetDeleteRequest& request, const GroupScene& scene, GroupChange& change,
-                   v1::OffsetDeleteResponse* out) {
+Result<> DeleteOffsets(const v1::OffsetDeleteRequest& request, const GroupScene& scene, GroupChange& change,
+                       v1::OffsetDeleteResponse* out) {
+  TM_RETURN_IF_ERROR(CheckPartitionsAsked(request.topics()));
   Group& group = change.group();
   const OffsetExpiry expiries(group, scene);
   for (const v1::GroupTopicPartitions& topic : request.topics()) {
@@ -197,6 +202,7 @@ void DeleteOffsets(const v1::OffsetDeleteRequest& request, const GroupScene& sce
       }
     }
   }
+  return {};
 }
 
 Result<> DeleteGroup(GroupChange& change) {

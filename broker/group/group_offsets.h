@@ -13,7 +13,7 @@
 namespace tidemark {
 
 // Checks and records a commit; fills an outcome per partition. An error is one of the whole, and changes
-// nothing.
+// nothing. INVALID_REQUEST, here and below: too many partitions, or one twice (group_limits.h).
 Result<> CommitOffsets(const v1::OffsetCommitRequest& request, const GroupScene& scene, GroupChange& change,
                        v1::OffsetCommitResponse* out);
 
@@ -26,8 +26,8 @@ void FillCommitted(Group& group, const GroupScene& scene,
                    google::protobuf::RepeatedPtrField<v1::CommittedTopic>* out);
 
 // Deletes offsets of topics that no member reads.
-void DeleteOffsets(const v1::OffsetDeleteRequest& request, const GroupScene& scene, GroupChange& change,
-                   v1::OffsetDeleteResponse* out);
+Result<> DeleteOffsets(const v1::OffsetDeleteRequest& request, const GroupScene& scene, GroupChange& change,
+                       v1::OffsetDeleteResponse* out);
 // NON_EMPTY_GROUP; deletes the group with its offsets.
 Result<> DeleteGroup(GroupChange& change);
 

@@ -235,7 +235,7 @@ Task<Result<v1::OffsetDeleteResponse>> GroupCoordinator::DeleteOffsets(Partition
   if (slot == nullptr) co_return std::unexpected(NoSuchGroup(request.group_id()));
   v1::OffsetDeleteResponse response;
   GroupChange change(slot->group);
-  tidemark::DeleteOffsets(request, Scene(), change, &response);
+  TM_CO_RETURN_IF_ERROR(tidemark::DeleteOffsets(request, Scene(), change, &response));
   TM_CO_RETURN_IF_ERROR(Write(*led, *slot, change));
   const Offset end = std::max(slot->membership_end, slot->offsets_end);
   DropIfGone(*led, request.group_id());

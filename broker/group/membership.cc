@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "broker/group/group_limits.h"
 #include "broker/group/rebalance.h"
 
 namespace tidemark {
@@ -100,7 +101,7 @@ Result<> Beat::CheckInstance() const {
 v1::GroupMemberValue Beat::NewInfo() const {
   v1::GroupMemberValue info = Updated({}, request_);
   info.set_instance_id(request_.instance_id());
-  info.set_client_id(caller_.client_id);
+  info.set_client_id(std::string(FirstBytes(caller_.client_id, kMaxIdBytes)));
   info.set_client_host(caller_.host);
   if (info.session_timeout_ms() == 0)
     info.set_session_timeout_ms(static_cast<uint32_t>(ToMillis(scene_.options.session_timeout)));
@@ -153,8 +154,9 @@ Result<HeartbeatOutcome> Beat::Join() {
                   group_.id(), group_.members().size(), scene_.options.max_size);
     }
     change_.PutMember(id_, NewInfo());
+    const v1::GroupMemberValue& info = group_.Find(id_)->info;
     rebalance_.Cause(v1::REBALANCE_CAUSE_MEMBER_JOINED,
-                     fmt::format("member '{}' ({} at {}) joined", id_, caller_.client_id, caller_.host));
+                     fmt::format("member '{}' ({} at {}) joined", id_, info.client_id(), info.client_host()));
   }
   rebalance_.Settle();
   if (!rebalance_.Reconcile(id_, nullptr) && group_.Find(id_)->epoch == 0) {
@@ -261,6 +263,7 @@ Result<> ValidateHeartbeat(const v1::ConsumerGroupHeartbeatRequest& request, con
     return Fail(v1::UNSUPPORTED_ASSIGNOR, "'{}' is not an assignor: range, roundrobin and sticky are",
                 request.assignor());
   }
+  TM_RETURN_IF_ERROR(CheckPartitionCount(request.owned().topics(), kMaxPartitionsOwned));
   if (request.has_subscription()) return scene.resolver.Validate(request.subscription());
   return {};
 }

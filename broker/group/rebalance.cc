@@ -2,11 +2,15 @@
 
 #include <algorithm>
 
+#include "broker/group/group_limits.h"
+
 namespace tidemark {
 namespace {
 
 constexpr uint64_t kFnvBasis = 0xcbf29ce484222325ULL;
 constexpr uint64_t kFnvPrime = 0x100000001b3ULL;
+// Of the sentence about the last rebalance: what it quotes may come from records of another version.
+constexpr size_t kMaxDetailBytes = 2000;
 
 std::string OrderOf(const std::string& id, const GroupMember& member) {
   return member.info.instance_id().empty() ? id : member.info.instance_id();
@@ -51,7 +55,7 @@ void Rebalance::Cause(v1::RebalanceCause cause, std::string detail) {
   v1::GroupMetadataValue& metadata = Metadata();
   metadata.set_group_epoch(group_.TakeEpoch());
   metadata.mutable_last_rebalance()->set_cause(cause);
-  metadata.mutable_last_rebalance()->set_detail(std::move(detail));
+  metadata.mutable_last_rebalance()->set_detail(std::string(FirstBytes(detail, kMaxDetailBytes)));
   metadata.mutable_last_rebalance()->set_time(scene_.wall);
 }
 

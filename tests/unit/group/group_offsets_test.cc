@@ -164,7 +164,7 @@ TEST_F(Offsets, OffsetsOfTopicsThatNoMemberReadsExpireAndCanBeDeleted) {
   auto remove = [&] {
     GroupChange change(*bench_.group);
     v1::OffsetDeleteResponse out;
-    DeleteOffsets(request, bench_.Scene(), change, &out);
+    EXPECT_TRUE(DeleteOffsets(request, bench_.Scene(), change, &out));
     bench_.Keep(change);
     return out.topics(0).partitions(0).error().code();
   };
@@ -221,6 +221,53 @@ TEST_F(Offsets, FetchTellsWhatIsCommittedAndWhatIsNot) {
   EXPECT_EQ(none.topics_size(), 0);
   request.set_member_id("a");
   EXPECT_EQ(FetchOffsets(request, nullptr, bench_.Scene(), &none).error().code, v1::UNKNOWN_MEMBER_ID);
+}
+
+// A request of a few bytes per partition must not become kilobytes of memory and log each.
+TEST_F(Offsets, ARequestNamesEachPartitionOnceAndNotTooMany) {
+  auto commit = Request("", -1, 2, 7);
+  auto* topic = commit.mutable_topics(0);
+  *topic->add_partitions() = topic->partitions(0);
+  topic->mutable_partitions(1)->set_offset(9);
+  EXPECT_EQ(bench_.Commit(commit).error().code, v1::INVALID_REQUEST) << "which of the two?";
+  topic->clear_partitions();
+  for (uint32_t i = 0; i < 20'001; ++i) topic->add_partitions()->set_partition(i);
+  EXPECT_EQ(bench_.Commit(commit).error().code, v1::INVALID_REQUEST);
+  EXPECT_TRUE(bench_.group->gone());
+  topic->mutable_partitions()->RemoveLast();
+  EXPECT_TRUE(bench_.Commit(commit)) << "those that are not there have errors of their own";
+  EXPECT_EQ(bench_.group->offsets().size(), 4u);
+
+  const auto ask = [&](const google::protobuf::RepeatedPtrField<v1::GroupTopicPartitions>& topics) {
+    v1::OffsetFetchRequest::Group fetch;
+    *fetch.mutable_topics() = topics;
+    v1::OffsetFetchResponse::Group fetched;
+    const Result<> there = FetchOffsets(fetch, bench_.group.get(), bench_.Scene(), &fetched);
+    const Result<> nowhere = FetchOffsets(fetch, nullptr, bench_.Scene(), &fetched);
+    v1::OffsetDeleteRequest remove;
+    *remove.mutable_topics() = topics;
+    GroupChange change(*bench_.group);
+    v1::OffsetDeleteResponse removed;
+    const Result<> deleted = DeleteOffsets(remove, bench_.Scene(), change, &removed);
+    EXPECT_EQ(there.has_value(), nowhere.has_value());
+    EXPECT_EQ(there.has_value(), deleted.has_value());
+    EXPECT_TRUE(there || change.empty());
+    change.Rollback();
+    return there ? v1::NONE : there.error().code;
+  };
+  google::protobuf::RepeatedPtrField<v1::GroupTopicPartitions> topics;
+  topics.Add()->set_topic_id(orders_.ToBytes());
+  for (uint32_t i = 0; i < 20'000; ++i) topics[0].add_partitions(i);
+  EXPECT_EQ(ask(topics), v1::NONE);
+  topics[0].add_partitions(20'000);
+  EXPECT_EQ(ask(topics), v1::INVALID_REQUEST);
+  topics[0].clear_partitions();
+  topics[0].add_partitions(1);
+  topics[0].add_partitions(1);
+  EXPECT_EQ(ask(topics), v1::INVALID_REQUEST);
+  topics.Clear();
+  for (int i = 0; i < 20'001; ++i) topics.Add()->set_topic_id(orders_.ToBytes());
+  EXPECT_EQ(ask(topics), v1::INVALID_REQUEST) << "topics without partitions are counted, too";
 }
 
 }  // namespace

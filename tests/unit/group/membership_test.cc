@@ -1,6 +1,8 @@
 // Membership, step by step: joining, giving back, taking over, fencing, static members, and lost answers.
 #include <gmock/gmock.h>
 
+#include "broker/group/group_limits.h"
+#include "broker/group/group_log.h"
 #include "tests/unit/group/group_bench.h"
 
 namespace tidemark {
@@ -268,6 +270,11 @@ TEST_F(Membership, MalformedHeartbeatsGetTheirError) {
   EXPECT_EQ(code([](auto& r) { r.set_assignor("best"); }), v1::UNSUPPORTED_ASSIGNOR);
   EXPECT_EQ(code([](auto& r) { r.mutable_owned()->add_topics()->set_topic_id("short"); }),
             v1::INVALID_REQUEST);
+  EXPECT_EQ(code([](auto& r) {
+              auto* topic = r.mutable_owned()->add_topics();
+              for (uint32_t i = 0; i <= 100'000; ++i) topic->add_partitions(i);
+            }),
+            v1::INVALID_REQUEST);
   EXPECT_EQ(code([](auto& r) { r.mutable_subscription()->add_topics("no/slash"); }),
             v1::INVALID_TOPIC_EXCEPTION);
   for (const char* regex : {"(", "(?<=a)b", "(a)\\1", "((a{1000}){1000}){1000}"}) {
@@ -278,6 +285,40 @@ TEST_F(Membership, MalformedHeartbeatsGetTheirError) {
   EXPECT_EQ(code([](auto& r) { r.mutable_subscription()->set_regex(std::string(1025, 'a')); }),
             v1::INVALID_REGULAR_EXPRESSION);
   EXPECT_TRUE(bench_.group->gone()) << "no refused request left anything";
+}
+
+// Else members could make records that no batch takes, so that nothing of the group could change any more.
+TEST_F(Membership, OfALongClientIdOnlyTheBeginningIsKept) {
+  bench_.AddTopic("orders", 1);
+  std::string client = "x";
+  while (client.size() < 1'000'000) client += "\xc3\xa9";  // two bytes each
+  GroupChange change(*bench_.group);
+  ASSERT_TRUE(Heartbeat(bench_.JoinRequest("a", {"orders"}), {client, "host"}, bench_.Scene(), change));
+  bench_.Keep(change);
+  EXPECT_EQ(bench_.group->Find("a")->info.client_id(), client.substr(0, 255));
+  EXPECT_LT(bench_.group->metadata()->last_rebalance().detail().size(), 1000u);
+  bench_.Pass(46s);
+  EXPECT_EQ(bench_.group->Find("a"), nullptr);
+  EXPECT_LT(bench_.group->metadata()->last_rebalance().detail().size(), 1000u);
+  EXPECT_EQ(FirstBytes("ab\xc3\xa9", 3), "ab") << "no half character: protobuf would not write it";
+  EXPECT_EQ(FirstBytes("ab\xc3\xa9", 4), "ab\xc3\xa9");
+}
+
+TEST_F(Membership, AMemberOfAnEarlierVersionsRecordsCanBeFenced) {
+  v1::GroupMemberValue info;
+  info.set_client_id(std::string((16u << 20) - 60, 'c'));
+  info.set_session_timeout_ms(1000);
+  {
+    GroupChange change(*bench_.group);
+    change.PutMember("a", info);
+    change.PutCurrent("a", 1, 0, {}, {});
+  }
+  StartGroupTimers(*bench_.group, bench_.now);
+  bench_.now += 2s;
+  GroupChange change(*bench_.group);
+  OnGroupTime(bench_.Scene(), change);
+  EXPECT_TRUE(EncodeGroupBatches(change.records(), bench_.wall));
+  EXPECT_EQ(bench_.group->Find("a"), nullptr);
 }
 
 TEST_F(Membership, AChangeThatCouldNotBeAppendedIsRolledBackWhole) {
