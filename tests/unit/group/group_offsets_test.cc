@@ -103,6 +103,27 @@ TEST_F(Offsets, ALateCommitOfAnEarlierTenureUndoesNothing) {
   EXPECT_EQ(Commit("a", a.epoch(), moved, 101), v1::NONE);
 }
 
+TEST_F(Offsets, ALateCommitUndoesNothingWhileNobodyHoldsThePartition) {
+  BenchMember a(bench_, "a", {"orders"}), b(bench_, "b", {"orders"});
+  (void)a.Beat();
+  (void)b.Beat();
+  (void)a.Beat();  // asked for two
+  a.LetGo();
+  (void)a.Beat();  // which it says that it has let go, at the epoch that it keeps
+  const int32_t kept = a.epoch();
+  (void)b.Beat();
+  const uint32_t moved = b.held().begin()->partition;
+  EXPECT_EQ(Commit("b", b.epoch(), moved, 100), v1::NONE);
+  EXPECT_EQ(b.Leave(), v1::NONE);
+  ASSERT_EQ(bench_.group->OwnerOf({orders_, moved}), nullptr);
+  ASSERT_EQ(bench_.group->Find("a")->epoch, kept);
+  EXPECT_EQ(Commit("a", kept, moved, 50), v1::PARTITION_NOT_OWNED) << "delayed since before a let go";
+  EXPECT_EQ(Committed(moved), 100u);
+  (void)a.Beat();
+  ASSERT_TRUE(a.held().contains({orders_, moved}));
+  EXPECT_EQ(Commit("a", a.epoch(), moved, 101), v1::NONE);
+}
+
 TEST_F(Offsets, CommitsOfStrangersAndOfUnknownEpochsAreRefused) {
   BenchMember a(bench_, "a", {"orders"});
   (void)a.Beat();
