@@ -123,7 +123,8 @@ Result<v1::Response> FakeCoordinator::Decide(const v1::Request& request) {
   }
   if (request.has_offset_delete()) {
     GroupChange change(group(request.offset_delete().group_id()));
-    DeleteOffsets(request.offset_delete(), scene, change, response.mutable_offset_delete());
+    TM_RETURN_IF_ERROR(
+        DeleteOffsets(request.offset_delete(), scene, change, response.mutable_offset_delete()));
     return response;
   }
   if (request.has_describe_groups()) {
