@@ -41,6 +41,7 @@ struct GroupMember {
   // Not in records.
   std::optional<MonoTime> session_deadline;    // empty: it was just read back
   std::optional<MonoTime> rebalance_deadline;  // while `revoking` is not empty
+  PartitionKeys due_back;                      // by then: what was asked back when the deadline was set
   MonoTime last_heartbeat{};
   std::vector<TopicId> topics;  // what its subscription comes to
   uint64_t topics_version = 0;  // of the resolver, for `topics`; 0: never

@@ -224,7 +224,7 @@ Result<HeartbeatOutcome> Beat::Leave() {
     TM_RETURN_IF_ERROR(CheckInstance());
     // What was asked back it has given back with leaving.
     change_.PutCurrent(id_, kAwayEpoch, 0, HeldPartitions(member->assigned), {});
-    group_.Find(id_)->rebalance_deadline.reset();
+    TimeRevocation(*group_.Find(id_), scene_.now);
     Touch();
   } else {
     const std::string detail =
@@ -281,7 +281,8 @@ void OnGroupTime(const GroupScene& scene, GroupChange& change) {
   std::vector<std::pair<std::string, bool>> late;  // with: its session, else its rebalance time-out
   for (const auto& [id, member] : group.members()) {
     const bool session = member.session_deadline && *member.session_deadline <= scene.now;
-    const bool revoking = member.rebalance_deadline && *member.rebalance_deadline <= scene.now;
+    const bool revoking =
+        !member.revoking.empty() && member.rebalance_deadline && *member.rebalance_deadline <= scene.now;
     if (session || revoking) late.emplace_back(id, session);
   }
   for (const auto& [id, session] : late) {
@@ -340,8 +341,17 @@ void StartGroupTimers(Group& group, MonoTime now) {
       member.session_deadline = now + std::chrono::milliseconds(member.info.session_timeout_ms());
       member.last_heartbeat = now;
     }
-    if (!member.revoking.empty() && !member.rebalance_deadline)
-      member.rebalance_deadline = now + std::chrono::milliseconds(member.info.rebalance_timeout_ms());
+    TimeRevocation(member, now);
+  }
+}
+
+void TimeRevocation(GroupMember& member, MonoTime now) {
+  std::erase_if(member.due_back, [&](const PartitionKey& p) { return !member.revoking.contains(p); });
+  if (member.revoking.empty()) {
+    member.rebalance_deadline.reset();
+  } else if (member.due_back.empty()) {
+    for (const auto& [partition, since] : member.revoking) member.due_back.insert(partition);
+    member.rebalance_deadline = now + std::chrono::milliseconds(member.info.rebalance_timeout_ms());
   }
 }
 

@@ -64,8 +64,12 @@ void OnGroupTopics(const GroupScene& scene, GroupChange& change);
 
 // When OnGroupTime has to look again; kNoDeadline: never.
 MonoTime NextGroupTime(const Group& group);
-// Gives members that were just read back their full session and rebalance time-outs.
+// Gives members that were just read back, or came back as a change was undone, their full session and
+// rebalance time-outs; ends those of what is not asked back any more.
 void StartGroupTimers(Group& group, MonoTime now);
+// Follows what the member has to give back: when all that was asked for together has been released, what was
+// asked for since has the whole rebalance time-out from now.
+void TimeRevocation(GroupMember& member, MonoTime now);
 // This coordinator stood still: whoever could not be heard meanwhile gets the time back.
 void ForgiveStall(Group& group, Duration stall);
 

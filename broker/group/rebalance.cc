@@ -147,15 +147,8 @@ bool Rebalance::Reconcile(const std::string& id, const PartitionKeys* owned) {
   const int32_t epoch = told ? static_cast<int32_t>(group_.TakeEpoch()) : member.epoch;
   const int32_t previous = told ? member.epoch : member.previous_epoch;
   for (const PartitionKey& partition : given) assigned[partition] = static_cast<uint32_t>(epoch);
-  const bool revokes = !revoking.empty();
-  const std::chrono::milliseconds patience(member.info.rebalance_timeout_ms());
   change_.PutCurrent(id, epoch, previous, assigned, revoking);
-  GroupMember& after = *group_.Find(id);
-  if (!revokes) {
-    after.rebalance_deadline.reset();
-  } else if (!after.rebalance_deadline) {
-    after.rebalance_deadline = scene_.now + patience;
-  }
+  TimeRevocation(*group_.Find(id), scene_.now);
   return told;
 }
 

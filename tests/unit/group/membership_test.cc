@@ -96,6 +96,75 @@ TEST_F(Membership, AMemberThatDoesNotGiveBackInTimeIsFenced) {
   EXPECT_EQ(b.held().size(), 2u);
 }
 
+TEST_F(Membership, WhatIsAskedBackLaterHasTheWholeTimeAgain) {
+  bench_.AddTopic("orders", 6);
+  BenchMember a(bench_, "a", {"orders"}), b(bench_, "b", {"orders"}), c(bench_, "c", {"orders"});
+  Quiet({&a});
+  const auto pass = [&](int seconds) {
+    for (; seconds > 0; seconds -= 5) {
+      bench_.Pass(5s);
+      for (BenchMember* member : {&b, &c}) {
+        if (member->epoch() != 0) (void)member->Beat();
+      }
+      v1::ConsumerGroupHeartbeatRequest alive = a.Next();
+      alive.clear_owned();
+      EXPECT_TRUE(bench_.Beat(alive));
+    }
+  };
+  (void)b.Beat();
+  (void)a.Beat();  // asked for three
+  pass(50);
+  (void)c.Beat();  // and now for one more
+  a.LetGo();       // of the three
+  (void)a.Beat();
+  ASSERT_TRUE(a.busy()) << "asked for the fourth";
+  pass(30);
+  ASSERT_NE(bench_.group->Find("a"), nullptr);
+  EXPECT_EQ(a.Beat(), v1::NONE) << "it has had 30 of 60 s for the last one";
+  a.LetGo();
+  EXPECT_EQ(a.Beat(), v1::NONE);
+  pass(60);
+  Quiet({&a, &b, &c});
+  EXPECT_EQ(bench_.group->metadata()->last_rebalance().cause(), v1::REBALANCE_CAUSE_MEMBER_JOINED);
+}
+
+TEST_F(Membership, WhatIsAskedBackWhileSomethingIsOverdueDoesNotProlongThat) {
+  bench_.AddTopic("orders", 6);
+  BenchMember a(bench_, "a", {"orders"}), b(bench_, "b", {"orders"}), c(bench_, "c", {"orders"});
+  Quiet({&a});
+  (void)b.Beat();
+  (void)a.Beat();
+  bench_.Pass(40s);
+  (void)a.Beat();
+  (void)c.Beat();
+  (void)a.Beat();
+  bench_.Pass(19s);
+  (void)a.Beat();
+  EXPECT_NE(bench_.group->Find("a"), nullptr);
+  bench_.Pass(1s);
+  EXPECT_EQ(bench_.group->Find("a"), nullptr);
+}
+
+TEST_F(Membership, WhatWasAskedBackInAChangeThatWasUndoneIsNotDue) {
+  bench_.AddTopic("orders", 4);
+  BenchMember a(bench_, "a", {"orders"}), b(bench_, "b", {"orders"});
+  Quiet({&a});
+  (void)b.Beat();
+  {
+    GroupChange change(*bench_.group);  // asks a for two, but cannot be appended
+    ASSERT_TRUE(Heartbeat(a.Next(), {}, bench_.Scene(), change));
+    ASSERT_FALSE(bench_.group->Find("a")->revoking.empty());
+    change.Rollback();
+    StartGroupTimers(*bench_.group, bench_.now);
+  }
+  (void)b.Leave();
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(a.Beat(), v1::NONE);
+    bench_.Pass(5s);
+  }
+  EXPECT_EQ(a.held().size(), 4u) << "nothing was ever asked back";
+}
+
 TEST_F(Membership, ALostAnswerIsToldAgain) {
   bench_.AddTopic("orders", 4);
   BenchMember a(bench_, "a", {"orders"}), b(bench_, "b", {"orders"});
