@@ -146,12 +146,11 @@ class Metrics(ClusterTest):
 
         wait_for("both brokers are scraped", lambda: [s["value"][1] for s in ask('up{job="tidemark"}')] == ["1", "1"])
         wait_for("one controller is seen", lambda: ask("sum by (job) (tidemark_controller_active) == 1"))
-        # Rates need two scrapes.
-        wait_for("produced bytes have a rate", lambda: ask("rate(tidemark_produced_bytes_total[1m])"))
+        # Rates need two scrapes of each broker, so panels are waited for.
         for title, expression in expressions(self.dashboard):
             expression = (expression.replace("$job", "tidemark").replace("$instance", ".*")
                           .replace("$__rate_interval", "1m"))
-            self.assertTrue(ask(expression), f"panel '{title}' shows nothing: {expression}")
+            wait_for(f"panel '{title}' shows something: {expression}", lambda e=expression: ask(e))
         self.assertEqual(len([r for g in api("rules")["groups"] for r in g["rules"] if r["health"] != "err"]),
                          self.alerts.count("- alert: "))
         cluster.brokers[1].kill()
