@@ -16,6 +16,8 @@ constexpr int kMaxUnforeseen = 10;
 // How long brokers may not know the topic before that is believed: metadata of a change takes a moment to
 // spread.
 constexpr Duration kUnknownTopicGrace = 10s;
+// How long a damaged range is asked for again: that of one replica is repaired from another within seconds.
+constexpr Duration kDamagePatience = 60s;
 
 std::string Where(const Assignment& assignment) {
   return fmt::format("{}-{}", assignment.topic, assignment.partition);
@@ -289,6 +291,7 @@ void Fetcher::Accept(Assignment& assignment, v1::FetchResponse::Partition* answe
   }
   assignment.failures = 0;
   assignment.unknown_since.reset();
+  assignment.damaged_since.reset();
   if (answer->records().empty()) return;
   bytes_fetched_ += answer->records().size();
   Offset next = *assignment.fetch_offset;
@@ -352,8 +355,13 @@ Result<> Fetcher::Verify(const Assignment& assignment, std::string_view records,
 
 void Fetcher::HandleError(Assignment& assignment, Error error) {
   if (error.code == v1::OFFSET_OUT_OF_RANGE) return OutOfRange(assignment, error);
-  // A broker that is going away may drop a request like this; reading again does no harm.
-  const bool may_pass = error.code == v1::UNKNOWN_SERVER_ERROR && assignment.failures < kMaxUnforeseen;
+  // A broker that is going away may drop a request like this; reading again does no harm. A leader that finds
+  // its log damaged has itself relieved by a healthy replica.
+  const bool damaged = error.code == v1::CORRUPT_MESSAGE;
+  if (damaged && !assignment.damaged_since) assignment.damaged_since = loop_.Now();
+  const bool may_pass = damaged
+                            ? loop_.Now() - *assignment.damaged_since < kDamagePatience
+                            : error.code == v1::UNKNOWN_SERVER_ERROR && assignment.failures < kMaxUnforeseen;
   if (may_pass) RequestRefresh(assignment.topic);
   if (!may_pass && !IsRetriable(error.code)) {
     error.message = fmt::format("{} at offset {}: {}", Where(assignment), *assignment.fetch_offset,

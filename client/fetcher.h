@@ -38,6 +38,7 @@ struct Assignment {
   std::optional<MonoTime> unknown_since;  // brokers say that the topic is unknown
   bool paused = false;                    // nothing is fetched, and what was is not given
   std::optional<LeaderEpoch> last_epoch;  // of the last record that Poll gave
+  std::optional<MonoTime> damaged_since;  // the leader says that what is to be read next is damaged
 };
 using AssignmentPtr = std::shared_ptr<Assignment>;
 

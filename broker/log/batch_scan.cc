@@ -57,7 +57,8 @@ BatchScanner::Step BatchScanner::Next(BatchView* batch, BodyInfo* info) {
         return Step::kBatch;
       }
       case BatchParse::kNeedMore:
-        if (position_ + needed > size_ || At(position_).size() >= needed) {
+        // Asked for already: the file is shorter than its size said.
+        if (position_ + needed > size_ || At(position_).size() >= needed || want >= needed) {
           return Bad(
               fmt::format("a batch of {} bytes or more is cut short after {}", needed, size_ - position_));
         }

@@ -16,7 +16,7 @@
 //
 // Files: log.cc state, append, flush; log_read.cc reading; log_clean.cc compaction; log_change.cc epochs,
 // truncation, restart, log_retention.cc the start, deletion below it; log_survey.cc what a clean start left
-// out; recovery.h how a log is opened.
+// out; log_scrub.cc damage; recovery.h how a log is opened.
 #pragma once
 
 #include <array>
@@ -33,6 +33,7 @@
 
 #include "broker/log/cleaner.h"
 #include "broker/log/cleaner_decision.h"
+#include "broker/log/damage_list.h"
 #include "broker/log/epoch_table.h"
 #include "broker/log/group_commit.h"
 #include "broker/log/log_config.h"
@@ -40,6 +41,7 @@
 #include "broker/log/read_ahead.h"
 #include "broker/log/retention.h"
 #include "broker/log/segment.h"
+#include "broker/log/segment_scrub.h"
 #include "common/async/blocking_pool.h"
 #include "common/async/task.h"
 #include "common/async/wait.h"
@@ -78,6 +80,8 @@ struct TimestampLookup {
 
 struct CleanTerms;
 class SegmentRewriter;
+struct ScrubCursor;
+struct ScrubProgress;
 
 class Log {
  public:
@@ -137,9 +141,14 @@ class Log {
   uint64_t generation() const { return generation_; }
   // Set after a failed write or sync.
   const std::optional<Error>& failure() const { return failure_; }
-  // Damage found below the recovery point while opening, or in a stored batch while reading: the log must be
-  // set aside and copied anew. Appends are refused.
+  // Damage found below the recovery point while opening, or in what the log consists of: it must be set aside
+  // and copied anew. Appends are refused.
   const std::optional<Error>& damage() const { return damage_; }
+  // Ranges of stored batches that were found damaged: reads of them are answered CORRUPT_MESSAGE, all else
+  // goes on.
+  const DamageList& damaged() const { return damaged_; }
+  // Since the log was opened; repaired ones count.
+  uint64_t damaged_ranges_found() const { return damaged_ranges_found_; }
 
   // Stamps and appends batches that were validated. One write; all or (poisoned) nothing. `epoch` is not
   // below the latest of epochs().
@@ -150,9 +159,9 @@ class Log {
   Result<AppendResult> AppendAsFollower(std::string_view batches);
 
   // Whole batches from the one that contains `from` up to those that end at or below `below`, at most
-  // max_bytes but at least one batch. OFFSET_OUT_OF_RANGE outside [start_offset, end_offset]. Verifies
-  // headers always, bodies of what was on disk before this process. Completes without suspending when the
-  // bytes are in the page cache.
+  // max_bytes but at least one batch. OFFSET_OUT_OF_RANGE outside [start_offset, end_offset], CORRUPT_MESSAGE
+  // in a damaged range. Verifies headers always, bodies of what is sealed, of what comes from the disk and of
+  // what was there before this process. Completes without suspending when the bytes are in the page cache.
   Task<Result<LogRead>> Read(Offset from, Offset below, size_t max_bytes);
 
   // The first record with timestamp >= `timestamp` below `below`; -3 asks for the greatest timestamp's.
@@ -185,12 +194,16 @@ class Log {
   // Seals the active segment and begins a new one; no-op when it is empty.
   Result<> RollActive();
 
+  // Reads about max_bytes again from the cursor on and checks them (log_scrub.cc); damaged() tells what is
+  // damaged. Index files that do not match their segment are rebuilt.
+  Task<Result<ScrubProgress>> Scrub(std::shared_ptr<ScrubCursor> cursor, size_t max_bytes);
+
   // Asks the directory's group commit to make everything appended so far durable; the flush listener is told.
   // Called by every append itself when the config says so (ack.durability=synced); idempotent while one is
   // asked for.
   void RequestFlush();
-  // Called on the loop whenever flushed_end has moved, or the log has failed, or damage was found. One
-  // listener.
+  // Called on the loop whenever flushed_end has moved, or the log has failed, or damage was found (damage()
+  // or damaged()). One listener.
   void SetFlushListener(std::function<void()> listener) { flush_listener_ = std::move(listener); }
   // What the next checkpoint round writes.
   void SetHighWatermark(Offset offset) {
@@ -306,12 +319,23 @@ class Log {
   Task<Result<size_t>> ReadBytes(std::shared_ptr<File> file, uint64_t position, std::span<char> buffer,
                                  bool* cold);
   Result<> WalkWindow(const Segment& segment, std::string_view bytes, bool cold, ReadWindow* window) const;
+  Result<bool> WalkBatch(const Segment& segment, std::string_view bytes, bool cold, ReadWindow* window) const;
   const Cursor* FindCursor(const Segment& segment, Offset next) const;
   void RememberCursor(const std::shared_ptr<Segment>& segment, Offset next, uint64_t position,
                       const ReadStream& stream);
   // Where a read from `position` of about `want` bytes ends.
   static uint64_t ReadEnd(const Segment& segment, uint64_t size, uint64_t position, size_t want);
   void Advise(std::shared_ptr<File> file, const ReadAdvice& advice);
+
+  uint64_t SkipDamage(const Segment& segment, Offset from) const;
+  Task<Result<std::optional<TimestampLookup>>> FindTimestampOnce(
+      WallMillis timestamp, Offset below, std::vector<std::shared_ptr<Segment>>* searched);
+
+  // log_scrub.cc
+  SegmentScrub::Extent ExtentOf(const Segment& segment) const;
+  bool TakeFindings(const std::shared_ptr<Segment>& segment, SegmentScrub* scrub, ScrubProgress* progress);
+  bool NoteDamage(const std::vector<DamagedRange>& found, ScrubProgress* progress);
+  Task<bool> SearchDamage(std::shared_ptr<Segment> segment);
 
   Task<Result<>> SurveySome(std::vector<std::shared_ptr<Segment>> some);
 
@@ -365,7 +389,10 @@ class Log {
   std::deque<std::pair<MonoTime, std::string>> deleted_files_;
   std::optional<Error> failure_;
   std::optional<Error> damage_;
-  bool directory_dirty_ = false;  // a file in it is new
+  DamageList damaged_;
+  uint64_t damaged_ranges_found_ = 0;
+  std::shared_ptr<Segment> searched_;  // by a SearchDamage under way
+  bool directory_dirty_ = false;       // a file in it is new
   bool flush_queued_ = false;
   bool flush_running_ = false;
   bool flush_wanted_ = false;  // asked for while a change was under way

@@ -170,6 +170,7 @@ std::vector<std::string> Log::CutMemory(size_t index, Cut cut) {
   segment->sealed = false;
   segments_[index] = std::move(segment);
   end_ = cut.end;
+  damaged_.TruncateTo(end_);
   flush_begun_ = std::min(flush_begun_, end_);
   high_watermark_ = std::min(high_watermark_, end_);
   return removed;
@@ -297,6 +298,7 @@ Task<Result<>> Log::RestartAt(Offset offset) {
   auto placeholder = std::make_shared<Segment>();
   placeholder->base_offset = offset;
   segments_ = {placeholder};
+  damaged_.Clear();
   start_ = end_ = flushed_end_ = flush_begun_ = high_watermark_ = offset;
   durable_start_ = std::min(durable_start_, offset);
   epochs_.Clear();

@@ -54,8 +54,9 @@ CleanableLog Log::DescribeForCleaning() const {
 
 CleanDecision Log::DecideCleaning(WallMillis now) const {
   CleanDecision decision = DecideClean(DescribeForCleaning(), config_.compaction, now);
-  if (cleaning_.running || cleaning_.held || cleaning_.uncleanable || failure_ || damage_ || closing_ ||
-      !surveyed()) {
+  // What is damaged is repaired first.
+  if (cleaning_.running || cleaning_.held || cleaning_.uncleanable || failure_ || damage_ ||
+      !damaged_.empty() || closing_ || !surveyed()) {
     decision.due = decision.roll_active = false;
   }
   return decision;
@@ -107,10 +108,7 @@ Error Log::CleaningFailed(const std::vector<std::shared_ptr<Segment>>& sources, 
     return error;
   }
   if (!of_bytes) return error;  // a full disk, too many open files: another time
-  if (error.code == v1::CORRUPT_MESSAGE || !writing) {
-    SetDamage({v1::KAFKA_STORAGE_ERROR, fmt::format("damaged log in {}: {}", place_.path, error.message)});
-    return *damage_;
-  }
+  if (error.code == v1::CORRUPT_MESSAGE || !writing) return {v1::CORRUPT_MESSAGE, std::move(error.message)};
   DiskFailed(error);
   return *failure_;
 }
@@ -128,6 +126,11 @@ Task<Result<CleanReport>> Log::Clean(CleanTools tools) {
   cleaning_.overtaken = false;
   auto done = co_await RunPass(decision, &tools, &report);
   cleaning_.running = false;
+  if (!done && done.error().code == v1::CORRUPT_MESSAGE) {
+    for (const auto& segment : std::vector(segments_)) {
+      if (segment->base_offset >= decision.end || co_await SearchDamage(segment)) break;
+    }
+  }
   if (!done) co_return std::unexpected(std::move(done).error());
   co_return report;
 }
@@ -266,6 +269,7 @@ Task<Result<>> Log::SwapIn(const SegmentRewriter& rewriter, std::vector<std::sha
   segment->dirty = true;
   std::vector<std::string> others;
   for (size_t i = 1; i < sources.size(); ++i) others.push_back(sources[i]->path_prefix);
+  for (const auto& source : sources) damaged_.DropSegment(source->base_offset);
   const auto first = std::ranges::find(segments_, sources.front());
   *first = segment;
   segments_.erase(first + 1, first + static_cast<ptrdiff_t>(sources.size()));

@@ -22,6 +22,7 @@ struct SearchPlace {
   Offset base = 0;
   uint64_t size = 0;
   WallMillis reached = 0;            // no record in it is later
+  uint64_t skip_to = 0;              // no earlier than here
   std::optional<uint64_t> position;  // where to start; looked up in the index files when empty
 };
 
@@ -64,6 +65,7 @@ Result<std::optional<TimestampLookup>> SearchSegment(FileSystem& files, const Pa
                    ? *place.position
                    : LookUpTimestamp(files, place.path_prefix, place.base, range.timestamp).value_or(0);
   }
+  position = std::max(position, place.skip_to);
   BatchScanner scanner(*file, key, position, place.size);
   ScratchBuffer scratch;
   std::optional<TimestampLookup> best;
@@ -124,6 +126,7 @@ struct Log::ReadWindow {
   // Results.
   size_t at = 0;  // walked so far
   std::optional<size_t> begin;
+  std::optional<Offset> expected;  // where the next batch begins; empty: at or below `from`
   size_t end = 0;
   Offset next = 0;
   size_t needed = 0;     // of the batch at `at`, when it is not whole in the buffer
@@ -189,7 +192,14 @@ Task<Result<uint64_t>> Log::FindPosition(std::shared_ptr<Segment> segment, Offse
       [this, file, segment, size = segment->size, interval = config_.index_interval_bytes] {
         return RebuildIndex(*file, place_.key, segment->base_offset, size, interval);
       });
-  if (!index) co_return std::unexpected(std::move(index).error());
+  if (!index && index.error().code != v1::CORRUPT_MESSAGE) {
+    co_return std::unexpected(std::move(index).error());
+  }
+  // Found from the beginning, past what is damaged, until that is repaired.
+  if (!index) {
+    (void)co_await SearchDamage(segment);
+    co_return 0;
+  }
   const uint64_t found = index->PositionFor(offset);
   if (generation == generation_ && segment->sealed && !segment->index) {
     segment->index = std::move(*index);
@@ -213,6 +223,20 @@ Task<Result<size_t>> Log::ReadBytes(std::shared_ptr<File> file, uint64_t positio
 Result<> Log::WalkWindow(const Segment& segment, std::string_view bytes, bool cold,
                          ReadWindow* window) const {
   while (true) {
+    auto walked = WalkBatch(segment, bytes, cold, window);
+    if (walked && *walked) continue;
+    if (walked) return {};
+    // What is whole is answered first; the next read begins with the damage.
+    window->reached = window->begin.has_value();
+    if (window->reached) return {};
+    return std::unexpected(std::move(walked).error());
+  }
+}
+
+// False: there is no further batch to be had from the buffer.
+Result<bool> Log::WalkBatch(const Segment& segment, std::string_view bytes, bool cold,
+                            ReadWindow* window) const {
+  while (true) {
     BatchView batch;
     std::string why;
     window->needed = 0;
@@ -221,7 +245,7 @@ Result<> Log::WalkWindow(const Segment& segment, std::string_view bytes, bool co
         break;
       case BatchParse::kNeedMore:
       case BatchParse::kEnd:
-        return {};
+        return false;
       case BatchParse::kPadding:
         window->at += std::min(window->needed, bytes.size() - window->at);
         continue;
@@ -232,8 +256,9 @@ Result<> Log::WalkWindow(const Segment& segment, std::string_view bytes, bool co
         return Fail(v1::CORRUPT_MESSAGE, "byte {} of {}: {}", window->position + window->at,
                     segment.log_path(), why);
     }
-    // What this process appended was checked on its way in and came from its own page-cache pages.
-    const bool check_body = cold || window->position + window->at < segment.trusted_from;
+    // What this process appended was checked on its way in and comes from its own page-cache pages, as long
+    // as the segment is new.
+    const bool check_body = cold || segment.sealed || window->position + window->at < segment.trusted_from;
     if (!VerifyHeaderCrc(batch, place_.key.topic, place_.key.partition) ||
         (check_body && !VerifyBodyCrc(batch))) {
       return Fail(v1::CORRUPT_MESSAGE, "byte {} of {}: batch {} has a wrong checksum",
@@ -241,10 +266,18 @@ Result<> Log::WalkWindow(const Segment& segment, std::string_view bytes, bool co
     }
     TM_ASSIGN_OR_RETURN(const BodyInfo info, ParseBody(batch.body));
     const Offset next = batch.base_offset + info.last_offset_delta + 1;
+    const bool follows =
+        window->expected ? batch.base_offset == *window->expected : batch.base_offset <= window->from;
+    if (!follows || next <= batch.base_offset) {
+      return Fail(v1::CORRUPT_MESSAGE, "byte {} of {}: batch [{}, {}) where offset {} belongs",
+                  window->position + window->at, segment.log_path(), batch.base_offset, next,
+                  window->expected.value_or(window->from));
+    }
+    window->expected = next;
     const size_t end = window->at + batch.total_bytes();
     if (next > window->limit || (window->begin && end - *window->begin > window->max_bytes)) {
       window->reached = true;
-      return {};
+      return false;
     }
     if (next > window->from) {
       if (!window->begin) window->begin = window->at;
@@ -252,6 +285,7 @@ Result<> Log::WalkWindow(const Segment& segment, std::string_view bytes, bool co
       window->next = next;
     }
     window->at = end;
+    return true;
   }
 }
 
@@ -277,6 +311,15 @@ void Log::Advise(std::shared_ptr<File> file, const ReadAdvice& advice) {
   });
 }
 
+// Between an index entry and what is wanted there may be damage: one past what is known of it below `from`.
+uint64_t Log::SkipDamage(const Segment& segment, Offset from) const {
+  uint64_t position = 0;
+  for (const DamagedRange& range : damaged_.ranges()) {
+    if (range.segment == segment.base_offset && range.last < from) position = range.end;
+  }
+  return position;
+}
+
 Task<Result<LogRead>> Log::ReadSegment(std::shared_ptr<Segment> segment, Offset from, Offset limit,
                                        size_t max_bytes, bool* changed) {
   const uint64_t generation = generation_;
@@ -292,6 +335,7 @@ Task<Result<LogRead>> Log::ReadSegment(std::shared_ptr<Segment> segment, Offset 
   const bool goes_on = cursor != nullptr || from <= segment->base_offset;
   TM_CO_ASSIGN_OR_RETURN(const auto file, co_await OpenForRead(segment));
   TM_CO_ASSIGN_OR_RETURN(uint64_t position, co_await FindPosition(segment, from));
+  position = std::max(position, SkipDamage(*segment, from));
   LogRead out{.next_offset = from};
   size_t want = max_bytes;
   while (position < size) {
@@ -339,8 +383,12 @@ Task<Result<LogRead>> Log::ReadOnce(Offset from, Offset below, size_t max_bytes,
     co_return Fail(v1::OFFSET_OUT_OF_RANGE, "offset {} of {}-{}, whose log has [{}, {})", from, place_.topic,
                    place_.key.partition, start_, end_);
   }
-  const Offset limit = std::min(below, end_);
-  if (from >= limit) co_return LogRead{.next_offset = from};
+  if (from >= std::min(below, end_)) co_return LogRead{.next_offset = from};
+  if (const DamagedRange* damaged = damaged_.Find(from)) {
+    co_return Fail(v1::CORRUPT_MESSAGE, "{}-{} is damaged: {}", place_.topic, place_.key.partition,
+                   damaged->reason);
+  }
+  const Offset limit = damaged_.LimitFrom(from, std::min(below, end_));
   const uint64_t generation = generation_;
   for (size_t i = SegmentIndexFor(from); i < segments_.size(); ++i) {
     const std::shared_ptr<Segment> segment = segments_[i];
@@ -348,16 +396,19 @@ Task<Result<LogRead>> Log::ReadOnce(Offset from, Offset below, size_t max_bytes,
     auto read = co_await ReadSegment(segment, from, limit, max_bytes, changed);
     *changed = *changed || generation != generation_ || from < start_;
     if (*changed) co_return LogRead{};
-    if (!read && read.error().code == v1::KAFKA_STORAGE_ERROR) co_return read;
-    if (!read) {
-      SetDamage(
-          {v1::KAFKA_STORAGE_ERROR, fmt::format("damaged log in {}: {}", place_.path, read.error().message)});
-      co_return Fail(v1::CORRUPT_MESSAGE, "{}", damage_->message);
-    }
-    if (!read->bytes.empty()) co_return read;
+    if (!read && (damage_ || read.error().code == v1::KAFKA_STORAGE_ERROR)) co_return read;
+    if (read && !read->bytes.empty()) co_return read;
     // Segments below the start may have been deleted meanwhile: positions in the list shift, identities do
     // not.
     i = SegmentIndexFor(segment->base_offset);
+    const bool cut_short = read && i + 1 < segments_.size() && from < segments_[i + 1]->base_offset &&
+                           limit >= segments_[i + 1]->base_offset;
+    if (read && !cut_short) continue;
+    *changed = co_await SearchDamage(segment);
+    if (*changed) co_return LogRead{};
+    co_return Fail(
+        v1::CORRUPT_MESSAGE, "{}",
+        read ? fmt::format("{} ends before its segment does", segment->log_path()) : read.error().message);
   }
   co_return LogRead{.next_offset = from};
 }
@@ -373,19 +424,38 @@ Task<Result<LogRead>> Log::Read(Offset from, Offset below, size_t max_bytes) {
 
 Task<Result<std::optional<TimestampLookup>>> Log::FindTimestamp(WallMillis timestamp, Offset below) {
   const Operation operation(*this);
+  while (true) {
+    std::vector<std::shared_ptr<Segment>> searched;
+    auto found = co_await FindTimestampOnce(timestamp, below, &searched);
+    if (found || found.error().code != v1::CORRUPT_MESSAGE) co_return found;
+    // Which segment it was is found out by looking at those that were searched. Damage below the log start is
+    // passed over once it is known.
+    bool news = false;
+    for (const std::shared_ptr<Segment>& segment : searched) {
+      news = co_await SearchDamage(segment);
+      if (news) break;
+    }
+    if (!news) co_return found;
+    TM_CO_RETURN_IF_ERROR(Usable());
+  }
+}
+
+Task<Result<std::optional<TimestampLookup>>> Log::FindTimestampOnce(
+    WallMillis timestamp, Offset below, std::vector<std::shared_ptr<Segment>>* searched) {
   TM_CO_RETURN_IF_ERROR(Usable());
   if (!surveyed()) TM_CO_RETURN_IF_ERROR(co_await Survey());
   const bool greatest = timestamp == kGreatestTimestamp;
   const SearchRange range{timestamp, start_, std::min(below, end_)};
   std::vector<SearchPlace> places;
-  for (size_t i = 0; i < segments_.size(); ++i) {
-    const Segment& segment = *segments_[i];
-    if (segment.base_offset >= range.below || segment.size == 0) break;
-    const WallMillis reached = segment.index ? segment.index->max_timestamp() : segment.max_timestamp;
+  for (const auto& segment : segments_) {
+    if (segment->base_offset >= range.below || segment->size == 0) break;
+    const WallMillis reached = segment->index ? segment->index->max_timestamp() : segment->max_timestamp;
     if (!greatest && reached < timestamp) continue;
-    SearchPlace place{segment.path_prefix, segment.base_offset, segment.size, reached, std::nullopt};
-    if (segment.index && !greatest) place.position = segment.index->PositionForTimestamp(timestamp);
+    SearchPlace place{segment->path_prefix,         segment->base_offset, segment->size, reached,
+                      SkipDamage(*segment, start_), std::nullopt};
+    if (segment->index && !greatest) place.position = segment->index->PositionForTimestamp(timestamp);
     places.push_back(std::move(place));
+    searched->push_back(segment);
   }
   // The greatest is looked for where it can be, which is rarely more than one segment.
   if (greatest) std::ranges::sort(places, std::greater{}, &SearchPlace::reached);
@@ -409,10 +479,6 @@ Task<Result<std::optional<TimestampLookup>>> Log::FindTimestamp(WallMillis times
   if (generation != generation_ || cleaning_.swapping || (!found && found.error().code == v1::NOT_FOUND)) {
     co_return Fail(v1::OFFSET_NOT_AVAILABLE, "the log of {}-{} changed during the search", place_.topic,
                    place_.key.partition);
-  }
-  if (!found && found.error().code == v1::CORRUPT_MESSAGE) {
-    SetDamage(
-        {v1::KAFKA_STORAGE_ERROR, fmt::format("damaged log in {}: {}", place_.path, found.error().message)});
   }
   co_return found;
 }

@@ -169,7 +169,10 @@ Task<Result<>> Log::RemoveBelowStart() {
   std::vector<std::string> due = TakeDueFiles();
   if (count == 0 && due.empty()) co_return {};
   std::vector<std::string> removed;
-  for (size_t i = 0; i < count; ++i) removed.push_back(segments_[i]->path_prefix);
+  for (size_t i = 0; i < count; ++i) {
+    removed.push_back(segments_[i]->path_prefix);
+    damaged_.DropSegment(segments_[i]->base_offset);
+  }
   segments_.erase(segments_.begin(), segments_.begin() + static_cast<ptrdiff_t>(count));
   const MonoTime remove_at = loop_.Now() + config_.file_delete_delay;
   for (const std::string& prefix : removed) {

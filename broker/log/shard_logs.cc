@@ -92,6 +92,7 @@ ShardLogs::ShardLogs(LogDirs& dirs, EventLoop& loop, ShardLogsOptions options)
                }),
       recoveries_(loop, std::max<size_t>(options.recovery_threads, 1)),
       creations_(loop, kCreations),
+      scrubber_(loop, options.scrub, *this),
       due_changed_(loop),
       next_progress_line_(loop.Now() + kProgressInterval),
       scope_(loop, "logs") {
@@ -117,7 +118,10 @@ void ShardLogs::SetDirectoryFailureListener(std::function<void(const LogDirector
   failure_listener_ = std::move(listener);
 }
 
-void ShardLogs::Start() { scope_.Spawn("checkpoints", CheckpointLoop()); }
+void ShardLogs::Start() {
+  scope_.Spawn("checkpoints", CheckpointLoop());
+  scope_.Spawn("scrub", scrubber_.Run(scope_.stop_token()));
+}
 
 void ShardLogs::EnqueueFlush(Log& log) { commits_[log.directory_index()]->Enqueue(log); }
 

@@ -20,6 +20,7 @@
 #include "broker/log/log.h"
 #include "broker/log/log_dirs.h"
 #include "broker/log/recovery_queue.h"
+#include "broker/log/scrubber.h"
 #include "common/async/scope.h"
 #include "common/env/environment.h"
 
@@ -42,6 +43,7 @@ struct ShardLogsOptions {
   size_t open_files = 1000;
   // Logs recovered at once.
   size_t recovery_threads = 1;
+  ScrubOptions scrub;
 };
 
 class ShardLogs final : private LogHost {
@@ -68,6 +70,7 @@ class ShardLogs final : private LogHost {
   std::vector<Log*> All();
   // Segment files that are open.
   size_t open_files() const { return handles_.size(); }
+  const ScrubCounters& scrubbed() const { return scrubber_.counters(); }
 
   // Takes the partition out of service and removes its data: renamed to `-delete` durably when this returns,
   // removed in the background. Also for a partition that is not open but was found. NOT_FOUND when there is
@@ -180,6 +183,7 @@ class ShardLogs final : private LogHost {
   FileHandles handles_;
   RecoveryQueue recoveries_;
   RecoveryQueue creations_;
+  Scrubber scrubber_;
   std::unordered_set<std::string> unopened_;           // names of folders found at the start
   uint64_t recovered_bytes_ = 0;                       // scanned, not yet told
   std::multimap<MonoTime, PartitionKey> flushes_due_;  // by flush.ms

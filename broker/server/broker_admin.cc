@@ -221,6 +221,8 @@ Task<std::string> Broker::Impl::Metrics() {
     sum.moves += report.moves;
     AddGroups(report, &sum);
     AddPartitions(report, &sum);
+    sum.scrubbed += report.scrubbed;
+    sum.damaged_ranges += report.damaged_ranges;
   }
   AddPartitionMetrics(sum, dirs_.get(), &out);
   AddMemoryMetrics(sum.rpc, &out);
@@ -247,6 +249,11 @@ Task<std::string> Broker::Impl::Metrics() {
   out.Counter("tidemark_log_moves_given_up_total", sum.moves.given_up);
   out.Counter("tidemark_log_move_bytes_total", sum.moves.copied_bytes);
   AddGroupMetrics(sum, &out);
+  out.Gauge("tidemark_log_damaged_ranges", static_cast<double>(sum.damaged_ranges));
+  out.Counter("tidemark_scrub_read_bytes_total", sum.scrubbed.bytes);
+  out.Counter("tidemark_scrub_logs_total", sum.scrubbed.logs);
+  out.Counter("tidemark_scrub_damaged_ranges_total", sum.scrubbed.damaged);
+  out.Counter("tidemark_scrub_rebuilt_indexes_total", sum.scrubbed.indexes_rebuilt);
   co_return out.Text();
 }
 

@@ -41,6 +41,11 @@ ShardLogsOptions LogOptionsOf(const BrokerConfig& config, size_t shards) {
   ShardLogsOptions out;
   out.checkpoint_interval = config.high_watermark_checkpoint_interval;
   out.recovery_threads = std::max<size_t>(1, config.recovery_threads * config.log_dirs.size() / shards);
+  out.scrub = {.bytes_per_second = config.scrub_bytes_per_second, .interval = config.scrub_interval};
+  // Not rounded down to 0, which would turn it off.
+  if (out.scrub.bytes_per_second > 0) {
+    out.scrub.bytes_per_second = std::max<uint64_t>(1, out.scrub.bytes_per_second / shards);
+  }
   if (config.log_open_files > 0) out.open_files = std::max<size_t>(1, config.log_open_files / shards);
   return out;
 }
@@ -241,6 +246,10 @@ ShardReport Shard::Report() const {
   out.waits = loop_.waits().Snapshot();
   if (logs_) out.moves = logs_->move_counters();
   if (!table_) return out;
+  if (logs_) {
+    out.scrubbed = logs_->scrubbed();
+    for (Log* log : logs_->All()) out.damaged_ranges += log->damaged().CountFrom(log->start_offset());
+  }
   out.replicas = table_->counters();
   out.groups = groups_->counters();
   out.group_gauges = groups_->Gauges();

@@ -47,6 +47,8 @@ struct ShardReport {
   std::map<std::string, uint64_t> bytes_by_topic;
   GroupCounters groups;
   GroupGauges group_gauges;
+  ScrubCounters scrubbed;
+  size_t damaged_ranges = 0;  // as of now
   std::vector<WaitRegistry::Entry> waits;
 };
 

@@ -73,6 +73,9 @@ void FillReplication(const ConfigValues& values, BrokerConfig* out) {
   out->controlled_shutdown_retry_backoff = milliseconds(values.Int("controlled.shutdown.retry.backoff.ms"));
   out->retention_check_interval =
       milliseconds(std::min(values.Int("log.retention.check.interval.ms"), ToMillis(Duration::max()) / 4));
+  out->scrub_bytes_per_second = static_cast<uint64_t>(values.Int("log.scrub.bytes.per.second"));
+  out->scrub_interval =
+      milliseconds(std::min(values.Int("log.scrub.interval.ms"), ToMillis(Duration::max()) / 4));
   out->watchdog_stuck = milliseconds(values.Int("watchdog.stuck.ms"));
 }
 

@@ -104,6 +104,8 @@ struct BrokerConfig {
   };
   Groups groups;
   CleanerConfig cleaner;
+  uint64_t scrub_bytes_per_second = 4 << 20;
+  Duration scrub_interval = std::chrono::hours(168);
 
   // A shard or flush that has not moved for so long makes the broker leave ZooKeeper, so that others lead.
   Duration watchdog_stuck = 30s;

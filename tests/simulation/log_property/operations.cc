@@ -62,7 +62,7 @@ Task<void> PartitionRun::RandomOperation() {
           << "): " << operation->name;
   ++counts_.operations;
   co_await (this->*operation->run)();
-  if (HiddenRotMet()) co_await SetAside(log_->damage()->message);
+  if (HiddenRotMet()) co_await SetAside(DamageOf(*log_));
   CheckState();
 }
 

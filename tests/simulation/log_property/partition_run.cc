@@ -93,8 +93,13 @@ bool PartitionRun::Accept(const Result<>& result, const char* what) {
   return false;
 }
 
+std::string PartitionRun::DamageOf(const Log& log) {
+  if (log.damage()) return log.damage()->message;
+  return log.damaged().empty() ? "" : log.damaged().ranges().front().reason;
+}
+
 bool PartitionRun::HiddenRotMet() const {
-  return hidden_rot_ != Rot::kNone && machine_.alive() && log_ != nullptr && log_->damage();
+  return hidden_rot_ != Rot::kNone && machine_.alive() && log_ != nullptr && !DamageOf(*log_).empty();
 }
 
 void PartitionRun::CheckTombstones() const {
@@ -175,17 +180,21 @@ Task<void> PartitionRun::Open(Rot where) {
     failed_ = true;
     co_return;
   }
-  if (rot && log_->damage()) co_return co_await SetAside(log_->damage()->message);
+  if (rot && log_->damage()) co_return co_await SetAside(DamageOf(*log_));
   CHECK(!log_->damage()) << log_->damage()->message;
   const auto found = co_await Everything();
   if (!machine_.alive()) co_return;
-  if (!found && disk_sick_ && !log_->damage()) {
+  if (!found && disk_sick_ && !rot) {
     failed_ = true;
     co_return;
   }
   if (rot && !found) {
-    CHECK(log_->damage()) << "an unreadable log that is not damaged: " << ToString(found.error());
-    co_return co_await SetAside(log_->damage()->message);
+    if (disk_sick_ && DamageOf(*log_).empty()) {
+      failed_ = true;
+      co_return;
+    }
+    CHECK(!DamageOf(*log_).empty()) << "an unreadable log that is not damaged: " << ToString(found.error());
+    co_return co_await SetAside(DamageOf(*log_));
   }
   CHECK(found) << topic_ << ": " << ToString(found.error());
   if (rot) {

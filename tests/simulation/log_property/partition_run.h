@@ -102,6 +102,8 @@ class PartitionRun {
   bool HiddenRotMet() const;
   // A log knows of the tombstones that it lacks.
   void CheckTombstones() const;
+  // Empty: none is known.
+  static std::string DamageOf(const Log& log);
   // What holds after every operation.
   void CheckState();
   Task<void> ReadDuringChange(std::shared_ptr<ReadUnderWay> read);

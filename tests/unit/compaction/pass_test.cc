@@ -371,8 +371,11 @@ TEST_F(CompactedLog, DamageThatAPassMeetsIsTheLogs) {
   ASSERT_TRUE(world_.disk().FlipBit(world_.LogPath(0), 8 * 200));
   const auto report = Clean();
   ASSERT_FALSE(report);
-  EXPECT_TRUE(log_->damage());
+  EXPECT_EQ(report.error().code, v1::CORRUPT_MESSAGE);
+  EXPECT_FALSE(log_->damage());
   EXPECT_FALSE(log_->failure());
+  ASSERT_EQ(log_->damaged().ranges().size(), 1u);
+  EXPECT_FALSE(log_->DecideCleaning(now_).due) << "until it is repaired";
 }
 
 TEST_F(CompactedLog, AFullDiskPostponesThePass) {
