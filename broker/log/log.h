@@ -16,7 +16,7 @@
 //
 // Files: log.cc state, append, flush; log_read.cc reading; log_clean.cc compaction; log_change.cc epochs,
 // truncation, restart, log_retention.cc the start, deletion below it; log_survey.cc what a clean start left
-// out; log_scrub.cc damage; recovery.h how a log is opened.
+// out; log_scrub.cc, log_repair.cc damage; recovery.h how a log is opened.
 #pragma once
 
 #include <array>
@@ -80,6 +80,7 @@ struct TimestampLookup {
 
 struct CleanTerms;
 class SegmentRewriter;
+class SegmentSplicer;
 struct ScrubCursor;
 struct ScrubProgress;
 
@@ -198,6 +199,20 @@ class Log {
   // damaged. Index files that do not match their segment are rebuilt.
   Task<Result<ScrubProgress>> Scrub(std::shared_ptr<ScrubCursor> cursor, size_t max_bytes);
 
+  // --- Repair (log_repair.cc)
+
+  // Whole batches of another replica from the one at `from` on; the error ends the repair.
+  using FetchRange = std::function<Task<Result<std::string>>(Offset from)>;
+  // Damaged ranges may be filled with what another replica has: no compaction has been at work, so replicas
+  // agree batch by batch.
+  bool spliceable() const;
+  // Repairs the segment of the damaged range that holds `offset` with what `fetch` gives. INVALID_RECORD:
+  // that is not what this log held. BROKER_NOT_READY, CANCELLED, DISK_FULL, CORRUPT_MESSAGE (more damage was
+  // met and noted) and the errors of `fetch`: nothing has changed, try again.
+  Task<Result<>> Repair(Offset offset, FetchRange fetch);
+  // Gives the log up: damage() from now on.
+  void Condemn(const std::string& reason);
+
   // Asks the directory's group commit to make everything appended so far durable; the flush listener is told.
   // Called by every append itself when the config says so (ack.durability=synced); idempotent while one is
   // asked for.
@@ -274,6 +289,17 @@ class Log {
     uint64_t position = 0;
     ReadStream stream;
   };
+  // What takes the place of segments; under its `.cleaned` names.
+  struct NewSegment {
+    Offset base_offset = 0;
+    Offset end_offset = 0;
+    std::string path_prefix;
+    uint64_t size = 0;
+    std::optional<WallMillis> first_append_time;
+    SegmentIndex index;
+    std::shared_ptr<File> file;
+    Offset dropped_tombstones_below = 0;
+  };
   class Operation;    // counts an operation under way
   class Change;       // ends what LockForChange began
   struct ReadWindow;  // the batches of a buffer that a read answers with
@@ -336,6 +362,12 @@ class Log {
   bool TakeFindings(const std::shared_ptr<Segment>& segment, SegmentScrub* scrub, ScrubProgress* progress);
   bool NoteDamage(const std::vector<DamagedRange>& found, ScrubProgress* progress);
   Task<bool> SearchDamage(std::shared_ptr<Segment> segment);
+  Task<void> PromiseFlushed();
+
+  // log_repair.cc
+  Task<Result<>> FillSplicer(std::shared_ptr<SegmentSplicer> splicer, std::shared_ptr<Segment> segment,
+                             uint64_t generation, FetchRange fetch);
+  Task<Result<>> SwapInRepaired(std::shared_ptr<SegmentSplicer> splicer, std::shared_ptr<Segment> segment);
 
   Task<Result<>> SurveySome(std::vector<std::shared_ptr<Segment>> some);
 
@@ -346,7 +378,8 @@ class Log {
   Task<Result<>> RunPass(CleanDecision decision, CleanTools* tools, CleanReport* report);
   Task<Result<>> CleanGroupOf(std::vector<std::shared_ptr<Segment>> sources, Offset end, CleanTerms terms,
                               CleanTools* tools, CleanReport* report);
-  Task<Result<>> PromiseBeforeSwap(const SegmentRewriter& rewriter);
+  Task<Result<>> PromiseBeforeSwap(Offset end_offset, Offset dropped_tombstones_below);
+  Task<Result<>> ReplaceSegments(NewSegment with, std::vector<std::shared_ptr<Segment>> sources);
   Task<Result<>> SwapIn(const SegmentRewriter& rewriter, std::vector<std::shared_ptr<Segment>> sources);
 
   // Waits for flushes and other changes to end, then keeps them and appends out until the Change ends.

@@ -221,16 +221,31 @@ Task<Result<>> Log::CleanGroupOf(std::vector<std::shared_ptr<Segment>> sources, 
   co_return {};
 }
 
+Task<Result<>> Log::SwapIn(const SegmentRewriter& rewriter, std::vector<std::shared_ptr<Segment>> sources) {
+  TM_CO_RETURN_IF_ERROR(co_await LockForChange());
+  const Change change(*this);
+  if (!StillThere(sources)) co_return Fail(v1::CANCELLED, "the log changed under its compaction");
+  co_return co_await ReplaceSegments({.base_offset = rewriter.base_offset(),
+                                      .end_offset = rewriter.end_offset(),
+                                      .path_prefix = rewriter.path_prefix(),
+                                      .size = rewriter.size(),
+                                      .first_append_time = rewriter.first_append_time(),
+                                      .index = rewriter.index(),
+                                      .file = rewriter.file(),
+                                      .dropped_tombstones_below = rewriter.stats().dropped_tombstones_below},
+                                     std::move(sources));
+}
+
 // Before anything is replaced: what the log promises of the range is on disk, and what it no longer can tell
 // is.
-Task<Result<>> Log::PromiseBeforeSwap(const SegmentRewriter& rewriter) {
+Task<Result<>> Log::PromiseBeforeSwap(Offset end_offset, Offset dropped_tombstones_below) {
   std::vector<CheckpointChange> changes;
   // Below the recovery point damage is told from a torn tail; the new file is synced whole.
-  if (checkpointed_recovery_point_ < rewriter.end_offset()) {
+  if (checkpointed_recovery_point_ < end_offset) {
     checkpointed_recovery_point_ = flushed_end_;
     changes.push_back({CheckpointKind::kRecoveryPoint, place_.key, place_.topic, flushed_end_});
   }
-  const Offset below = std::max(cleaning_.drops.below(), rewriter.stats().dropped_tombstones_below);
+  const Offset below = std::max(cleaning_.drops.below(), dropped_tombstones_below);
   if (below > cleaning_.checkpointed_drops) {
     cleaning_.checkpointed_drops = below;
     changes.push_back({CheckpointKind::kDroppedTombstones, place_.key, place_.topic, below});
@@ -239,33 +254,32 @@ Task<Result<>> Log::PromiseBeforeSwap(const SegmentRewriter& rewriter) {
   co_return co_await host_.WriteCheckpoints(place_.directory, std::move(changes));
 }
 
-Task<Result<>> Log::SwapIn(const SegmentRewriter& rewriter, std::vector<std::shared_ptr<Segment>> sources) {
-  TM_CO_RETURN_IF_ERROR(co_await LockForChange());
-  const Change change(*this);
-  if (!StillThere(sources)) co_return Fail(v1::CANCELLED, "the log changed under its compaction");
+// Under the lock of a change; `sources` are contiguous segments of the log, the new one is durable under its
+// `.cleaned` names.
+Task<Result<>> Log::ReplaceSegments(NewSegment with, std::vector<std::shared_ptr<Segment>> sources) {
   cleaning_.swapping = true;  // from here on appends go on; they touch nothing of what is replaced
-  auto promised = co_await PromiseBeforeSwap(rewriter);
+  auto promised = co_await PromiseBeforeSwap(with.end_offset, with.dropped_tombstones_below);
   if (promised) {
-    promised = co_await RunBlocking(
-        pool_, loop_, "compaction: commit",
-        [this, prefix = rewriter.path_prefix()] { return CommitSwap(files_, place_.path, prefix); });
+    promised = co_await RunBlocking(pool_, loop_, "segment swap: commit", [this, prefix = with.path_prefix] {
+      return CommitSwap(files_, place_.path, prefix);
+    });
   }
   if (!promised) {
     cleaning_.swapping = false;
     co_return promised;
   }
   auto segment = std::make_shared<Segment>();
-  segment->base_offset = rewriter.base_offset();
-  segment->path_prefix = rewriter.path_prefix();
-  segment->size = segment->trusted_from = rewriter.size();
-  segment->first_append_time = rewriter.first_append_time();
-  segment->max_timestamp = rewriter.index().max_timestamp();
-  segment->max_timestamp_offset = rewriter.index().max_timestamp_offset();
+  segment->base_offset = with.base_offset;
+  segment->path_prefix = with.path_prefix;
+  segment->size = segment->trusted_from = with.size;
+  segment->first_append_time = with.first_append_time;
+  segment->max_timestamp = with.index.max_timestamp();
+  segment->max_timestamp_offset = with.index.max_timestamp_offset();
   segment->sealed = true;
   // Until its files have their names it is read through the open file and the index in memory. Dirty, it is
   // not closed; nothing is flushed under a change.
-  segment->file = rewriter.file();
-  segment->index = rewriter.index();
+  segment->file = with.file;
+  segment->index = std::move(with.index);
   segment->dirty = true;
   std::vector<std::string> others;
   for (size_t i = 1; i < sources.size(); ++i) others.push_back(sources[i]->path_prefix);
@@ -273,14 +287,12 @@ Task<Result<>> Log::SwapIn(const SegmentRewriter& rewriter, std::vector<std::sha
   const auto first = std::ranges::find(segments_, sources.front());
   *first = segment;
   segments_.erase(first + 1, first + static_cast<ptrdiff_t>(sources.size()));
-  if (rewriter.stats().dropped_tombstones_below > 0) {
-    cleaning_.drops.Add(rewriter.stats().dropped_tombstones_below);
-  }
+  if (with.dropped_tombstones_below > 0) cleaning_.drops.Add(with.dropped_tombstones_below);
   // Readers of what was replaced begin again.
   ++generation_;
   ForgetCursors();
-  const auto done = co_await SeenThrough("compaction: swap",
-                                         [this, prefix = rewriter.path_prefix(), others = std::move(others)] {
+  const auto done = co_await SeenThrough("segment swap",
+                                         [this, prefix = with.path_prefix, others = std::move(others)] {
                                            return CompleteSwap(files_, place_.path, prefix, others);
                                          });
   cleaning_.swapping = false;

@@ -59,6 +59,16 @@ bool Log::NoteDamage(const std::vector<DamagedRange>& found, ScrubProgress* prog
   return news;
 }
 
+// What was on the disk when it was found damaged must not pass for a torn tail after a crash.
+Task<void> Log::PromiseFlushed() {
+  if (checkpointed_recovery_point_ >= flushed_end_ || changing_ || closing_ || failure_ || damage_) co_return;
+  checkpointed_recovery_point_ = flushed_end_;
+  std::vector<CheckpointChange> changes;
+  changes.push_back({CheckpointKind::kRecoveryPoint, place_.key, place_.topic, flushed_end_});
+  // Where there is no room for it now, checkpoint rounds go on trying.
+  if (!co_await host_.WriteCheckpoints(place_.directory, std::move(changes))) NoteChange();
+}
+
 Task<Result<ScrubProgress>> Log::Scrub(std::shared_ptr<ScrubCursor> cursor, size_t max_bytes) {
   const Operation operation(*this);
   TM_CO_RETURN_IF_ERROR(Usable());
@@ -93,13 +103,15 @@ Task<Result<ScrubProgress>> Log::Scrub(std::shared_ptr<ScrubCursor> cursor, size
   if (!read) co_return std::unexpected(std::move(read).error());
   ScrubProgress progress{.bytes = *read};
   if (!cursor->scrub->done()) {
-    NoteDamage(cursor->scrub->damage(), &progress);
+    if (NoteDamage(cursor->scrub->damage(), &progress)) co_await PromiseFlushed();
     co_return progress;
   }
+  const bool last = still + 1 == segments_.end();
   TakeFindings(segment, cursor->scrub.get(), &progress);
   cursor->scrub.reset();
   cursor->segment = segment->base_offset + 1;
-  progress.done = still + 1 == segments_.end();
+  progress.done = last;
+  if (progress.damaged > 0) co_await PromiseFlushed();
   co_return progress;
 }
 
@@ -131,7 +143,9 @@ Task<bool> Log::SearchDamage(std::shared_ptr<Segment> segment) {
   if (changed) co_return true;
   if (!read) co_return false;
   ScrubProgress ignored;
-  co_return TakeFindings(segment, scrub.get(), &ignored);
+  const bool news = TakeFindings(segment, scrub.get(), &ignored);
+  if (ignored.damaged > 0) co_await PromiseFlushed();
+  co_return news;
 }
 
 }  // namespace tidemark

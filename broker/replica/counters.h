@@ -17,6 +17,8 @@ struct ReplicaCounters {
   uint64_t isr_failed_updates = 0;    // AlterPartition tries that did not succeed
   uint64_t resignations = 0;          // asked of the controller by a replica
   uint64_t set_aside = 0;             // damaged logs set aside
+  uint64_t damaged_ranges = 0;        // of stored batches, found by whatever met them first
+  uint64_t repaired = 0;              // segments whose damaged ranges were filled from another replica
   uint64_t went_offline = 0;          // replicas taken out of service loudly
   uint64_t refused_for_space = 0;     // appends refused because a log directory is short of space
   uint64_t produced_bytes = 0;        // appended by producers

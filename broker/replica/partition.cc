@@ -28,6 +28,7 @@ Partition::~Partition() { CHECK(closing_ && uses_ == 0 && reads_ == 0) << name_ 
 
 void Partition::AttachLog(ReplicaLog* log) {
   log_ = log;
+  damaged_ranges_seen_ = 0;
   if (log_ == nullptr) return;
   log_->SetConfig(settings_.log);
   log_->SetFlushListener([this] { OnFlushed(); });
@@ -87,6 +88,7 @@ Task<Result<>> Partition::ApplyLeaderAndIsr(v1::PartitionState state) {
   } else if (wants_fetch() && follower_->leader != kNoBroker) {
     context_.follow->StartFollowing(*this);
   }
+  RepairIfDamaged();
   NotifyWatchers(PartitionChange::kRole);
   co_return Result<>{};
 }
@@ -157,6 +159,7 @@ void Partition::AdoptSameEpoch(const v1::PartitionState& state) {
 
 void Partition::LeaveRole() {
   if (role_ == PartitionRole::kNone) return;
+  repair_stop_.request_stop();
   if (role_ == PartitionRole::kFollower) context_.follow->StopFollowing(*this);
   role_ = PartitionRole::kNone;
   leader_.reset();
@@ -208,6 +211,9 @@ void Partition::OnFlushed() {
     OnLogTrouble();
     return;
   }
+  const uint64_t found = log_->damaged_ranges_found();
+  context_.counters.damaged_ranges += found - std::exchange(damaged_ranges_seen_, found);
+  RepairIfDamaged();
   log_starts_moved_.NotifyAll();
   if (leading()) {
     if (log_->flushed_end() >= log_->end_offset()) {

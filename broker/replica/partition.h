@@ -59,6 +59,7 @@ struct ReplicaContext {
   ReplicaOptions options;
   ReplicaCounters counters;
   FollowSink* follow = nullptr;
+  ReplicationChannelFactory* channels = nullptr;
   // When the ISRs were last judged: a long gap means that this process stood still and must not judge others.
   MonoTime last_isr_check{};
   Duration isr_check_interval() const { return options.replica_lag_time_max / 2; }
@@ -247,6 +248,14 @@ class Partition {
   Task<void> RepairIfOut();
   Task<bool> TryRepair();
 
+  // partition_repair.cc: damaged ranges
+  const DamagedRange* DamageToRepair() const;
+  void RepairIfDamaged();
+  Task<void> RepairRanges();
+  Task<Result<>> AskForRelief();
+  Task<Result<>> RepairFromLeader(Offset first);
+  Task<Result<std::string>> FetchForRepair(ReplicationChannel* channel, Offset from, LeaderEpoch epoch);
+
   // partition_leader.cc
   void AdvanceHighWatermark();
   void SetHighWatermark(Offset offset);
@@ -306,6 +315,9 @@ class Partition {
   bool isr_updating_ = false;
   bool leader_stalled_ = false;  // as of the last check; holds until the next
   bool leaving_isr_ = false;
+  bool repairing_ = false;
+  uint64_t damaged_ranges_seen_ = 0;  // of this log's count
+  std::stop_source repair_stop_;      // ends the fetch of a repair when the role ends
   bool closing_ = false;
   bool persisting_start_ = false;
 

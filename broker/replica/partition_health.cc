@@ -86,6 +86,8 @@ Task<void> Partition::RepairIfOut() {
 // True when there is nothing (more) to repair.
 Task<bool> Partition::TryRepair() {
   AsyncLock::Guard guard = co_await transition_.Acquire("replica repair");
+  repair_stop_.request_stop();
+  co_await DrainReads();
   if (closing_ || !follower_ || follower_->in_isr) co_return true;
   if (log_ != nullptr && (log_->failure() || !log_->damage())) co_return true;
   if (!co_await SetLogAside()) co_return closing_;

@@ -30,6 +30,11 @@ class ReplicaLog {
   virtual const EpochTable& epochs() const = 0;
   virtual const std::optional<Error>& failure() const = 0;
   virtual const std::optional<Error>& damage() const = 0;
+  virtual const DamageList& damaged() const = 0;
+  virtual uint64_t damaged_ranges_found() const = 0;
+  virtual bool spliceable() const = 0;
+  virtual Task<Result<>> Repair(Offset offset, Log::FetchRange fetch) = 0;
+  virtual void Condemn(const std::string& reason) = 0;
 
   virtual Result<AppendResult> AppendAsLeader(std::span<const UnstampedBatch> batches, LeaderEpoch epoch,
                                               WallMillis now) = 0;

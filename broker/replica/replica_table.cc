@@ -49,7 +49,7 @@ struct ReplicaTable::Gather {
 ReplicaTable::ReplicaTable(EventLoop& loop, const Clock& clock, BrokerDirectory& brokers, IsrChannel& isr,
                            LogStore& logs, ReplicationChannelFactory& channels, ReplicaOptions options,
                            std::function<TopicSettings(const std::string& topic)> settings_of)
-    : context_{loop, clock, brokers, isr, logs, options, {}, this, loop.Now()},
+    : context_{loop, clock, brokers, isr, logs, options, {}, this, &channels, loop.Now()},
       channels_(channels),
       settings_of_(std::move(settings_of)),
       scope_(loop, "replica table"),

@@ -20,6 +20,15 @@ class ShardLogStore::Forward final : public ReplicaLog {
   const EpochTable& epochs() const override { return log_->epochs(); }
   const std::optional<Error>& failure() const override { return log_->failure(); }
   const std::optional<Error>& damage() const override { return log_->damage(); }
+  const DamageList& damaged() const override { return log_->damaged(); }
+  uint64_t damaged_ranges_found() const override { return log_->damaged_ranges_found(); }
+  bool spliceable() const override { return log_->spliceable(); }
+  // Not while it is switched: what is read then is checked as always, and the repair is asked for again.
+  Task<Result<>> Repair(Offset offset, Log::FetchRange fetch) override {
+    if (switching_) co_return Busy();
+    co_return co_await log_->Repair(offset, std::move(fetch));
+  }
+  void Condemn(const std::string& reason) override { log_->Condemn(reason); }
 
   Result<AppendResult> AppendAsLeader(std::span<const UnstampedBatch> batches, LeaderEpoch epoch,
                                       WallMillis now) override {

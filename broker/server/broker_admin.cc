@@ -250,6 +250,8 @@ Task<std::string> Broker::Impl::Metrics() {
   out.Counter("tidemark_log_move_bytes_total", sum.moves.copied_bytes);
   AddGroupMetrics(sum, &out);
   out.Gauge("tidemark_log_damaged_ranges", static_cast<double>(sum.damaged_ranges));
+  out.Counter("tidemark_log_damaged_ranges_total", counters.damaged_ranges);
+  out.Counter("tidemark_log_repaired_segments_total", counters.repaired);
   out.Counter("tidemark_scrub_read_bytes_total", sum.scrubbed.bytes);
   out.Counter("tidemark_scrub_logs_total", sum.scrubbed.logs);
   out.Counter("tidemark_scrub_damaged_ranges_total", sum.scrubbed.damaged);

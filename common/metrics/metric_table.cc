@@ -70,6 +70,8 @@ const std::vector<MetricDef>& MetricTable() {
       {"tidemark_logs_set_aside_total", kC, "Damaged logs set aside"},
       {"tidemark_log_damaged_ranges", kG,
        "Damaged ranges of stored batches that are known and not repaired; reads of them are refused"},
+      {"tidemark_log_damaged_ranges_total", kC, "Damaged ranges of stored batches that were found"},
+      {"tidemark_log_repaired_segments_total", kC, "Segments repaired with what another replica has"},
       {"tidemark_scrub_read_bytes_total", kC, "Bytes of stored batches read again in search of rot"},
       {"tidemark_scrub_logs_total", kC, "Logs scrubbed whole"},
       {"tidemark_scrub_damaged_ranges_total", kC, "Damaged ranges that the scrubber was the first to find"},

@@ -32,6 +32,31 @@ class MemoryLog final : public ReplicaLog {
   const EpochTable& epochs() const override { return epochs_; }
   const std::optional<Error>& failure() const override { return failure_; }
   const std::optional<Error>& damage() const override { return damage_; }
+  const DamageList& damaged() const override { return damaged_; }
+  uint64_t damaged_ranges_found() const override { return damaged_found_; }
+  bool spliceable() const override { return splice; }
+  // Asks for the damaged range and believes what comes.
+  Task<Result<>> Repair(Offset offset, Log::FetchRange fetch) override {
+    const DamagedRange range = *damaged_.Find(offset);
+    for (Offset next = range.first; next <= range.last;) {
+      auto lines = co_await fetch(next);
+      if (!lines) co_return std::unexpected(std::move(lines).error());
+      repaired_with += *lines;
+      next += static_cast<Offset>(std::count(lines->begin(), lines->end(), '\n'));
+    }
+    damaged_.DropSegment(range.segment);
+    co_return Result<>{};
+  }
+  void Condemn(const std::string& reason) override {
+    damage_ = Error{v1::KAFKA_STORAGE_ERROR, reason};
+    if (listener_) listener_();
+  }
+  // As found by a read or the scrubber.
+  void Rot(Offset first, Offset last) {
+    ++damaged_found_;
+    damaged_.Add({.first = first, .last = last, .reason = "a flipped bit"});
+    if (listener_) listener_();
+  }
 
   Result<AppendResult> AppendAsLeader(std::span<const UnstampedBatch> batches, LeaderEpoch epoch,
                                       WallMillis now) override {
@@ -73,7 +98,7 @@ class MemoryLog final : public ReplicaLog {
       read.bytes += line;
       read.next_offset = record.offset + 1;
     }
-    if (damage_) co_return Fail(v1::CORRUPT_MESSAGE, "rotten");
+    if (damage_ || damaged_.Find(from) != nullptr) co_return Fail(v1::CORRUPT_MESSAGE, "rotten");
     co_return std::move(read);
   }
   Task<Result<std::optional<TimestampLookup>>> FindTimestamp(WallMillis, Offset) override {
@@ -185,6 +210,8 @@ class MemoryLog final : public ReplicaLog {
   WallMillis learnt_append_time = 0;
   int rolls = 0;
   bool auto_flush = true;
+  bool splice = true;
+  std::string repaired_with;
   int fail_begin_epoch = 0;
   LogConfig config;
 
@@ -207,6 +234,8 @@ class MemoryLog final : public ReplicaLog {
   Offset checkpointed_hw_ = 0;
   std::optional<Error> failure_;
   std::optional<Error> damage_;
+  DamageList damaged_;
+  uint64_t damaged_found_ = 0;
   std::function<void()> listener_;
 };
 

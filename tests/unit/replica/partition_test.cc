@@ -221,6 +221,87 @@ TEST(Health, ADamagedLeaderIsRelievedAndCopiedWhole) {
   EXPECT_EQ(cluster.Isr().size(), 3u);
 }
 
+TEST(Repair, ADamagedFollowerFillsTheRangeFromItsLeaderAndStaysInTheIsr) {
+  Cluster cluster(3);
+  for (const char* body : {"a", "b", "c", "d"}) ASSERT_TRUE(cluster.Produce(1, body));
+  cluster.Run();
+  cluster[3].log().Rot(1, 2);
+  cluster.Run(3s);
+  EXPECT_TRUE(cluster[3].log().damaged().empty());
+  EXPECT_TRUE(cluster[3].log().repaired_with.starts_with("1 0 b\n2 0 c\n")) << cluster[3].log().repaired_with;
+  EXPECT_EQ(cluster[3].table->counters().repaired, 1u);
+  EXPECT_EQ(cluster[3].table->counters().damaged_ranges, 1u);
+  EXPECT_TRUE(cluster[3].resigned.empty());
+  EXPECT_EQ(cluster[3].aside, nullptr);
+  EXPECT_EQ(cluster.Isr().size(), 3u) << "what it asks for a repair says nothing of its end";
+  EXPECT_FALSE(cluster[3].replica().offline());
+}
+
+TEST(Repair, ADamagedLeaderIsRelievedStaysInTheIsrAndRepairsAsFollower) {
+  Cluster cluster(3);
+  for (const char* body : {"a", "b", "c"}) ASSERT_TRUE(cluster.Produce(1, body));
+  cluster.Run();
+  cluster[1].log().Rot(1, 1);
+  EXPECT_EQ(cluster.loop.Run(cluster[1].replica().ReadForConsumer(1, {}, 100)).error().code,
+            v1::CORRUPT_MESSAGE);
+  EXPECT_TRUE(cluster.loop.Run(cluster[1].replica().ReadForConsumer(0, {}, 8))) << "other offsets go on";
+  EXPECT_TRUE(cluster.Produce(1, "on"));
+  cluster.Run(100ms);
+  ASSERT_EQ(cluster.state.leader(), 2);
+  EXPECT_EQ(cluster[1].resigned.front(), v1::RESIGN_REASON_DAMAGED_LOG);
+  cluster.Send();
+  cluster.Run(3s);
+  EXPECT_TRUE(cluster[1].log().damaged().empty());
+  EXPECT_EQ(cluster.Isr().size(), 3u);
+  EXPECT_EQ(cluster[1].aside, nullptr);
+}
+
+TEST(Repair, LeadershipIsNotHandedRoundWhereEveryReplicaIsDamaged) {
+  Cluster cluster(3);
+  for (const char* body : {"a", "b", "c"}) ASSERT_TRUE(cluster.Produce(1, body));
+  cluster.Run();
+  for (const BrokerId id : {1, 2, 3}) cluster[id].log().Rot(1, 1);
+  for (int second = 0; second < 300; ++second) {
+    cluster.Send();
+    cluster.Run(1s);
+  }
+  size_t asked = 0;
+  for (const BrokerId id : {1, 2, 3}) asked += cluster[id].resigned.size();
+  EXPECT_GE(asked, 3u);
+  EXPECT_LE(asked, 20u);
+  EXPECT_EQ(cluster.Isr().size(), 3u);
+  for (const BrokerId id : {1, 2, 3}) {
+    EXPECT_FALSE(cluster[id].log().damaged().empty());
+    EXPECT_EQ(cluster[id].aside, nullptr) << "nothing is given up for what nobody has";
+  }
+}
+
+TEST(Repair, ASoleCopyGoesOnWithWhatIsWhole) {
+  Cluster cluster(1, {.min_insync_replicas = 1});
+  for (const char* body : {"a", "b", "c"}) ASSERT_TRUE(cluster.Produce(1, body));
+  cluster[1].sole_copy = true;
+  cluster[1].log().Rot(1, 1);
+  cluster.Run(100s);
+  EXPECT_FALSE(cluster[1].log().damaged().empty());
+  EXPECT_FALSE(cluster[1].replica().offline());
+  EXPECT_TRUE(cluster[1].replica().leading());
+  EXPECT_TRUE(cluster.Produce(1, "on"));
+  EXPECT_LE(cluster[1].resigned.size(), 6u) << "not asked again and again";
+}
+
+TEST(Repair, ACompactedLogIsCopiedWhole) {
+  Cluster cluster(3);
+  ASSERT_TRUE(cluster.Produce(1, "a"));
+  cluster.Run();
+  cluster[3].log().splice = false;
+  cluster[3].log().Rot(0, 0);
+  cluster.Run(5s);
+  ASSERT_NE(cluster[3].aside, nullptr);
+  EXPECT_EQ(cluster[3].log().Bodies(), "a");
+  EXPECT_TRUE(cluster[3].log().damaged().empty());
+  EXPECT_EQ(cluster.Isr().size(), 3u);
+}
+
 TEST(Health, ASoleCopyGoesOfflineWithNothingDeleted) {
   Cluster cluster(1, {.min_insync_replicas = 1});
   ASSERT_TRUE(cluster.Produce(1, "a"));

@@ -1,0 +1,116 @@
+// Repair of damaged ranges: the segment is written anew beside itself with what another replica has of them,
+// and swapped in as a compacted one is, so that a crash at any step leaves the damaged segment or the whole
+// one.
+#include <algorithm>
+#include <utility>
+
+#include <glog/logging.h>
+
+#include "broker/log/log_internal.h"
+#include "broker/log/segment_splicer.h"
+
+namespace tidemark {
+namespace {
+
+constexpr uint64_t kStepBytes = 16 << 20;
+
+}  // namespace
+
+bool Log::spliceable() const {
+  return !config_.compaction.enabled && cleaning_.cleaned_to == 0 && cleaning_.drops.below() == 0;
+}
+
+void Log::Condemn(const std::string& reason) {
+  SetDamage({v1::KAFKA_STORAGE_ERROR, fmt::format("damaged log in {}: {}", place_.path, reason)});
+}
+
+Task<Result<>> Log::Repair(Offset offset, FetchRange fetch) {
+  const Operation operation(*this);
+  TM_CO_RETURN_IF_ERROR(Usable());
+  if (damage_) co_return std::unexpected(*damage_);
+  const DamagedRange* range = damaged_.Find(offset);
+  if (range == nullptr) co_return {};
+  const std::shared_ptr<Segment> segment = segments_[SegmentIndexFor(range->segment)];
+  CHECK_EQ(segment->base_offset, range->segment) << place_.path;
+  if (segment == segments_.back()) TM_CO_RETURN_IF_ERROR(RollActive());
+  if (!segment->sealed || segment->index || segment->dirty || segment->flushing || !segment->entry_synced) {
+    RequestFlush();
+    co_return Fail(v1::BROKER_NOT_READY, "{} is not sealed yet", segment->log_path());
+  }
+  const SegmentScrub::Extent extent = ExtentOf(*segment);
+  SegmentSplicer::Source source{.key = place_.key,
+                                .path_prefix = segment->path_prefix,
+                                .base_offset = segment->base_offset,
+                                .end_offset = extent.end,
+                                .bytes = segment->size,
+                                .epochs = epochs_,
+                                .log_start = start_,
+                                .index_interval = config_.index_interval_bytes};
+  for (const DamagedRange& each : damaged_.ranges()) {
+    if (each.segment == segment->base_offset) source.damage.push_back(each);
+  }
+  const auto splicer = std::make_shared<SegmentSplicer>(files_, std::move(source));
+  auto done = co_await FillSplicer(splicer, segment, generation_, std::move(fetch));
+  if (done) done = co_await SwapInRepaired(splicer, segment);
+  if (done) {
+    LOG(WARNING) << place_.topic << "-" << place_.key.partition << ": " << segment->log_path()
+                 << " is repaired from another replica";
+    co_return {};
+  }
+  co_await RunBlocking(pool_, loop_, "repair: discard", [splicer] {
+    splicer->Discard();
+    return true;
+  });
+  if (done.error().code != v1::CORRUPT_MESSAGE) co_return done;
+  (void)co_await SearchDamage(segment);
+  co_return done;
+}
+
+Task<Result<>> Log::FillSplicer(std::shared_ptr<SegmentSplicer> splicer, std::shared_ptr<Segment> segment,
+                                uint64_t generation, FetchRange fetch) {
+  std::string given;
+  while (true) {
+    auto stepped =
+        co_await RunBlocking(pool_, loop_, "repair", [splicer, given = std::move(given)]() -> Result<> {
+          if (!given.empty()) TM_RETURN_IF_ERROR(splicer->Give(given));
+          while (!splicer->wanted()) {
+            TM_ASSIGN_OR_RETURN(const bool there, splicer->Step(kStepBytes));
+            if (there && !splicer->wanted()) break;
+          }
+          if (splicer->wanted()) return {};
+          return splicer->Finish();
+        });
+    given.clear();
+    TM_CO_RETURN_IF_ERROR(Usable());
+    if (generation != generation_ || std::ranges::find(segments_, segment) == segments_.end()) {
+      co_return Fail(v1::CANCELLED, "the log changed under its repair");
+    }
+    if (!stepped && splicer->writing() && stepped.error().code != v1::DISK_FULL) {
+      DiskFailed(stepped.error());
+      co_return std::unexpected(*failure_);
+    }
+    if (!stepped) co_return stepped;
+    if (!splicer->wanted()) co_return {};
+    TM_CO_ASSIGN_OR_RETURN(given, co_await fetch(*splicer->wanted()));
+    TM_CO_RETURN_IF_ERROR(Usable());
+  }
+}
+
+Task<Result<>> Log::SwapInRepaired(std::shared_ptr<SegmentSplicer> splicer,
+                                   std::shared_ptr<Segment> segment) {
+  TM_CO_RETURN_IF_ERROR(co_await LockForChange());
+  const Change change(*this);
+  if (std::ranges::find(segments_, segment) == segments_.end() || cleaning_.running) {
+    co_return Fail(v1::CANCELLED, "the log changed under its repair");
+  }
+  co_return co_await ReplaceSegments({.base_offset = splicer->base_offset(),
+                                      .end_offset = splicer->end_offset(),
+                                      .path_prefix = splicer->path_prefix(),
+                                      .size = splicer->size(),
+                                      .first_append_time = splicer->first_append_time(),
+                                      .index = splicer->index(),
+                                      .file = splicer->file()},
+                                     {segment});
+}
+
+}  // namespace tidemark

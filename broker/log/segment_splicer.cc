@@ -1,0 +1,149 @@
+#include "broker/log/segment_splicer.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+#include <glog/logging.h>
+
+#include "broker/log/batch_scan.h"
+#include "broker/log/cleaner_files.h"
+
+namespace tidemark {
+
+SegmentSplicer::SegmentSplicer(FileSystem& files, Source source)
+    : files_(files), source_(std::move(source)), next_(source_.base_offset), index_(source_.base_offset) {}
+
+std::optional<Offset> SegmentSplicer::wanted() const {
+  if (next_damage_ == source_.damage.size()) return std::nullopt;
+  const DamagedRange& range = source_.damage[next_damage_];
+  if (next_ < range.first || next_ > range.last) return std::nullopt;
+  return next_;
+}
+
+Result<> SegmentSplicer::Open() {
+  if (output_) return {};
+  writing_ = true;
+  TM_RETURN_IF_ERROR(RemoveCleaned(files_, source_.path_prefix));
+  TM_ASSIGN_OR_RETURN(output_, files_.Open(fmt::format("{}.log{}", source_.path_prefix, kCleanedSuffix),
+                                           OpenMode::kCreateNew));
+  writing_ = false;
+  auto input = files_.Open(source_.path_prefix + ".log", OpenMode::kRead);
+  if (!input && input.error().code != v1::NOT_FOUND) return std::unexpected(std::move(input).error());
+  if (input) input_ = std::move(*input);
+  return {};
+}
+
+Result<> SegmentSplicer::Write(std::string_view bytes) {
+  writing_ = true;
+  TM_RETURN_IF_ERROR(output_->WriteAt(written_, bytes));
+  writing_ = false;
+  written_ += bytes.size();
+  return {};
+}
+
+// Before its bytes are written.
+void SegmentSplicer::Note(const BatchView& batch, const BodyInfo& body) {
+  const bool by_append = body.timestamp_type == v1::TIMESTAMP_TYPE_LOG_APPEND_TIME;
+  if (!first_append_time_) first_append_time_ = batch.append_time;
+  next_ = batch.base_offset + body.last_offset_delta + 1;
+  epoch_ = batch.leader_epoch;
+  index_.OnBatch(batch.base_offset, written_, by_append ? batch.append_time : body.max_timestamp,
+                 source_.index_interval);
+}
+
+Result<bool> SegmentSplicer::Step(uint64_t bytes) {
+  TM_RETURN_IF_ERROR(Open());
+  const bool damage_ahead = next_damage_ < source_.damage.size();
+  const uint64_t until = damage_ahead ? source_.damage[next_damage_].begin : source_.bytes;
+  const Offset end = damage_ahead ? source_.damage[next_damage_].first : source_.end_offset;
+  if (!input_ && next_ < end) {
+    return Fail(v1::CORRUPT_MESSAGE, "{}.log is missing", source_.path_prefix);
+  }
+  if (input_) {
+    BatchScanner scanner(*input_, source_.key, position_, until);
+    BatchView batch;
+    BodyInfo body;
+    for (uint64_t copied = 0; copied < bytes && next_ < end;) {
+      const auto step = scanner.Next(&batch, &body);
+      if (step != BatchScanner::Step::kBatch) {
+        return Fail(v1::CORRUPT_MESSAGE, "byte {} of {}.log: {}", scanner.position(), source_.path_prefix,
+                    step == BatchScanner::Step::kEnd ? "it ends here" : scanner.error().message);
+      }
+      if (batch.base_offset != next_ || batch.leader_epoch < epoch_) {
+        return Fail(v1::CORRUPT_MESSAGE, "byte {} of {}.log: batch {} where {} belongs", scanner.position(),
+                    source_.path_prefix, batch.base_offset, next_);
+      }
+      Note(batch, body);
+      TM_RETURN_IF_ERROR(Write(batch.bytes));
+      position_ = scanner.next_position();
+      copied += batch.total_bytes();
+    }
+  }
+  if (next_ < end) return false;
+  if (next_ != end) {
+    return Fail(v1::CORRUPT_MESSAGE, "a batch before byte {} of {}.log reaches to offset {}", until,
+                source_.path_prefix, next_);
+  }
+  return true;
+}
+
+Result<> SegmentSplicer::CheckGiven(const BatchView& batch, const BodyInfo& body, Offset last) const {
+  const Offset next = batch.base_offset + body.last_offset_delta + 1;
+  const auto refuse = [&](std::string_view why) {
+    return Fail(v1::INVALID_RECORD, "the other replica's batch [{}, {}) of epoch {} {}", batch.base_offset,
+                next, batch.leader_epoch, why);
+  };
+  if (batch.base_offset != next_) return refuse(fmt::format("stands where {} was asked for", next_));
+  if (next <= batch.base_offset || next > last + 1) return refuse("reaches past the damage");
+  if (body.record_count != body.last_offset_delta + 1) return refuse("was compacted");
+  if (batch.leader_epoch < epoch_) return refuse(fmt::format("follows epoch {}", epoch_));
+  // Below the start the table says nothing.
+  if (batch.base_offset < source_.log_start) return {};
+  if (source_.epochs.EpochAt(batch.base_offset) != batch.leader_epoch) {
+    return refuse("is not of the epoch that this log's table names");
+  }
+  return {};
+}
+
+Result<> SegmentSplicer::Give(std::string_view batches) {
+  CHECK(wanted()) << source_.path_prefix;
+  TM_RETURN_IF_ERROR(Open());
+  const DamagedRange& range = source_.damage[next_damage_];
+  std::string_view rest = batches;
+  size_t taken = 0;
+  while (!rest.empty() && next_ <= range.last) {
+    BatchView batch;
+    if (ParseBatch(rest, &batch, nullptr, nullptr) != BatchParse::kOk) break;  // the answer's end may cut one
+    TM_RETURN_IF_ERROR(VerifyBatch(batch, source_.key.topic, source_.key.partition));
+    TM_ASSIGN_OR_RETURN(const BodyInfo body, ParseBody(batch.body));
+    rest.remove_prefix(batch.total_bytes());
+    // Asked for from within: the batch that holds the offset comes whole, and nothing before it.
+    TM_RETURN_IF_ERROR(CheckGiven(batch, body, range.last));
+    Note(batch, body);
+    TM_RETURN_IF_ERROR(Write(batch.bytes));
+    ++taken;
+  }
+  if (taken == 0) return Fail(v1::CORRUPT_MESSAGE, "no whole batch from offset {} on came", next_);
+  if (next_ <= range.last) return {};
+  position_ = range.end;
+  ++next_damage_;
+  return {};
+}
+
+Result<> SegmentSplicer::Finish() {
+  CHECK(done() && next_damage_ == source_.damage.size()) << source_.path_prefix;
+  writing_ = true;
+  TM_RETURN_IF_ERROR(output_->Sync());
+  return WriteCleanedIndex(files_, source_.path_prefix,
+                           index_.EncodeOffsets(0) + index_.SealOffsets(source_.end_offset, written_),
+                           index_.EncodeTimes(0) + index_.SealTimes());
+}
+
+void SegmentSplicer::Discard() {
+  output_.reset();
+  if (auto removed = RemoveCleaned(files_, source_.path_prefix); !removed) {
+    LOG(WARNING) << "what was left of a repair stays until the next start: " << removed.error().message;
+  }
+}
+
+}  // namespace tidemark

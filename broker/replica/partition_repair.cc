@@ -1,0 +1,144 @@
+// Repair of damaged ranges. A leader asks to be relieved by a healthy replica in sync and repairs as
+// follower; a follower fills the ranges with what its leader has, read as a consumer reads, so below the high
+// watermark and in the same leader epoch, without a word about this replica's own ends. Where a cleaner was
+// at work replicas differ batch by batch, so the log is set aside and copied whole from one source. A sole
+// copy goes on serving what is whole; nothing is deleted.
+#include <algorithm>
+#include <utility>
+
+#include "broker/replica/partition.h"
+#include "broker/replica/partition_use.h"
+
+namespace tidemark {
+namespace {
+
+constexpr Duration kRepairFetchTimeout = 5s;
+// Where every replica is damaged, leadership is not handed round and round.
+constexpr Duration kReliefPauseMax = 10min;
+
+}  // namespace
+
+const DamagedRange* Partition::DamageToRepair() const {
+  if (closing_ || offline_ || log_ == nullptr) return nullptr;
+  return log_->damaged().FirstFrom(log_->start_offset());
+}
+
+void Partition::RepairIfDamaged() {
+  if (repairing_ || DamageToRepair() == nullptr) return;
+  repairing_ = true;
+  scope_.Spawn("repair", RepairRanges());
+}
+
+Task<void> Partition::RepairRanges() {
+  Duration pause = context_.options.isr_retry;
+  Duration relief_pause = context_.options.isr_retry_max;
+  MonoTime next_relief = context_.loop.Now();
+  bool sole_told = false;
+  while (const DamagedRange* range = DamageToRepair()) {
+    const Offset first = range->first;
+    const std::string reason = range->reason;
+    if (leading() && context_.loop.Now() >= next_relief) {
+      const Result<> relieved = co_await AskForRelief();
+      const bool sole = !relieved && relieved.error().code == v1::ELIGIBLE_LEADERS_NOT_AVAILABLE;
+      if (sole && !std::exchange(sole_told, true)) {
+        LOG(ERROR) << name_
+                   << " is the only copy in sync and damaged; it goes on leading, nothing is deleted, and "
+                   << "what is damaged cannot be read: " << reason;
+      }
+      // Another may come into the ISR.
+      if (sole) next_relief = context_.loop.Now() + context_.options.replica_lag_time_max;
+      if (relieved) {
+        next_relief = context_.loop.Now() + relief_pause;
+        relief_pause = std::min(4 * relief_pause, kReliefPauseMax);
+      }
+    } else if (wants_fetch() && follower_->leader != kNoBroker && follower_->agreed) {
+      const Result<> done = co_await RepairFromLeader(first);
+      if (done) {
+        ++context_.counters.repaired;
+        pause = context_.options.isr_retry;
+        continue;
+      }
+      LOG_EVERY_N(WARNING, 20) << name_ << " is not repaired yet: " << ToString(done.error());
+    }
+    if (co_await Sleep(context_.loop, pause, "retry of a repair", scope_.stop_token()) ==
+        WaitOutcome::kStopped)
+      break;
+    pause = std::max(pause, std::min(2 * pause, context_.options.isr_retry_max));
+  }
+  repairing_ = false;
+}
+
+Task<Result<>> Partition::AskForRelief() {
+  v1::ResignLeadershipRequest::Partition request;
+  request.set_topic_id(key_.topic.ToBytes());
+  request.set_partition(key_.partition);
+  request.set_leader_epoch(leader_epoch_.value_or(0));
+  ++context_.counters.resignations;
+  co_return co_await context_.isr.Resign(std::move(request), v1::RESIGN_REASON_DAMAGED_LOG);
+}
+
+Task<Result<>> Partition::RepairFromLeader(Offset first) {
+  Use use(*this);
+  ReadUse read_use(*this);
+  const LeaderEpoch epoch = follower_->epoch;
+  // Above it nothing is committed: it may yet be cut.
+  if (first >= high_watermark_) co_return Fail(v1::OFFSET_NOT_AVAILABLE, "{} is not committed yet", first);
+  if (!log_->spliceable()) {
+    log_->Condemn("replicas of a compacted log differ batch by batch, so it is copied whole");
+    co_return Fail(v1::KAFKA_STORAGE_ERROR, "{} is copied whole", name_);
+  }
+  const auto endpoint = context_.brokers.InterBrokerEndpoint(follower_->leader);
+  if (!endpoint) co_return Fail(v1::BROKER_NOT_AVAILABLE, "broker {} is not registered", follower_->leader);
+  repair_stop_ = std::stop_source();
+  const std::unique_ptr<ReplicationChannel> channel =
+      context_.channels->Connect(follower_->leader, *endpoint);
+  auto done = co_await log_->Repair(first, [this, channel = channel.get(), epoch](Offset from) {
+    return FetchForRepair(channel, from, epoch);
+  });
+  co_await channel->Close();
+  if (!done && done.error().code == v1::INVALID_RECORD && FollowsIn(epoch)) {
+    log_->Condemn(fmt::format("it cannot be repaired by parts: {}", done.error().message));
+  }
+  co_return done;
+}
+
+Task<Result<std::string>> Partition::FetchForRepair(ReplicationChannel* channel, Offset from,
+                                                    LeaderEpoch epoch) {
+  if (!FollowsIn(epoch)) co_return Fail(v1::CANCELLED, "{} does not follow any more", name_);
+  v1::FetchRequest request;
+  request.set_session_epoch(1);
+  request.set_max_bytes(context_.options.fetch_response_bytes);
+  auto* topic = request.add_topics();
+  topic->set_id(key_.topic.ToBytes());
+  auto* asked = topic->add_partitions();
+  asked->set_partition(key_.partition);
+  asked->set_fetch_offset(from);
+  asked->set_max_bytes(context_.options.fetch_partition_bytes);
+  asked->set_leader_epoch(epoch);
+  auto response = co_await channel->Fetch(std::move(request),
+                                          std::min(kRepairFetchTimeout, context_.options.request_timeout),
+                                          repair_stop_.get_token());
+  if (!response) co_return std::unexpected(std::move(response).error());
+  if (!FollowsIn(epoch)) co_return Fail(v1::CANCELLED, "{} does not follow any more", name_);
+  for (const auto& answered : response->topics()) {
+    if (answered.id() != key_.topic.ToBytes()) continue;
+    for (const auto& answer : answered.partitions()) {
+      if (answer.partition() != key_.partition) continue;
+      if (answer.error().code() == v1::OFFSET_OUT_OF_RANGE && from < answer.log_start_offset()) {
+        // Once this log starts there as well, there may be nothing left to repair.
+        const bool adopted = log_->start_offset() >= answer.log_start_offset();
+        co_return Fail(adopted ? v1::INVALID_RECORD : v1::OFFSET_NOT_AVAILABLE,
+                       "the leader's log starts at {}, above {}", answer.log_start_offset(), from);
+      }
+      if (answer.error().code() != v1::NONE) co_return std::unexpected(FromProto(answer.error()));
+      if (answer.leader_epoch() != epoch)
+        co_return Fail(v1::FENCED_LEADER_EPOCH, "the leader is in another epoch");
+      if (answer.records().empty())
+        co_return Fail(v1::OFFSET_NOT_AVAILABLE, "the leader has nothing at {} yet", from);
+      co_return answer.records();
+    }
+  }
+  co_return Fail(v1::UNKNOWN_SERVER_ERROR, "the leader did not answer for {}", name_);
+}
+
+}  // namespace tidemark

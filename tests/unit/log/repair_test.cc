@@ -1,0 +1,214 @@
+// Repair of damaged ranges from what another replica has.
+#include "broker/log/cleaner_files.h"
+#include "broker/log/scrub_cursor.h"
+#include "tests/unit/log/log_fixture.h"
+
+namespace tidemark {
+namespace {
+
+using testing::HasSubstr;
+
+class RepairedLog : public testing::Test {
+ protected:
+  RepairedLog() {
+    log_ = &world_.Start();
+    for (int i = 0; i < 100; ++i) {
+      CHECK(world_.Append(*log_, MakeBatch(fmt::format("b{}", i), 2, 60), static_cast<LeaderEpoch>(i / 10)));
+    }
+    world_.WaitForFlush(*log_);
+    world_.world().RunFor(1s);
+    before_ = world_.ReadAll(*log_);
+    for (const std::string& path : world_.disk().Paths()) {
+      if (path.ends_with(".log")) segments_.push_back(path);
+    }
+    for (Offset at = 0; at < log_->end_offset();) {
+      const auto read = world_.Read(*log_, at);
+      whole_ += read->bytes;
+      at = read->next_offset;
+    }
+  }
+
+  void FlipIn(size_t batch) {
+    for (const std::string& path : segments_) {
+      const std::string content = *world_.disk().Content(path);
+      const size_t at = content.find(before_[batch].body);
+      if (at == std::string::npos) continue;
+      CHECK(world_.disk().FlipBit(path, (at + before_[batch].body.size() / 2) * 8 + 3));
+      return;
+    }
+    LOG(FATAL) << "no such batch";
+  }
+
+  void Scrub() {
+    const auto cursor = std::make_shared<ScrubCursor>();
+    while (true) {
+      const auto step = world_.process().Await([&] { return log_->Scrub(cursor, 1 << 20); });
+      CHECK(step) << ToString(step.error());
+      if (step->done) return;
+    }
+  }
+
+  // What the healthy replica answers: `max` bytes at most, cut anywhere.
+  Task<Result<std::string>> Fetch(Offset from) {
+    asked_.push_back(from);
+    if (refuse_) co_return std::unexpected(*refuse_);
+    std::string_view rest = source_.empty() ? whole_ : source_;
+    while (!rest.empty()) {
+      BatchView batch;
+      CHECK(ParseBatch(rest, &batch, nullptr, nullptr) == BatchParse::kOk);
+      if (batch.base_offset >= from) break;
+      rest.remove_prefix(batch.total_bytes());
+    }
+    co_return std::string(rest.substr(0, max_));
+  }
+
+  Result<> RepairOnce() {
+    const Offset first = log_->damaged().ranges().front().first;
+    return world_.process().Await(
+        [&] { return log_->Repair(first, [this](Offset from) { return Fetch(from); }); });
+  }
+
+  void RepairAll() {
+    for (int tries = 0; !log_->damaged().empty() && tries < 50; ++tries) {
+      const Result<> done = RepairOnce();
+      if (!done) {
+        ASSERT_EQ(done.error().code, v1::BROKER_NOT_READY) << ToString(done.error());
+      }
+      world_.world().RunFor(100ms);
+    }
+    ASSERT_TRUE(log_->damaged().empty());
+  }
+
+  LogWorld world_;
+  Log* log_ = nullptr;
+  std::vector<SeenBatch> before_;
+  std::vector<std::string> segments_;
+  std::string whole_;
+  std::string source_;
+  size_t max_ = ~size_t{0};
+  std::optional<Error> refuse_;
+  std::vector<Offset> asked_;
+};
+
+TEST_F(RepairedLog, EveryDamagedRangeBecomesWhatItWas) {
+  std::vector<std::string> contents;
+  for (const std::string& path : segments_) contents.push_back(*world_.disk().Content(path));
+  for (const size_t batch : {0, 1, 7, 18, 19, 60}) FlipIn(batch);
+  Scrub();
+  RepairAll();
+  EXPECT_EQ(world_.ReadAll(*log_), before_);
+  for (size_t i = 0; i < segments_.size(); ++i)
+    EXPECT_EQ(*world_.disk().Content(segments_[i]), contents[i]) << i;
+  Scrub();
+  EXPECT_TRUE(log_->damaged().empty());
+  world_.Kill(true);
+  log_ = &world_.Start();
+  EXPECT_FALSE(log_->damage());
+  EXPECT_EQ(world_.ReadAll(*log_), before_) << "the repair is on the disk";
+}
+
+TEST_F(RepairedLog, SmallAnswersThatEndInTheMiddleOfABatchDo) {
+  max_ = 300;
+  const std::string content = *world_.disk().Content(segments_[1]);
+  ASSERT_TRUE(world_.disk().SetContent(segments_[1], content.substr(0, content.size() / 3)));
+  Scrub();
+  RepairAll();
+  EXPECT_GT(asked_.size(), 5u);
+  EXPECT_EQ(*world_.disk().Content(segments_[1]), content);
+  EXPECT_EQ(world_.ReadAll(*log_), before_);
+}
+
+TEST_F(RepairedLog, AMissingSegmentComesBack) {
+  const std::string content = *world_.disk().Content(segments_[2]);
+  world_.disk().RemovePath(segments_[2]);
+  Scrub();
+  RepairAll();
+  EXPECT_EQ(*world_.disk().Content(segments_[2]), content);
+  EXPECT_EQ(world_.ReadAll(*log_), before_);
+}
+
+TEST_F(RepairedLog, TheActiveSegmentIsRolledFirst) {
+  const size_t segments = log_->segment_count();
+  FlipIn(99);
+  Scrub();
+  RepairAll();
+  EXPECT_EQ(log_->segment_count(), segments + 1);
+  EXPECT_EQ(world_.ReadAll(*log_), before_);
+  EXPECT_TRUE(world_.Append(*log_, MakeBatch("on"), 9));
+}
+
+TEST_F(RepairedLog, WhatIsNotWhatWasThereIsRefused) {
+  FlipIn(10);
+  Scrub();
+  const std::string damaged = *world_.disk().Content(segments_[0]);
+  // Another epoch.
+  const FinishedBatch other = MakeBatch("b10", 2, 60);
+  const BatchPrefix prefix = StampBatch(other.body, other.body_crc, before_[10].base_offset, 0, 5000,
+                                        world_.key().topic, world_.key().partition);
+  source_ = std::string(prefix.view()) + other.body;
+  EXPECT_EQ(RepairOnce().error().code, v1::INVALID_RECORD);
+  // Two batches' place taken by one.
+  const FinishedBatch large = MakeBatch("b10", 3, 60);
+  const BatchPrefix reaching = StampBatch(large.body, large.body_crc, before_[10].base_offset, 1, 5000,
+                                          world_.key().topic, world_.key().partition);
+  source_ = std::string(reaching.view()) + large.body;
+  EXPECT_EQ(RepairOnce().error().code, v1::INVALID_RECORD);
+  // The source is rotten too.
+  source_ = whole_;
+  source_[source_.find(before_[10].body) + 40] ^= 1;
+  EXPECT_EQ(RepairOnce().error().code, v1::CORRUPT_MESSAGE);
+  refuse_ = Error{v1::NETWORK_EXCEPTION, "gone"};
+  EXPECT_EQ(RepairOnce().error().code, v1::NETWORK_EXCEPTION);
+  EXPECT_EQ(*world_.disk().Content(segments_[0]), damaged) << "nothing has changed";
+  EXPECT_EQ(log_->damaged().ranges().size(), 1u);
+  for (const std::string& path : world_.disk().Paths()) EXPECT_FALSE(path.ends_with(kCleanedSuffix)) << path;
+}
+
+TEST_F(RepairedLog, DamageMetOnTheWayIsNotedAndRepairedToo) {
+  FlipIn(2);
+  Scrub();
+  FlipIn(5);
+  EXPECT_EQ(RepairOnce().error().code, v1::CORRUPT_MESSAGE);
+  EXPECT_EQ(log_->damaged().ranges().size(), 2u);
+  RepairAll();
+  EXPECT_EQ(world_.ReadAll(*log_), before_);
+}
+
+TEST_F(RepairedLog, ACrashAtAnyStepLeavesTheDamagedOrTheWholeSegment) {
+  size_t whole = 0;
+  size_t damaged = 0;
+  for (int step = 0; step < 400; ++step) {
+    FlipIn(10);
+    Scrub();
+    ASSERT_EQ(log_->damaged().ranges().size(), 1u);
+    world_.disk().SetHook([this, left = std::make_shared<int>(step)](DiskOp, const std::string&) {
+      if ((*left)-- == 0) world_.process().Kill(true);
+    });
+    const bool survived = world_.RunOrDie([this]() -> Task<void> {
+      (void)co_await log_->Repair(log_->damaged().ranges().front().first,
+                                  [this](Offset from) { return Fetch(from); });
+    });
+    world_.disk().SetHook({});
+    if (survived) {
+      EXPECT_GT(whole, 0u);
+      EXPECT_GT(damaged, 0u);
+      return;
+    }
+    world_.Kill(true);
+    log_ = &world_.Start();
+    ASSERT_FALSE(log_->damage()) << log_->damage()->message;
+    Scrub();
+    if (log_->damaged().empty()) {
+      ++whole;
+    } else {
+      ++damaged;
+      RepairAll();
+    }
+    ASSERT_EQ(world_.ReadAll(*log_).size(), before_.size()) << "after step " << step;
+    ASSERT_TRUE(world_.ReadAll(*log_) == before_);
+  }
+  FAIL() << "the repair never ends";
+}
+
+}  // namespace
+}  // namespace tidemark
