@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From nothing to a running cluster: installs what is missing, builds, starts ZooKeeper and three brokers, sends the
-# Debian package index through a replicated topic and back, compares, and stops everything.
+# Debian package index through a replicated topic and back, compares, has a consumer group read it, and stops everything.
 #   quickstart.sh          as told
 #   quickstart.sh --keep   leaves the cluster up and says how to stop it
 set -euo pipefail
@@ -115,6 +115,31 @@ if ! cmp -s <(LC_ALL=C sort "$dir/input") <(LC_ALL=C sort "$dir/output"); then
 fi
 echo "what came back is what went in, byte for byte"
 
+say "A consumer group: two members share the partitions, and the group knows how far it is"
+member() { tool console-consumer --topic packages --group readers --from-beginning "$@"; }
+join() {  # both read until the group has caught up; each commits what it printed and leaves
+  member >"$dir/member-1" 2>>"$dir/members.log" &
+  local first=$!
+  member >"$dir/member-2" 2>>"$dir/members.log" &
+  local second=$! last=0 now_read=-1
+  until [ "$now_read" = "$last" ] && [ "$last" -gt "$sent" ]; do
+    last=$now_read
+    sleep 1
+    now_read=$(cat "$dir/member-1" "$dir/member-2" | wc -l)
+    if ! kill -0 "$first" "$second" 2>/dev/null; then
+      cat "$dir/members.log" >&2
+      return 1
+    fi
+  done
+  tool consumer-groups --describe --group readers --members
+  kill -TERM "$first" "$second"
+  wait "$first" "$second"
+}
+run join
+run produce_hello
+run tool consumer-groups --describe --group readers
+echo "(the lag is the greeting that was sent after the members had left)"
+
 say "The topic"
 run tool topics --describe --topic packages
 
@@ -129,6 +154,9 @@ The cluster is up; clients connect to $bootstrap. Try:
   tidemark-topics --bootstrap-server $bootstrap --list
   tidemark-console-producer --bootstrap-server $bootstrap --topic packages
   tidemark-console-consumer --bootstrap-server $bootstrap --topic packages --from-beginning --max-messages 10
+  tidemark-console-consumer --bootstrap-server $bootstrap --topic packages --group readers
+  tidemark-consumer-groups --bootstrap-server $bootstrap --describe --group readers
+  tidemark-consumer-groups --bootstrap-server $bootstrap --group readers --reset-offsets --to-earliest --topic packages --execute
   $here/cluster.sh kill 1 --dir $dir      # then look at tidemark-topics --describe; restart 1 brings it back
 To stop it:
   $here/cluster.sh stop --dir $dir && rm -rf $dir
@@ -143,6 +171,8 @@ All is stopped now. To have a cluster of your own:
   tidemark-topics --bootstrap-server HOST:PORT --create --topic orders --partitions 3 --replication-factor 3
   tidemark-console-producer --bootstrap-server HOST:PORT --topic orders
   tidemark-console-consumer --bootstrap-server HOST:PORT --topic orders --from-beginning
+  tidemark-console-consumer --bootstrap-server HOST:PORT --topic orders --group readers
+  tidemark-consumer-groups --bootstrap-server HOST:PORT --describe --group readers
   $here/cluster.sh stop --dir /tmp/tidemark
 SUMMARY
 fi

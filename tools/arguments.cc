@@ -106,6 +106,10 @@ Result<Arguments> Arguments::Parse(const std::vector<std::string>& words, const 
       values.emplace_back();
       continue;
     }
+    if (!value && flag->value_optional && (i + 1 == words.size() || LooksLikeFlag(Trimmed(words[i + 1])))) {
+      values.emplace_back();
+      continue;
+    }
     if (!value) {
       if (i + 1 == words.size())
         return Fail(v1::INVALID_REQUEST, "--{} needs a value ({})", flag->name, flag->value);

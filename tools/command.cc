@@ -104,6 +104,7 @@ int ReportError(const Error& error, std::string_view hint) {
     case v1::UNKNOWN_TOPIC_OR_PARTITION:
     case v1::UNKNOWN_TOPIC_ID:
     case v1::NOT_FOUND:
+    case v1::GROUP_ID_NOT_FOUND:
       return kExitNotFound;
     case v1::NETWORK_EXCEPTION:
     case v1::REQUEST_TIMED_OUT:

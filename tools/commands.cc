@@ -24,6 +24,7 @@ const std::vector<Command>& Commands() {
       ConfigsCommand(),
       ConsoleProducerCommand(),
       ConsoleConsumerCommand(),
+      ConsumerGroupsCommand(),
       DeleteRecordsCommand(),
       DumpLogCommand(),
       GetOffsetsCommand(),

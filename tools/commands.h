@@ -10,6 +10,7 @@ Command ClusterCommand();
 Command ConfigsCommand();
 Command ConsoleConsumerCommand();
 Command ConsoleProducerCommand();
+Command ConsumerGroupsCommand();
 Command ConsumerPerfCommand();
 Command DeleteRecordsCommand();
 Command DumpLogCommand();

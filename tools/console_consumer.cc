@@ -6,10 +6,11 @@
 #include <csignal>
 #include <cstdio>
 
-#include "client/consumer.h"
+#include "common/config/properties.h"
 #include "tools/commands.h"
 #include "tools/property_flags.h"
 #include "tools/record_output.h"
+#include "tools/record_source.h"
 #include "tools/session.h"
 #include "tools/topics.h"
 
@@ -29,8 +30,8 @@ struct Limits {
 // Reads and prints until a limit, an interrupt or an error.
 class Printer {
  public:
-  Printer(ToolSession& session, Consumer& consumer, RecordOutput output, Limits limits)
-      : session_(session), consumer_(consumer), output_(std::move(output)), limits_(limits) {}
+  Printer(ToolSession& session, RecordSource& source, RecordOutput output, Limits limits)
+      : session_(session), source_(source), output_(std::move(output)), limits_(limits) {}
 
   int Run() {
     MonoTime last_record = session_.loop().Now();
@@ -40,21 +41,14 @@ class Printer {
       if (limits_.timeout && now - last_record >= *limits_.timeout) break;
       MonoTime deadline = now + kLook;
       if (limits_.timeout) deadline = std::min(deadline, last_record + *limits_.timeout);
-      auto batch = session_.Run([&] { return consumer_.Poll(deadline); });
+      auto batch = source_.Poll(deadline);
       if (!batch) {
         status = ReportError(batch.error());
-        // Other partitions go on; one damaged or vanished partition is told by the exit status.
-        if (batch.error().code == v1::UNKNOWN_TOPIC_ID || batch.error().code == v1::OFFSET_OUT_OF_RANGE)
-          break;
+        if (source_.EndsWith(batch.error())) break;
         continue;
       }
       if (batch->records.empty()) continue;
-      for (const ConsumedRecord& record : batch->records) {
-        if (Reached()) break;
-        output_.Add(record);
-        ++printed_;
-      }
-      if (!output_.Flush()) return kExitDone;  // the reader went away
+      if (!Print(*batch)) return status;  // the reader went away
       last_record = session_.loop().Now();
     }
     fmt::print(stderr, "Processed a total of {} messages\n", printed_);
@@ -64,8 +58,23 @@ class Printer {
  private:
   bool Reached() const { return limits_.max_messages && printed_ >= *limits_.max_messages; }
 
+  // False when nobody reads any more.
+  bool Print(const PolledBatch& batch) {
+    size_t count = batch.records.size();
+    if (limits_.max_messages)
+      count = static_cast<size_t>(
+          std::min<int64_t>(static_cast<int64_t>(count), *limits_.max_messages - printed_));
+    for (size_t i = 0; i < count; ++i) output_.Add(batch.records[i]);
+    const bool reads = output_.Flush();
+    if (!reads) count = 0;
+    if (count < batch.records.size())
+      source_.Unread(batch.topic, batch.partition, batch.records[count].view.offset);
+    printed_ += static_cast<int64_t>(count);
+    return reads;
+  }
+
   ToolSession& session_;
-  Consumer& consumer_;
+  RecordSource& source_;
   RecordOutput output_;
   Limits limits_;
   int64_t printed_ = 0;
@@ -99,6 +108,35 @@ struct Plan {
   ConsumerOptions options;
 };
 
+// The settings of the client: those of the file and of single properties, and what flags say of the group.
+Result<ConsumerOptions> ClientOptionsOf(const Arguments& arguments) {
+  TM_ASSIGN_OR_RETURN(auto client, SettingsOfFlags(arguments, "consumer.config", "consumer-property"));
+  if (const auto level = arguments.Get("isolation-level")) client["isolation.level"] = *level;
+  if (const auto group = arguments.Get("group")) {
+    if (client.contains("group.id") && client["group.id"] != *group) {
+      return Fail(v1::INVALID_REQUEST, "--group {} and group.id={} are two groups; name one", *group,
+                  client["group.id"]);
+    }
+    if (group->empty()) return Fail(v1::INVALID_REQUEST, "--group: the name is empty");
+    client["group.id"] = *group;
+  }
+  if (client["group.id"].empty()) {
+    client.erase("group.id");
+  } else if (arguments.Has("partition") || arguments.Has("offset")) {
+    return Fail(
+        v1::INVALID_REQUEST,
+        "--partition and --offset choose what the group '{}' is to assign; leave out them or the group",
+        client["group.id"]);
+  } else if (arguments.Has("from-beginning")) {
+    // Where the group has committed nothing yet.
+    const auto reset = client.emplace("auto.offset.reset", "earliest").first->second;
+    if (reset != "earliest") {
+      return Fail(v1::INVALID_REQUEST, "--from-beginning and auto.offset.reset={} exclude each other", reset);
+    }
+  }
+  return ConsumerOptions::FromProperties(client);
+}
+
 Result<Plan> PlanOf(const Arguments& arguments) {
   Plan plan;
   if (arguments.Has("topic") == arguments.Has("include")) {
@@ -115,10 +153,29 @@ Result<Plan> PlanOf(const Arguments& arguments) {
   TM_ASSIGN_OR_RETURN(plan.limits.max_messages, arguments.GetInteger("max-messages", 0, INT64_MAX));
   TM_ASSIGN_OR_RETURN(const auto timeout, arguments.GetInteger("timeout-ms", 0, INT32_MAX));
   if (timeout) plan.limits.timeout = std::chrono::milliseconds(*timeout);
-  TM_ASSIGN_OR_RETURN(auto client, SettingsOfFlags(arguments, "consumer.config", "consumer-property"));
-  if (const auto level = arguments.Get("isolation-level")) client["isolation.level"] = *level;
-  TM_ASSIGN_OR_RETURN(plan.options, ConsumerOptions::FromProperties(client));
+  TM_ASSIGN_OR_RETURN(plan.options, ClientOptionsOf(arguments));
   return plan;
+}
+
+// The expression that a group subscribes to. Kafka's --include takes names and expressions, with commas.
+std::string GroupPattern(const std::string& include) {
+  std::string pattern;
+  for (const std::string& part : CommaList(include)) pattern += (pattern.empty() ? "" : "|") + part;
+  return pattern;
+}
+
+Result<std::unique_ptr<RecordSource>> SourceOf(ToolSession& session, const Plan& plan) {
+  std::vector<std::string> topics;
+  if (!plan.topic.empty()) topics = {plan.topic};
+  if (!plan.options.group_id.empty())
+    return MakeGroupSource(session, plan.options, std::move(topics), GroupPattern(plan.include));
+  if (!plan.include.empty()) {
+    TM_ASSIGN_OR_RETURN(const auto meant, TopicsMeant(session, plan.include, false));
+    for (const v1::TopicMetadata& topic : meant) topics.push_back(topic.name());
+  }
+  AssignedPartitions what{.topics = std::move(topics), .partition = {}, .start = plan.start};
+  if (plan.partition) what.partition = static_cast<PartitionIndex>(*plan.partition);
+  return MakeAssignedSource(session, plan.options, std::move(what));
 }
 
 int RunConsoleConsumer(const Arguments& arguments) {
@@ -126,37 +183,18 @@ int RunConsoleConsumer(const Arguments& arguments) {
   if (!plan) return ReportUsage(plan.error());
   auto session = ToolSession::Open(arguments, plan->options.client);
   if (!session) return ReportError(session.error());
-  std::vector<std::string> topics = {plan->topic};
-  if (!plan->include.empty()) {
-    const auto meant = TopicsMeant(**session, plan->include, false);
-    if (!meant) return ReportError(meant.error(), "topics made later are not joined by this consumer");
-    topics.clear();
-    for (const v1::TopicMetadata& topic : *meant) topics.push_back(topic.name());
-  }
+  auto source = SourceOf(**session, *plan);
+  if (!source)
+    return ReportError(source.error(), "only a consumer with --group joins topics that are made later");
   std::signal(SIGINT, [](int) { g_interrupted = true; });
   std::signal(SIGTERM, [](int) { g_interrupted = true; });
-
-  std::unique_ptr<Consumer> consumer;
-  auto assigned = (*session)->Run([&]() -> Task<Result<>> {
-    consumer = std::make_unique<Consumer>((*session)->cluster(), plan->options);
-    if (plan->partition) {
-      co_return co_await consumer->Assign(plan->topic, static_cast<PartitionIndex>(*plan->partition),
-                                          plan->start);
-    }
-    for (const std::string& topic : topics)
-      TM_CO_RETURN_IF_ERROR(co_await consumer->AssignAll(topic, plan->start));
-    co_return Result<>();
-  });
-  int status = kExitDone;
-  if (assigned) {
-    status = Printer(**session, *consumer, plan->output, plan->limits).Run();
-  } else {
-    status = ReportError(assigned.error());
+  const auto opened = (*source)->Open();
+  int status =
+      opened ? Printer(**session, **source, plan->output, plan->limits).Run() : ReportError(opened.error());
+  if (const auto closed = (*source)->Close(); !closed) {
+    fmt::print(stderr, "what was printed last is not committed and will be read again by the group\n");
+    status = ReportError(closed.error());
   }
-  (*session)->Run([&]() -> Task<void> {
-    co_await consumer->Close();
-    consumer.reset();
-  });
   return status;
 }
 
@@ -171,7 +209,12 @@ Command ConsoleConsumerCommand() {
        .help = "The topics to read, as names or a regular expression, as they are at the start.",
        .aliases = {"whitelist"}},
       {"partition", "N", "Only this partition."},
-      {"from-beginning", "", "Starts at the log start instead of the end."},
+      {"from-beginning", "",
+       "Starts at the log start instead of the end; with a group: where it has committed nothing."},
+      {"group", "NAME",
+       "Reads as a member of this group: shares the partitions with its other members, goes on where the "
+       "group "
+       "was, commits what was printed."},
       {"offset", "earliest|latest|N", "Where to start; a number needs --partition."},
       {"max-messages", "N", "Ends after so many records."},
       {"timeout-ms", "MS", "Ends when no record came for so long."},
@@ -190,7 +233,8 @@ Command ConsoleConsumerCommand() {
       "prints the records of a topic",
       {"tidemark-console-consumer --bootstrap-server localhost:9092 --topic orders --from-beginning",
        "tidemark-console-consumer --bootstrap-server localhost:9092 --topic orders --partition 0 --offset 42 "
-       "--property print.key=true"},
+       "--property print.key=true",
+       "tidemark-console-consumer --bootstrap-server localhost:9092 --topic orders --group readers"},
       flags,
       {},
       RunConsoleConsumer};

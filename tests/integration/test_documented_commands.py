@@ -15,7 +15,7 @@ NBSP = "\u00a0"
 class DocumentedCommands(ClusterTest):
     def setUp(self):
         super().setUp()
-        self.brokers = self.cluster(1)
+        self.brokers = self.cluster(1, offsets__topic__replication__factor=1)
         self.work = self.folder / "shell"
         home = self.work / "home"
         home.mkdir(parents=True)
@@ -118,9 +118,33 @@ class DocumentedCommands(ClusterTest):
                    ["null,hello", "null,world", "1,first", "2,second"])
         # From the end: only what comes once it reads.
         self.reads(consume, ["later"], produce=lambda: self.done(produce, stdin="later\n"))
+        self.groups_of_the_second_document(produce, consume)
         self.configs_of_the_second_document()
         self.done("kafka-topics --zookeeper 127.0.0.1:2181 --topic first_topic --delete", "Deleted topic first_topic.\n")
-        self.done("kafka-topics --zookeeper 127.0.0.1:2181 --list", "third_topic\n")
+        self.done("kafka-topics --zookeeper 127.0.0.1:2181 --list", "__consumer_offsets\nthird_topic\n")
+
+    def groups_of_the_second_document(self, produce, consume):
+        # A new group begins at the end; it is stopped, and goes on where it was.
+        self.reads(f"{consume} --group my_new_group", ["for the group"], produce=lambda: self.done(produce, stdin="for the group\n"))
+        self.done(f"{consume} --group my_new_group --timeout-ms 3000")  # what was sent more often than it was waited for
+        groups = "kafka-consumer-groups --bootstrap-server 127.0.0.1:9092"
+        self.done(f"{groups} --list", "my_new_group\n")
+        described = self.done(f"{groups} --describe --group my_new_group")
+        self.assertRegex(described, r"GROUP +TOPIC +PARTITION +CURRENT-OFFSET +LOG-END-OFFSET +LAG +CONSUMER-ID +HOST +CLIENT-ID")
+        lags = [int(row.split()[5]) for row in described.splitlines() if row.startswith("my_new_group")]
+        self.assertEqual(len(lags), 3, described)
+        self.done(produce, stdin="while it is away\n")
+        self.reads(f"{consume} --group my_new_group", ["while it is away"])
+        self.done("kafka-topics --zookeeper 127.0.0.1:2181 --topic twitter-tweets --create --partitions 2 --replication-factor 1")
+        self.done("kafka-console-producer --broker-list 127.0.0.1:9092 --topic twitter-tweets", stdin="one\ntwo\nthree\n")
+        tweets = "kafka-console-consumer --bootstrap-server localhost:9092 --topic twitter-tweets --group kafka-elastic-search"
+        self.reads(f"{tweets} --from-beginning", ["one", "two", "three"])
+        reset = self.done("kafka-consumer-groups --bootstrap-server localhost:9092 --group kafka-elastic-search "
+                          "--reset-offsets --execute --to-earliest --topic twitter-tweets")
+        # Its own kafka- is read as tidemark- too.
+        self.assertRegex(reset, r"tidemark-elastic-search +twitter-tweets +0 +0\ntidemark-elastic-search +twitter-tweets +1 +0\n")
+        self.reads(tweets, ["one", "two", "three"])
+        self.done("kafka-topics --zookeeper 127.0.0.1:2181 --topic twitter-tweets --delete")
 
     def configs_of_the_second_document(self):
         configs = "Kafka-configs --zookeeper 127.0.0.1:2181 --entity-type topics --entity-name first_topic"

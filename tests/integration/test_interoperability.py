@@ -6,6 +6,9 @@ import unittest
 
 from harness import GENERATED, ROOT, ClusterTest, wait_for
 
+from group_members import ConsoleMember
+from test_groups import GroupClient
+
 EXAMPLE = ROOT / "docs/examples/python/tidemark_client.py"
 
 
@@ -28,6 +31,40 @@ class Interoperability(ClusterTest):
         self.assertIn("from the tools", self.example(cluster, "consume", "snakes"))
         self.zookeeper_shows_kafkas_tree(cluster)
         self.protoc_decodes_a_segment(cluster)
+
+    def test_python_members_of_a_group_share_with_a_native_one(self):
+        cluster = self.cluster(3)
+        cluster.create_topic("snakes", 4, 3)
+        lines = [f"line {n}" for n in range(1000)]
+        self.example(cluster, "produce", "snakes", stdin="".join(line + "\n" for line in lines[:500]))
+        paths = [cluster.folder / f"snake-{n}" for n in range(2)]
+        pythons = []
+        for path in paths:
+            with open(path, "wb") as out:
+                pythons.append(subprocess.Popen(
+                    ["/usr/bin/python3", "-B", str(EXAMPLE), cluster.brokers[0].address, "group", "snakes", "charmers"],
+                    stdout=out, env={**os.environ, "PYTHONPATH": str(GENERATED)}))
+        for process in pythons:
+            self.addCleanup(lambda p=process: p.poll() is None and p.kill())
+        native = ConsoleMember(cluster, "charmers", "snakes", 0)
+        self.addCleanup(native.end)
+        client = GroupClient(cluster, "charmers")
+        wait_for("three members hold four partitions", lambda: sorted(
+            sum(len(t.partitions) for t in m.assignment.topics) for m in client.describe().members) == [1, 1, 2])
+        self.example(cluster, "produce", "snakes", stdin="".join(line + "\n" for line in lines[500:]))
+
+        def read():
+            return [line for path in paths for line in path.read_text().splitlines()] + [r.value for r in native.records()]
+        wait_for("all is read", lambda: len(read()) >= len(lines))
+        pythons[0].terminate()
+        self.assertEqual(pythons[0].wait(timeout=60), 0)
+        wait_for("two members hold four partitions", lambda: sorted(
+            sum(len(t.partitions) for t in m.assignment.topics) for m in client.describe().members) == [2, 2])
+        pythons[1].terminate()
+        self.assertEqual(pythons[1].wait(timeout=60), 0)
+        self.assertEqual(native.leave(), 0, native.said())
+        self.assertEqual(sorted(read()), sorted(lines), "each line once")
+        self.assertEqual(sum(client.committed().values()), len(lines))
 
     def zookeeper_shows_kafkas_tree(self, cluster):
         shell = cluster.zookeeper.shell

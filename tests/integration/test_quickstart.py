@@ -34,6 +34,7 @@ class QuickStart(unittest.TestCase):
                                 stdin=subprocess.DEVNULL)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         self.assertIn("byte for byte", result.stdout)
+        self.assertRegex(result.stdout, r"readers +packages +\d +\d+ +\d+ +1 ", "the lag of the group")
         self.assertRegex(result.stdout, r"first consumed record: \d")
         folder = self.folder_in(result.stdout)
         self.assertEqual(processes_of(folder), [])

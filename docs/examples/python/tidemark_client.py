@@ -1,15 +1,18 @@
 #!/usr/bin/python3
-"""A Tidemark producer and consumer from protoc's output and the standard library alone.
+"""A Tidemark producer, consumer and member of a consumer group from protoc's output and the standard library alone.
 
     protoc -I proto --python_out=generated proto/tidemark/v1/*.proto
     PYTHONPATH=generated docs/examples/python/tidemark_client.py 127.0.0.1:9092 produce TOPIC < lines
     PYTHONPATH=generated docs/examples/python/tidemark_client.py 127.0.0.1:9092 consume TOPIC
+    PYTHONPATH=generated docs/examples/python/tidemark_client.py 127.0.0.1:9092 group TOPIC GROUP
 """
 import itertools
+import signal
 import socket
 import struct
 import sys
 import time
+import uuid
 
 from tidemark.v1 import envelope_pb2 as wire, error_pb2 as error, record_pb2 as record
 
@@ -49,9 +52,15 @@ class Broker:
         return response
 
 
+class Failed(RuntimeError):
+    def __init__(self, e):
+        super().__init__(f"{error.ErrorCode.Name(e.code)}: {e.message}")
+        self.error_class = e.error_class
+
+
 def fail(e):
     if e.code != error.NONE:
-        raise RuntimeError(f"{error.ErrorCode.Name(e.code)}: {e.message}")
+        raise Failed(e)
 
 
 class Topic:
@@ -126,12 +135,118 @@ def consume(topic, partition, offset):
     return values, offset
 
 
-def main(bootstrap, command, name):
+class Member:
+    """A member of a consumer group that reads one topic: takes on partitions and lets them go as it is told."""
+
+    def __init__(self, bootstrap, group, topic):
+        self.bootstrap, self.group, self.topic, self.coordinator = bootstrap, group, topic, None
+        self.id, self.epoch, self.positions = str(uuid.uuid4()), 0, {}  # positions: partition -> next offset
+
+    def ask(self, fill):
+        """Sends what `fill` puts into a request to the group's coordinator; follows it when it moves."""
+        while True:
+            try:
+                if self.coordinator is None:
+                    request = wire.Request()
+                    request.find_coordinator.group_ids.append(self.group)
+                    found = Broker(self.bootstrap).call(request).find_coordinator.coordinators[0]
+                    fail(found.error)
+                    self.coordinator = Broker(f"{found.host}:{found.port}")
+                request = wire.Request()
+                fill(request)
+                return self.coordinator.call(request)
+            except (OSError, struct.error):
+                pass  # it is away
+            except Failed as e:
+                if e.error_class not in (error.ERROR_CLASS_RETRY, error.ERROR_CLASS_REFRESH_METADATA):
+                    raise
+            self.coordinator = None
+            time.sleep(0.2)
+
+    def beat(self, epoch=None):
+        """A heartbeat, and what its answer asks for. Returns how many seconds later the next one is due."""
+        def fill(request):
+            beat = request.consumer_group_heartbeat
+            beat.group_id, beat.member_id, beat.member_epoch = self.group, self.id, self.epoch if epoch is None else epoch
+            if beat.member_epoch == 0:
+                beat.subscription.topics.append(self.topic.name)
+                beat.rebalance_timeout_ms = 60000
+            beat.owned.SetInParent()
+            if self.positions:
+                beat.owned.topics.add(topic_id=self.topic.id, partitions=sorted(self.positions))
+        try:
+            answer = self.ask(fill).consumer_group_heartbeat
+        except Failed as e:
+            if e.error_class != error.ERROR_CLASS_REJOIN:
+                raise
+            self.epoch, self.positions = 0, {}  # others have the partitions now: begin anew
+            return 0
+        self.epoch = answer.member_epoch
+        told = {p for t in answer.assignment.topics for p in t.partitions}
+        if not answer.HasField("assignment") or told == self.positions.keys():
+            return answer.heartbeat_interval_ms / 1000
+        self.commit()  # before anything is let go
+        kept = {p: offset for p, offset in self.positions.items() if p in told}
+        self.positions = {**self.committed(told - kept.keys()), **kept}
+        return 0
+
+    def commit(self):
+        def fill(request):
+            commit = request.offset_commit
+            commit.group_id, commit.member_id, commit.member_epoch = self.group, self.id, self.epoch
+            topic = commit.topics.add(topic_id=self.topic.id)
+            for partition, offset in self.positions.items():
+                topic.partitions.add(partition=partition, offset=offset)
+        if self.positions:
+            self.ask(fill)  # a partition that is refused belongs to another member, who goes on from its last commit
+
+    def committed(self, partitions):
+        if not partitions:
+            return {}  # an empty list would ask for all
+
+        def fill(request):
+            group = request.offset_fetch.groups.add(group_id=self.group)
+            group.topics.add(topic_id=self.topic.id, partitions=partitions)
+        group = self.ask(fill).offset_fetch.groups[0]
+        fail(group.error)
+        return {p.partition: p.offset for t in group.topics for p in t.partitions}
+
+    def read(self):
+        """Lists of values, for ever. What was yielded is committed when the next list is asked for."""
+        due = 0
+        while True:
+            for partition in list(self.positions) or [None]:
+                if time.monotonic() >= due:
+                    due = time.monotonic() + self.beat()
+                if partition in self.positions:
+                    values, offset = consume(self.topic, partition, self.positions[partition])
+                    if values:
+                        yield values
+                    self.positions[partition] = offset
+                elif partition is None:
+                    time.sleep(0.1)
+            self.commit()
+
+    def leave(self):
+        self.coordinator = None  # whatever was under way on that connection
+        self.commit()
+        self.beat(epoch=-1)
+
+
+def main(bootstrap, command, name, group=None):
     topic = Topic(bootstrap, name)
     if command == "produce":
         partitions = itertools.cycle(sorted(topic.leaders))
         while lines := list(itertools.islice((line.rstrip("\n") for line in sys.stdin), 500)):
             print("offset", produce(topic, next(partitions), lines), file=sys.stderr)
+    elif command == "group":
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        member = Member(bootstrap, group, topic)
+        try:
+            for values in member.read():
+                print("\n".join(values), flush=True)
+        finally:
+            member.leave()
     else:
         for partition in sorted(topic.leaders):
             offset = 0

@@ -1,0 +1,126 @@
+"""tidemark-consumer-groups and the console consumer's --group: Kafka's flags and output, what is committed, exit statuses."""
+import unittest
+
+from group_members import ConsoleMember
+from harness import ClusterTest, wait_for
+
+
+class ConsumerGroupsTool(ClusterTest):
+    def setUp(self):
+        super().setUp()
+        self.brokers = self.cluster(1, offsets__topic__num__partitions=5, offsets__topic__replication__factor=1)
+        self.brokers.create_topic("orders", 3, 1)
+
+    def groups(self, *words, status=0):
+        result = self.brokers.tool("consumer-groups", "--bootstrap-server", self.brokers.bootstrap, *words, check=False)
+        self.assertEqual(result.returncode, status, result.out + result.err)
+        return result
+
+    def table(self, *words):
+        """Rows of a table as dictionaries."""
+        lines = [line for line in self.groups(*words).out.splitlines() if line]
+        header = lines[0].split()
+        return [dict(zip(header, line.split())) for line in lines[1:]]
+
+    def consume(self, *words, status=0):
+        result = self.brokers.tool("console-consumer", "--bootstrap-server", self.brokers.bootstrap, "--topic", "orders",
+                                   *words, check=False)
+        self.assertEqual(result.returncode, status, result.err)
+        return result.out.splitlines()
+
+    def committed(self, group):
+        return {int(row["PARTITION"]): row["CURRENT-OFFSET"] for row in self.table("--describe", "--group", group)}
+
+    def test_a_console_consumer_commits_exactly_what_it_printed(self):
+        lines = [f"line {n}" for n in range(1000)]
+        self.brokers.produce("orders", lines)
+        first = self.consume("--group", "readers", "--from-beginning", "--max-messages", 10)
+        self.assertEqual(len(first), 10)
+        self.assertEqual(sum(int(o) for o in self.committed("readers").values() if o != "-"), 10)
+        rest = self.consume("--consumer-property", "group.id=readers", "--from-beginning", "--max-messages", 990)
+        self.assertEqual(sorted(first + rest), sorted(lines), "it goes on where the group was")
+        self.assertTrue(all(row["LAG"] == "0" and row["CONSUMER-ID"] == "-"
+                            for row in self.table("--describe", "--group", "readers")))
+        self.assertEqual(self.consume("--group", "readers", "--from-beginning", "--timeout-ms", 3000), [])
+        # Without --from-beginning a new group begins at the end, and what comes later is not passed over.
+        self.assertEqual(self.consume("--group", "late", "--timeout-ms", 3000), [])
+        self.brokers.produce("orders", ["later"])
+        self.assertEqual(self.consume("--group", "late", "--max-messages", 1), ["later"])
+        for words, shows in ((("--group", "g", "--partition", "0"), "--partition"),
+                             (("--group", "g", "--consumer-property", "group.id=h"), "two groups")):
+            result = self.brokers.tool("console-consumer", "--bootstrap-server", self.brokers.bootstrap, "--topic", "orders",
+                                       *words, check=False)
+            self.assertEqual(result.returncode, 2)
+            self.assertIn(shows, result.err)
+
+    def test_groups_are_listed_described_and_deleted(self):
+        self.assertEqual(self.groups("--list").out, "")
+        self.brokers.produce("orders", [f"line {n}" for n in range(30)])
+        member = ConsoleMember(self.brokers, "readers", "orders", 7)
+        self.addCleanup(member.end)
+        wait_for("it has printed all", lambda: len(member.records()) == 30)
+        self.assertEqual(self.groups("--list").out, "readers\n")
+        self.assertEqual(self.table("--list", "--state"), [{"GROUP": "readers", "STATE": "Stable"}])
+        self.assertEqual(self.table("--list", "--state", "Empty"), [])
+        wait_for("all is committed",
+                 lambda: all(row["LAG"] == "0" for row in self.table("--describe", "--group", "readers")))
+        rows = self.table("--describe", "--group", "readers")
+        self.assertEqual([(row["TOPIC"], row["PARTITION"], row["CLIENT-ID"], row["HOST"]) for row in rows],
+                         [("orders", str(n), "member-7", "/127.0.0.1") for n in range(3)])
+        self.assertTrue(all(row["CONSUMER-ID"].startswith("member-7-") for row in rows))
+        members = self.table("--describe", "--group", "readers", "--members", "--verbose")
+        self.assertEqual([(row["#PARTITIONS"], row["ASSIGNMENT"]) for row in members], [("3", "orders(0,1,2)")])
+        state = self.groups("--describe", "--group", "readers", "--state", "--verbose").out
+        self.assertRegex(state, r"127\.0\.0\.1:\d+ \(0\)\s+sticky\s+Stable\s+1\s")
+        self.assertIn("member joined: member 'member-7-", state)
+        self.assertIn("NON_EMPTY_GROUP", self.groups("--delete", "--group", "readers", status=1).err)
+        self.assertIn("inactive", self.groups("--group", "readers", "--reset-offsets", "--to-earliest", "--all-topics",
+                                              "--execute", status=1).err)
+        self.assertEqual(member.leave(), 0)
+        described = self.groups("--describe", "--all-groups", "--verbose")
+        self.assertIn("Consumer group 'readers' has no active members.", described.err)
+        self.assertRegex(described.out, r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+        self.assertEqual(self.groups("--delete", "--group", "readers").out,
+                         "Deletion of requested consumer groups ('readers') was successful.\n")
+        self.assertIn("does not exist", self.groups("--describe", "--group", "readers", status=4).err)
+        self.groups("--delete", "--group", "readers", status=4)
+        self.groups("--list", "--describe", status=2)
+
+    def test_offsets_are_reset_exported_and_deleted(self):
+        self.brokers.produce("orders", [f"{n},line {n}" for n in range(90)], "--property", "parse.key=true",
+                             "--property", "key.separator=,")
+        ends = {int(line.split(":")[1]): int(line.split(":")[2]) for line in self.brokers.tool(
+            "get-offsets", "--bootstrap-server", self.brokers.bootstrap, "--topic", "orders").out.splitlines()}
+        reset = ["--group", "g", "--reset-offsets"]
+
+        def new(*words):
+            return {int(row["PARTITION"]): int(row["NEW-OFFSET"]) for row in self.table(*reset, *words)}
+        self.assertEqual(new("--to-latest", "--topic", "orders"), ends)
+        self.assertEqual(self.groups("--list").out, "", "without --execute nothing is done")
+        self.assertEqual(new("--to-latest", "--topic", "orders:0,2", "--execute"), {0: ends[0], 2: ends[2]})
+        self.assertEqual(self.committed("g"), {0: str(ends[0]), 2: str(ends[2])})
+        self.assertEqual(new("--shift-by", -5, "--all-topics", "--execute"), {0: ends[0] - 5, 2: ends[2] - 5})
+        self.assertEqual(new("--to-offset", 3, "--topic", "orders:1", "--execute"), {1: 3})
+        clamped = self.groups(*reset, "--to-offset", 100000, "--topic", "orders:1", "--dry-run")
+        self.assertIn("orders-1: offset 100000 is not in the log", clamped.err)
+        self.assertEqual(new("--to-current", "--all-topics"), {0: ends[0] - 5, 1: 3, 2: ends[2] - 5})
+        self.assertEqual(new("--to-datetime", "2000-01-01T00:00:00.000", "--topic", "orders"), {0: 0, 1: 0, 2: 0})
+        self.assertEqual(new("--by-duration", "PT0S", "--topic", "orders"), ends)
+        exported = self.groups(*reset, "--to-current", "--all-topics", "--export").out
+        self.assertEqual(exported, f"orders,0,{ends[0] - 5}\norders,1,3\norders,2,{ends[2] - 5}\n")
+        path = self.brokers.folder / "offsets.csv"
+        path.write_text(exported)
+        self.assertEqual(new("--to-earliest", "--all-topics", "--execute"), {0: 0, 1: 0, 2: 0})
+        self.assertEqual(new("--from-file", path, "--execute"), {0: ends[0] - 5, 1: 3, 2: ends[2] - 5})
+        deleted = self.groups("--group", "g", "--delete-offsets", "--topic", "orders:0").out
+        self.assertRegex(deleted, r"orders +0 +Successful")
+        self.assertEqual(sorted(self.committed("g")), [1, 2])
+        for words, status in (((*reset, "--to-earliest"), 2), ((*reset, "--topic", "orders"), 2),
+                              ((*reset, "--to-earliest", "--to-latest", "--topic", "orders"), 2),
+                              ((*reset, "--to-datetime", "yesterday", "--topic", "orders"), 2),
+                              ((*reset, "--to-earliest", "--topic", "odrers"), 4)):
+            self.groups(*words, status=status)
+
+
+if __name__ == "__main__":
+    unittest.main()

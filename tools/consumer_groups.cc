@@ -1,0 +1,257 @@
+// tidemark-consumer-groups: Kafka's flags and output. This file has the command and the short actions.
+#include "tools/consumer_groups.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "common/config/properties.h"
+#include "common/nearest_name.h"
+#include "tools/commands.h"
+#include "tools/offset_resets.h"
+#include "tools/text_table.h"
+
+namespace tidemark {
+namespace {
+
+constexpr v1::GroupState kStates[] = {v1::GROUP_STATE_EMPTY, v1::GROUP_STATE_ASSIGNING,
+                                      v1::GROUP_STATE_RECONCILING, v1::GROUP_STATE_STABLE,
+                                      v1::GROUP_STATE_DEAD};
+
+std::string Lower(std::string text) {
+  std::ranges::transform(text, text.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+Result<std::vector<v1::GroupState>> StatesIn(const std::string& text) {
+  std::vector<v1::GroupState> states;
+  for (const std::string& word : CommaList(text)) {
+    const auto* found =
+        std::ranges::find_if(kStates, [&](v1::GroupState s) { return Lower(NameOfState(s)) == Lower(word); });
+    if (found == std::end(kStates))
+      return Fail(v1::INVALID_REQUEST, "--state '{}' is none of Empty, Assigning, Reconciling, Stable, Dead",
+                  word);
+    states.push_back(*found);
+  }
+  return states;
+}
+
+Result<GroupAdmin::Listing> Listed(ToolSession& session, GroupAdmin& admin,
+                                   std::vector<v1::GroupState> states) {
+  auto listing = session.Run([&] { return admin.List(states, session.After(kAdminTimeout)); });
+  if (listing) {
+    for (const auto& [broker, error] : listing->missing)
+      fmt::print(stderr, "warning: the groups of broker {} are missing: {}\n", broker, ToString(error));
+  }
+  return listing;
+}
+
+int RunConsumerGroups(const Arguments& arguments) {
+  using Action = int (*)(ToolSession&, const Arguments&);
+  const std::pair<const char*, Action> actions[] = {{"list", ListGroupsAction},
+                                                    {"describe", DescribeGroupsAction},
+                                                    {"delete", DeleteGroupsAction},
+                                                    {"delete-offsets", DeleteOffsetsAction},
+                                                    {"reset-offsets", ResetOffsetsAction}};
+  Action action = nullptr;
+  for (const auto& [name, run] : actions) {
+    if (arguments.Has(name)) action = run;
+  }
+  const auto asked = std::ranges::count_if(actions, [&](const auto& a) { return arguments.Has(a.first); });
+  if (asked != 1) {
+    return ReportUsage(
+        {v1::INVALID_REQUEST,
+         "exactly one of --list, --describe, --delete, --delete-offsets and --reset-offsets is required"});
+  }
+  auto session = ToolSession::Open(arguments);
+  if (!session) return ReportError(session.error());
+  return action(**session, arguments);
+}
+
+}  // namespace
+
+std::string NameOfState(v1::GroupState state) {
+  switch (state) {
+    case v1::GROUP_STATE_EMPTY:
+      return "Empty";
+    case v1::GROUP_STATE_ASSIGNING:
+      return "Assigning";
+    case v1::GROUP_STATE_RECONCILING:
+      return "Reconciling";
+    case v1::GROUP_STATE_STABLE:
+      return "Stable";
+    case v1::GROUP_STATE_DEAD:
+      return "Dead";
+    default:
+      return "Unknown";
+  }
+}
+
+std::string NameOfCause(v1::RebalanceCause cause) {
+  // REBALANCE_CAUSE_MEMBER_JOINED -> "member joined"
+  std::string name = v1::RebalanceCause_Name(cause);
+  const std::string_view prefix = "REBALANCE_CAUSE_";
+  if (name.starts_with(prefix)) name = name.substr(prefix.size());
+  std::ranges::replace(name, '_', ' ');
+  return Lower(name);
+}
+
+std::string AssignmentText(const v1::GroupPartitions& assignment) {
+  std::string text;
+  for (const v1::GroupTopicPartitions& topic : assignment.topics()) {
+    std::vector<uint32_t> partitions(topic.partitions().begin(), topic.partitions().end());
+    std::ranges::sort(partitions);
+    text += fmt::format("{}{}({})", text.empty() ? "" : ",", topic.topic(), fmt::join(partitions, ","));
+  }
+  return text;
+}
+
+Result<std::vector<std::string>> GroupsMeant(ToolSession& session, GroupAdmin& admin,
+                                             const Arguments& arguments) {
+  std::vector<std::string> groups = arguments.All("group");
+  if (arguments.Has("all-groups") != groups.empty())
+    return Fail(v1::INVALID_REQUEST, "one of --group NAME and --all-groups is required");
+  if (groups.empty()) {
+    TM_ASSIGN_OR_RETURN(const auto listing, Listed(session, admin, {}));
+    for (const auto& group : listing.groups) groups.push_back(group.group_id());
+  }
+  std::ranges::sort(groups);
+  groups.erase(std::unique(groups.begin(), groups.end()), groups.end());
+  return groups;
+}
+
+int StatusOf(size_t done, int last_failure, size_t failed) {
+  if (failed == 0) return kExitDone;
+  return done == 0 ? last_failure : kExitPartly;
+}
+
+int ListGroupsAction(ToolSession& session, const Arguments& arguments) {
+  const auto states = StatesIn(arguments.GetOr("state", ""));
+  if (!states) return ReportUsage(states.error());
+  GroupAdmin admin(session.cluster());
+  const auto listing = Listed(session, admin, *states);
+  if (!listing) return ReportError(listing.error());
+  TextTable table({"GROUP", "STATE"});
+  for (const auto& group : listing->groups) {
+    if (arguments.Has("state")) {
+      table.Add({group.group_id(), NameOfState(group.state())});
+    } else {
+      fmt::print("{}\n", group.group_id());
+    }
+  }
+  if (arguments.Has("state")) fmt::print("{}", table.Text());
+  return listing->missing.empty() ? kExitDone : kExitPartly;
+}
+
+int DeleteGroupsAction(ToolSession& session, const Arguments& arguments) {
+  GroupAdmin admin(session.cluster());
+  const auto groups = GroupsMeant(session, admin, arguments);
+  if (!groups)
+    return groups.error().code == v1::INVALID_REQUEST ? ReportUsage(groups.error())
+                                                      : ReportError(groups.error());
+  std::vector<std::string> deleted;
+  int status = kExitDone;
+  for (const std::string& group : *groups) {
+    const auto result = session.Run([&] { return admin.Delete(group, session.After(kAdminTimeout)); });
+    if (result) {
+      deleted.push_back("'" + group + "'");
+      continue;
+    }
+    status = ReportError({result.error().code,
+                          fmt::format("group '{}' was not deleted: {}", group, ToString(result.error()))});
+  }
+  if (!deleted.empty()) {
+    fmt::print("Deletion of requested consumer groups ({}) was successful.\n", fmt::join(deleted, ", "));
+  }
+  return StatusOf(deleted.size(), status, groups->size() - deleted.size());
+}
+
+int DeleteOffsetsAction(ToolSession& session, const Arguments& arguments) {
+  const auto group = arguments.Require("group");
+  if (!group) return ReportUsage(group.error());
+  GroupAdmin admin(session.cluster());
+  std::vector<TopicPartition> partitions;
+  for (const std::string& text : arguments.All("topic")) {
+    const auto choice = ParseTopicChoice(text);
+    if (!choice) return ReportUsage(choice.error());
+    for (const PartitionIndex partition : choice->partitions)
+      partitions.push_back({choice->topic, partition});
+    if (!choice->partitions.empty()) continue;
+    const auto committed =
+        session.Run([&] { return admin.FetchOffsets(*group, session.After(kAdminTimeout)); });
+    if (!committed) return ReportError(committed.error());
+    for (const v1::CommittedTopic& topic : *committed) {
+      for (const auto& offset : topic.partitions()) {
+        if (topic.topic() == choice->topic) partitions.push_back({topic.topic(), offset.partition()});
+      }
+    }
+  }
+  if (arguments.All("topic").empty())
+    return ReportUsage({v1::INVALID_REQUEST, "--delete-offsets needs --topic NAME or --topic NAME:0,1"});
+  if (partitions.empty())
+    return ReportError(
+        {v1::NOT_FOUND, fmt::format("group '{}' has committed nothing of these topics", *group)});
+  const auto outcomes =
+      session.Run([&] { return admin.DeleteOffsets(*group, partitions, session.After(kAdminTimeout)); });
+  if (!outcomes) return ReportError(outcomes.error());
+  TextTable table({"TOPIC", "PARTITION", "STATUS"});
+  size_t failed = 0;
+  for (const CommitOutcome& outcome : *outcomes) {
+    failed += outcome.result ? 0 : 1;
+    table.Add({outcome.at.topic, std::to_string(outcome.at.partition),
+               outcome.result ? "Successful" : "Error: " + ToString(outcome.result.error())});
+  }
+  fmt::print("{}", table.Text());
+  return StatusOf(outcomes->size() - failed, kExitFailed, failed);
+}
+
+Command ConsumerGroupsCommand() {
+  std::vector<FlagSpec> flags = ConnectionFlags();
+  const std::vector<FlagSpec> own = {
+      {"list", "", "Lists the groups; with --state also their states."},
+      {"describe", "", "Shows offsets and lag of groups; with --members or --state those instead."},
+      {"delete", "", "Deletes groups that have no members, with their offsets."},
+      {"delete-offsets", "", "Deletes offsets of --topic."},
+      {"reset-offsets", "", "Sets the offsets of groups that have no members; only shown without --execute."},
+      {"group", "NAME", "Which group.", true},
+      {"all-groups", "", "All groups."},
+      {"offsets", "", "With --describe: offsets and lag (what is shown anyway)."},
+      {"members", "", "With --describe: the members."},
+      {.name = "state",
+       .value = "STATE,...",
+       .help = "With --describe: the state. With --list: shows states, only of groups in these.",
+       .value_optional = true},
+      {"verbose", "", "With --describe: more columns."},
+      {"topic", "NAME[:0,1]", "With --delete-offsets and --reset-offsets: which topic, or which partitions.",
+       true},
+      {"all-topics", "", "With --reset-offsets: all of which the group has offsets."},
+      {"to-earliest", "", "Resets to the log start."},
+      {"to-latest", "", "Resets to the log end."},
+      {"to-current", "", "Keeps the offsets (to export them)."},
+      {"to-offset", "N", "Resets to an offset."},
+      {"to-datetime", "TIME",
+       "Resets to the first record at or after a time: 2026-01-02T03:04:05.678[+02:00]."},
+      {"by-duration", "P7DT1H", "Resets to the first record of the time that long ago."},
+      {"shift-by", "N", "Moves the offsets forward, or back where N is negative."},
+      {"from-file", "FILE", "Resets to the offsets of a CSV file, as --export writes it."},
+      {"dry-run", "", "Only shows the new offsets (what is done anyway without --execute)."},
+      {"execute", "", "Does it."},
+      {"export", "", "Writes the new offsets as CSV."},
+      {"timeout", "MS", "Accepted; calls take a minute at most."},
+  };
+  flags.insert(flags.end(), own.begin(), own.end());
+  return {"consumer-groups",
+          "lists, describes, resets and deletes consumer groups",
+          {"tidemark-consumer-groups --bootstrap-server localhost:9092 --list",
+           "tidemark-consumer-groups --bootstrap-server localhost:9092 --describe --group readers",
+           "tidemark-consumer-groups --bootstrap-server localhost:9092 --group readers --reset-offsets "
+           "--to-earliest "
+           "--topic orders --execute"},
+          flags,
+          {},
+          RunConsumerGroups};
+}
+
+}  // namespace tidemark

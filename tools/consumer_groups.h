@@ -1,0 +1,31 @@
+// The actions of tidemark-consumer-groups. Main thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "client/group_admin.h"
+#include "tools/arguments.h"
+#include "tools/session.h"
+
+namespace tidemark {
+
+// Kafka's word for a state: "Stable".
+std::string NameOfState(v1::GroupState state);
+std::string NameOfCause(v1::RebalanceCause cause);
+// "orders(0,1),logs(3)"
+std::string AssignmentText(const v1::GroupPartitions& assignment);
+
+// The groups that --group and --all-groups mean, sorted.
+Result<std::vector<std::string>> GroupsMeant(ToolSession& session, GroupAdmin& admin,
+                                             const Arguments& arguments);
+// Of several outcomes: kExitPartly where some failed and some did not.
+int StatusOf(size_t done, int last_failure, size_t failed);
+
+int ListGroupsAction(ToolSession& session, const Arguments& arguments);
+int DescribeGroupsAction(ToolSession& session, const Arguments& arguments);
+int DeleteGroupsAction(ToolSession& session, const Arguments& arguments);
+int DeleteOffsetsAction(ToolSession& session, const Arguments& arguments);
+int ResetOffsetsAction(ToolSession& session, const Arguments& arguments);
+
+}  // namespace tidemark

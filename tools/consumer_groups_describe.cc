@@ -1,0 +1,225 @@
+// tidemark-consumer-groups --describe: offsets and lag, members, state.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+#include "client/list_offsets.h"
+#include "tools/commands.h"
+#include "tools/consumer_groups.h"
+#include "tools/text_table.h"
+
+namespace tidemark {
+namespace {
+
+using DescribedGroup = v1::DescribeGroupsResponse::Group;
+using DescribedMember = v1::DescribeGroupsResponse::Member;
+
+// Ends of topics, asked once per topic.
+class LogEnds {
+ public:
+  explicit LogEnds(ToolSession& session) : session_(session) {}
+
+  // Empty: the topic is gone, or nobody leads the partition (told on stderr).
+  std::optional<Offset> Of(const std::string& topic, PartitionIndex partition) {
+    if (!known_.contains(topic)) Ask(topic);
+    const auto& ends = known_.at(topic);
+    const auto found = ends.find(partition);
+    return found == ends.end() ? std::nullopt : std::optional(found->second);
+  }
+
+ private:
+  void Ask(const std::string& topic) {
+    auto& ends = known_[topic];
+    const auto answers = session_.Run([&]() -> Task<Result<std::vector<OffsetOfPartition>>> {
+      const MonoTime deadline = session_.After(kAdminTimeout);
+      TM_CO_RETURN_IF_ERROR(co_await EnsureTopic(session_.cluster(), topic, deadline, {}));
+      std::vector<PartitionIndex> partitions(session_.cluster().Find(topic)->partitions.size());
+      for (PartitionIndex i = 0; i < partitions.size(); ++i) partitions[i] = i;
+      co_return co_await AskOffsets(session_.cluster(), topic, std::move(partitions), kLatestTimestamp,
+                                    session_.After(kPatience), {});
+    });
+    if (!answers) {
+      fmt::print(stderr, "warning: log ends of {}: {}\n", topic, ToString(answers.error()));
+      return;
+    }
+    for (const OffsetOfPartition& answer : *answers) {
+      if (answer.offset && *answer.offset) {
+        ends[answer.partition] = **answer.offset;
+      } else if (!answer.offset) {
+        fmt::print(stderr, "warning: log end of {}-{}: {}\n", topic, answer.partition,
+                   ToString(answer.offset.error()));
+      }
+    }
+  }
+
+  static constexpr Duration kPatience = 10s;
+  ToolSession& session_;
+  std::map<std::string, std::map<PartitionIndex, Offset>> known_;
+};
+
+// Milliseconds since 1970 as UTC.
+std::string TimeText(WallMillis time) {
+  const std::chrono::sys_time<std::chrono::milliseconds> at{std::chrono::milliseconds(time)};
+  const auto days = std::chrono::floor<std::chrono::days>(at);
+  const std::chrono::year_month_day date(days);
+  const std::chrono::hh_mm_ss clock(std::chrono::floor<std::chrono::seconds>(at - days));
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", int(date.year()), unsigned(date.month()),
+                     unsigned(date.day()), clock.hours().count(), clock.minutes().count(),
+                     clock.seconds().count());
+}
+
+// "/127.0.0.1", as Kafka shows it: without the port.
+std::string HostText(const DescribedMember& member) {
+  return "/" + member.client_host().substr(0, member.client_host().rfind(':'));
+}
+
+struct PartitionRow {
+  const v1::CommittedOffset* committed = nullptr;
+  const DescribedMember* owner = nullptr;
+};
+
+std::map<std::pair<std::string, PartitionIndex>, PartitionRow> RowsOf(const DescribedGroup& group) {
+  std::map<std::pair<std::string, PartitionIndex>, PartitionRow> rows;
+  for (const v1::CommittedTopic& topic : group.offsets()) {
+    for (const v1::CommittedOffset& offset : topic.partitions())
+      rows[{topic.topic(), offset.partition()}].committed = &offset;
+  }
+  for (const DescribedMember& member : group.members()) {
+    for (const v1::GroupTopicPartitions& topic : member.assignment().topics()) {
+      for (const uint32_t partition : topic.partitions()) rows[{topic.topic(), partition}].owner = &member;
+    }
+  }
+  return rows;
+}
+
+void PrintOffsets(const DescribedGroup& group, LogEnds& ends, bool verbose) {
+  std::vector<std::string> header = {"GROUP", "TOPIC",       "PARTITION", "CURRENT-OFFSET", "LOG-END-OFFSET",
+                                     "LAG",   "CONSUMER-ID", "HOST",      "CLIENT-ID"};
+  if (verbose) header.insert(header.end(), {"LEADER-EPOCH", "COMMITTED-AT", "EXPIRES-AT", "METADATA"});
+  TextTable table(std::move(header));
+  for (const auto& [at, row] : RowsOf(group)) {
+    const std::optional<Offset> end = ends.Of(at.first, at.second);
+    const bool has_offset = row.committed != nullptr && row.committed->has_offset();
+    std::vector<std::string> fields = {group.group_id(), at.first, std::to_string(at.second)};
+    fields.push_back(has_offset ? std::to_string(row.committed->offset()) : "");
+    fields.push_back(end ? std::to_string(*end) : "");
+    // A log that was cut below what was committed has no lag.
+    fields.push_back(
+        has_offset && end ? std::to_string(*end - std::min(*end, Offset{row.committed->offset()})) : "");
+    fields.push_back(row.owner ? row.owner->member_id() : "");
+    fields.push_back(row.owner ? HostText(*row.owner) : "");
+    fields.push_back(row.owner ? row.owner->client_id() : "");
+    if (verbose) {
+      const v1::CommittedOffset none;
+      const v1::CommittedOffset& offset = has_offset ? *row.committed : none;
+      fields.push_back(offset.has_leader_epoch() ? std::to_string(offset.leader_epoch()) : "");
+      fields.push_back(has_offset ? TimeText(offset.commit_time()) : "");
+      fields.push_back(offset.has_expire_time() ? TimeText(offset.expire_time()) : "");
+      fields.push_back(offset.metadata());
+    }
+    table.Add(std::move(fields));
+  }
+  if (table.rows() > 0) fmt::print("\n{}", table.Text());
+}
+
+std::string NameOfMemberState(v1::GroupMemberState state) {
+  switch (state) {
+    case v1::GROUP_MEMBER_STATE_STABLE:
+      return "Stable";
+    case v1::GROUP_MEMBER_STATE_UNREVOKED:
+      return "Revoking";
+    case v1::GROUP_MEMBER_STATE_UNRELEASED:
+      return "Waiting";
+    case v1::GROUP_MEMBER_STATE_AWAY:
+      return "Away";
+    default:
+      return "Unknown";
+  }
+}
+
+void PrintMembers(const DescribedGroup& group, bool verbose) {
+  const bool instances =
+      std::ranges::any_of(group.members(), [](const DescribedMember& m) { return !m.instance_id().empty(); });
+  std::vector<std::string> header = {"GROUP", "CONSUMER-ID"};
+  if (instances) header.emplace_back("GROUP-INSTANCE-ID");
+  header.insert(header.end(), {"HOST", "CLIENT-ID", "#PARTITIONS"});
+  if (verbose) header.insert(header.end(), {"STATE", "EPOCH", "ASSIGNMENT"});
+  TextTable table(std::move(header));
+  for (const DescribedMember& member : group.members()) {
+    int count = 0;
+    for (const auto& topic : member.assignment().topics()) count += topic.partitions_size();
+    std::vector<std::string> fields = {group.group_id(), member.member_id()};
+    if (instances) fields.push_back(member.instance_id());
+    fields.insert(fields.end(), {HostText(member), member.client_id(), std::to_string(count)});
+    if (verbose) {
+      fields.insert(fields.end(), {NameOfMemberState(member.state()), std::to_string(member.member_epoch()),
+                                   AssignmentText(member.assignment())});
+    }
+    table.Add(std::move(fields));
+  }
+  if (table.rows() > 0) fmt::print("\n{}", table.Text());
+}
+
+void PrintState(ToolSession& session, const v1::DescribeGroupsResponse& answer, bool verbose) {
+  const DescribedGroup& group = answer.groups(0);
+  std::vector<std::string> header = {"GROUP", "COORDINATOR (ID)", "ASSIGNMENT-STRATEGY", "STATE", "#MEMBERS"};
+  if (verbose) header.insert(header.end(), {"GROUP-EPOCH", "ASSIGNMENT-EPOCH", "LAST-REBALANCE", "BECAUSE"});
+  TextTable table(std::move(header));
+  const RpcChannel* channel = session.cluster().Channel(answer.coordinator());
+  std::vector<std::string> fields = {
+      group.group_id(),
+      fmt::format("{} ({})", channel == nullptr ? "?" : ToString(channel->endpoint()), answer.coordinator()),
+      group.assignor(), NameOfState(group.state()), std::to_string(group.members_size())};
+  if (verbose) {
+    const v1::GroupRebalance& last = group.last_rebalance();
+    fields.insert(fields.end(),
+                  {std::to_string(group.group_epoch()), std::to_string(group.assignment_epoch()),
+                   last.time() == 0 ? "" : TimeText(last.time()),
+                   last.time() == 0 ? "" : fmt::format("{}: {}", NameOfCause(last.cause()), last.detail())});
+  }
+  table.Add(std::move(fields));
+  fmt::print("\n{}", table.Text());
+}
+
+}  // namespace
+
+int DescribeGroupsAction(ToolSession& session, const Arguments& arguments) {
+  GroupAdmin admin(session.cluster());
+  const int views = arguments.Has("members") + arguments.Has("state") + arguments.Has("offsets");
+  if (views > 1)
+    return ReportUsage({v1::INVALID_REQUEST, "--describe takes one of --offsets, --members and --state"});
+  const auto groups = GroupsMeant(session, admin, arguments);
+  if (!groups)
+    return groups.error().code == v1::INVALID_REQUEST ? ReportUsage(groups.error())
+                                                      : ReportError(groups.error());
+  const bool offsets = !arguments.Has("members") && !arguments.Has("state");
+  const bool verbose = arguments.Has("verbose");
+  LogEnds ends(session);
+  int status = kExitDone;
+  size_t done = 0;
+  for (const std::string& group : *groups) {
+    const auto answer =
+        session.Run([&] { return admin.Describe(group, offsets, session.After(kAdminTimeout)); });
+    if (!answer) {
+      Error error = answer.error();
+      if (error.code == v1::GROUP_ID_NOT_FOUND)
+        error.message = fmt::format("Consumer group '{}' does not exist", group);
+      status = ReportError(error);
+      continue;
+    }
+    ++done;
+    const DescribedGroup& described = answer->groups(0);
+    if (described.members().empty())
+      fmt::print(stderr, "\nConsumer group '{}' has no active members.\n", group);
+    else if (described.state() != v1::GROUP_STATE_STABLE)
+      fmt::print(stderr, "\nWarning: Consumer group '{}' is rebalancing.\n", group);
+    if (offsets) PrintOffsets(described, ends, verbose);
+    if (arguments.Has("members")) PrintMembers(described, verbose);
+    if (arguments.Has("state")) PrintState(session, *answer, verbose);
+  }
+  return StatusOf(done, status, groups->size() - done);
+}
+
+}  // namespace tidemark

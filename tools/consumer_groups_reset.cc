@@ -1,0 +1,229 @@
+// tidemark-consumer-groups --reset-offsets.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <set>
+
+#include "client/list_offsets.h"
+#include "common/config/properties.h"
+#include "tools/commands.h"
+#include "tools/consumer_groups.h"
+#include "tools/offset_resets.h"
+#include "tools/text_table.h"
+
+namespace tidemark {
+namespace {
+
+using NewOffsets = std::map<TopicPartition, Offset>;
+
+// One run of the action.
+class Reset {
+ public:
+  Reset(ToolSession& session, const Arguments& arguments, ResetPlan plan)
+      : session_(session), arguments_(arguments), admin_(session.cluster()), plan_(std::move(plan)) {}
+
+  // The new offsets of a group; nothing is changed.
+  Result<NewOffsets> Plan(const std::string& group);
+  Result<> Execute(const std::string& group, const NewOffsets& offsets);
+  Result<> ReadFileFor(const std::vector<std::string>& groups);
+  const ResetFile& file() const { return file_; }
+
+ private:
+  Result<> CheckInactive(const std::string& group);
+  Result<std::map<std::string, std::vector<PartitionIndex>>> Scope(
+      const std::string& group, const std::map<TopicPartition, Offset>& committed);
+  Result<std::vector<OffsetOfPartition>> Ask(const std::string& topic,
+                                             const std::vector<PartitionIndex>& partitions, int64_t time);
+
+  ToolSession& session_;
+  const Arguments& arguments_;
+  GroupAdmin admin_;
+  const ResetPlan plan_;
+  ResetFile file_;
+};
+
+Result<> Reset::ReadFileFor(const std::vector<std::string>& groups) {
+  if (plan_.kind != ResetKind::kFile) return {};
+  TM_ASSIGN_OR_RETURN(const std::string text, ReadFile(session_.env().files(), plan_.file));
+  auto file = ParseResetFile(text, groups.size() == 1 ? groups.front() : "");
+  if (!file) return Fail(v1::INVALID_REQUEST, "{}, {}", plan_.file, file.error().message);
+  file_ = std::move(*file);
+  return {};
+}
+
+Result<> Reset::CheckInactive(const std::string& group) {
+  const auto described =
+      session_.Run([&] { return admin_.Describe(group, false, session_.After(kAdminTimeout)); });
+  if (!described) {
+    // Offsets may be set for a group that is to begin later.
+    if (described.error().code == v1::GROUP_ID_NOT_FOUND) return {};
+    return std::unexpected(described.error());
+  }
+  if (described->groups(0).members().empty()) return {};
+  std::vector<std::string> members;
+  for (const auto& member : described->groups(0).members()) members.push_back(member.member_id());
+  return Fail(
+      v1::NON_EMPTY_GROUP,
+      "Assignments can only be reset if the group '{}' is inactive, but the current state is {}: stop its "
+      "members ({})",
+      group, NameOfState(described->groups(0).state()), fmt::join(members, ", "));
+}
+
+Result<std::vector<OffsetOfPartition>> Reset::Ask(const std::string& topic,
+                                                  const std::vector<PartitionIndex>& partitions,
+                                                  int64_t time) {
+  auto answers = session_.Run([&] {
+    return AskOffsets(session_.cluster(), topic, partitions, time, session_.After(kAdminTimeout), {});
+  });
+  if (!answers) return std::unexpected(answers.error());
+  for (OffsetOfPartition& answer : *answers) {
+    if (!answer.offset) return std::unexpected(answer.offset.error());
+  }
+  return std::move(*answers);
+}
+
+// What is to be reset: of the file, of --topic, or all that is committed.
+Result<std::map<std::string, std::vector<PartitionIndex>>> Reset::Scope(
+    const std::string& group, const std::map<TopicPartition, Offset>& committed) {
+  std::map<std::string, std::vector<PartitionIndex>> scope;
+  if (plan_.kind == ResetKind::kFile) {
+    const auto found = file_.find(group);
+    if (found == file_.end())
+      return Fail(v1::INVALID_REQUEST, "{} has no line of group '{}'", plan_.file, group);
+    for (const auto& [at, offset] : found->second) scope[at.topic].push_back(at.partition);
+    return scope;
+  }
+  for (const std::string& text : arguments_.All("topic")) {
+    TM_ASSIGN_OR_RETURN(TopicChoice choice, ParseTopicChoice(text));
+    TM_ASSIGN_OR_RETURN(const v1::TopicMetadata topic, session_.Topic(choice.topic));
+    if (choice.partitions.empty()) {
+      for (const auto& partition : topic.partitions()) choice.partitions.push_back(partition.partition());
+    }
+    for (const PartitionIndex partition : choice.partitions) {
+      if (partition >= static_cast<PartitionIndex>(topic.partitions_size())) {
+        return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "topic '{}' has {} partitions, no {}", choice.topic,
+                    topic.partitions_size(), partition);
+      }
+      scope[choice.topic].push_back(partition);
+    }
+  }
+  if (arguments_.Has("all-topics")) {
+    for (const auto& [at, offset] : committed) scope[at.topic].push_back(at.partition);
+  }
+  for (auto& [topic, partitions] : scope) {
+    std::ranges::sort(partitions);
+    partitions.erase(std::unique(partitions.begin(), partitions.end()), partitions.end());
+  }
+  return scope;
+}
+
+Result<NewOffsets> Reset::Plan(const std::string& group) {
+  TM_RETURN_IF_ERROR(CheckInactive(group));
+  const auto fetched =
+      session_.Run([&] { return admin_.FetchOffsets(group, session_.After(kAdminTimeout)); });
+  if (!fetched) return std::unexpected(fetched.error());
+  std::map<TopicPartition, Offset> committed;
+  for (const v1::CommittedTopic& topic : *fetched) {
+    for (const auto& offset : topic.partitions()) {
+      if (offset.has_offset()) committed[{topic.topic(), offset.partition()}] = offset.offset();
+    }
+  }
+  TM_ASSIGN_OR_RETURN(const auto scope, Scope(group, committed));
+  NewOffsets offsets;
+  for (const auto& [topic, partitions] : scope) {
+    TM_ASSIGN_OR_RETURN(const auto earliest, Ask(topic, partitions, kEarliestTimestamp));
+    TM_ASSIGN_OR_RETURN(const auto latest, Ask(topic, partitions, kLatestTimestamp));
+    std::vector<OffsetOfPartition> at_time;
+    if (plan_.kind == ResetKind::kTime) {
+      TM_ASSIGN_OR_RETURN(at_time, Ask(topic, partitions, plan_.value));
+    }
+    for (size_t i = 0; i < partitions.size(); ++i) {
+      const TopicPartition at{topic, partitions[i]};
+      ResetBounds bounds{.earliest = earliest[i].offset->value_or(0),
+                         .latest = latest[i].offset->value_or(0)};
+      if (const auto found = committed.find(at); found != committed.end()) bounds.committed = found->second;
+      if (!at_time.empty()) bounds.at_time = *at_time[i].offset;
+      ResetPlan plan = plan_;
+      if (plan.kind == ResetKind::kFile) plan.value = static_cast<int64_t>(file_.at(group).at(at));
+      std::string note;
+      TM_ASSIGN_OR_RETURN(offsets[at], ResetOffset(plan, at, bounds, &note));
+      if (!note.empty()) fmt::print(stderr, "warning: {}\n", note);
+    }
+  }
+  return offsets;
+}
+
+Result<> Reset::Execute(const std::string& group, const NewOffsets& offsets) {
+  OffsetsToCommit commit;
+  for (const auto& [at, offset] : offsets) commit[at] = {.offset = offset};
+  const auto outcomes =
+      session_.Run([&] { return admin_.CommitOffsets(group, commit, session_.After(kAdminTimeout)); });
+  if (!outcomes) return std::unexpected(outcomes.error());
+  for (const CommitOutcome& outcome : *outcomes) {
+    if (!outcome.result)
+      return Fail(outcome.result.error().code, "{}: {}", ToString(outcome.at),
+                  outcome.result.error().message);
+  }
+  return {};
+}
+
+Result<> CheckFlags(const Arguments& arguments, const ResetPlan& plan) {
+  if (arguments.Has("dry-run") && arguments.Has("execute"))
+    return Fail(v1::INVALID_REQUEST, "--dry-run and --execute exclude each other");
+  const bool topics = arguments.Has("topic") || arguments.Has("all-topics");
+  if (arguments.Has("topic") && arguments.Has("all-topics"))
+    return Fail(v1::INVALID_REQUEST, "--topic and --all-topics exclude each other");
+  if (plan.kind == ResetKind::kFile && topics)
+    return Fail(v1::INVALID_REQUEST, "--from-file says which topics; leave out --topic and --all-topics");
+  if (plan.kind != ResetKind::kFile && !topics)
+    return Fail(v1::INVALID_REQUEST, "one of --topic NAME[:0,1] and --all-topics is required");
+  return {};
+}
+
+}  // namespace
+
+int ResetOffsetsAction(ToolSession& session, const Arguments& arguments) {
+  auto plan = ResetPlanOf(arguments, session.env().clock().WallNow());
+  if (!plan) return ReportUsage(plan.error());
+  if (const auto checked = CheckFlags(arguments, *plan); !checked) return ReportUsage(checked.error());
+  GroupAdmin admin(session.cluster());
+  const auto groups = GroupsMeant(session, admin, arguments);
+  if (!groups)
+    return groups.error().code == v1::INVALID_REQUEST ? ReportUsage(groups.error())
+                                                      : ReportError(groups.error());
+  Reset reset(session, arguments, std::move(*plan));
+  if (const auto read = reset.ReadFileFor(*groups); !read) return ReportError(read.error());
+  const bool as_csv = arguments.Has("export");
+  TextTable table({"GROUP", "TOPIC", "PARTITION", "NEW-OFFSET"});
+  std::string csv;
+  int status = kExitDone;
+  size_t done = 0;
+  for (const std::string& group : *groups) {
+    auto offsets = reset.Plan(group);
+    Result<> executed;
+    if (offsets && arguments.Has("execute") && !offsets->empty()) executed = reset.Execute(group, *offsets);
+    if (!offsets || !executed) {
+      status = ReportError(offsets ? executed.error() : offsets.error());
+      continue;
+    }
+    ++done;
+    if (offsets->empty()) fmt::print(stderr, "warning: group '{}' has committed nothing\n", group);
+    for (const auto& [at, offset] : *offsets) {
+      table.Add({group, at.topic, std::to_string(at.partition), std::to_string(offset)});
+      csv += groups->size() > 1 ? fmt::format("{},{},{},{}\n", group, at.topic, at.partition, offset)
+                                : fmt::format("{},{},{}\n", at.topic, at.partition, offset);
+    }
+  }
+  if (as_csv) {
+    fmt::print("{}", csv);
+  } else if (table.rows() > 0) {
+    fmt::print("\n{}", table.Text());
+  }
+  if (!arguments.Has("execute") && !as_csv && done > 0)
+    fmt::print(stderr, "\nNothing was changed: --execute does it.\n");
+  return StatusOf(done, status, groups->size() - done);
+}
+
+}  // namespace tidemark
