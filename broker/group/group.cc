@@ -6,6 +6,13 @@
 
 namespace tidemark {
 
+std::optional<uint32_t> GroupMember::HeldSince(const PartitionKey& partition) const {
+  for (const auto* held : {&assigned, &revoking}) {
+    if (const auto found = held->find(partition); found != held->end()) return found->second;
+  }
+  return std::nullopt;
+}
+
 GroupMember* Group::Find(const std::string& member) {
   const auto found = members_.find(member);
   return found == members_.end() ? nullptr : &found->second;

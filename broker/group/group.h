@@ -47,6 +47,8 @@ struct GroupMember {
   uint64_t topics_version = 0;  // of the resolver, for `topics`; 0: never
 
   bool away() const { return epoch == kAwayEpoch; }
+  // Epoch that gave it the partition; empty: it may not hold it.
+  std::optional<uint32_t> HeldSince(const PartitionKey& partition) const;
 };
 
 struct StoredOffset {

@@ -220,17 +220,23 @@ bool GroupCoordinator::RefreshTopics() {
   std::shared_ptr<const GroupTopics> topics = topics_source_();
   if (topics == nullptr) return false;
   topics_dirty_ = false;
-  topics_known_ = true;
-  return resolver_.SetTopics(std::move(topics));
+  const bool first = !std::exchange(topics_known_, true);
+  const bool changed = resolver_.SetTopics(std::move(topics));
+  // Until now nobody could be served, nor heard.
+  if (first) {
+    for (const auto& [key, led] : led_) {
+      if (led->ready) RestartTimers(*led);
+    }
+  }
+  return changed;
 }
 
 Task<void> GroupCoordinator::FollowTopics() {
   uint64_t passed = 0;  // version of the topics that the groups were told of
-  bool again = false;   // some group could not be changed
   while (!scope_.stopping()) {
     const bool look = topics_dirty_ && !led_.empty();
     if (look && loop_.Now() - topics_read_ >= kTopicsInterval) (void)RefreshTopics();
-    if (resolver_.version() == passed && !again) {
+    if (resolver_.version() == passed && !topics_again_) {
       if (look) {
         (void)co_await Sleep(loop_, kTopicsInterval, "group topics", scope_.stop_token());
       } else {
@@ -239,13 +245,13 @@ Task<void> GroupCoordinator::FollowTopics() {
       continue;
     }
     passed = resolver_.version();
-    again = false;
-    co_await ForEachGroup("group topics", [this, &again](Led& led, Slot& slot) {
+    topics_again_ = false;
+    co_await ForEachGroup("group topics", [this](Led& led, Slot& slot) {
       GroupChange change(slot.group);
       OnGroupTopics(Scene(), change);
-      again |= !Write(led, slot, change);
+      topics_again_ |= !Write(led, slot, change);
     });
-    if (again) (void)co_await Sleep(loop_, kTopicsInterval, "group topics", scope_.stop_token());
+    if (topics_again_) (void)co_await Sleep(loop_, kTopicsInterval, "group topics", scope_.stop_token());
   }
 }
 

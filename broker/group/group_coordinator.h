@@ -136,7 +136,8 @@ class GroupCoordinator final : private PartitionWatcher {
   Task<void> Load(std::shared_ptr<Led> led);
   Task<Result<>> Read(std::shared_ptr<Led> led, Offset end);
   Task<void> Finish(std::shared_ptr<Led> led);
-  void Repair(Led& led, Slot& slot);
+  Result<> Repair(Led& led, Slot& slot);
+  void RestartTimers(Led& led);
 
   // group_requests.cc
   Partition* LeaderOf(const Led& led);
@@ -160,6 +161,7 @@ class GroupCoordinator final : private PartitionWatcher {
   SubscriptionResolver resolver_;
   bool topics_known_ = false;
   bool topics_dirty_ = true;
+  bool topics_again_ = false;  // some group has yet to be told of the topics
   MonoTime topics_read_{};
   std::unordered_map<PartitionKey, std::shared_ptr<Led>> led_;
   std::unordered_set<PartitionKey> changed_;  // roles to be looked at

@@ -78,32 +78,56 @@ Task<Result<>> GroupCoordinator::Read(std::shared_ptr<Led> led, Offset end) {
 
 Task<void> GroupCoordinator::Finish(std::shared_ptr<Led> led) {
   if (topics_dirty_) (void)RefreshTopics();
+  const uint64_t topics = resolver_.version();
   std::vector<std::string> ids;
   for (const auto& [id, slot] : led->groups) ids.push_back(id);
   for (const std::string& id : ids) {
-    if (LeaderOf(*led) == nullptr) co_return;
-    Repair(*led, *led->groups.at(id));
+    while (LeaderOf(*led) != nullptr) {
+      const Result<> sound = Repair(*led, *led->groups.at(id));
+      if (sound) break;
+      LOG_EVERY_T(WARNING, 10) << "group '" << id << "' cannot be served yet: " << ToString(sound.error());
+      if (co_await Sleep(loop_, kRetry, "group load retry", scope_.stop_token()) == WaitOutcome::kStopped)
+        co_return;
+      if (topics_dirty_) (void)RefreshTopics();
+    }
     DropIfGone(*led, id);
     co_await Yield("group load");
   }
   // The change of role may have been noted during the last pause.
-  if (LeaderOf(*led) != nullptr) led->ready = true;
+  if (LeaderOf(*led) == nullptr) co_return;
+  led->ready = true;
+  // Nobody was heard until now.
+  RestartTimers(*led);
+  // Groups that were looked at first may have missed a change of topics since.
+  topics_again_ |= resolver_.version() != topics;
 }
 
-// What a group needs before it can be served.
-void GroupCoordinator::Repair(Led& led, Slot& slot) {
+// What a group needs before it can be served: no two members that may hold one partition. What else there is
+// to do may fail and is done later.
+Result<> GroupCoordinator::Repair(Led& led, Slot& slot) {
   const std::vector<std::string> contradict = slot.group.FinishLoad();
-  StartGroupTimers(slot.group, loop_.Now());
-  GroupChange change(slot.group);
   if (!contradict.empty()) {
-    LOG(ERROR) << "group '" << slot.group.id() << "': records of " << contradict.size()
-               << " members contradict each other; they are fenced";
+    // Those that stay would be assigned nothing.
+    if (!topics_known_) return Fail(v1::COORDINATOR_LOAD_IN_PROGRESS, "the cluster's topics are not known");
+    GroupChange change(slot.group);
+    LOG_EVERY_T(ERROR, 10) << "group '" << slot.group.id() << "': records of " << contradict.size()
+                           << " members contradict each other; they are fenced";
     FenceMembers(contradict, Scene(), change);
+    TM_RETURN_IF_ERROR(Write(led, slot, change));
   }
-  if (topics_known_) OnGroupTopics(Scene(), change);
-  if (const Result<> written = Write(led, slot, change); !written)
-    LOG(ERROR) << "group '" << slot.group.id() << "': " << ToString(written.error());
-  Schedule(led, slot, NextGroupTime(slot.group));
+  if (!topics_known_) return {};
+  GroupChange change(slot.group);
+  OnGroupTopics(Scene(), change);
+  topics_again_ |= !Write(led, slot, change);
+  return {};
+}
+
+// The sessions and rebalance time-outs of all members begin anew.
+void GroupCoordinator::RestartTimers(Led& led) {
+  for (const auto& [id, slot] : led.groups) {
+    RestartGroupTimers(slot->group, loop_.Now());
+    Schedule(led, *slot, NextGroupTime(slot->group));
+  }
 }
 
 }  // namespace tidemark

@@ -35,24 +35,23 @@ Result<> MayCommit(const Group& group, const std::string& member_id, int32_t epo
 std::optional<Error> NotOwned(const Group& group, const PartitionKey& partition, const std::string& topic,
                               const v1::OffsetCommitRequest& request) {
   if (request.member_id().empty()) return std::nullopt;
-  const GroupMember& member = *group.Find(request.member_id());
+  const std::string& member = request.member_id();
   const std::string* owner = group.OwnerOf(partition);
-  // Of what nobody holds the last owner may have been another member, also since the epoch of this commit: to
-  // let go does not change a member's epoch.
-  if (owner == nullptr) {
-    return Error{v1::PARTITION_NOT_OWNED, fmt::format("{}-{} is not held by '{}' (any more)", topic,
-                                                      partition.partition, request.member_id())};
-  }
-  if (*owner != request.member_id()) {
+  if (owner != nullptr && *owner != member) {
     return Error{v1::PARTITION_NOT_OWNED,
                  fmt::format("{}-{} is held by member '{}'", topic, partition.partition, *owner)};
   }
-  const auto assigned = member.assigned.find(partition);
-  const uint32_t since = assigned != member.assigned.end() ? assigned->second : member.revoking.at(partition);
-  if (static_cast<uint32_t>(request.member_epoch()) >= since) return std::nullopt;
+  // Of what nobody holds the last owner may have been another member, also since the epoch of this commit: to
+  // let go does not change a member's epoch.
+  const std::optional<uint32_t> since = group.Find(member)->HeldSince(partition);
+  if (owner == nullptr || !since) {
+    return Error{v1::PARTITION_NOT_OWNED,
+                 fmt::format("{}-{} is not held by '{}' (any more)", topic, partition.partition, member)};
+  }
+  if (static_cast<uint32_t>(request.member_epoch()) >= *since) return std::nullopt;
   return Error{v1::PARTITION_NOT_OWNED,
                fmt::format("{}-{} is held by '{}' since epoch {}, the commit is of epoch {}", topic,
-                           partition.partition, *owner, since, request.member_epoch())};
+                           partition.partition, member, *since, request.member_epoch())};
 }
 
 std::optional<Error> WhyNotCommit(const PartitionKey& key,

@@ -345,6 +345,15 @@ void StartGroupTimers(Group& group, MonoTime now) {
   }
 }
 
+void RestartGroupTimers(Group& group, MonoTime now) {
+  for (const auto& [id, unused] : group.members()) {
+    GroupMember& member = *group.Find(id);
+    member.session_deadline.reset();
+    member.due_back.clear();
+  }
+  StartGroupTimers(group, now);
+}
+
 void TimeRevocation(GroupMember& member, MonoTime now) {
   std::erase_if(member.due_back, [&](const PartitionKey& p) { return !member.revoking.contains(p); });
   if (member.revoking.empty()) {

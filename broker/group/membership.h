@@ -67,6 +67,8 @@ MonoTime NextGroupTime(const Group& group);
 // Gives members that were just read back, or came back as a change was undone, their full session and
 // rebalance time-outs; ends those of what is not asked back any more.
 void StartGroupTimers(Group& group, MonoTime now);
+// As if all members had just been read back: nobody could be heard until now.
+void RestartGroupTimers(Group& group, MonoTime now);
 // Follows what the member has to give back: when all that was asked for together has been released, what was
 // asked for since has the whole rebalance time-out from now.
 void TimeRevocation(GroupMember& member, MonoTime now);

@@ -1,0 +1,85 @@
+// The coordinator between its log, its clock and the cluster's topics: what it does when one of them fails
+// it.
+#include <gmock/gmock.h>
+
+#include "tests/unit/group/coordinator_bench.h"
+
+namespace tidemark {
+namespace {
+
+using testing::IsEmpty;
+using testing::SizeIs;
+
+size_t PartitionsOf(const v1::GroupPartitions& assignment) {
+  size_t count = 0;
+  for (const auto& topic : assignment.topics()) count += static_cast<size_t>(topic.partitions_size());
+  return count;
+}
+
+TEST(Coordinator, NobodyIsFencedForTheTimeInWhichNobodyWasServed) {
+  CoordinatorBench bench;
+  bench.Lead();
+  ASSERT_TRUE(bench.Beat(bench.JoinRequest("a")));
+  bench.Restart();
+  bench.SetTopics(0);  // the controller's metadata come late
+  bench.Lead();
+  for (int i = 0; i < 30; ++i) {
+    bench.loop().Advance(1s);
+    EXPECT_EQ(bench.Beat(bench.JoinRequest("a")).error().code, v1::COORDINATOR_LOAD_IN_PROGRESS);
+  }
+  bench.SetTopics(4);
+  bench.loop().Advance(9s);
+  EXPECT_THAT(bench.Describe().members(), SizeIs(1)) << "its session of 10 s begins with being served";
+  bench.loop().Advance(3s);
+  EXPECT_THAT(bench.Describe().members(), IsEmpty());
+}
+
+TEST(Coordinator, WhatANewOneCouldNotWriteItWritesLater) {
+  CoordinatorBench bench;
+  bench.Lead();
+  const auto joined = bench.Beat(bench.JoinRequest("a"));
+  ASSERT_TRUE(joined);
+  v1::ConsumerGroupHeartbeatRequest beat;
+  beat.set_group_id("g");
+  beat.set_member_id("a");
+  beat.set_member_epoch(joined->member_epoch());
+  // Partitions are added while nobody coordinates, and the new coordinator cannot write.
+  bench.Restart();
+  bench.SetTopics(6);
+  bench.SetMinInsync(2);
+  bench.Lead();
+  bench.loop().Advance(3s);
+  ASSERT_TRUE(bench.Beat(beat)) << "what needs no write is served";
+  bench.SetMinInsync(1);
+  bench.loop().Advance(3s);
+  const auto told = bench.Beat(beat);
+  ASSERT_TRUE(told);
+  EXPECT_EQ(PartitionsOf(told->assignment()), 6u);
+}
+
+TEST(Coordinator, MembersWhoseRecordsContradictEachOtherAreFencedBeforeAnybodyIsServed) {
+  CoordinatorBench bench;
+  bench.Lead();
+  ASSERT_TRUE(bench.Beat(bench.JoinRequest("a")));
+  GroupRecord info{.kind = GroupRecordKind::kMember, .group = "g", .member = "b"};
+  info.value.emplace<v1::GroupMemberValue>().set_session_timeout_ms(10'000);
+  GroupRecord held{.kind = GroupRecordKind::kCurrent, .group = "g", .member = "b"};
+  auto& value = held.value.emplace<v1::CurrentAssignmentValue>();
+  value.set_member_epoch(9);
+  FillHeld({{{bench.orders(), 0}, 9}}, value.mutable_assigned());
+  bench.Append({info, held});
+  bench.Restart();
+  bench.SetMinInsync(2);
+  bench.Lead();
+  bench.loop().Advance(5s);
+  EXPECT_EQ(bench.Beat(bench.JoinRequest("c")).error().code, v1::COORDINATOR_LOAD_IN_PROGRESS);
+  bench.SetMinInsync(1);
+  bench.loop().Advance(5s);
+  // b was given partition 0 last, so it is a that goes; now anybody may change anything.
+  ASSERT_TRUE(bench.Beat(bench.JoinRequest("c")));
+  ASSERT_TRUE(bench.Beat(bench.JoinRequest("a")));
+  EXPECT_THAT(bench.Describe().members(), SizeIs(3));
+}
+
+}  // namespace
+}  // namespace tidemark
