@@ -7,8 +7,20 @@
 namespace tidemark {
 namespace {
 
-constexpr int64_t kPatternMemory = 1 << 20;
-constexpr size_t kMaxPatterns = 1000;
+// Of one pattern: room for the states of an automaton of kMaxProgram.
+constexpr int64_t kPatternMemory = 512 << 10;
+// Instructions of a compiled pattern. Literal text of kMaxPatternBytes fits.
+constexpr size_t kMaxProgram = 1200;
+// Instructions times bytes of all topics' names, when a pattern is taken on: what matching them all may cost
+// where RE2 has to do without an automaton, about a second.
+constexpr size_t kMaxSteps = 300'000'000;
+
+re2::RE2::Options PatternOptions() {
+  re2::RE2::Options options;
+  options.set_log_errors(false);
+  options.set_max_mem(kPatternMemory);
+  return options;
+}
 
 }  // namespace
 
@@ -29,20 +41,26 @@ SubscriptionResolver::~SubscriptionResolver() = default;
 
 bool SubscriptionResolver::SetTopics(std::shared_ptr<const GroupTopics> topics) {
   if (version_ > 0 && topics->by_name == topics_->by_name) return false;
+  // Those that nobody's subscription had all the time of the last picture.
+  DropUnused();
   topics_ = std::move(topics);
+  name_bytes_ = 0;
+  for (const auto& [name, topic] : topics_->by_name) name_bytes_ += name.size();
   ++version_;
   return true;
 }
 
+void SubscriptionResolver::DropUnused() {
+  std::erase_if(patterns_, [&](const auto& entry) { return entry.second.version != version_; });
+}
+
 SubscriptionResolver::Pattern& SubscriptionResolver::Compiled(const std::string& text) {
   if (const auto found = patterns_.find(text); found != patterns_.end()) return found->second;
+  if (patterns_.size() >= kMaxPatterns) DropUnused();
   // Whoever subscribes with ever new patterns pays with compiling them anew.
   if (patterns_.size() >= kMaxPatterns) patterns_.clear();
-  re2::RE2::Options options;
-  options.set_log_errors(false);
-  options.set_max_mem(kPatternMemory);
   Pattern& pattern = patterns_[text];
-  pattern.compiled = std::make_unique<re2::RE2>(text, options);
+  pattern.compiled = std::make_unique<re2::RE2>(text, PatternOptions());
   return pattern;
 }
 
@@ -57,10 +75,19 @@ Result<> SubscriptionResolver::Validate(const v1::GroupSubscription& subscriptio
     return Fail(v1::INVALID_REGULAR_EXPRESSION, "the regular expression has {} bytes, {} are allowed",
                 subscription.regex().size(), kMaxPatternBytes);
   }
-  const Pattern& pattern = Compiled(subscription.regex());
-  if (pattern.compiled->ok()) return {};
-  return Fail(v1::INVALID_REGULAR_EXPRESSION, "'{}' is not a regular expression that is understood here: {}",
-              subscription.regex(), pattern.compiled->error());
+  const re2::RE2& compiled = *Compiled(subscription.regex()).compiled;
+  if (!compiled.ok()) {
+    return Fail(v1::INVALID_REGULAR_EXPRESSION,
+                "'{}' is not a regular expression that is understood here: {}", subscription.regex(),
+                compiled.error());
+  }
+  const auto program = static_cast<size_t>(compiled.ProgramSize());
+  if (program > kMaxProgram || program * name_bytes_ > kMaxSteps) {
+    return Fail(v1::INVALID_REGULAR_EXPRESSION,
+                "'{}' is too complex: it comes to {} instructions, {} are allowed", subscription.regex(),
+                program, std::min(kMaxProgram, kMaxSteps / std::max<size_t>(1, name_bytes_)));
+  }
+  return {};
 }
 
 std::vector<TopicId> SubscriptionResolver::Resolve(const v1::GroupSubscription& subscription) {

@@ -2,8 +2,9 @@
 // SubscriptionResolver resolves subscriptions against it and keeps compiled patterns. The resolver belongs to
 // one shard's coordinator.
 //
-// Patterns are RE2's: matching takes time linear in the name, and a pattern whose automaton would be large is
-// refused when it is compiled, so that no client can make it explode.
+// Patterns are RE2's: matching takes time linear in the name and in the pattern's program. A pattern whose
+// program is large, or would be for the topics that there are, is refused, and only so many are kept, so that
+// no client can make a shard stand still or fill its memory.
 #pragma once
 
 #include <cstdint>
@@ -48,6 +49,7 @@ class SubscriptionResolver {
  public:
   static constexpr size_t kMaxTopicNames = 10'000;
   static constexpr size_t kMaxPatternBytes = 1024;
+  static constexpr size_t kMaxPatterns = 200;
 
   SubscriptionResolver();
   ~SubscriptionResolver();
@@ -64,6 +66,8 @@ class SubscriptionResolver {
   Result<> Validate(const v1::GroupSubscription& subscription);
   // Sorted. A pattern that does not compile (recorded by a broker that understood it) matches nothing.
   std::vector<TopicId> Resolve(const v1::GroupSubscription& subscription);
+  // Compiled patterns that are kept.
+  size_t patterns() const { return patterns_.size(); }
 
  private:
   struct Pattern {
@@ -72,9 +76,12 @@ class SubscriptionResolver {
     std::vector<TopicId> matches;
   };
   Pattern& Compiled(const std::string& text);
+  // Forgets patterns that were not matched against the present picture.
+  void DropUnused();
 
   std::shared_ptr<const GroupTopics> topics_;
   uint64_t version_ = 0;
+  size_t name_bytes_ = 0;  // of all topics' names
   std::unordered_map<std::string, Pattern> patterns_;
 };
 
