@@ -272,6 +272,15 @@ Task<ControllerTerm::Step> ControllerTerm::AlterTopicConfig(const v1::AlterConfi
   Properties overrides;
   for (const auto& [key, value] : config.config()) overrides[key] = value;
   const TopicConfigs configs = MakeTopicConfigs(options_.broker_properties, overrides);
+  if (IsInternalTopic(name) && !configs.cleanup_compact) {
+    ToProto(
+        {v1::INVALID_CONFIG,
+         fmt::format("cleanup.policy of the system's own topic '{}' must contain compact: deletion by age "
+                     "or size alone would remove what groups still need",
+                     name)},
+        out->mutable_error());
+    co_return Step::kDone;
+  }
   TopicContext* topic = &cluster_.topics.at(name);
   const size_t replicas = topic->partitions.begin()->second.replicas.size();
   if (configs.min_insync_replicas > replicas) {

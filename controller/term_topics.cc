@@ -79,8 +79,13 @@ Task<ControllerTerm::Step> ControllerTerm::CreateTopic(const v1::CreateTopicsReq
                                                        bool validate_only, Pending& pending,
                                                        v1::CreateTopicsResponse::Topic* out) {
   const auto given = pending.given_ids.find(wish.name());
-  const Result<TopicPlan> plan =
-      PlanNewTopic(wish, given == pending.given_ids.end() ? nullptr : &given->second);
+  Result<TopicPlan> plan = PlanNewTopic(wish, given == pending.given_ids.end() ? nullptr : &given->second);
+  if (plan && IsInternalTopic(wish.name()) && !pending.request.create_topics().internal()) {
+    plan =
+        Fail(v1::INVALID_TOPIC_EXCEPTION,
+             "topic '{}' is the system's own: brokers make it when the first group asks for its coordinator",
+             wish.name());
+  }
   if (!plan) {
     ToProto(plan.error(), out->mutable_error());
     co_return Step::kDone;
@@ -195,6 +200,12 @@ Task<ControllerTerm::Step> ControllerTerm::ServeDeleteTopics(Pending& pending) {
                unreadable ? fmt::format(
                                 "the znode of topic '{}' cannot be used, so its replicas are not known", name)
                           : fmt::format("there is no topic '{}'", name)},
+              out.mutable_error());
+      continue;
+    }
+    if (IsInternalTopic(name)) {
+      ToProto({v1::INVALID_TOPIC_EXCEPTION,
+               fmt::format("topic '{}' is the system's own and cannot be deleted", name)},
               out.mutable_error());
       continue;
     }

@@ -58,6 +58,7 @@ Result<v1::CreateTopicsRequest> RequestForOffsetsTopic(const BrokerConfig::Group
   }
   v1::CreateTopicsRequest request;
   request.set_timeout_ms(5000);
+  request.set_internal(true);
   v1::CreateTopicsRequest::Topic* topic = request.add_topics();
   topic->set_name(std::string(kOffsetsTopic));
   topic->set_partitions(config.topic_partitions);

@@ -171,6 +171,10 @@ Task<void> HandleByControlPlane(Shard& shard, std::unique_ptr<RpcCall> call) {
   BrokerContext& context = shard.context();
   const ConnectionInfo* connection = call->connection();
   const bool forwarded = connection != nullptr && connection->purpose == v1::CONNECTION_PURPOSE_CONTROL;
+  if (call->request().create_topics().internal() && !forwarded) {
+    call->ReplyError({v1::INVALID_REQUEST, "internal: only brokers make the system's own topics"});
+    co_return;
+  }
   Result<Result<v1::Response>> answer = co_await CallOn<Result<v1::Response>>(
       shard.loop(), context.control_loop, context.control_scope, "control plane",
       [&control = context.control, request = std::move(call->request()), forwarded]() mutable {

@@ -455,6 +455,35 @@ TEST_P(ControllerTest, AlterConfigsRefusesWhatIsWrongAndWarnsOfWhatIsUnwise) {
   EXPECT_EQ(cluster_.Call(request).alter_configs().results(0).error().code(), v1::UNKNOWN_TOPIC_OR_PARTITION);
 }
 
+TEST_P(ControllerTest, TheSystemsOwnTopicsAreMadeByBrokersAndStayCompacted) {
+  EXPECT_EQ(cluster_.Create("__consumer_offsets", {{1, 2}}).code, v1::INVALID_TOPIC_EXCEPTION);
+  v1::Request create;
+  create.mutable_create_topics()->set_internal(true);
+  create.mutable_create_topics()->set_timeout_ms(30000);
+  auto& wish = *create.mutable_create_topics()->add_topics();
+  wish.set_name("__consumer_offsets");
+  wish.set_partitions(2);
+  (*wish.mutable_configs())["cleanup.policy"] = "compact";
+  EXPECT_EQ(cluster_.Call(create).create_topics().topics(0).error().code(), v1::NONE);
+  const auto alter = [&](const std::string& policy) {
+    v1::Request request;
+    auto& change = *request.mutable_alter_configs()->add_changes();
+    change.mutable_entity()->set_type(v1::CONFIG_ENTITY_TYPE_TOPIC);
+    change.mutable_entity()->set_name("__consumer_offsets");
+    if (policy.empty()) {
+      change.add_remove("cleanup.policy");  // the broker's default is delete
+    } else {
+      (*change.mutable_set())["cleanup.policy"] = policy;
+    }
+    return cluster_.Call(request).alter_configs().results(0).error().code();
+  };
+  EXPECT_EQ(alter("delete"), v1::INVALID_CONFIG);
+  EXPECT_EQ(alter(""), v1::INVALID_CONFIG);
+  EXPECT_EQ(alter("compact,delete"), v1::NONE);
+  EXPECT_EQ(cluster_.Delete("__consumer_offsets").code, v1::INVALID_TOPIC_EXCEPTION);
+  EXPECT_FALSE(cluster_.Exists(zkpath::DeleteTopic("__consumer_offsets")));
+}
+
 TEST_P(ControllerTest, WritesWithUnknownOutcomeAreReadThenDone) {
   // Connections break all the time while topics are made: each is made exactly once, and the caller hears the
   // truth.

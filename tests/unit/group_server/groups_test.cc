@@ -244,6 +244,11 @@ TEST(Groups, TheOffsetsTopicWaitsForItsReplicas) {
                 .error()
                 .code(),
             v1::INVALID_TOPIC_EXCEPTION);
+  v1::Request create;
+  create.mutable_create_topics()->set_internal(true);
+  create.mutable_create_topics()->add_topics()->set_name("__transaction_state");
+  EXPECT_EQ(cluster.Call(coordinator, create).error().code, v1::INVALID_REQUEST)
+      << "brokers make the system's topics, not clients";
   request.mutable_consumer_group_heartbeat()->set_group_id("");
   EXPECT_EQ(cluster.Call(coordinator, request).error().code, v1::INVALID_GROUP_ID);
 }
