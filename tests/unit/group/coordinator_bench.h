@@ -28,6 +28,11 @@ class BatchLog final : public ReplicaLog {
   const EpochTable& epochs() const override { return epochs_; }
   const std::optional<Error>& failure() const override { return none_; }
   const std::optional<Error>& damage() const override { return none_; }
+  const DamageList& damaged() const override { return damaged_; }
+  uint64_t damaged_ranges_found() const override { return 0; }
+  bool spliceable() const override { return false; }
+  Task<Result<>> Repair(Offset, Log::FetchRange) override { co_return Result<>{}; }
+  void Condemn(const std::string&) override {}
   Result<AppendResult> AppendAsLeader(std::span<const UnstampedBatch> batches, LeaderEpoch epoch,
                                       WallMillis now) override {
     const Offset base = end_offset();
@@ -91,6 +96,7 @@ class BatchLog final : public ReplicaLog {
   const std::string directory_ = "memory";
   std::vector<Batch> batches_;
   EpochTable epochs_;
+  DamageList damaged_;
   TombstoneDrops drops_;
   Offset high_watermark_ = 0;
   std::optional<Error> none_;
