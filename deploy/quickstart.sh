@@ -116,11 +116,11 @@ fi
 echo "what came back is what went in, byte for byte"
 
 say "A consumer group: two members share the partitions, and the group knows how far it is"
-member() { tool console-consumer --topic packages --group readers --from-beginning "$@"; }
+reader=("$bin/tidemark-console-consumer" --bootstrap-server "$bootstrap" --topic packages --group readers --from-beginning)
 join() {  # both read until the group has caught up; each commits what it printed and leaves
-  member >"$dir/member-1" 2>>"$dir/members.log" &
+  "${reader[@]}" >"$dir/member-1" 2>>"$dir/members.log" &
   local first=$!
-  member >"$dir/member-2" 2>>"$dir/members.log" &
+  "${reader[@]}" >"$dir/member-2" 2>>"$dir/members.log" &
   local second=$! last=0 now_read=-1
   until [ "$now_read" = "$last" ] && [ "$last" -gt "$sent" ]; do
     last=$now_read
@@ -133,7 +133,8 @@ join() {  # both read until the group has caught up; each commits what it printe
   done
   tool consumer-groups --describe --group readers --members
   kill -TERM "$first" "$second"
-  wait "$first" "$second"
+  wait "$first"
+  wait "$second"
 }
 run join
 run produce_hello
