@@ -84,7 +84,8 @@ Result<Arguments> Arguments::Parse(const std::vector<std::string>& words, const 
   for (size_t i = 0; i < words.size(); ++i) {
     std::string_view word = Trimmed(words[i]);
     if (!LooksLikeFlag(word)) {
-      if (arguments.positionals_.size() == positionals.size()) {
+      const bool takes_more = !positionals.empty() && positionals.back().several;
+      if (arguments.positionals_.size() >= positionals.size() && !takes_more) {
         return StrayWord(words, i, flags);
       }
       arguments.positionals_.emplace_back(word);
@@ -120,7 +121,8 @@ Result<Arguments> Arguments::Parse(const std::vector<std::string>& words, const 
       value = words[++i];
     }
     // Pasted blanks go, but not those that are meant: key.separator=<tab>.
-    values.emplace_back(IsNameValue(*flag) ? *value : std::string(Trimmed(*value)));
+    const bool as_it_is = flag->keeps_blanks || IsNameValue(*flag);
+    values.emplace_back(as_it_is ? *value : std::string(Trimmed(*value)));
     if (const auto torn = TornApart(words, i, *flag, Trimmed(*value))) return std::unexpected(*torn);
     if (flag->drops_assignment && i + 1 < words.size() && Trimmed(words[i + 1]) == "=") {
       ++i;

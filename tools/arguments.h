@@ -21,12 +21,14 @@ struct FlagSpec {
   bool several_words = false;          // takes all following name=value words (--producer-props a=1 b=2)
   bool value_optional = false;   // the value may be left out: it is then empty
   bool drops_assignment = false;       // "name = value": the stray '=' and the word after it are passed over
+  bool keeps_blanks = false;           // the value is taken as it is: a separator, a format
 };
 
 // How many values a positional part takes, for help and the stray-word error.
 struct PositionalSpec {
   std::string name;
   bool required = false;
+  bool several = false;  // the last one may take all words that are left
 };
 
 class Arguments {

@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <optional>
+#include <system_error>
 
 #include <fmt/format.h>
 
 #include "common/nearest_name.h"
 #include "tools/commands.h"
+#include "tools/verbs.h"
 
 namespace tidemark {
 namespace {
@@ -32,22 +36,39 @@ std::string CommandNameOf(std::string_view program) {
   return name.starts_with("tidemark-") ? name.substr(9) : std::string();
 }
 
+std::string VerbLines(std::string_view noun) {
+  std::string text;
+  for (const Command& command : VerbCommands()) {
+    if (command.name.starts_with("__")) continue;
+    if (noun.empty() || command.name.substr(0, command.name.find(' ')) == noun)
+      text += fmt::format("  {:<22} {}\n", command.name, command.summary);
+  }
+  return text;
+}
+
 std::string Overview() {
   std::string text =
-      "Tidemark: a partitioned, replicated commit log.\n\nUsage: tidemark COMMAND [--flag value ...]\n\n"
-      "Commands (each also as a program of its own, tidemark-COMMAND):\n";
+      "Tidemark: a partitioned, replicated commit log.\n\nUsage: tidemark COMMAND [--flag value "
+      "...]\n\nCommands:\n";
+  text += VerbLines("");
+  text += "\nKafka's commands (each also as a program of its own, tidemark-COMMAND):\n";
   for (const Command& command : Commands())
     text += fmt::format("  {:<22} {}\n", command.name, command.summary);
   return text + "\ntidemark COMMAND --help shows the flags of a command, with examples.\n";
 }
 
 int UnknownCommand(std::string_view name) {
-  std::vector<std::string> names;
+  std::vector<std::string> names = VerbNouns();
   for (const Command& command : Commands()) names.push_back(command.name);
   const std::string nearest = NearestName(name, names);
   fmt::print(stderr, "error: there is no command '{}'{}\n", name,
              nearest.empty() ? "; tidemark --help lists them" : fmt::format("; did you mean '{}'?", nearest));
   return kExitUsage;
+}
+
+// How the command is called.
+std::string ProgramOf(const Command& command) {
+  return (command.verb ? "tidemark " : "tidemark-") + command.name;
 }
 
 int RunCommand(const Command& command, int argc, char** argv) {
@@ -64,30 +85,43 @@ int RunCommand(const Command& command, int argc, char** argv) {
   }
   Result<Arguments> arguments = Arguments::Parse(words, flags, command.positionals);
   if (!arguments) {
-    fmt::print(stderr, "error: {}\nhint: tidemark-{} --help\n", arguments.error().message, command.name);
+    fmt::print(stderr, "error: {}\nhint: {} --help\n", arguments.error().message, ProgramOf(command));
     return kExitUsage;
   }
   if (arguments->Has("version")) {
     fmt::print("tidemark {}\n", kVersion);
     return kExitDone;
   }
-  return command.run(*arguments);
+  try {
+    return command.run(*arguments);
+  } catch (const std::system_error& error) {
+    // fmt says so when stdout cannot be written. Whoever read it has seen enough.
+    if (error.code().value() == EPIPE) return kExitDone;
+    throw;
+  }
 }
 
 }  // namespace
 
 std::string HelpText(const Command& command) {
-  std::string text =
-      fmt::format("tidemark-{}: {}\n\nUsage: tidemark-{}", command.name, command.summary, command.name);
+  const std::string program = ProgramOf(command);
+  std::string text = fmt::format("{}: {}\n\nUsage: {}", program, command.summary, program);
   for (const PositionalSpec& positional : command.positionals) {
-    text += positional.required ? fmt::format(" {}", positional.name) : fmt::format(" [{}]", positional.name);
+    const std::string name = positional.name + (positional.several ? "..." : "");
+    text += positional.required ? fmt::format(" {}", name) : fmt::format(" [{}]", name);
   }
   text += " [--flag value ...]\n\nFlags:\n";
   for (const FlagSpec& flag : command.flags) {
-    const std::string left = "--" + flag.name + (flag.value.empty() ? "" : " " + flag.value);
+    std::string left = "--" + flag.name + (flag.value.empty() ? "" : " " + flag.value);
     std::string right = flag.help;
     if (flag.repeated) right += " May be given several times.";
-    for (const std::string& alias : flag.aliases) right += " Also --" + alias + ".";
+    for (const std::string& alias : flag.aliases) {
+      if (alias.size() == 1) {
+        left = "-" + alias + ", " + left;
+      } else {
+        right += " Also --" + alias + ".";
+      }
+    }
     text += fmt::format("  {:<36} {}\n", left, right);
   }
   text += fmt::format("  {:<36} {}\n  {:<36} {}\n", "--help", "Shows this text.", "--version",
@@ -116,6 +150,47 @@ int ReportError(const Error& error, std::string_view hint) {
   }
 }
 
+namespace {
+
+const Command* FindVerb(const std::string& name) {
+  const auto& commands = VerbCommands();
+  const auto it = std::ranges::find(commands, name, &Command::name);
+  return it == commands.end() ? nullptr : &*it;
+}
+
+int UnknownVerb(const std::string& noun, const std::string& word) {
+  std::vector<std::string> verbs;
+  for (const Command& command : VerbCommands()) {
+    if (command.name.starts_with(noun + " ")) verbs.push_back(command.name.substr(noun.size() + 1));
+  }
+  const std::string nearest = NearestName(word, verbs);
+  fmt::print(stderr, "error: there is no 'tidemark {} {}'; {}\n", noun, word,
+             nearest.empty() ? fmt::format("tidemark {} --help lists what there is", noun)
+                             : fmt::format("did you mean 'tidemark {} {}'?", noun, nearest));
+  return kExitUsage;
+}
+
+// The noun-and-verb face; nothing when argv[1] is no word of it.
+std::optional<int> VerbMain(int argc, char** argv) {
+  const std::string noun = argv[1];
+  if (const Command* single = FindVerb(noun)) return RunCommand(*single, argc - 1, argv + 1);
+  const std::vector<std::string> nouns = VerbNouns();
+  if (std::ranges::find(nouns, noun) == nouns.end()) return std::nullopt;
+  const std::string word = argc > 2 ? argv[2] : "";
+  if (const Command* command = FindVerb(noun + " " + word)) return RunCommand(*command, argc - 2, argv + 2);
+  const bool help = word == "--help" || word == "-h" || word == "-help";
+  if (help || word.empty()) {
+    fmt::print(help ? stdout : stderr, "Usage: tidemark {} VERB [--flag value ...]\n\n{}", noun,
+               VerbLines(noun));
+    return help ? kExitDone : kExitUsage;
+  }
+  // Kafka has a program of that name.
+  if (FindCommand(noun) != nullptr) return std::nullopt;
+  return UnknownVerb(noun, word);
+}
+
+}  // namespace
+
 int ReportUsage(const Error& error) {
   fmt::print(stderr, "error: {}\n", error.message);
   return kExitUsage;
@@ -142,6 +217,7 @@ int ToolMain(int argc, char** argv) {
     fmt::print("tidemark {}\n", kVersion);
     return kExitDone;
   }
+  if (const std::optional<int> status = VerbMain(argc, argv)) return *status;
   const Command* command = FindCommand(name);
   return command == nullptr ? UnknownCommand(name) : RunCommand(*command, argc - 1, argv + 1);
 }

@@ -17,7 +17,9 @@ enum ExitCode : int {
   kExitUsage = 2,        // the command line is wrong
   kExitUnreachable = 3,  // cannot reach the cluster, or timed out: trying again is sensible
   kExitNotFound = 4,
-  kExitPartly = 6,  // some items failed
+  kExitPartly = 6,      // some items failed
+  kExitAborted = 7,     // the user said no
+  kExitUnhealthy = 10,  // cluster health: something is wrong
 };
 
 struct Command {
@@ -29,6 +31,8 @@ struct Command {
   int (*run)(const Arguments& arguments);
   // Set for programs that parse their own command line (the broker process).
   int (*raw_main)(int argc, char** argv) = nullptr;
+  // Of the noun-and-verb face: called as `tidemark NAME`, where NAME may be two words.
+  bool verb = false;
 };
 
 // All commands, by name.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -30,6 +31,15 @@ struct PartitionFilter {
 // which counts as at most the number of replicas.
 bool IsShown(const PartitionFilter& filter, const v1::PartitionMetadata& partition,
              const std::set<int32_t>& live, uint32_t min_isr);
+
+// What describing a topic needs beside its metadata.
+struct TopicFacts {
+  std::string overrides;  // "a=1,b=2"
+  uint32_t min_isr = 1;
+};
+// By topic name; one call.
+Result<std::map<std::string, TopicFacts>> FactsOf(ToolSession& session,
+                                                  const std::vector<v1::TopicMetadata>& topics);
 
 // Kafka's line of one partition, with its line end.
 std::string PartitionLine(const std::string& topic, const v1::PartitionMetadata& partition);

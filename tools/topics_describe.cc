@@ -15,10 +15,15 @@
 namespace tidemark {
 namespace {
 
-struct TopicFacts {
-  std::string overrides;  // "a=1,b=2"
-  uint32_t min_isr = 1;
-};
+void PrintHeader(const v1::TopicMetadata& topic, const std::string& overrides) {
+  const Result<TopicId> id = TopicId::FromBytes(topic.id());
+  fmt::print("Topic: {}\tTopicId: {}\tPartitionCount: {}\tReplicationFactor: {}\tConfigs: {}{}\n",
+             topic.name(), id ? id->ToBase64() : "none", topic.partitions_size(),
+             topic.partitions_size() > 0 ? topic.partitions(0).replicas_size() : 0, overrides,
+             topic.deleting() ? "\tMarkedForDeletion: true" : "");
+}
+
+}  // namespace
 
 Result<std::map<std::string, TopicFacts>> FactsOf(ToolSession& session,
                                                   const std::vector<v1::TopicMetadata>& topics) {
@@ -47,16 +52,6 @@ Result<std::map<std::string, TopicFacts>> FactsOf(ToolSession& session,
   }
   return out;
 }
-
-void PrintHeader(const v1::TopicMetadata& topic, const std::string& overrides) {
-  const Result<TopicId> id = TopicId::FromBytes(topic.id());
-  fmt::print("Topic: {}\tTopicId: {}\tPartitionCount: {}\tReplicationFactor: {}\tConfigs: {}{}\n",
-             topic.name(), id ? id->ToBase64() : "none", topic.partitions_size(),
-             topic.partitions_size() > 0 ? topic.partitions(0).replicas_size() : 0, overrides,
-             topic.deleting() ? "\tMarkedForDeletion: true" : "");
-}
-
-}  // namespace
 
 PartitionFilter PartitionFilter::Of(const Arguments& arguments) {
   return {.under_replicated = arguments.Has("under-replicated-partitions"),

@@ -1,0 +1,167 @@
+// tidemark cluster info, health.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "tools/topics.h"
+#include "tools/verbs.h"
+
+namespace tidemark {
+namespace {
+
+using Json = Listing::Cell;
+
+int RunInfo(const Arguments& arguments) {
+  const auto format = FormatOf(arguments);
+  if (!format) return ReportUsage(format.error());
+  auto session = OpenSession(arguments);
+  if (!session) return ReportError(session.error());
+  auto metadata = (*session)->Metadata({}, true);
+  if (!metadata) return ReportError(metadata.error());
+  std::map<int32_t, std::pair<int, int>> held;  // broker -> led, replicas
+  size_t partitions = 0;
+  for (const v1::TopicMetadata& topic : metadata->topics()) {
+    for (const v1::PartitionMetadata& partition : topic.partitions()) {
+      ++partitions;
+      if (partition.leader() >= 0) ++held[partition.leader()].first;
+      for (const int32_t replica : partition.replicas()) ++held[replica].second;
+    }
+  }
+  std::ranges::sort(*metadata->mutable_brokers(), {}, [](const auto& broker) { return broker.id(); });
+  Listing brokers({"broker", "address", "rack", "admin", "controller", "leads", "replicas"});
+  for (const v1::BrokerEndpoint& broker : metadata->brokers()) {
+    brokers.Add({broker.id(), fmt::format("{}:{}", broker.host(), broker.port()),
+                 broker.rack().empty() ? Json() : Json(broker.rack()),
+                 broker.admin_address().empty() ? Json() : Json(broker.admin_address()),
+                 broker.id() == metadata->controller_id(), held[broker.id()].first,
+                 held[broker.id()].second});
+  }
+  if (*format == OutputFormat::kJson) {
+    const Json json = {
+        {"cluster", metadata->cluster_id()},
+        {"controller", metadata->controller_id() < 0 ? Json() : Json(metadata->controller_id())},
+        {"topics", metadata->topics_size()},
+        {"partitions", partitions},
+        {"brokers", brokers.Json()}};
+    (void)Print(JsonText(json));
+    return kExitDone;
+  }
+  if (*format == OutputFormat::kTable &&
+      !Print(fmt::format("cluster {}: {} brokers, {} topics, {} partitions\n\n", metadata->cluster_id(),
+                         metadata->brokers_size(), metadata->topics_size(), partitions))) {
+    return kExitDone;
+  }
+  return Finish(brokers, *format);
+}
+
+// What is wrong with partitions, by kind.
+struct Ills {
+  std::vector<std::string> leaderless, under_min_isr, under_replicated, offline_replicas;
+};
+
+Ills IllsOf(const std::vector<v1::TopicMetadata>& topics, const std::map<std::string, TopicFacts>& facts,
+            const std::set<int32_t>& live) {
+  Ills out;
+  for (const v1::TopicMetadata& topic : topics) {
+    if (topic.deleting()) continue;
+    const auto own = facts.find(topic.name());
+    const uint32_t min_isr = own == facts.end() ? 1 : own->second.min_isr;
+    for (const v1::PartitionMetadata& partition : topic.partitions()) {
+      const std::string name = fmt::format("{}-{}", topic.name(), partition.partition());
+      const auto is = [&](const PartitionFilter& filter) {
+        return IsShown(filter, partition, live, min_isr);
+      };
+      if (is({.unavailable = true})) {
+        out.leaderless.push_back(name);
+      } else if (is({.under_min_isr = true})) {
+        out.under_min_isr.push_back(name);
+      } else if (is({.under_replicated = true})) {
+        out.under_replicated.push_back(name);
+      }
+      const bool failed_disk = std::ranges::any_of(partition.offline_replicas(),
+                                                   [&](int32_t broker) { return live.contains(broker); });
+      if (failed_disk) out.offline_replicas.push_back(name);
+    }
+  }
+  return out;
+}
+
+void AddIll(Listing* listing, const char* problem, const std::vector<std::string>& where,
+            const char* advice) {
+  constexpr size_t kMost = 20;
+  if (where.empty()) return;
+  std::vector<std::string> some(where.begin(),
+                                where.begin() + static_cast<long>(std::min(where.size(), kMost)));
+  if (where.size() > kMost) some.push_back(fmt::format("and {} more", where.size() - kMost));
+  listing->Add({problem, where.size(), some, advice});
+}
+
+int RunHealth(const Arguments& arguments) {
+  const auto format = FormatOf(arguments);
+  if (!format) return ReportUsage(format.error());
+  auto session = OpenSession(arguments);
+  if (!session) return ReportError(session.error());
+  auto topics = TopicsMeant(**session, "", true);
+  if (!topics) return ReportError(topics.error());
+  auto metadata = (*session)->Metadata({}, false);
+  if (!metadata) return ReportError(metadata.error());
+  std::set<int32_t> live;
+  for (const v1::BrokerEndpoint& broker : metadata->brokers()) live.insert(broker.id());
+  std::map<std::string, TopicFacts> facts;
+  if (!topics->empty()) {
+    auto told = FactsOf(**session, *topics);
+    if (!told) return ReportError(told.error());
+    facts = *std::move(told);
+  }
+  Listing listing({"problem", "count", "where", "advice"});
+  if (metadata->controller_id() < 0)
+    AddIll(&listing, "no controller", {"cluster"}, "brokers cannot reach ZooKeeper, or are down");
+  std::vector<std::string> silent;
+  for (const v1::BrokerEndpoint& broker : metadata->brokers()) {
+    const auto answer =
+        (*session)->Run([&] { return (*session)->admin().ApiVersions(broker.id(), (*session)->After(5s)); });
+    if (!answer) silent.push_back(fmt::format("{} at {}:{}", broker.id(), broker.host(), broker.port()));
+  }
+  AddIll(&listing, "broker does not answer", silent,
+         "its advertised address may not be reachable from here, or it hangs");
+  const Ills ills = IllsOf(*topics, facts, live);
+  AddIll(&listing, "no leader", ills.leaderless, "bring a member of the ISR back: tidemark topic describe");
+  AddIll(&listing, "under min ISR", ills.under_min_isr, "acks=all is refused until brokers are back");
+  AddIll(&listing, "under-replicated", ills.under_replicated, "a broker is down or catching up");
+  AddIll(&listing, "failed disk", ills.offline_replicas, "/state of the broker says which directory");
+  if (*format == OutputFormat::kTable && listing.size() == 0) {
+    (void)Print(fmt::format("healthy: {} brokers, {} topics\n", metadata->brokers_size(), topics->size()));
+    return kExitDone;
+  }
+  if (*format == OutputFormat::kJson) {
+    (void)Print(JsonText({{"healthy", listing.size() == 0},
+                          {"brokers", metadata->brokers_size()},
+                          {"topics", topics->size()},
+                          {"problems", listing.Json()}}));
+  } else {
+    (void)Print(listing.Text(*format));
+  }
+  return listing.size() == 0 ? kExitDone : kExitUnhealthy;
+}
+
+}  // namespace
+
+std::vector<Command> ClusterVerbs() {
+  return {
+      {.name = "cluster info",
+       .summary = "shows the cluster's id, brokers and controller",
+       .examples = {"tidemark cluster info -b localhost:9092"},
+       .flags = ReadingFlags({}),
+       .run = RunInfo},
+      {.name = "cluster health",
+       .summary = "says what is wrong; exit status 10 when something is",
+       .examples = {"tidemark cluster health && echo fine", "tidemark cluster health -o json"},
+       .flags = ReadingFlags({}),
+       .run = RunHealth},
+  };
+}
+
+}  // namespace tidemark

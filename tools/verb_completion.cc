@@ -1,0 +1,103 @@
+// tidemark completion bash|zsh prints what makes a shell complete command lines; the shell then asks tidemark
+// __complete.
+#include <fmt/format.h>
+
+#include "tools/commands.h"
+#include "tools/completion.h"
+#include "tools/verbs.h"
+
+namespace tidemark {
+namespace {
+
+// A shell waits for this with the user: better no names than late ones.
+constexpr Duration kPatience = 2s;
+
+// The rest of the line is kept by the shell; only what may stand at the cursor is asked for.
+constexpr const char* kBash = R"(# tidemark's completion for bash: source <(tidemark completion bash)
+_tidemark_complete() {
+  # Cut at blanks alone: bash itself would cut HOST:PORT in three.
+  local line=${COMP_LINE:0:COMP_POINT} words candidate
+  read -ra words <<<"$line"
+  case $line in *[[:blank:]]) words+=("") ;; esac
+  local program=${words[0]##*/}
+  program=${program%.sh}
+  if [ "$program" = tidemark ]; then words=("${words[@]:1}"); else words[0]=${program#tidemark-}; fi
+  COMPREPLY=()
+  while IFS= read -r candidate; do COMPREPLY+=("$candidate"); done < <(tidemark __complete -- "${words[@]}" 2>/dev/null)
+}
+complete -o default -F _tidemark_complete tidemark)";
+
+constexpr const char* kZsh = R"(#compdef tidemark
+# tidemark's completion for zsh: source <(tidemark completion zsh)
+_tidemark_complete() {
+  local program=${words[1]:t:r} before=()
+  [[ $program == tidemark ]] || before=("${program#tidemark-}")
+  local -a candidates
+  candidates=("${(@f)$(tidemark __complete -- $before "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+  compadd -a candidates
+}
+compdef _tidemark_complete tidemark)";
+
+int RunCompletion(const Arguments& arguments) {
+  const std::string& shell = arguments.positionals()[0];
+  if (shell != "bash" && shell != "zsh")
+    return ReportUsage(
+        {v1::INVALID_REQUEST, fmt::format("there is completion for bash and zsh, not for '{}'", shell)});
+  std::string text = shell == "bash" ? kBash : kZsh;
+  for (const Command& command : Commands()) text += " tidemark-" + command.name;
+  (void)Print(text + "\n");
+  return kExitDone;
+}
+
+// Of the brokers that the line names, or the default ones.
+std::vector<std::string> LiveTopics(const std::vector<std::string>& words) {
+  std::vector<std::string> connection;
+  for (size_t i = 0; i + 1 < words.size(); ++i) {
+    const std::string& word = words[i];
+    const bool names_brokers =
+        word == "-b" || word == "--bootstrap-server" || word == "--brokers" || word == "--zookeeper";
+    if (names_brokers && i + 2 < words.size()) connection = {word, words[i + 1]};
+  }
+  const auto arguments = Arguments::Parse(connection, VerbConnectionFlags());
+  if (!arguments) return {};
+  auto session = OpenSession(*arguments);
+  if (!session) return {};
+  v1::MetadataRequest request;
+  request.set_all_topics(true);
+  const auto metadata = (*session)->Run(
+      [&] { return (*session)->admin().Metadata(request, kNoBroker, (*session)->After(kPatience)); });
+  std::vector<std::string> out;
+  if (!metadata) return out;
+  for (const v1::TopicMetadata& topic : metadata->topics()) {
+    if (!topic.internal()) out.push_back(topic.name());
+  }
+  return out;
+}
+
+// Parses its own words: those of an unfinished command line are nobody's flags.
+int CompleteMain(int argc, char** argv) {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  if (!words.empty() && words[0] == "--") words.erase(words.begin());
+  std::string text;
+  for (const std::string& word : Completions(words, [&] { return LiveTopics(words); })) text += word + "\n";
+  (void)Print(text);
+  return kExitDone;
+}
+
+}  // namespace
+
+std::vector<Command> CompletionVerbs() {
+  return {
+      {.name = "completion",
+       .summary = "prints the completion for a shell, with live names of topics",
+       .examples = {"source <(tidemark completion bash)"},
+       .positionals = {{.name = "bash|zsh", .required = true}},
+       .run = RunCompletion},
+      {.name = "__complete",
+       .summary = "answers a shell's completion",
+       .run = nullptr,
+       .raw_main = CompleteMain},
+  };
+}
+
+}  // namespace tidemark

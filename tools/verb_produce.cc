@@ -1,0 +1,244 @@
+// tidemark produce: each line of the files or of standard input is a record. What became of them goes to
+// stderr.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <map>
+
+#include "client/producer.h"
+#include "common/io/posix_file_system.h"
+#include "tools/property_flags.h"
+#include "tools/record_input.h"
+#include "tools/verbs.h"
+
+namespace tidemark {
+namespace {
+
+constexpr size_t kMostLineBytes = 64u << 20;
+constexpr uint64_t kMostFileBytes = 4ull << 30;
+
+struct Sending {
+  std::string topic;
+  std::optional<PartitionIndex> partition;
+  std::optional<std::string> key;
+  std::map<std::string, std::string> headers;
+  bool empty_is_tombstone = false;
+  RecordInput input;
+  ProducerOptions options;
+};
+
+Result<Sending> SendingOf(const Arguments& arguments) {
+  Sending out;
+  out.topic = arguments.positionals()[0];
+  TM_ASSIGN_OR_RETURN(const auto partition, arguments.GetInteger("partition", 0, INT32_MAX));
+  if (partition) out.partition = static_cast<PartitionIndex>(*partition);
+  out.key = arguments.Get("key");
+  TM_ASSIGN_OR_RETURN(out.headers, arguments.GetProperties("header"));
+  out.empty_is_tombstone = arguments.Has("tombstones");
+  std::map<std::string, std::string> shape;
+  if (const auto separator = arguments.Get("key-separator")) {
+    if (out.key) return Fail(v1::INVALID_REQUEST, "--key and --key-separator exclude each other");
+    shape = {{"parse.key", "true"}, {"key.separator", *separator}};
+  }
+  TM_ASSIGN_OR_RETURN(out.input, RecordInput::FromProperties(shape));
+  // What fits lines from a pipe and from a keyboard; every --property overrides.
+  PropertyMap properties = {{"linger.ms", "5"}, {"batch.size", "65536"}};
+  if (const auto acks = arguments.Get("acks")) properties["acks"] = *acks;
+  if (const auto codec = arguments.Get("compression")) properties["compression.type"] = *codec;
+  TM_ASSIGN_OR_RETURN(const auto given, SettingsOfFlags(arguments, "producer.config", "property"));
+  for (const auto& [name, value] : given) properties[name] = value;
+  TM_ASSIGN_OR_RETURN(out.options, ProducerOptions::FromProperties(properties));
+  return out;
+}
+
+// Feeds lines to the producer and counts what became of them. Lives on the main thread's stack; its
+// coroutines run on the client's loop while the main thread waits for them. Without a producer lines are only
+// checked.
+class LineSender {
+ public:
+  LineSender(const Sending& sending, Producer* producer) : sending_(sending), producer_(producer) {
+    for (const auto& [name, value] : sending.headers) headers_.push_back({name, value});
+  }
+
+  Task<Result<>> Send(std::string_view line) {
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    ++lines_;
+    TM_CO_ASSIGN_OR_RETURN(const RecordInput::Parsed parsed, sending_.input.Parse(line));
+    if (producer_ == nullptr) co_return {};
+    ProducerRecord record{.topic = sending_.topic,
+                          .partition = sending_.partition,
+                          .key = parsed.key,
+                          .value = parsed.value,
+                          .headers = headers_};
+    if (sending_.key) record.key = *sending_.key;
+    if (sending_.empty_is_tombstone && parsed.value && parsed.value->empty()) record.value.reset();
+    Result<> sent = co_await producer_->Send(record, [this](const auto& result) { Delivered(result); });
+    if (!sent && !first_error_) first_error_ = sent.error();
+    co_return sent;
+  }
+
+  uint64_t lines() const { return lines_; }
+  uint64_t lost() const { return lines_ - acknowledged_; }
+  const std::optional<Error>& first_error() const { return first_error_; }
+  // "orders-0: offsets 5 to 9", a line per partition.
+  std::string Report() const {
+    std::string out;
+    for (const auto& [partition, span] : offsets_) {
+      out += fmt::format("{}-{}: {} records, offsets {} to {}\n", sending_.topic, partition, span.count,
+                         span.first, span.last);
+    }
+    return out;
+  }
+
+ private:
+  struct Span {
+    uint64_t count = 0;
+    Offset first = 0;
+    Offset last = 0;
+  };
+  void Delivered(const Result<RecordMetadata>& result) {
+    if (!result) {
+      if (!first_error_) first_error_ = result.error();
+      return;
+    }
+    ++acknowledged_;
+    Span& span = offsets_[result->partition];
+    if (span.count++ == 0) span.first = result->offset;
+    span.last = result->offset;
+  }
+
+  const Sending& sending_;
+  Producer* producer_;
+  std::vector<HeaderView> headers_;
+  uint64_t lines_ = 0;
+  uint64_t acknowledged_ = 0;
+  std::optional<Error> first_error_;
+  std::map<PartitionIndex, Span> offsets_;
+};
+
+Result<> SendText(ToolSession& session, LineSender& sender, std::string_view text) {
+  return session.Run([&sender, text]() -> Task<Result<>> {
+    for (std::string_view rest = text; !rest.empty();) {
+      const size_t end = rest.find('\n');
+      TM_CO_RETURN_IF_ERROR(co_await sender.Send(rest.substr(0, end)));
+      rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+    }
+    co_return Result<>();
+  });
+}
+
+// To the end of standard input; a last line without its line end is a record too.
+Result<> SendStdin(ToolSession& session, LineSender& sender) {
+  std::string kept;
+  char buffer[64 << 10];
+  for (;;) {
+    const ssize_t n = ::read(STDIN_FILENO, buffer, sizeof buffer);
+    if (n < 0) return Fail(v1::IO_ERROR, "standard input cannot be read");
+    if (n == 0) return SendText(session, sender, kept);
+    kept.append(buffer, static_cast<size_t>(n));
+    const size_t end = kept.rfind('\n');
+    if (end == std::string::npos) {
+      if (kept.size() > kMostLineBytes)
+        return Fail(v1::INVALID_REQUEST, "a line is longer than {} bytes", kMostLineBytes);
+      continue;
+    }
+    TM_RETURN_IF_ERROR(SendText(session, sender, std::string_view(kept).substr(0, end + 1)));
+    kept.erase(0, end + 1);
+  }
+}
+
+Result<> SendAllOf(ToolSession& session, const Arguments& arguments, LineSender& sender) {
+  const std::vector<std::string>& words = arguments.positionals();
+  if (words.size() == 1) return SendStdin(session, sender);
+  const std::unique_ptr<FileSystem> files = MakePosixFileSystem();
+  for (size_t i = 1; i < words.size(); ++i) {
+    TM_ASSIGN_OR_RETURN(const std::string text, ReadFile(*files, words[i], kMostFileBytes));
+    TM_RETURN_IF_ERROR(SendText(session, sender, text));
+  }
+  return {};
+}
+
+int RunProduce(const Arguments& arguments) {
+  const auto sending = SendingOf(arguments);
+  if (!sending) return ReportUsage(sending.error());
+  auto session = OpenSession(arguments, sending->options.client);
+  if (!session) return ReportError(session.error());
+  if (const auto topic = (*session)->Topic(sending->topic); !topic) {
+    return ReportError(topic.error(), fmt::format("tidemark topic create {} creates it", sending->topic));
+  }
+  std::unique_ptr<Producer> producer;
+  const bool dry = arguments.Has("dry-run");
+  if (!dry) {
+    (*session)->Run([&]() -> Task<void> {
+      producer = std::make_unique<Producer>((*session)->cluster(), sending->options);
+      co_return;
+    });
+  }
+  LineSender sender(*sending, producer.get());
+  const Result<> sent = SendAllOf(**session, arguments, sender);
+  if (producer) {
+    (*session)->Run([&]() -> Task<void> {
+      co_await producer->Close();
+      producer.reset();
+    });
+  }
+  if (dry) {
+    if (!sent) return ReportError(sent.error());
+    fmt::print(stderr, "{} records would be sent to {}\n", sender.lines(), sending->topic);
+    return kExitDone;
+  }
+  if (!arguments.Has("quiet")) fmt::print(stderr, "{}", sender.Report());
+  if (sent && sender.lost() == 0) return kExitDone;
+  const Error error =
+      !sent ? sent.error() : sender.first_error().value_or(Error{v1::UNKNOWN_SERVER_ERROR, "no answer"});
+  return ReportError(error,
+                     fmt::format("{} of {} lines were not acknowledged", sender.lost(), sender.lines()));
+}
+
+}  // namespace
+
+std::vector<Command> ProduceVerbs() {
+  std::vector<FlagSpec> flags = {
+      {.name = "key",
+       .value = "KEY",
+       .help = "The key of all records.",
+       .aliases = {"k"},
+       .keeps_blanks = true},
+      {.name = "key-separator",
+       .value = "TEXT",
+       .help = "Each line is a key, this, and a value (\\t: a tab).",
+       .aliases = {"K"},
+       .keeps_blanks = true},
+      {.name = "header",
+       .value = "NAME=VALUE",
+       .help = "A header of all records.",
+       .repeated = true,
+       .aliases = {"H"}},
+      {.name = "partition", .value = "N", .help = "Only to this partition.", .aliases = {"p"}},
+      {.name = "compression", .value = "CODEC", .help = "none, gzip, snappy, lz4 or zstd.", .aliases = {"z"}},
+      {.name = "acks",
+       .value = "0|1|all",
+       .help = "Who must have a record before it counts (default: all).",
+       .aliases = {"a"}},
+      {.name = "tombstones", .value = "", .help = "An empty value is none at all.", .aliases = {"Z"}},
+      {.name = "property",
+       .value = "NAME=VALUE",
+       .help = "A producer setting, such as linger.ms=50.",
+       .repeated = true,
+       .aliases = {"X"}},
+      {"producer.config", "FILE", "Properties file with producer settings."},
+      {.name = "quiet", .value = "", .help = "Says nothing of what was sent.", .aliases = {"q"}},
+      DryRunFlag(),
+  };
+  for (FlagSpec& flag : VerbConnectionFlags()) flags.push_back(std::move(flag));
+  return {{.name = "produce",
+           .summary = "sends each line of files or standard input as a record",
+           .examples = {"echo hello | tidemark produce orders -k greeting",
+                        "tidemark produce orders -K , -z zstd orders.csv"},
+           .flags = std::move(flags),
+           .positionals = {{.name = "TOPIC", .required = true}, {.name = "FILE", .several = true}},
+           .run = RunProduce}};
+}
+
+}  // namespace tidemark
