@@ -41,6 +41,16 @@ Found Find(ClusterContext& cluster, const std::string& topic_id, PartitionIndex 
   return found;
 }
 
+// The system's own topics are compacted: deletion by age or size alone would remove what groups still need.
+Result<> KeepsWhatBrokersNeed(const std::string& topic, const TopicConfigs& configs) {
+  if (!IsInternalTopic(topic) || configs.cleanup_compact) return {};
+  return Fail(
+      v1::INVALID_CONFIG,
+      "cleanup.policy of the system's own topic '{}' must contain compact: deletion by age or size alone "
+      "would remove what groups still need",
+      topic);
+}
+
 }  // namespace
 
 std::optional<Error> ControllerTerm::CheckSender(BrokerId id, BrokerEpoch epoch) const {
@@ -272,17 +282,11 @@ Task<ControllerTerm::Step> ControllerTerm::AlterTopicConfig(const v1::AlterConfi
   Properties overrides;
   for (const auto& [key, value] : config.config()) overrides[key] = value;
   const TopicConfigs configs = MakeTopicConfigs(options_.broker_properties, overrides);
-  if (IsInternalTopic(name) && !configs.cleanup_compact) {
-    ToProto(
-        {v1::INVALID_CONFIG,
-         fmt::format("cleanup.policy of the system's own topic '{}' must contain compact: deletion by age "
-                     "or size alone would remove what groups still need",
-                     name)},
-        out->mutable_error());
+  if (const Result<> kept = KeepsWhatBrokersNeed(name, configs); !kept) {
+    ToProto(kept.error(), out->mutable_error());
     co_return Step::kDone;
   }
-  TopicContext* topic = &cluster_.topics.at(name);
-  const size_t replicas = topic->partitions.begin()->second.replicas.size();
+  const size_t replicas = cluster_.topics.at(name).partitions.begin()->second.replicas.size();
   if (configs.min_insync_replicas > replicas) {
     out->add_warnings(fmt::format("min.insync.replicas={} is above the replication factor and acts as {}",
                                   configs.min_insync_replicas, replicas));
@@ -306,9 +310,9 @@ Task<ControllerTerm::Step> ControllerTerm::AlterTopicConfig(const v1::AlterConfi
     co_return Step::kDone;
   }
   if (written.outcome != WriteOutcome::kDone) co_return Step::kAgain;
-  topic = &cluster_.topics.at(name);
-  topic->overrides = std::move(overrides);
-  topic->configs = configs;
+  TopicContext& topic = cluster_.topics.at(name);
+  topic.overrides = std::move(overrides);
+  topic.configs = configs;
   LOG(INFO) << "the configs of topic " << name << " were changed";
   // An election may be allowed now that was not before.
   Hint({.decide = true});

@@ -19,7 +19,7 @@ struct FlagSpec {
   bool repeated = false;               // may be given several times
   std::vector<std::string> aliases{};  // other names, also without dashes
   bool several_words = false;          // takes all following name=value words (--producer-props a=1 b=2)
-  bool value_optional = false;   // the value may be left out: it is then empty
+  bool value_optional = false;         // the value may be left out: it is then empty
   bool drops_assignment = false;       // "name = value": the stray '=' and the word after it are passed over
   bool keeps_blanks = false;           // the value is taken as it is: a separator, a format
 };

@@ -291,10 +291,10 @@ Task<Result<>> Log::ReplaceSegments(NewSegment with, std::vector<std::shared_ptr
   // Readers of what was replaced begin again.
   ++generation_;
   ForgetCursors();
-  const auto done = co_await SeenThrough("segment swap",
-                                         [this, prefix = with.path_prefix, others = std::move(others)] {
-                                           return CompleteSwap(files_, place_.path, prefix, others);
-                                         });
+  const auto done =
+      co_await SeenThrough("segment swap", [this, prefix = with.path_prefix, others = std::move(others)] {
+        return CompleteSwap(files_, place_.path, prefix, others);
+      });
   cleaning_.swapping = false;
   ++generation_;
   if (!done) co_return done;
