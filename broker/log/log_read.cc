@@ -448,7 +448,11 @@ Task<Result<std::optional<TimestampLookup>>> Log::FindTimestampOnce(
   const SearchRange range{timestamp, start_, std::min(below, end_)};
   std::vector<SearchPlace> places;
   for (const auto& segment : segments_) {
-    if (segment->base_offset >= range.below || segment->size == 0) break;
+    if (segment->base_offset >= range.below || (segment == segments_.back() && segment->size == 0)) break;
+    const DamagedRange* const damaged = damaged_.Find(segment->base_offset);
+    if (segment->size == 0 && damaged != nullptr && damaged->last >= start_) {
+      co_return Fail(v1::CORRUPT_MESSAGE, "{}", damaged->reason);
+    }
     const WallMillis reached = segment->index ? segment->index->max_timestamp() : segment->max_timestamp;
     if (!greatest && reached < timestamp) continue;
     SearchPlace place{segment->path_prefix,         segment->base_offset, segment->size, reached,

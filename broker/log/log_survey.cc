@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "broker/log/log_internal.h"
+#include "broker/log/scrub_cursor.h"
 #include "broker/log/segment_survey.h"
 
 namespace tidemark {
@@ -49,31 +50,30 @@ Task<Result<>> Log::SurveySome(std::vector<std::shared_ptr<Segment>> some) {
                              }
                              return out;
                            });
+  bool news = false;
   for (size_t i = 0; i < found.size(); ++i) {
     Segment& segment = *some[i];
     // Looked at by somebody else meanwhile, or removed or cut under the look: what was found is of no use.
     if (segment.surveyed || std::find(segments_.begin(), segments_.end(), some[i]) == segments_.end())
       continue;
     if (!found[i]) {
-      const ErrorCode code = found[i].error().code;
-      if (code == v1::DISK_FULL || code == v1::KAFKA_STORAGE_ERROR) {
-        co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}", found[i].error().message);
-      }
-      SetDamage({v1::KAFKA_STORAGE_ERROR,
-                 fmt::format("damaged log in {}: {}", place_.path, found[i].error().message)});
-      co_return Fail(v1::CORRUPT_MESSAGE, "{}", damage_->message);
+      co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}", found[i].error().message);
     }
     segment.surveyed = true;
     segment.size = found[i]->size;
     segment.trusted_from = found[i]->size;
     segment.max_timestamp = found[i]->max_timestamp;
     segment.max_timestamp_offset = found[i]->max_timestamp_offset;
+    ScrubProgress ignored;
+    if (!found[i]->damage.empty()) NoteDamage(found[i]->damage, &ignored);
+    news = news || ignored.damaged > 0;
     if (!found[i]->rebuilt) continue;
     segment.index = std::move(found[i]->rebuilt);
     segment.entries_written = 0;
     segment.index_files_stale = true;
     RequestFlush();
   }
+  if (news) co_await PromiseFlushed();
   co_return {};
 }
 

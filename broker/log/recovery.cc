@@ -33,6 +33,7 @@ class Recovery {
   Result<bool> TakeSealed(Segment& segment, Offset next_base);
   Result<bool> ScanSegment(Segment& segment, std::optional<Offset> next_base);
   SegmentIndex LoadIndex(Segment& segment);
+  void MendIndex(const Segment& segment, const SegmentIndex& good);
   // The scan of `segment` met something bad after `segment.size` good bytes.
   Result<bool> EndAt(Segment& segment, BatchScanner* scanner, const std::string& why);
   size_t CountGoodAfter(BatchScanner& scanner);
@@ -126,6 +127,18 @@ Result<bool> Recovery::TakeSealed(Segment& segment, Offset next_base) {
   return true;
 }
 
+// Of the active segment's index files what is good is left. What cannot be written now is when there are more
+// entries.
+void Recovery::MendIndex(const Segment& segment, const SegmentIndex& good) {
+  // Else a loss of power explains it.
+  if (input_.clean) Note("index {}.index was damaged and is rebuilt", segment.path_prefix);
+  const auto written = WriteIndex(files_, {.path_prefix = segment.path_prefix,
+                                           .truncate_first = true,
+                                           .offsets = good.EncodeOffsets(0),
+                                           .times = good.EncodeTimes(0)});
+  if (!written) Note("{}", written.error().message);
+}
+
 SegmentIndex Recovery::LoadIndex(Segment& segment) {
   SegmentIndex index(segment.base_offset);
   segment.index_files_stale = true;
@@ -136,6 +149,7 @@ SegmentIndex Recovery::LoadIndex(Segment& segment) {
   SegmentIndex loaded = SegmentIndex::Decode(segment.base_offset, *offsets, *times);
   const bool whole = offsets->size() == loaded.size() * SegmentIndex::kOffsetEntryBytes &&
                      times->size() == loaded.size() * SegmentIndex::kTimeEntryBytes;
+  if (!whole) MendIndex(segment, loaded);
   const size_t before = loaded.size();
   loaded.TruncateTo(floor_);
   if (loaded.size() == 0) return index;
@@ -146,10 +160,12 @@ SegmentIndex Recovery::LoadIndex(Segment& segment) {
   if (last.position >= segment.size || scanner.Next(&batch, nullptr) != BatchScanner::Step::kBatch ||
       batch.base_offset != segment.base_offset + last.relative_offset) {
     Note("index {}.index does not match its segment and is rebuilt", segment.path_prefix);
+    MendIndex(segment, index);
     return index;
   }
-  segment.index_files_stale = !whole || loaded.size() != before;
-  segment.entries_written = loaded.size();
+  segment.index_files_stale = loaded.size() != before;
+  // What is stale is written whole.
+  segment.entries_written = segment.index_files_stale ? 0 : loaded.size();
   return loaded;
 }
 

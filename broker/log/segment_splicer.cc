@@ -33,7 +33,11 @@ Result<> SegmentSplicer::Open() {
   return {};
 }
 
+// Where whole segments are missing their batches belong to the one before.
 Result<> SegmentSplicer::Write(std::string_view bytes) {
+  if (written_ + bytes.size() > kMaxSegmentBytes || next_ - source_.base_offset > kMaxSegmentOffsets) {
+    return Fail(v1::INVALID_RECORD, "{}.log would be too large", source_.path_prefix);
+  }
   writing_ = true;
   TM_RETURN_IF_ERROR(output_->WriteAt(written_, bytes));
   writing_ = false;

@@ -6,7 +6,9 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "broker/log/damage_list.h"
 #include "broker/log/segment_index.h"
 #include "common/io/file_system.h"
 #include "common/result.h"
@@ -27,11 +29,13 @@ struct SegmentSurvey {
   Offset max_timestamp_offset = 0;
   // Where the index files did not match the segment: made from its batches, to be written.
   std::optional<SegmentIndex> rebuilt;
+  // Where the batches are not those up to next_base; the timestamps are those of the others then. A missing
+  // file is damaged whole.
+  std::vector<DamagedRange> damage;
 };
 
-// CORRUPT_MESSAGE: the file is missing, or its batches are not those up to next_base. IO_ERROR: it cannot be
-// read. KAFKA_STORAGE_ERROR: it cannot be opened, which says nothing of what it holds. DISK_FULL: no
-// descriptor for it now.
+// IO_ERROR: the file cannot be read. KAFKA_STORAGE_ERROR: it cannot be opened, which says nothing of what it
+// holds. DISK_FULL: no descriptor for it now.
 Result<SegmentSurvey> SurveySegment(FileSystem& files, const PartitionKey& key, const SegmentPlace& place,
                                     uint32_t index_interval_bytes);
 

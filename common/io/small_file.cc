@@ -89,7 +89,9 @@ Result<std::string> VerifyChecksum(std::string_view content, const std::string& 
   const std::string_view digits = line.substr(kChecksumWord.size(), 8);
   uint32_t stated = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), stated, 16);
-  if (error != std::errc() || end != digits.data() + digits.size()) {
+  // As it is written and no other way.
+  if (error != std::errc() || end != digits.data() + digits.size() ||
+      fmt::format("{:08x}", stated) != digits) {
     return Fail(v1::CORRUPT_MESSAGE, "{} has a malformed checksum '{}'", path, digits);
   }
   if (const uint32_t actual = Crc32c(covered); actual != stated) {

@@ -145,8 +145,9 @@ TEST(Recovery, AMissingSegmentIsDamage) {
   }
   world.disk().RemovePath(segments[1]);
   Log& again = world.Start();
-  EXPECT_TRUE(world.world().RunUntil([&] { return again.damage().has_value(); }, 60s))
+  EXPECT_TRUE(world.world().RunUntil([&] { return !again.damaged().empty(); }, 60s))
       << "after a clean stop it is found by the survey";
+  EXPECT_FALSE(again.damage()) << "the other segments go on";
   world.Kill(false);
   EXPECT_TRUE(world.Start().damage()) << "after an unclean one at once";
 }
