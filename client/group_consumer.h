@@ -82,6 +82,7 @@ class GroupConsumer {
 
   // Commits the positions of all that is held, or what is said. Ends when that is durable; retries passing
   // trouble for default.api.timeout.ms. PARTITION_NOT_OWNED where a partition is not (or no more) held.
+  // Without offsets, where what the last poll gave was lost meanwhile: the error that tells why.
   Task<Result<>> CommitSync();
   Task<Result<>> CommitSync(OffsetsToCommit offsets);
   // The same in the background; `done` is called in either case.
@@ -95,7 +96,7 @@ class GroupConsumer {
       std::map<TopicPartition, int64_t> times);
 
   // Commits (enable.auto.commit), calls the listener, and leaves, all within `limit`. The error is that of
-  // the commit.
+  // the commit, or why what the last poll gave was lost before it.
   Task<Result<>> Close(Duration limit = std::chrono::seconds(30));
 
  private:

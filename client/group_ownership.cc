@@ -122,7 +122,11 @@ Task<void> GroupConsumer::Impl::Release(Keys keys) {
 }
 
 Task<Result<>> GroupConsumer::Impl::ReleaseAll(MonoTime deadline) {
-  if (!lost_.empty()) co_await TellLosses();
+  Result<> lost;
+  if (!lost_.empty()) {
+    lost = std::unexpected(*last_loss_);
+    co_await TellLosses();
+  }
   Keys keys;
   for (auto& [key, held] : held_) {
     keys.insert(key);
@@ -134,7 +138,7 @@ Task<Result<>> GroupConsumer::Impl::ReleaseAll(MonoTime deadline) {
   if (!lost_.empty()) co_await TellLosses();
   work_ = false;
   errors_.clear();
-  co_return committed;
+  co_return lost ? committed : lost;
 }
 
 Task<void> GroupConsumer::Impl::TakeOn(internal::NamedPartitions added) {

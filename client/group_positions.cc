@@ -65,7 +65,11 @@ internal::CommitItems GroupConsumer::Impl::Positions(const Keys* only) const {
 
 Result<internal::CommitItems> GroupConsumer::Impl::ItemsOf(
     const std::optional<OffsetsToCommit>& offsets) const {
-  if (!offsets) return Positions(nullptr);
+  if (!offsets) {
+    // What the last poll gave was lost with its partitions: to say that it is committed would be a lie.
+    if (!lost_.empty()) return std::unexpected(*last_loss_);
+    return Positions(nullptr);
+  }
   internal::CommitItems items;
   for (const auto& [at, what] : *offsets) {
     TM_ASSIGN_OR_RETURN(const PartitionKey key, KeyOf(at));

@@ -117,15 +117,18 @@ class Group {
 // The records of one step, applied as they are put. Either Take() and append them, or Rollback().
 class GroupChange {
  public:
-  explicit GroupChange(Group& group) : group_(group) {}
+  explicit GroupChange(Group& group) : group_(group), epoch_before_(group.group_epoch()) {}
   GroupChange(const GroupChange&) = delete;
   GroupChange& operator=(const GroupChange&) = delete;
 
   Group& group() { return group_; }
+  const Group& group() const { return group_; }
   bool empty() const { return records_.empty(); }
   const std::vector<GroupRecord>& records() const { return records_; }
   // True when members, epochs or assignments are among the records, not just offsets.
   bool touches_membership() const;
+  // A rebalance began in it. Its assignment may come in a later step, which is not another rebalance.
+  bool rebalanced() const { return group_.group_epoch() > epoch_before_; }
 
   void Put(GroupRecord record);
   void PutMetadata(v1::GroupMetadataValue value);
@@ -144,6 +147,7 @@ class GroupChange {
   GroupRecord Blank(GroupRecordKind kind, std::string member = {}) const;
 
   Group& group_;
+  const uint32_t epoch_before_;
   std::vector<GroupRecord> records_;
   std::vector<GroupRecord> undo_;
 };

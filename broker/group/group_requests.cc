@@ -93,17 +93,14 @@ void GroupCoordinator::Schedule(Led& led, Slot& slot, MonoTime when) {
 }
 
 void GroupCoordinator::Count(const GroupChange& change) {
-  for (const GroupRecord& record : change.records()) {
-    const auto* metadata = record.As<v1::GroupMetadataValue>();
-    if (metadata == nullptr || metadata->last_rebalance().time() == 0) continue;
-    ++counters_.rebalances;
-    const v1::RebalanceCause cause = metadata->last_rebalance().cause();
-    const bool fenced =
-        cause == v1::REBALANCE_CAUSE_SESSION_TIMEOUT || cause == v1::REBALANCE_CAUSE_REBALANCE_TIMEOUT;
-    if (!fenced) continue;
-    counters_.fenced_members += static_cast<uint64_t>(std::ranges::count_if(
-        change.records(), [](const auto& r) { return r.kind == GroupRecordKind::kMember && r.tombstone(); }));
-  }
+  if (!change.rebalanced()) return;
+  ++counters_.rebalances;
+  const v1::RebalanceCause cause = change.group().metadata()->last_rebalance().cause();
+  const bool fenced =
+      cause == v1::REBALANCE_CAUSE_SESSION_TIMEOUT || cause == v1::REBALANCE_CAUSE_REBALANCE_TIMEOUT;
+  if (!fenced) return;
+  counters_.fenced_members += static_cast<uint64_t>(std::ranges::count_if(
+      change.records(), [](const auto& r) { return r.kind == GroupRecordKind::kMember && r.tombstone(); }));
 }
 
 Result<> GroupCoordinator::Write(Led& led, Slot& slot, GroupChange& change) {

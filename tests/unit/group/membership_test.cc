@@ -298,6 +298,21 @@ TEST_F(Membership, TheFirstAssignmentWaitsForTheOthersWhereTheBrokerIsToldSo) {
   EXPECT_FALSE(a.busy()) << "nothing was given to be asked back";
 }
 
+TEST_F(Membership, AnAssignmentThatWaitedIsTheRebalanceThatBeganBefore) {
+  bench_.options.initial_rebalance_delay = 3s;
+  bench_.AddTopic("orders", 4);
+  {
+    GroupChange joins(*bench_.group);
+    ASSERT_TRUE(Heartbeat(bench_.JoinRequest("a", {"orders"}), {}, bench_.Scene(), joins));
+    EXPECT_TRUE(joins.rebalanced());
+  }
+  bench_.now += 3s;
+  GroupChange assigns(*bench_.group);
+  OnGroupTime(bench_.Scene(), assigns);
+  EXPECT_EQ(bench_.group->assignment_epoch(), bench_.group->group_epoch());
+  EXPECT_FALSE(assigns.rebalanced());
+}
+
 TEST_F(Membership, TheAssignorOfTheMajorityIsUsed) {
   bench_.AddTopic("orders", 3);
   auto join = bench_.JoinRequest("a", {"orders"});
