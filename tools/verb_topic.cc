@@ -195,7 +195,7 @@ int RunOffsets(const Arguments& arguments) {
   const auto listing = OffsetsOf(**session, *topics, &failed);
   if (!listing) return ReportError(listing.error());
   (void)Print(listing->Text(*format));
-  return StatusOf(failed, listing->size(), kExitUnreachable);
+  return OverallStatus(failed, listing->size(), kExitUnreachable);
 }
 
 }  // namespace

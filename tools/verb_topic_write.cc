@@ -74,7 +74,7 @@ int RunCreate(const Arguments& arguments) {
                                                           : "created"});
   }
   (void)Print(listing.Text(*format));
-  return StatusOf(failed, listing.size(), status);
+  return OverallStatus(failed, listing.size(), status);
 }
 
 // The topics to delete: by their names, or those that match an expression.
@@ -142,7 +142,7 @@ int RunDelete(const Arguments& arguments) {
     listing.Add({topic.name(), done ? "deleted" : "failed"});
   }
   (void)Print(listing.Text(*format));
-  return StatusOf(failed, listing.size(), status);
+  return OverallStatus(failed, listing.size(), status);
 }
 
 int RunAddPartitions(const Arguments& arguments) {
@@ -244,7 +244,7 @@ int Execute(ToolSession& session, const std::string& topic, const std::vector<Tr
     listing->Add({topic, trims[i].partition, trims[i].start, mark ? Json(*mark) : Json(), trims[i].end,
                   mark ? "trimmed" : "failed"});
   }
-  return StatusOf(failed, outcomes.size(), status);
+  return OverallStatus(failed, outcomes.size(), status);
 }
 
 int RunTrim(const Arguments& arguments) {

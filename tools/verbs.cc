@@ -104,7 +104,7 @@ int Finish(const Listing& listing, OutputFormat format) {
   return kExitDone;
 }
 
-int StatusOf(size_t failed, size_t all, int of_last) {
+int OverallStatus(size_t failed, size_t all, int of_last) {
   if (failed == 0) return kExitDone;
   return failed < all ? static_cast<int>(kExitPartly) : of_last;
 }

@@ -52,6 +52,6 @@ int Confirm(const Arguments& arguments, const std::string& question);
 int Finish(const Listing& listing, OutputFormat format);
 
 // How several items went: kExitDone, kExitPartly, or, with none done, `of_last`.
-int StatusOf(size_t failed, size_t all, int of_last);
+int OverallStatus(size_t failed, size_t all, int of_last);
 
 }  // namespace tidemark
