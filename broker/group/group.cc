@@ -99,6 +99,7 @@ GroupRecord Group::ApplyMetadata(const GroupRecord& record) {
 
 GroupRecord Group::ApplyMember(const GroupRecord& record) {
   GroupRecord undo{.kind = record.kind, .group = id_, .member = record.member};
+  ++members_version_;
   GroupMember& member = members_[record.member];
   if (member.has_info) {
     const auto holder = instances_.find(member.info.instance_id());

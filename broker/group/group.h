@@ -51,6 +51,15 @@ struct GroupMember {
   std::optional<uint32_t> HeldSince(const PartitionKey& partition) const;
 };
 
+// Topics that members of a group read, with their partition counts. Derived; valid as long as both versions
+// stay.
+struct TopicsOfGroup {
+  uint64_t members_version = 0;
+  uint64_t topics_version = 0;  // of the resolver; 0: nothing is derived yet
+  std::map<TopicId, uint32_t> partitions;
+  uint64_t hash = 0;
+};
+
 struct StoredOffset {
   Offset offset = 0;
   std::optional<LeaderEpoch> leader_epoch;
@@ -84,6 +93,11 @@ class Group {
   // The next epoch, once.
   uint32_t TakeEpoch() { return ++last_epoch_; }
 
+  // Rises with every record of a member: its subscription may be another one.
+  uint64_t members_version() const { return members_version_; }
+  // Not in records; kept by TopicsRead (rebalance.h).
+  TopicsOfGroup topics_read;
+
   // Before this the first assignment of a group that was empty is not computed. Not in records.
   std::optional<MonoTime> assign_not_before;
 
@@ -112,6 +126,7 @@ class Group {
   // By topic: name and number of offsets.
   std::unordered_map<TopicId, std::pair<std::string, size_t>> committed_topics_;
   uint32_t last_epoch_ = 0;
+  uint64_t members_version_ = 0;
 };
 
 // The records of one step, applied as they are put. Either Take() and append them, or Rollback().

@@ -38,12 +38,12 @@ class OffsetExpiry {
   // Empty: it does not expire.
   std::optional<WallMillis> Of(const PartitionKey& partition, const StoredOffset& offset) const;
   // A member reads the topic.
-  bool IsRead(const TopicId& topic) const { return read_.contains(topic); }
+  bool IsRead(const TopicId& topic) const { return read_.partitions.contains(topic); }
 
  private:
   const Group& group_;
   const WallMillis retention_;
-  std::map<TopicId, uint32_t> read_;
+  const TopicsOfGroup& read_;
 };
 
 // Deletes what has expired, at most `limit` offsets; and the group, when it has neither members nor offsets

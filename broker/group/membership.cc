@@ -314,7 +314,7 @@ void FenceMembers(const std::vector<std::string>& members, const GroupScene& sce
 void OnGroupTopics(const GroupScene& scene, GroupChange& change) {
   Group& group = change.group();
   if (group.members().empty() || !group.metadata()) return;
-  const uint64_t hash = HashOfTopics(TopicsRead(group, scene.resolver));
+  const uint64_t hash = TopicsRead(group, scene.resolver).hash;
   const bool assigned = group.assignment_epoch() == group.group_epoch();
   if (!assigned || hash == group.metadata()->topics_hash()) return;
   Rebalance rebalance(scene, change);

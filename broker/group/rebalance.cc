@@ -1,6 +1,7 @@
 #include "broker/group/rebalance.h"
 
 #include <algorithm>
+#include <set>
 
 #include "broker/group/group_limits.h"
 
@@ -35,15 +36,24 @@ const std::vector<TopicId>& TopicsOf(GroupMember& member, SubscriptionResolver& 
   return member.topics;
 }
 
-std::map<TopicId, uint32_t> TopicsRead(Group& group, SubscriptionResolver& resolver) {
-  std::map<TopicId, uint32_t> partitions;
+const TopicsOfGroup& TopicsRead(Group& group, SubscriptionResolver& resolver) {
+  TopicsOfGroup& read = group.topics_read;
+  const bool known = read.topics_version == resolver.version() && resolver.version() != 0;
+  if (known && read.members_version == group.members_version()) return read;
+  read = {.members_version = group.members_version(), .topics_version = resolver.version()};
+  // Most members read the same: each set of topics is looked at once.
+  const auto before = [](const std::vector<TopicId>* a, const std::vector<TopicId>* b) { return *a < *b; };
+  std::set<const std::vector<TopicId>*, decltype(before)> seen(before);
   for (const auto& [id, unused] : group.members()) {
-    for (const TopicId& topic : TopicsOf(*group.Find(id), resolver)) {
+    const std::vector<TopicId>& topics = TopicsOf(*group.Find(id), resolver);
+    if (!seen.insert(&topics).second) continue;
+    for (const TopicId& topic : topics) {
       const GroupTopic* found = resolver.topics().Find(topic);
-      if (found != nullptr) partitions[topic] = found->partitions;
+      if (found != nullptr) read.partitions[topic] = found->partitions;
     }
   }
-  return partitions;
+  read.hash = HashOfTopics(read.partitions);
+  return read;
 }
 
 v1::GroupMetadataValue& Rebalance::Metadata() {
@@ -106,9 +116,9 @@ void Rebalance::AssignTargets() {
                        .topics = TopicsOf(member, scene_.resolver),
                        .current = {member.target.begin(), member.target.end()}});
   }
-  const std::map<TopicId, uint32_t> partitions = TopicsRead(group_, scene_.resolver);
+  const TopicsOfGroup& read = TopicsRead(group_, scene_.resolver);
   const AssignorKind kind = Preferred();
-  for (auto& [id, list] : Assign(kind, std::move(members), partitions)) {
+  for (auto& [id, list] : Assign(kind, std::move(members), read.partitions)) {
     PartitionKeys target(list.begin(), list.end());
     if (target != group_.Find(id)->target) change_.PutTarget(id, target);
   }
@@ -116,7 +126,7 @@ void Rebalance::AssignTargets() {
   v1::GroupMetadataValue& metadata = Metadata();
   metadata.set_assignment_epoch(metadata.group_epoch());
   metadata.set_assignor(std::string(NameOf(kind)));
-  metadata.set_topics_hash(HashOfTopics(partitions));
+  metadata.set_topics_hash(read.hash);
 }
 
 bool Rebalance::Reconcile(const std::string& id, const PartitionKeys* owned) {

@@ -41,7 +41,7 @@ class Rebalance {
 
 // Identifies topics and partition counts that the members read, so that their change is noticed.
 uint64_t HashOfTopics(const std::map<TopicId, uint32_t>& partitions);
-// Partition counts of the topics that members read.
-std::map<TopicId, uint32_t> TopicsRead(Group& group, SubscriptionResolver& resolver);
+// What members read now. Valid until a member or the topics change.
+const TopicsOfGroup& TopicsRead(Group& group, SubscriptionResolver& resolver);
 
 }  // namespace tidemark

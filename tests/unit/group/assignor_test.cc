@@ -146,6 +146,46 @@ TEST(Assignors, RandomGroupsAreAssignedWholeAndStickyIsEven) {
   }
 }
 
+// Thousands of topics and of members: this must not take time that grows with their product.
+TEST(StickyAssignor, ManyTopicsAndMembersAreAssignedAtOnce) {
+  std::map<TopicId, uint32_t> partitions;
+  std::vector<TopicId> topics, some;
+  for (uint32_t t = 0; t < 2000; ++t) {
+    std::array<uint8_t, TopicId::kSize> bytes{};
+    bytes[0] = static_cast<uint8_t>(t >> 8);
+    bytes[1] = static_cast<uint8_t>(t);
+    topics.emplace_back(bytes);
+    if (t % 2 == 0) some.push_back(topics.back());
+    partitions[topics.back()] = 3;
+  }
+  partitions[topics[7]] = 4'000;
+  AssignmentPlan plan;
+  const auto assign = [&](size_t members) {
+    std::vector<AssignableMember> now;
+    for (size_t m = 0; m < members; ++m) {
+      const std::string id = fmt::format("m{:03}", m);
+      now.push_back(Member(id, m % 10 == 9 ? some : topics, plan[id]));
+    }
+    const AssignmentPlan before = std::exchange(plan, {});
+    plan = Assign(AssignorKind::kSticky, std::move(now), partitions);
+    return Moved(before, plan);
+  };
+  constexpr size_t kAll = 1999 * 3 + 4'000;
+  EXPECT_EQ(assign(1), 0u);
+  EXPECT_EQ(plan["m000"].size(), kAll);
+  EXPECT_EQ(assign(2), kAll / 2);
+  (void)assign(50);
+  std::set<size_t> loads;
+  size_t all = 0;
+  for (const auto& [id, list] : plan) {
+    if (!id.ends_with("9")) loads.insert(list.size());
+    all += list.size();
+  }
+  EXPECT_LE(*loads.rbegin() - *loads.begin(), 1u);
+  EXPECT_EQ(all, kAll);
+  EXPECT_EQ(assign(50), 0u);
+}
+
 TEST(StickyAssignor, MovesOnlyWhatBalanceRequiresWhenMembersComeAndGo) {
   std::mt19937 random(11);
   constexpr uint32_t kPartitions = 48;

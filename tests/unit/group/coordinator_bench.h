@@ -25,6 +25,10 @@ class BatchLog final : public ReplicaLog {
   Offset flushed_end() const override { return end_offset(); }
   Offset checkpointed_high_watermark() const override { return high_watermark_; }
   uint64_t size_bytes() const override { return 0; }
+  Result<> RoomFor(SpaceUse) const override {
+    if (full) return Fail(v1::DISK_FULL);
+    return {};
+  }
   const EpochTable& epochs() const override { return epochs_; }
   const std::optional<Error>& failure() const override { return none_; }
   const std::optional<Error>& damage() const override { return none_; }
@@ -85,6 +89,7 @@ class BatchLog final : public ReplicaLog {
   // A log that ends in the middle of what was appended together: the last `batches` are lost.
   void Cut(size_t batches) { batches_.resize(batches_.size() - batches); }
   size_t batches() const { return batches_.size(); }
+  bool full = false;
 
  private:
   struct Batch {

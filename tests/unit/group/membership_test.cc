@@ -3,6 +3,7 @@
 
 #include "broker/group/group_limits.h"
 #include "broker/group/group_log.h"
+#include "broker/group/rebalance.h"
 #include "tests/unit/group/group_bench.h"
 
 namespace tidemark {
@@ -163,6 +164,29 @@ TEST_F(Membership, WhatWasAskedBackInAChangeThatWasUndoneIsNotDue) {
     bench_.Pass(5s);
   }
   EXPECT_EQ(a.held().size(), 4u) << "nothing was ever asked back";
+}
+
+TEST_F(Membership, WhatTheMembersReadFollowsTheirSubscriptionsAndTheTopics) {
+  const TopicId orders = bench_.AddTopic("orders", 4), events = bench_.AddTopic("events", 2);
+  using Read = std::map<TopicId, uint32_t>;
+  const auto read = [&] { return TopicsRead(*bench_.group, bench_.resolver).partitions; };
+  EXPECT_EQ(read(), Read());
+  BenchMember a(bench_, "a", {"orders"}), b(bench_, "b", {"orders"});
+  Quiet({&a, &b});
+  EXPECT_EQ(read(), (Read{{orders, 4}}));
+  auto request = a.Next();
+  request.mutable_subscription()->add_topics("events");
+  ASSERT_TRUE(bench_.Beat(request));
+  EXPECT_EQ(read(), (Read{{orders, 4}, {events, 2}}));
+  bench_.AddTopic("orders", 5);
+  EXPECT_EQ(read(), (Read{{orders, 5}, {events, 2}}));
+  {
+    GroupChange change(*bench_.group);
+    FenceMembers({"b"}, bench_.Scene(), change);
+    EXPECT_EQ(read(), (Read{{events, 2}}));
+    change.Rollback();
+  }
+  EXPECT_EQ(read(), (Read{{orders, 5}, {events, 2}}));
 }
 
 TEST_F(Membership, ALostAnswerIsToldAgain) {
