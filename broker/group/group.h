@@ -98,6 +98,10 @@ class Group {
   // Not in records; kept by TopicsRead (rebalance.h).
   TopicsOfGroup topics_read;
 
+  // The assignment is known to be whole. Not in records: a change of more than one batch may have been read
+  // back in part.
+  bool assignment_checked = false;
+
   // Before this the first assignment of a group that was empty is not computed. Not in records.
   std::optional<MonoTime> assign_not_before;
 

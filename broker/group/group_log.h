@@ -14,7 +14,8 @@
 namespace tidemark {
 
 // Batches of bounded size, to be appended together. Each record is whole by itself, so a reader that finds
-// only the first of them still finds a sound group.
+// only the first of them still finds a sound group: no partition has two owners. Some may have none, which
+// OnGroupTopics notices.
 Result<std::vector<FinishedBatch>> EncodeGroupBatches(std::span<const GroupRecord> records, WallMillis now);
 
 // Calls `apply` with each record at or above `from` in whole batches as a fetch answers them. Records that

@@ -316,10 +316,19 @@ void OnGroupTopics(const GroupScene& scene, GroupChange& change) {
   if (group.members().empty() || !group.metadata()) return;
   const uint64_t hash = TopicsRead(group, scene.resolver).hash;
   const bool assigned = group.assignment_epoch() == group.group_epoch();
-  if (!assigned || hash == group.metadata()->topics_hash()) return;
+  if (!assigned) return;
   Rebalance rebalance(scene, change);
-  rebalance.Cause(v1::REBALANCE_CAUSE_TOPICS_CHANGED,
-                  "topics or partitions that members read appeared or vanished");
+  if (hash != group.metadata()->topics_hash()) {
+    rebalance.Cause(v1::REBALANCE_CAUSE_TOPICS_CHANGED,
+                    "topics or partitions that members read appeared or vanished");
+  } else if (!group.assignment_checked && !AssignmentIsWhole(group, scene.resolver)) {
+    rebalance.Cause(v1::REBALANCE_CAUSE_COORDINATOR_CHANGED,
+                    fmt::format("what followed the assignment of epoch {} was not recorded as a whole",
+                                group.assignment_epoch()));
+  } else {
+    group.assignment_checked = true;
+    return;
+  }
   rebalance.Settle();
 }
 

@@ -59,7 +59,8 @@ Result<HeartbeatOutcome> Heartbeat(const v1::ConsumerGroupHeartbeatRequest& requ
 void OnGroupTime(const GroupScene& scene, GroupChange& change);
 // Removes members whose records contradict each other (after a load).
 void FenceMembers(const std::vector<std::string>& members, const GroupScene& scene, GroupChange& change);
-// Topics or partitions may have appeared or vanished.
+// Topics or partitions may have appeared or vanished; a group that was just read back may lack part of its
+// last change.
 void OnGroupTopics(const GroupScene& scene, GroupChange& change);
 
 // When OnGroupTime has to look again; kNoDeadline: never.

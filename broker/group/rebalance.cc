@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <unordered_set>
 
 #include "broker/group/group_limits.h"
 
@@ -54,6 +55,24 @@ const TopicsOfGroup& TopicsRead(Group& group, SubscriptionResolver& resolver) {
   }
   read.hash = HashOfTopics(read.partitions);
   return read;
+}
+
+bool AssignmentIsWhole(Group& group, SubscriptionResolver& resolver) {
+  const std::map<TopicId, uint32_t>& read = TopicsRead(group, resolver).partitions;
+  std::unordered_set<PartitionKey> given;
+  for (const auto& [id, unused] : group.members()) {
+    GroupMember& member = *group.Find(id);
+    const std::vector<TopicId>& topics = TopicsOf(member, resolver);
+    for (const PartitionKey& partition : member.target) {
+      const auto topic = read.find(partition.topic);
+      if (topic == read.end() || partition.partition >= topic->second) return false;
+      if (!std::ranges::binary_search(topics, partition.topic)) return false;
+      if (!given.insert(partition).second) return false;
+    }
+  }
+  size_t all = 0;
+  for (const auto& [topic, count] : read) all += count;
+  return given.size() == all;
 }
 
 v1::GroupMetadataValue& Rebalance::Metadata() {

@@ -429,6 +429,54 @@ TEST_F(Membership, AMemberOfAnEarlierVersionsRecordsCanBeFenced) {
   EXPECT_EQ(bench_.group->Find("a"), nullptr);
 }
 
+// A change of several batches may survive in part. Whatever part: nobody is left without a reader.
+TEST_F(Membership, OfEveryPartOfAChangeANewCoordinatorMakesAWholeAssignment) {
+  bench_.AddTopic("orders", 12);
+  bench_.AddTopic("events", 6);
+  BenchMember a(bench_, "a", {"orders", "events"}), b(bench_, "b", {"orders", "events"}),
+      c(bench_, "c", {"orders"});
+  Quiet({&a, &b, &c});
+  const auto before = bench_.log;
+  size_t repaired = 0;
+  for (const char* what : {"fence", "join", "subscribe", "leave"}) {
+    bench_.log = before;
+    bench_.Reload(false);
+    if (what == std::string("fence")) {
+      GroupChange change(*bench_.group);
+      FenceMembers({"a", "c"}, bench_.Scene(), change);
+      bench_.Keep(change);
+    } else if (what == std::string("join")) {
+      ASSERT_TRUE(bench_.Beat(bench_.JoinRequest("d", {"orders", "events"})));
+    } else if (what == std::string("subscribe")) {
+      auto request = b.Next();
+      request.mutable_subscription()->add_topics("orders");
+      ASSERT_TRUE(bench_.Beat(request));
+    } else {
+      auto request = a.Next();
+      request.set_member_epoch(kLeaveEpoch);
+      ASSERT_TRUE(bench_.Beat(request));
+    }
+    const auto after = bench_.log;
+    ASSERT_GT(after.size(), before.size() + 2);
+    for (size_t end = before.size(); end <= after.size(); ++end) {
+      SCOPED_TRACE(
+          fmt::format("{}, {} of {} records", what, end - before.size(), after.size() - before.size()));
+      Group read("g");
+      for (size_t i = 0; i < end; ++i) (void)read.Apply(**DecodeGroupRecord(after[i].first, after[i].second));
+      GroupChange change(read);
+      FenceMembers(read.FinishLoad(), bench_.Scene(), change);
+      OnGroupTopics(bench_.Scene(), change);
+      EXPECT_TRUE(AssignmentIsWhole(read, bench_.resolver));
+      if (end == before.size() || end == after.size()) {
+        EXPECT_TRUE(change.empty()) << "a whole change needs nothing";
+      } else {
+        repaired += read.metadata()->last_rebalance().cause() == v1::REBALANCE_CAUSE_COORDINATOR_CHANGED;
+      }
+    }
+  }
+  EXPECT_GT(repaired, 5u);
+}
+
 TEST_F(Membership, AChangeThatCouldNotBeAppendedIsRolledBackWhole) {
   bench_.AddTopic("orders", 4);
   BenchMember a(bench_, "a", {"orders"}), b(bench_, "b", {"orders"});
