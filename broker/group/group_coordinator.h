@@ -113,6 +113,7 @@ class GroupCoordinator final : private PartitionWatcher {
     bool stale = false;  // the role has changed since
     std::unordered_map<std::string, std::unique_ptr<Slot>> groups;
     std::set<std::pair<MonoTime, std::string>> due;
+    Offset dropped_end = 0;  // of the last records of groups that are gone
   };
 
   // PartitionWatcher.
@@ -145,6 +146,10 @@ class GroupCoordinator final : private PartitionWatcher {
   Slot* FindGroup(Led& led, const std::string& group);
   Slot& SlotOf(Led& led, const std::string& group);
   void DropIfGone(Led& led, const std::string& group);
+  // What an answer about a group depends on; `slot` null: that it is gone.
+  static Offset EndOf(const Led& led, const Slot* slot);
+  // The answer about a group that is not there, once that is committed.
+  Task<Error> NotThere(PartitionKey where, Led* led, std::string group, MonoTime deadline);
   GroupScene Scene();
   // Appends a change, or rolls it back.
   Result<> Write(Led& led, Slot& slot, GroupChange& change);

@@ -75,7 +75,17 @@ void GroupCoordinator::DropIfGone(Led& led, const std::string& group) {
   const auto found = led.groups.find(group);
   if (found == led.groups.end() || !found->second->group.gone()) return;
   led.due.erase({found->second->due, group});
+  led.dropped_end = std::max(led.dropped_end, EndOf(led, found->second.get()));
   led.groups.erase(found);
+}
+
+Offset GroupCoordinator::EndOf(const Led& led, const Slot* slot) {
+  return slot == nullptr ? led.dropped_end : std::max(slot->membership_end, slot->offsets_end);
+}
+
+Task<Error> GroupCoordinator::NotThere(PartitionKey where, Led* led, std::string group, MonoTime deadline) {
+  const Result<> committed = co_await Committed(where, led->epoch, EndOf(*led, nullptr), deadline);
+  co_return committed ? NoSuchGroup(group) : committed.error();
 }
 
 GroupScene GroupCoordinator::Scene() {
@@ -198,7 +208,7 @@ Task<Result<v1::OffsetCommitResponse>> GroupCoordinator::Commit(PartitionKey whe
     DropIfGone(*led, request.group_id());
     co_return std::unexpected(written.error());
   }
-  const Offset end = std::max(slot.offsets_end, slot.membership_end);
+  const Offset end = EndOf(*led, &slot);
   DropIfGone(*led, request.group_id());
   counters_.committed_offsets += count;
   for (const auto& topic : response.topics()) {
@@ -218,7 +228,7 @@ Task<Result<v1::OffsetFetchResponse::Group>> GroupCoordinator::Fetch(PartitionKe
   v1::OffsetFetchResponse::Group response;
   response.set_group_id(request.group_id());
   TM_CO_RETURN_IF_ERROR(FetchOffsets(request, slot == nullptr ? nullptr : &slot->group, Scene(), &response));
-  const Offset end = slot == nullptr ? 0 : std::max(slot->membership_end, slot->offsets_end);
+  const Offset end = EndOf(*led, slot);
   TM_CO_RETURN_IF_ERROR(co_await Committed(where, led->epoch, end, deadline));
   co_return std::move(response);
 }
@@ -229,12 +239,12 @@ Task<Result<v1::OffsetDeleteResponse>> GroupCoordinator::DeleteOffsets(Partition
   TM_CO_ASSIGN_OR_RETURN(Led * led, Ready(where));
   TM_CO_RETURN_IF_ERROR(ValidateGroupId(request.group_id()));
   Slot* slot = FindGroup(*led, request.group_id());
-  if (slot == nullptr) co_return std::unexpected(NoSuchGroup(request.group_id()));
+  if (slot == nullptr) co_return std::unexpected(co_await NotThere(where, led, request.group_id(), deadline));
   v1::OffsetDeleteResponse response;
   GroupChange change(slot->group);
   TM_CO_RETURN_IF_ERROR(tidemark::DeleteOffsets(request, Scene(), change, &response));
   TM_CO_RETURN_IF_ERROR(Write(*led, *slot, change));
-  const Offset end = std::max(slot->membership_end, slot->offsets_end);
+  const Offset end = EndOf(*led, slot);
   DropIfGone(*led, request.group_id());
   TM_CO_RETURN_IF_ERROR(co_await Committed(where, led->epoch, end, deadline));
   co_return std::move(response);
@@ -246,11 +256,11 @@ Task<Result<v1::DescribeGroupsResponse::Group>> GroupCoordinator::Describe(Parti
   TM_CO_ASSIGN_OR_RETURN(Led * led, Ready(where));
   TM_CO_RETURN_IF_ERROR(ValidateGroupId(group));
   Slot* slot = FindGroup(*led, group);
-  if (slot == nullptr) co_return std::unexpected(NoSuchGroup(group));
+  if (slot == nullptr) co_return std::unexpected(co_await NotThere(where, led, group, deadline));
   v1::DescribeGroupsResponse::Group response;
   DescribeGroup(slot->group, offsets, Scene(), &response);
   response.set_partition(where.partition);
-  const Offset end = std::max(slot->membership_end, slot->offsets_end);
+  const Offset end = EndOf(*led, slot);
   TM_CO_RETURN_IF_ERROR(co_await Committed(where, led->epoch, end, deadline));
   co_return std::move(response);
 }
@@ -259,11 +269,11 @@ Task<Result<>> GroupCoordinator::Delete(PartitionKey where, std::string group, M
   TM_CO_ASSIGN_OR_RETURN(Led * led, Ready(where));
   TM_CO_RETURN_IF_ERROR(ValidateGroupId(group));
   Slot* slot = FindGroup(*led, group);
-  if (slot == nullptr) co_return std::unexpected(NoSuchGroup(group));
+  if (slot == nullptr) co_return std::unexpected(co_await NotThere(where, led, group, deadline));
   GroupChange change(slot->group);
   TM_CO_RETURN_IF_ERROR(DeleteGroup(change));
   TM_CO_RETURN_IF_ERROR(Write(*led, *slot, change));
-  const Offset end = std::max(slot->membership_end, slot->offsets_end);
+  const Offset end = EndOf(*led, slot);
   DropIfGone(*led, group);
   TM_CO_RETURN_IF_ERROR(co_await Committed(where, led->epoch, end, deadline));
   co_return Result<>{};

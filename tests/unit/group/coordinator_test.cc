@@ -69,6 +69,32 @@ TEST(Coordinator, WhatANewOneCouldNotWriteItWritesLater) {
   EXPECT_EQ(PartitionsOf(told->assignment()), 6u);
 }
 
+TEST(Coordinator, ThatAGroupIsGoneIsToldWhenItsDeletionIsCommitted) {
+  CoordinatorBench bench;
+  bench.Lead();
+  v1::OffsetCommitRequest commit;
+  commit.set_group_id("g");
+  commit.set_member_epoch(-1);
+  commit.add_topics()->set_topic_id(bench.orders().ToBytes());
+  commit.mutable_topics(0)->add_partitions();
+  ASSERT_TRUE(bench.loop().Run(bench.groups().Commit(CoordinatorBench::kKey, commit, kNoDeadline)));
+  bench.Lead(/*follower_in_sync=*/true);
+  bench.loop().Advance(1s);
+  EXPECT_EQ(bench.loop().Run(bench.groups().Delete(CoordinatorBench::kKey, "g", kNoDeadline)).error().code,
+            v1::REQUEST_TIMED_OUT);
+  // Another leader may not have the deletion, and tell the offsets again.
+  v1::OffsetFetchRequest::Group fetch;
+  fetch.set_group_id("g");
+  const auto told = bench.loop().Run(bench.groups().Fetch(CoordinatorBench::kKey, fetch, kNoDeadline));
+  ASSERT_FALSE(told);
+  EXPECT_EQ(told.error().code, v1::REQUEST_TIMED_OUT);
+  EXPECT_EQ(bench.Describe().error().code(), v1::REQUEST_TIMED_OUT);
+  bench.Lead();
+  bench.loop().Advance(1s);
+  const auto gone = bench.Describe().error();
+  EXPECT_EQ(gone.code(), v1::GROUP_ID_NOT_FOUND) << gone.message();
+}
+
 TEST(Coordinator, MembersWhoseRecordsContradictEachOtherAreFencedBeforeAnybodyIsServed) {
   CoordinatorBench bench;
   bench.Lead();
