@@ -43,6 +43,7 @@ struct GroupMember {
   std::optional<MonoTime> rebalance_deadline;  // while `revoking` is not empty
   PartitionKeys due_back;                      // by then: what was asked back when the deadline was set
   MonoTime last_heartbeat{};
+  bool just_joined = false;     // nothing was heard of it since it joined: its answer may have been lost
   std::vector<TopicId> topics;  // what its subscription comes to
   uint64_t topics_version = 0;  // of the resolver, for `topics`; 0: never
 

@@ -139,12 +139,16 @@ Result<HeartbeatOutcome> Beat::Join() {
   if (const GroupMember* member = group_.Find(id_)) {
     UpdateInfo();
     // It holds nothing, it says; but the request may be an old one of a member that runs, so what it may hold
-    // stays its own. A repeated join is answered as the first time.
-    if (member->previous_epoch != 0 || member->away()) {
-      const int32_t epoch = static_cast<int32_t>(group_.TakeEpoch());
+    // stays its own. It holds it anew: no commit of a former life counts. A repeated join is answered as the
+    // first time.
+    if (!member->just_joined) {
+      const uint32_t epoch = group_.TakeEpoch();
       const int32_t previous = member->away() ? 0 : member->epoch;
-      change_.PutCurrent(id_, epoch, previous, HeldPartitions(member->assigned),
-                         HeldPartitions(member->revoking));
+      HeldPartitions assigned = member->assigned, revoking = member->revoking;
+      for (auto* held : {&assigned, &revoking}) {
+        for (auto& [partition, since] : *held) since = epoch;
+      }
+      change_.PutCurrent(id_, static_cast<int32_t>(epoch), previous, assigned, revoking);
     }
   } else if (!holder.empty()) {
     TakeOver(holder);
@@ -163,6 +167,7 @@ Result<HeartbeatOutcome> Beat::Join() {
     change_.PutCurrent(id_, static_cast<int32_t>(group_.TakeEpoch()), 0, {}, {});
   }
   Touch();
+  group_.Find(id_)->just_joined = true;
   return HeartbeatOutcome{.member_epoch = group_.Find(id_)->epoch, .tell_assignment = true};
 }
 
@@ -207,6 +212,7 @@ Result<HeartbeatOutcome> Beat::Stay() {
   // What a heartbeat of an earlier epoch says it holds it said before it was told of the newest.
   const bool told = current && rebalance_.Reconcile(id_, owned ? &*owned : nullptr);
   Touch();
+  group_.Find(id_)->just_joined = false;
   member = group_.Find(id_);
   const bool differs =
       owned && !std::ranges::equal(*owned, member->assigned, {}, {}, [](auto& p) { return p.first; });
@@ -223,7 +229,9 @@ Result<HeartbeatOutcome> Beat::Leave() {
     }
     TM_RETURN_IF_ERROR(CheckInstance());
     // What was asked back it has given back with leaving.
-    change_.PutCurrent(id_, kAwayEpoch, 0, HeldPartitions(member->assigned), {});
+    // Its epoch is kept, so that none after it is as low.
+    const int32_t previous = member->away() ? member->previous_epoch : member->epoch;
+    change_.PutCurrent(id_, kAwayEpoch, previous, HeldPartitions(member->assigned), {});
     TimeRevocation(*group_.Find(id_), scene_.now);
     Touch();
   } else {
@@ -350,6 +358,7 @@ void StartGroupTimers(Group& group, MonoTime now) {
       member.session_deadline = now + std::chrono::milliseconds(member.info.session_timeout_ms());
       member.last_heartbeat = now;
     }
+    member.just_joined = false;  // where that was undone the next join is not a repeated one
     TimeRevocation(member, now);
   }
 }

@@ -124,6 +124,31 @@ TEST_F(Offsets, ALateCommitUndoesNothingWhileNobodyHoldsThePartition) {
   EXPECT_EQ(Commit("a", a.epoch(), moved, 101), v1::NONE);
 }
 
+TEST_F(Offsets, ALateCommitOfAnEarlierLifeUndoesNothing) {
+  for (const char* instance : {"", "node-1"}) {
+    SCOPED_TRACE(instance);
+    const std::string id = fmt::format("m{}", instance);
+    BenchMember a(bench_, id, {"orders"}, instance);
+    EXPECT_EQ(a.Beat(/*answer_lost=*/true), v1::NONE);
+    const int32_t told = bench_.group->Find(id)->epoch;
+    EXPECT_EQ(a.Beat(), v1::NONE);
+    EXPECT_EQ(a.epoch(), told) << "a repeated join is answered as the first time";
+    const int32_t former = a.epoch();
+    EXPECT_EQ(Commit(id, former, 0, 10), v1::NONE);
+    if (instance == std::string()) {
+      a.Forget();  // it dies, and comes back under the same id
+    } else {
+      EXPECT_EQ(a.Leave(kAwayEpoch), v1::NONE);
+    }
+    EXPECT_EQ(a.Beat(), v1::NONE);
+    ASSERT_EQ(a.held().size(), 4u);
+    EXPECT_EQ(Commit(id, a.epoch(), 0, 20), v1::NONE);
+    EXPECT_EQ(Commit(id, former, 0, 15), v1::PARTITION_NOT_OWNED);
+    EXPECT_EQ(Committed(0), 20u);
+    EXPECT_EQ(a.Leave(), v1::NONE);
+  }
+}
+
 TEST_F(Offsets, CommitsOfStrangersAndOfUnknownEpochsAreRefused) {
   BenchMember a(bench_, "a", {"orders"});
   (void)a.Beat();

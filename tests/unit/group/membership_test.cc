@@ -254,6 +254,19 @@ TEST_F(Membership, AStaticMemberKeepsItsShareOverARestart) {
   EXPECT_EQ(bench_.Beat(stale).error().code, v1::FENCED_INSTANCE_ID);
 }
 
+TEST_F(Membership, TheEpochOfAMemberThatIsAwayIsNotUsedAgain) {
+  bench_.AddTopic("orders", 4);
+  BenchMember a(bench_, "a1", {"orders"}, "node-1"), b(bench_, "b", {"orders"});
+  Quiet({&a, &b});
+  EXPECT_EQ(b.Leave(), v1::NONE);
+  EXPECT_EQ(a.Beat(), v1::NONE);  // is given what b had, at the highest epoch there is
+  const int32_t last = a.epoch();
+  ASSERT_GT(static_cast<uint32_t>(last), bench_.group->group_epoch());
+  EXPECT_EQ(a.Leave(kAwayEpoch), v1::NONE);
+  (void)a.Leave(kAwayEpoch);
+  EXPECT_GT(bench_.ReadBack(true)->TakeEpoch(), static_cast<uint32_t>(last));
+}
+
 TEST_F(Membership, AStaticMemberThatStaysAwayLosesItsShare) {
   bench_.AddTopic("orders", 4);
   BenchMember a(bench_, "a1", {"orders"}, "node-1"), b(bench_, "b", {"orders"});
