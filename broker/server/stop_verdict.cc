@@ -40,6 +40,8 @@ void JudgePartition(BrokerId self, const std::set<BrokerId>& live, HeldPartition
                     StopVerdict* verdict) {
   ++verdict->held;
   if (std::ranges::find(partition.isr, self) == partition.isr.end()) return;
+  // On a failed disk it serves nobody already: stopping takes nothing away, and a restart may be the remedy.
+  if (std::ranges::find(partition.offline, self) != partition.offline.end()) return;
   PartitionAtRisk out;
   for (const BrokerId member : partition.isr) {
     const bool works = std::ranges::find(partition.offline, member) == partition.offline.end();

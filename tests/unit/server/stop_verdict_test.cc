@@ -55,6 +55,11 @@ TEST(StopVerdict, MembersThatAreDeadOrWhoseDiskFailedDoNotCount) {
   EXPECT_EQ(Of({0, 1}, {0, 1}, 1, {0}).partitions.at(0).risk, StopRisk::kLastInSync);
 }
 
+TEST(StopVerdict, WhatABrokerCannotServeItselfItTakesFromNobody) {
+  EXPECT_TRUE(Of({0, 1, 2}, {0}, 2, {0, 1, 2}, {0}).safe(false)) << "the disk below the last ISR failed";
+  EXPECT_TRUE(Of({0, 1, 2}, {0, 1}, 2, {0, 1, 2}, {0}).safe(false));
+}
+
 TEST(StopVerdict, TheLastInSyncIsWaitedForAlsoWhenOneWouldDo) {
   const StopVerdict verdict = Of({0, 1}, {0}, 1);
   ASSERT_THAT(verdict.partitions, SizeIs(1));
