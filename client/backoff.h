@@ -12,7 +12,8 @@ namespace tidemark {
 class Backoff {
  public:
   explicit Backoff(const ClientOptions& options)
-      : first_(options.retry_backoff), most_(options.retry_backoff_max) {}
+      : first_(std::max<Duration>(options.retry_backoff, kLeast)),
+        most_(std::max<Duration>(options.retry_backoff_max, kLeast)) {}
 
   // The pause after one more failure: doubles up to the maximum, then varied by a fifth either way.
   Duration Next(Random& random) { return Of(failures_++, random); }
@@ -26,6 +27,9 @@ class Backoff {
   }
 
  private:
+  // A pause of nothing would be a busy loop.
+  static constexpr Duration kLeast = std::chrono::milliseconds(1);
+
   Duration first_;
   Duration most_;
   int failures_ = 0;

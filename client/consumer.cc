@@ -20,6 +20,7 @@ class Consumer::Impl {
   Task<Result<>> Seek(std::string topic, PartitionIndex partition, StartPosition start);
   Task<Result<PolledBatch>> Poll(MonoTime deadline, std::stop_token stop);
   std::optional<Offset> Position(const std::string& topic, PartitionIndex partition) const;
+  StartPosition Start(const std::string& topic, PartitionIndex partition) const;
   std::optional<LeaderEpoch> LastEpoch(const std::string& topic, PartitionIndex partition) const;
   Result<> Begin(const std::string& topic, PartitionIndex partition, StartPosition start);
   void Unassign(const std::string& topic, PartitionIndex partition);
@@ -127,6 +128,14 @@ std::optional<Offset> Consumer::Impl::Position(const std::string& topic, Partiti
   return assignment->next_offset;
 }
 
+StartPosition Consumer::Impl::Start(const std::string& topic, PartitionIndex partition) const {
+  if (const auto position = Position(topic, partition))
+    return {StartPosition::Kind::kOffset, static_cast<int64_t>(*position)};
+  const auto assignment = fetcher_.Find(topic, partition);
+  CHECK(assignment != nullptr) << topic << "-" << partition << " is not assigned";
+  return assignment->start;
+}
+
 void Consumer::Impl::FinishChunk() {
   internal::Assignment& assignment = *chunk_->of;
   fetcher_.Release(*chunk_);
@@ -171,7 +180,9 @@ Result<PolledBatch> Consumer::Impl::ReadRecords() {
   RecordView record;
   while (polled.records.size() < options_.max_poll_records) {
     if (!reader_->Next(&record)) {
-      if (reader_->error()) return std::unexpected(*reader_->error());
+      // What was decoded before it is given first, and the error with the next call.
+      if (reader_->error() && polled.records.empty()) return std::unexpected(*reader_->error());
+      if (reader_->error()) break;
       const Offset end = batch_.base_offset + reader_->info().last_offset_delta + 1;
       assignment.next_offset = std::max(assignment.next_offset, end);
       chunk_->position += batch_.bytes.size();
@@ -205,9 +216,8 @@ Task<Result<PolledBatch>> Consumer::Impl::Poll(MonoTime deadline, std::stop_toke
     const internal::AssignmentPtr assignment = chunk_->of;
     auto polled = ReadRecords();
     if (!polled) {
-      assignment->failed = true;
       failed_ = {assignment->topic, assignment->partition};
-      ++assignment->generation;  // what was fetched behind it is dropped
+      fetcher_.Abandon(*assignment, assignment->next_offset);
       co_return Fail(v1::CORRUPT_MESSAGE, "{}-{}: {}", assignment->topic, assignment->partition,
                      polled.error().message);
     }
@@ -232,6 +242,9 @@ std::optional<Offset> Consumer::Position(const std::string& topic, PartitionInde
 }
 Task<Result<>> Consumer::Seek(std::string topic, PartitionIndex partition, StartPosition start) {
   return impl_->Seek(std::move(topic), partition, start);
+}
+StartPosition Consumer::Start(const std::string& topic, PartitionIndex partition) const {
+  return impl_->Start(topic, partition);
 }
 std::optional<LeaderEpoch> Consumer::LastEpoch(const std::string& topic, PartitionIndex partition) const {
   return impl_->LastEpoch(topic, partition);

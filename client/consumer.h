@@ -63,6 +63,9 @@ class Consumer {
 
   // Offset of the next record Poll would give; empty when not assigned or not yet known.
   std::optional<Offset> Position(const std::string& topic, PartitionIndex partition) const;
+  // Where it goes on: its position or, where that is not known, the start that is being looked for. It is
+  // assigned.
+  StartPosition Start(const std::string& topic, PartitionIndex partition) const;
   // Leader epoch of the last record that Poll gave; empty: none since the last seek.
   std::optional<LeaderEpoch> LastEpoch(const std::string& topic, PartitionIndex partition) const;
   Task<Result<>> Seek(std::string topic, PartitionIndex partition, StartPosition start);

@@ -52,9 +52,8 @@ AssignmentPtr Fetcher::Find(const std::string& topic, PartitionIndex partition) 
 }
 
 void Fetcher::Remove(Assignment& assignment) {
-  ++assignment.generation;
+  BeginGeneration(assignment);
   assignment.failed = true;
-  DropChunks(assignment);
   // The last use of `assignment`: the map's may be the last pointer to it.
   assignments_.erase({assignment.topic, assignment.partition});
   Wake();
@@ -65,6 +64,20 @@ void Fetcher::SetPaused(Assignment& assignment, bool paused) {
   assignment.paused = paused;
   Wake();
   if (!paused) arrived_.NotifyAll();
+}
+
+// What was fetched counts no more; a chunk in the consumer's hand keeps only its memory.
+void Fetcher::BeginGeneration(Assignment& assignment) {
+  ++assignment.generation;
+  DropChunks(assignment);
+  assignment.buffered = 0;
+}
+
+void Fetcher::Abandon(Assignment& assignment, Offset next_offset) {
+  BeginGeneration(assignment);
+  assignment.failed = true;
+  assignment.fetch_offset = assignment.next_offset = next_offset;
+  Wake();
 }
 
 void Fetcher::DropChunks(const Assignment& assignment) {
@@ -84,8 +97,7 @@ AssignmentPtr Fetcher::PointerTo(const Assignment& assignment) const {
 }
 
 void Fetcher::Restart(Assignment& assignment, StartPosition start) {
-  ++assignment.generation;
-  DropChunks(assignment);
+  BeginGeneration(assignment);
   assignment.last_epoch.reset();
   assignment.start = start;
   assignment.failed = false;
@@ -124,7 +136,7 @@ void Fetcher::PutBack(Chunk chunk) { chunks_.push_front(std::move(chunk)); }
 
 void Fetcher::Release(const Chunk& chunk) {
   buffered_ -= chunk.bytes.size();
-  chunk.of->buffered -= chunk.bytes.size();
+  if (chunk.generation == chunk.of->generation) chunk.of->buffered -= chunk.bytes.size();
   Wake();
 }
 
@@ -155,7 +167,7 @@ Task<void> Fetcher::Run() {
 MonoTime Fetcher::Pump() {
   const MonoTime now = loop_.Now();
   MonoTime next = kNoDeadline;
-  std::map<BrokerId, std::vector<Asked>> by_leader;
+  std::map<BrokerId, std::vector<std::vector<Asked>>> by_leader;
   for (const auto& [place, owned] : assignments_) {
     Assignment& assignment = *owned;
     if (assignment.failed || assignment.in_flight) continue;
@@ -173,21 +185,41 @@ MonoTime Fetcher::Pump() {
     if (assignment.paused) continue;
     const BrokerId leader = Destination(assignment);
     if (leader != kNoBroker) {
-      by_leader[leader].push_back({owned, assignment.generation});
+      std::vector<std::vector<Asked>>& requests = by_leader[leader];
+      if (requests.empty() || requests.back().size() >= kMostPartitionsAsked) requests.emplace_back();
+      requests.back().push_back({owned, assignment.generation});
     } else if (!assignment.failed) {
       next = std::min(next, assignment.not_before);
     }
   }
-  for (auto& [leader, asked] : by_leader) {
-    if (in_flight_[leader] >= kMaxFetchesInFlight) continue;  // its next answer wakes us
-    const size_t allowance = Allowance(asked.size());
-    if (allowance == 0) continue;  // Release wakes us
-    ++in_flight_[leader];
-    allowed_ += allowance;
-    for (const Asked& one : asked) one.assignment->in_flight = true;
-    scope_.Spawn("fetch", Fetch(leader, std::move(asked), allowance));
+  for (auto& [leader, requests] : by_leader) {
+    for (std::vector<Asked>& asked : requests) BeginFetch(leader, std::move(asked));
   }
   return next;
+}
+
+void Fetcher::BeginFetch(BrokerId leader, std::vector<Asked> asked) {
+  if (in_flight_[leader] >= kMaxFetchesInFlight) return;  // its next answer wakes us
+  size_t allowance = Allowance(asked.size());
+  if (allowance == 0 && DropPaused()) allowance = Allowance(asked.size());
+  if (allowance == 0) return;  // Release wakes us
+  ++in_flight_[leader];
+  allowed_ += allowance;
+  for (const Asked& one : asked) one.assignment->in_flight = true;
+  scope_.Spawn("fetch", Fetch(leader, std::move(asked), allowance));
+}
+
+// Makes room for those that are read: what is paused may stay so without end, and is fetched again when it
+// goes on. True when something was dropped.
+bool Fetcher::DropPaused() {
+  const size_t before = buffered_;
+  for (const auto& [place, owned] : assignments_) {
+    if (!owned->paused || owned->buffered == 0) continue;
+    BeginGeneration(*owned);
+    owned->failed = false;  // its error stood behind what was dropped: it is found again
+    owned->fetch_offset = owned->next_offset;
+  }
+  return buffered_ < before;
 }
 
 // How many bytes a fetch of so many partitions may bring; 0: none now.

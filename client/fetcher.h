@@ -32,11 +32,12 @@ struct Assignment {
   uint64_t generation = 0;
   bool failed = false;     // its error is in the queue or was given: read no further
   bool in_flight = false;  // a fetch or the resolution of its start
-  size_t buffered = 0;     // bytes fetched and not yet polled
+  size_t buffered = 0;     // bytes fetched in this generation and not yet polled
   MonoTime not_before;
   int failures = 0;
   std::optional<MonoTime> unknown_since;  // brokers say that the topic is unknown
-  bool paused = false;                    // nothing is fetched, and what was is not given
+  // Nothing is fetched, and what was is not given; it is dropped when others need its memory.
+  bool paused = false;
   std::optional<LeaderEpoch> last_epoch;  // of the last record that Poll gave
   std::optional<MonoTime> damaged_since;  // the leader says that what is to be read next is damaged
 };
@@ -65,6 +66,8 @@ class Fetcher {
   void SetPaused(Assignment& assignment, bool paused);
   // Begins anew at `start`; what was fetched is dropped.
   void Restart(Assignment& assignment, StartPosition start);
+  // What is to be polled next cannot be decoded: it fails there, and what was fetched behind it is dropped.
+  void Abandon(Assignment& assignment, Offset next_offset);
   // Returns when its start is known, it has failed or was removed, or at the deadline.
   Task<void> WaitForStart(AssignmentPtr assignment, MonoTime deadline);
 
@@ -89,6 +92,8 @@ class Fetcher {
   Task<void> Run();
   MonoTime Pump();
   BrokerId Destination(Assignment& assignment);
+  void BeginFetch(BrokerId leader, std::vector<Asked> asked);
+  bool DropPaused();
   size_t Allowance(size_t partitions) const;
   Task<void> Fetch(BrokerId leader, std::vector<Asked> asked, size_t allowance);
   v1::Request Encode(const std::vector<Asked>& asked, size_t allowance) const;
@@ -99,6 +104,7 @@ class Fetcher {
   void OutOfRange(Assignment& assignment, const Error& error);
   void FailPartition(Assignment& assignment, Error error);
   void Delay(Assignment& assignment);
+  void BeginGeneration(Assignment& assignment);
   void DropChunks(const Assignment& assignment);
   AssignmentPtr PointerTo(const Assignment& assignment) const;
   Task<void> Resolve(AssignmentPtr owned, uint64_t generation);

@@ -10,6 +10,9 @@
 
 namespace tidemark {
 
+// Most partitions that a client names in one request: brokers refuse those with more than 20,000.
+inline constexpr size_t kMostPartitionsAsked = 10'000;
+
 struct TopicPartition {
   std::string topic;
   PartitionIndex partition = 0;

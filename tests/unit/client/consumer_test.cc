@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "client/admin.h"
+#include "client/backoff.h"
 #include "common/record/builder.h"
+#include "common/record/crc32c.h"
 #include "tests/unit/client/fake_brokers.h"
 
 namespace tidemark::testing {
@@ -176,6 +178,81 @@ TEST_F(ConsumerTest, DamageIsReportedOnceWithPartitionAndOffsetAfterWhatIsGood) 
   fakes_->on_fetch = nullptr;
   ASSERT_TRUE(env_.Run(consumer_->Seek("orders", 0, {Kind::kOffset, 2})).has_value());
   EXPECT_EQ(Drain(), Values({"rotten"})) << "a seek begins anew";
+}
+
+TEST_F(ConsumerTest, ABatchThatCannotBeDecodedEndsAtItsRecordAndThePositionStaysThere) {
+  Begin();
+  Append(0, {"a", "b"});
+  // Checksums are right, but the producer wrote nonsense where its second record begins.
+  FakePartition& partition = fakes_->topics["orders"].partitions[0];
+  Append(0, {"good", "rotten"});
+  BatchView batch;
+  ASSERT_EQ(ParseBatch(partition.batches[1], &batch, nullptr, nullptr), BatchParse::kOk);
+  std::string body(batch.body);
+  body.replace(body.find("rotten") - 2, 2, 2, '\xff');
+  const BatchPrefix prefix =
+      StampBatch(body, Crc32c(body), 2, partition.epoch, 5, fakes_->topics["orders"].id, 0);
+  partition.batches[1] = std::string(prefix.view()) + body;
+  Append(0, {"behind"});
+  ASSERT_TRUE(Assign(0, {Kind::kBeginning}).has_value());
+  EXPECT_EQ(Drain(), Values({"a", "b", "good"}));
+  EXPECT_EQ(error_.code, v1::CORRUPT_MESSAGE);
+  EXPECT_EQ(consumer_->Position("orders", 0), 3u);
+  EXPECT_EQ(Drain(), Values());
+  EXPECT_EQ(consumer_->Position("orders", 0), 3u) << "what lies behind was not given";
+  ASSERT_TRUE(env_.Run(consumer_->Seek("orders", 0, {Kind::kOffset, 4})).has_value());
+  EXPECT_EQ(Drain(), Values({"behind"}));
+}
+
+TEST_F(ConsumerTest, WithoutPausesBetweenTriesAMissingLeaderDoesNotSpinTheLoop) {
+  ConsumerOptions options;
+  options.client.retry_backoff = 0ms;
+  options.client.retry_backoff_max = 0ms;
+  Begin(options);
+  ASSERT_TRUE(Assign(0, {Kind::kBeginning}).has_value());
+  Random& random = env_.random();
+  EXPECT_GE(Backoff(options.client).Next(random), 500us);
+  fakes_->topics["orders"].partitions[0].leader = -1;
+  fakes_->topics["orders"].partitions[0].epoch = 2;
+  Append(0, {"a"});
+  env_.RunFor(1s);
+  fakes_->topics["orders"].partitions[0].leader = 2;
+  EXPECT_EQ(Drain(), Values({"a"}));
+}
+
+TEST_F(ConsumerTest, SeeksThatHoldAWholeFetchInHandDoNotWaitForIt) {
+  ConsumerOptions options;
+  options.max_partition_fetch_bytes = 1000;
+  Begin(options);
+  Append(0, {std::string(5000, 'x'), "b"});
+  ASSERT_TRUE(Assign(0, {Kind::kBeginning}).has_value());
+  ASSERT_EQ(env_.Run(consumer_->Poll(env_.loop.Now() + 2s))->records.size(), 2u);
+  const MonoTime begun = env_.loop.Now();
+  ASSERT_TRUE(env_.Run(consumer_->Seek("orders", 0, {Kind::kEnd})).has_value());
+  EXPECT_LT(env_.loop.Now() - begun, 1s);
+}
+
+TEST_F(ConsumerTest, WhatIsPausedDoesNotKeepTheOthersFromBeingFetched) {
+  ConsumerOptions options;
+  options.max_partition_fetch_bytes = 2000;
+  options.prefetch_bytes = 4000;
+  Begin(options, 2);
+  Values all;
+  for (int i = 0; i < 30; ++i) {
+    all.push_back(std::string(300, 'x') + std::to_string(i));
+    Append(0, {all.back()});
+  }
+  ASSERT_TRUE(Assign(0, {Kind::kBeginning}).has_value());
+  const auto first = env_.Run(consumer_->Poll(env_.loop.Now() + 2s));
+  ASSERT_EQ(first->records.size(), 1u);
+  env_.RunFor(1s);
+  ASSERT_TRUE(consumer_->Pause("orders", 0));
+  Append(1, Values(1, std::string(3000, 'y')));
+  ASSERT_TRUE(Assign(1, {Kind::kBeginning}).has_value());
+  EXPECT_EQ(Drain(), Values(1, std::string(3000, 'y')));
+  ASSERT_TRUE(consumer_->Resume("orders", 0));
+  all.erase(all.begin());
+  EXPECT_EQ(Drain(), all) << "nothing twice, nothing passed over";
 }
 
 TEST_F(ConsumerTest, BatchesOfAnotherPartitionAreRefused) {
