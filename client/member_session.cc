@@ -48,6 +48,7 @@ void MemberSession::Forget() {
   epoch_ = 0;
   held_.clear();
   target_.clear();
+  confirmed_.reset();
   stalled_ = false;
 }
 
@@ -130,7 +131,10 @@ void MemberSession::OnAnswer(const v1::ConsumerGroupHeartbeatResponse& answer, M
                            std::max<Duration>(settings_.session_timeout / 2, kShortestInterval));
   due_ = now + interval;
   const bool settled = std::ranges::equal(held_, target_, {}, {}, [](const auto& at) { return at.first; });
-  const bool confirms = answer.has_assignment() && settled;
+  // Once for each epoch and target: where the coordinator goes on telling what was confirmed, the interval
+  // holds.
+  const bool confirms = answer.has_assignment() && settled && confirmed_ != std::pair(epoch_, target_);
+  if (confirms) confirmed_ = {epoch_, target_};
   if (stale || more_to_say || confirms) due_ = now;
 }
 
@@ -156,10 +160,16 @@ MemberSession::Verdict MemberSession::OnError(const Error& error, MonoTime now, 
   return Verdict::kFailed;
 }
 
-v1::ConsumerGroupHeartbeatRequest MemberSession::Leave() {
+v1::ConsumerGroupHeartbeatRequest MemberSession::Farewell() const {
   v1::ConsumerGroupHeartbeatRequest request = Blank();
   request.set_member_epoch(settings_.instance_id.empty() ? -1 : -2);
+  return request;
+}
+
+v1::ConsumerGroupHeartbeatRequest MemberSession::Leave(std::optional<Error> why) {
+  v1::ConsumerGroupHeartbeatRequest request = Farewell();
   Forget();
+  problem_ = std::move(why);
   stage_ = Stage::kOut;
   return request;
 }

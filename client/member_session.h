@@ -73,8 +73,12 @@ class MemberSession {
   };
   // `pause`: before another try.
   Verdict OnError(const Error& error, MonoTime now, Duration pause);
-  // The heartbeat that leaves: for good, or, a static member, until it is back. It is out from here on.
-  v1::ConsumerGroupHeartbeatRequest Leave();
+  // The heartbeat that leaves: for good, or, a static member, until it is back. It is out from here on; `why`
+  // becomes its problem.
+  v1::ConsumerGroupHeartbeatRequest Leave(std::optional<Error> why = std::nullopt);
+
+  // What tells the coordinator of a member that has failed that it is gone.
+  v1::ConsumerGroupHeartbeatRequest Farewell() const;
 
   // Notes whether this process has just stood still for so long that it may have been fenced meanwhile. True
   // until a heartbeat that was sent after that is answered. (A coordinator that cannot be reached is another
@@ -91,6 +95,7 @@ class MemberSession {
   v1::GroupSubscription subscription_;
   std::set<PartitionKey> held_;
   NamedPartitions target_;
+  std::optional<std::pair<int32_t, NamedPartitions>> confirmed_;  // at once, at this epoch
   std::optional<Error> problem_;
 
   // Versions of the subscription and of `held_`: as they are, as the heartbeat under way says, as is known.

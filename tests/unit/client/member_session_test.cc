@@ -97,6 +97,18 @@ TEST_F(MemberSessionTest, APartitionAskedBackIsSaidToBeHeldUntilItIsLetGo) {
   EXPECT_EQ(said.owned().topics(0).partitions_size(), 1);
 }
 
+TEST_F(MemberSessionTest, AnAssignmentThatIsToldOverAndOverIsConfirmedAtOnceOnlyOnce) {
+  MemberSession session = Joined(Make(), {0});
+  session.SetHeld(Keys({0}), kStart);
+  (void)session.Begin(kStart);
+  session.OnAnswer(Answer(4, std::set<uint32_t>{0}), kStart);
+  EXPECT_EQ(session.due(), kStart) << "the new epoch is confirmed at once";
+  EXPECT_TRUE(session.Begin(kStart).has_owned());
+  session.OnAnswer(Answer(4, std::set<uint32_t>{0}), kStart);
+  EXPECT_EQ(session.due(), kStart + 1s);
+  EXPECT_TRUE(session.Begin(kStart + 1s).has_owned());
+}
+
 TEST_F(MemberSessionTest, WhatALostAnswerMayHaveCarriedIsSaidAgain) {
   MemberSession session = Joined(Make(), {0});
   session.SetHeld(Keys({0}), kStart);
