@@ -99,6 +99,9 @@ CommitItems CommitQueue::Wanted() const {
   for (const JobPtr& job : jobs_) {
     for (const auto& [key, item] : job->items) wanted[key] = item;
   }
+  // The others are in the next request: these are in none then.
+  if (wanted.size() > kMostPartitionsAsked)
+    wanted.erase(std::next(wanted.begin(), kMostPartitionsAsked), wanted.end());
   return wanted;
 }
 
@@ -119,6 +122,9 @@ void CommitQueue::Conclude(const std::vector<JobPtr>& served, const CommitItems&
       }
     }
   }
+  std::erase_if(committed, [&](const auto& item) {
+    return std::ranges::any_of(jobs_, [&](const JobPtr& job) { return job->items.contains(item.first); });
+  });
   hooks_.committed(committed);
   EndJobs();
 }

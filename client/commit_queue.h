@@ -29,7 +29,7 @@ class CommitQueue {
   };
   struct Hooks {
     std::function<std::optional<Committer>()> committer;
-    std::function<void(const CommitItems&)> committed;  // these are durable
+    std::function<void(const CommitItems&)> committed;  // durable, and none newer waits
     std::function<void()> fenced;                       // the coordinator does not know the member as it is
   };
   CommitQueue(Cluster& cluster, CoordinatorLink& link, Hooks hooks);

@@ -9,6 +9,8 @@ namespace {
 
 // How often a consumer that waits looks whether it has something to commit, at most.
 constexpr Duration kShortestLook = 100ms;
+// How long an application on the loop may poll what was fetched ahead before others have their turn.
+constexpr Duration kLongestTurn = 100ms;
 // What a leave may take beyond the commits before it.
 constexpr Duration kLeaveLimit = 5s;
 
@@ -83,6 +85,7 @@ Task<Result<>> GroupConsumer::Impl::Unsubscribe() {
   const MonoTime deadline = loop_.Now() + options_.default_api_timeout;
   Result<> released = co_await ReleaseAll(deadline);
   co_await Leave(deadline);
+  if (idled_out_) (void)session_.Leave();  // it is out already, and that is no problem any more
   idled_out_ = false;
   co_return released;
 }
@@ -95,12 +98,13 @@ void GroupConsumer::Impl::Interrupt() {
 Task<Result<PolledBatch>> GroupConsumer::Impl::Poll(MonoTime deadline, std::stop_token stop) {
   TM_CO_RETURN_IF_ERROR(CheckOutside("Poll"));
   polling_ = true;
-  if (idled_out_) {
-    idled_out_ = false;
-    session_.Rejoin(loop_.Now());
-    wake_.NotifyAll();
-  }
   AutoCommit();
+  // Polls of what was fetched ahead do not wait for anything by themselves.
+  if (const MonoTime now = loop_.Now();
+      now - last_turn_ >= kLongestTurn || (session_.active() && session_.due() <= now)) {
+    co_await Sleep(loop_, Duration(1), "others' turn");
+    last_turn_ = loop_.Now();
+  }
   auto result = co_await PollUntil(deadline, std::move(stop));
   polling_ = false;
   last_poll_ = loop_.Now();
@@ -117,6 +121,12 @@ Task<Result<PolledBatch>> GroupConsumer::Impl::PollUntil(MonoTime deadline, std:
   while (true) {
     while (work_ && !closing_) co_await Work();
     if (closing_) co_return Fail(v1::CANCELLED, "the consumer is closed");
+    // It left while nobody polled, or within this poll while the listener was called.
+    if (idled_out_) {
+      idled_out_ = false;
+      session_.Rejoin(loop_.Now());
+      wake_.NotifyAll();
+    }
     if (stop.stop_requested()) co_return Fail(v1::CANCELLED, "the poll was stopped");
     if (!errors_.empty()) {
       Error error = std::move(errors_.front());
@@ -161,7 +171,10 @@ Task<Result<>> GroupConsumer::Impl::Close(Duration limit) {
   if (calling_) co_return Fail(v1::INVALID_REQUEST, "Close cannot be used in a rebalance listener");
   const MonoTime deadline = loop_.Now() + limit;
   closing_ = true;
+  close_by_ = deadline;
   Interrupt();
+  wake_.NotifyAll();
+  // While the listener does not return, this waits for it; the heartbeats leave the group when it is time.
   while (polling_) co_await changed_.Wait("the end of a poll");
   Result<> released = co_await ReleaseAll(deadline);
   co_await beats_.Close();

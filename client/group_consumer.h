@@ -9,9 +9,8 @@
 //   a partition that is asked back gives no more records; what was processed of it is committed, the listener
 //   is
 //     called (within Poll), and only then is it released. The other partitions go on meanwhile
-//   heartbeats go on while the application is busy. After max.poll.interval.ms without a Poll the member
-//   leaves,
-//     and joins again with the next Poll
+//   heartbeats go on while the application is busy. After max.poll.interval.ms without a Poll, or in one call
+//     of the listener, the member leaves, and joins again with the next Poll, or when that call has returned
 //   a member that was fenced, or may have been while its process stood still, gives and commits nothing more
 //   of
 //     what it held; it joins again by itself
@@ -95,8 +94,9 @@ class GroupConsumer {
   Task<std::map<TopicPartition, Result<std::optional<Offset>>>> OffsetsForTimes(
       std::map<TopicPartition, int64_t> times);
 
-  // Commits (enable.auto.commit), calls the listener, and leaves, all within `limit`. The error is that of
-  // the commit, or why what the last poll gave was lost before it.
+  // Commits (enable.auto.commit), calls the listener, and leaves, all within `limit`. A listener that does
+  // not return keeps Close waiting beyond that, though not the group: its partitions are given to others. The
+  // error is that of the commit, or why what the last poll gave was lost before it.
   Task<Result<>> Close(Duration limit = std::chrono::seconds(30));
 
  private:

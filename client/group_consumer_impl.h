@@ -48,10 +48,11 @@ class GroupConsumer::Impl {
     uint64_t token = 0;
     bool begun = false;     // `consumer_` has it
     bool revoking = false;  // asked back, and not released yet
+    bool told = false;      // the listener knows that it is revoked
     bool paused = false;
     std::optional<StartPosition> start;  // asked for by a Seek before it was begun
     bool looked_up = false;              // `committed` is what the coordinator said
-    std::optional<Offset> committed;     // last known
+    std::optional<Offset> committed;     // last known; empty also while another one is asked for
   };
 
   // Polling.
@@ -67,6 +68,7 @@ class GroupConsumer::Impl {
   Task<void> LeaveForIdling();
   Task<void> Leave(MonoTime deadline);
   MonoTime IdleDeadline() const;
+  void BeginCall();
   Duration HeartbeatLimit() const;
   void Lose(const Error& why);
 
@@ -80,7 +82,10 @@ class GroupConsumer::Impl {
   void BeginRevocation(Keys keys);
   Task<void> CommitRevoked(Keys keys, MonoTime deadline);
   Task<Result<>> CommitFor(Keys keys, MonoTime deadline);
-  Task<void> Release(Keys keys);
+  Task<void> TellRevoked(Keys keys);
+  Task<void> SettleRevoked(Keys keys, MonoTime deadline);
+  void RevocationIsReady(const Keys& keys);
+  void Release(const Keys& keys);
   Task<Result<>> ReleaseAll(MonoTime deadline);
   Task<void> TakeOn(internal::NamedPartitions added);
   void SayHeld();
@@ -97,6 +102,7 @@ class GroupConsumer::Impl {
   Result<PartitionKey> KeyOf(const TopicPartition& at) const;
   internal::CommitItems Positions(const Keys* only) const;
   Result<internal::CommitItems> ItemsOf(const std::optional<OffsetsToCommit>& offsets) const;
+  Task<Result<>> Commit(internal::CommitItems items, MonoTime deadline);
   Task<void> CommitInBackground(internal::CommitItems items, MonoTime deadline, CommitCallback done);
   void AutoCommit();
   void OnCommitted(const internal::CommitItems& items);
@@ -119,7 +125,8 @@ class GroupConsumer::Impl {
   std::map<PartitionKey, Held> held_;
   std::map<TopicPartition, PartitionKey> names_;
   uint64_t last_token_ = 0;
-  // Asked back: their commits are under way, or done (`revoked_`) and Poll is to release them.
+  // Asked back: commits of them are under way, or done (`revoked_`) and Poll is to tell the listener or, when
+  // that was told and what it committed has settled, to release them.
   std::optional<Keys> revoking_;
   bool revoked_ = false;
   std::set<TopicPartition> lost_;  // to be told
@@ -128,10 +135,14 @@ class GroupConsumer::Impl {
   bool work_ = false;         // Work may have something to do
 
   MonoTime last_poll_{};  // when the last one ended
+  MonoTime last_turn_{};  // when a Poll last let others have theirs
   MonoTime next_auto_commit_{};
-  uint64_t session_serial_ = 0;  // rises with each leave
+  bool auto_committing_ = false;  // one of them is under way
+  uint64_t session_serial_ = 0;   // rises with each leave
   bool polling_ = false;
   bool calling_ = false;    // the listener is being called
+  MonoTime call_begun_{};   // when it was called last
+  MonoTime close_by_{};     // while closing: when the group is left at the latest
   bool idled_out_ = false;  // left because nobody polled
   bool closing_ = false;
   bool closed_ = false;

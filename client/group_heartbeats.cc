@@ -8,15 +8,19 @@ namespace tidemark {
 
 using internal::MemberSession;
 
-// A member that nobody polls reads nothing: its partitions are better with others.
+// A member that nobody polls, or whose listener does not return, reads nothing: its partitions are better
+// with others.
 MonoTime GroupConsumer::Impl::IdleDeadline() const {
+  const MonoTime called_out = call_begun_ + options_.max_poll_interval;
+  if (calling_) return closing_ ? std::min(called_out, std::max(close_by_, call_begun_ + 1s)) : called_out;
   if (polling_ || closing_) return loop_.Now() + options_.max_poll_interval;
   return last_poll_ + options_.max_poll_interval;
 }
 
 // Several tries fit into a session, so that one lost answer does not end it.
 Duration GroupConsumer::Impl::HeartbeatLimit() const {
-  return std::clamp<Duration>(options_.session_timeout / 3, 500ms, options_.client.request_timeout);
+  return std::min<Duration>(options_.client.request_timeout,
+                            std::max<Duration>(options_.session_timeout / 3, 500ms));
 }
 
 Task<void> GroupConsumer::Impl::Beat() {
@@ -52,24 +56,42 @@ Task<void> GroupConsumer::Impl::BeatOnce() {
     if (answer.has_assignment() || stalled) Interrupt();
     co_return;
   }
+  const bool was_member = session_.stage() == MemberSession::Stage::kMember;
   switch (session_.OnError(response.error(), now, backoff_.Next(cluster_.env().random()))) {
     case MemberSession::Verdict::kGoOn:
       break;
     case MemberSession::Verdict::kFenced:
+      Lose(response.error());
+      break;
     case MemberSession::Verdict::kFailed:
       Lose(response.error());
+      // The coordinator still counts it, with its partitions. One that was fenced is another's place by now.
+      if (was_member && response.error().code != v1::FENCED_INSTANCE_ID) {
+        v1::Request farewell;
+        *farewell.mutable_consumer_group_heartbeat() = session_.Farewell();
+        (void)co_await link_.Try(std::move(farewell), HeartbeatLimit(), beats_.stop_token());
+      }
       break;
   }
 }
 
+void GroupConsumer::Impl::BeginCall() {
+  calling_ = true;
+  call_begun_ = loop_.Now();
+  wake_.NotifyAll();
+}
+
 Task<void> GroupConsumer::Impl::LeaveForIdling() {
+  const char* what = calling_ ? "in a call of its rebalance listener" : "without a poll";
   Lose({v1::UNKNOWN_MEMBER_ID,
-        fmt::format("the consumer left group '{}': max.poll.interval.ms={} passed without a poll",
-                    options_.group_id, ToMillis(options_.max_poll_interval))});
+        closing_ ? fmt::format("the consumer left group '{}': its rebalance listener outlasted the close",
+                               options_.group_id)
+                 : fmt::format("the consumer left group '{}': max.poll.interval.ms={} passed {}",
+                               options_.group_id, ToMillis(options_.max_poll_interval), what)});
   ++session_serial_;
   idled_out_ = true;
   v1::Request request;
-  *request.mutable_consumer_group_heartbeat() = session_.Leave();
+  *request.mutable_consumer_group_heartbeat() = session_.Leave(last_loss_);
   (void)co_await link_.Try(std::move(request), HeartbeatLimit(), beats_.stop_token());
 }
 

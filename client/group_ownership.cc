@@ -1,6 +1,7 @@
 // The group consumer's partitions: letting go of what is asked back, taking on what is given, and where
 // reading of it begins.
 #include <algorithm>
+#include <utility>
 
 #include "client/group_consumer_impl.h"
 
@@ -49,7 +50,19 @@ void GroupConsumer::Impl::SayHeld() {
 Task<void> GroupConsumer::Impl::Work() {
   work_ = false;
   if (!lost_.empty()) co_await TellLosses();
-  if (revoking_ && revoked_) co_await Release(*revoking_);
+  if (revoking_ && revoked_) {
+    const Keys keys = *revoking_;
+    if (listener_ == nullptr ||
+        std::ranges::all_of(keys, [&](const auto& key) { return held_.at(key).told; })) {
+      Release(keys);
+    } else {
+      co_await TellRevoked(keys);
+      // All was lost during the call: that is told before anything is taken on again.
+      if (!lost_.empty()) co_return;
+      revoked_ = false;
+      scope_.Spawn("commits of a listener", SettleRevoked(keys, loop_.Now() + options_.default_api_timeout));
+    }
+  }
   if (!session_.active()) co_return;
   if (!revoking_) {
     Keys surplus = Surplus();
@@ -63,7 +76,7 @@ Task<void> GroupConsumer::Impl::TellLosses() {
   const Partitions partitions(lost_.begin(), lost_.end());
   lost_.clear();
   if (listener_ == nullptr) co_return;
-  calling_ = true;
+  BeginCall();
   co_await listener_->OnLost(partitions, *last_loss_);
   calling_ = false;
 }
@@ -84,8 +97,12 @@ void GroupConsumer::Impl::BeginRevocation(Keys keys) {
 Task<void> GroupConsumer::Impl::CommitRevoked(Keys keys, MonoTime deadline) {
   // What could not be committed will be read again by the next owner.
   (void)co_await CommitFor(keys, deadline);
-  // They may have been lost meanwhile.
-  if (revoking_ != keys) co_return;
+  RevocationIsReady(keys);
+}
+
+// The next step of a revocation is Poll's, unless they were lost meanwhile.
+void GroupConsumer::Impl::RevocationIsReady(const Keys& keys) {
+  if (revoking_ != keys) return;
   revoked_ = true;
   work_ = true;
   Interrupt();
@@ -93,19 +110,31 @@ Task<void> GroupConsumer::Impl::CommitRevoked(Keys keys, MonoTime deadline) {
 
 Task<Result<>> GroupConsumer::Impl::CommitFor(Keys keys, MonoTime deadline) {
   Result<> committed;
-  if (options_.enable_auto_commit) committed = co_await commits_.Commit(Positions(&keys), deadline);
+  if (options_.enable_auto_commit) committed = co_await Commit(Positions(&keys), deadline);
   co_await commits_.Settle(std::move(keys), deadline);
   co_return committed;
 }
 
-Task<void> GroupConsumer::Impl::Release(Keys keys) {
-  const Partitions names = NamesOf(keys);
-  if (listener_ != nullptr && !names.empty()) {
-    calling_ = true;
-    co_await listener_->OnRevoked(names);
-    calling_ = false;
-  }
-  // Those that were lost during the call have gone already.
+// Those that it has not been told yet.
+Task<void> GroupConsumer::Impl::TellRevoked(Keys keys) {
+  std::erase_if(keys, [&](const PartitionKey& key) {
+    const auto held = held_.find(key);
+    return held == held_.end() || std::exchange(held->second.told, true);
+  });
+  if (listener_ == nullptr || keys.empty()) co_return;
+  BeginCall();
+  co_await listener_->OnRevoked(NamesOf(keys));
+  calling_ = false;
+}
+
+// What the listener committed in the background ends before they are let go.
+Task<void> GroupConsumer::Impl::SettleRevoked(Keys keys, MonoTime deadline) {
+  co_await commits_.Settle(keys, deadline);
+  RevocationIsReady(keys);
+}
+
+void GroupConsumer::Impl::Release(const Keys& keys) {
+  // Those that were lost while the listener was called have gone already.
   for (const PartitionKey& key : keys) {
     const auto found = held_.find(key);
     if (found == held_.end()) continue;
@@ -134,7 +163,9 @@ Task<Result<>> GroupConsumer::Impl::ReleaseAll(MonoTime deadline) {
     if (held.begun) (void)consumer_.Pause(held.topic, key.partition);
   }
   Result<> committed = co_await CommitFor(keys, deadline);
-  co_await Release(std::move(keys));
+  co_await TellRevoked(keys);
+  co_await commits_.Settle(keys, deadline);
+  Release(keys);
   if (!lost_.empty()) co_await TellLosses();
   work_ = false;
   errors_.clear();
@@ -153,11 +184,15 @@ Task<void> GroupConsumer::Impl::TakeOn(internal::NamedPartitions added) {
   SayHeld();
   std::ranges::sort(names);
   if (listener_ != nullptr) {
-    calling_ = true;
+    BeginCall();
     co_await listener_->OnAssigned(std::move(names));
     calling_ = false;
   }
-  scope_.Spawn("starts of partitions", FindStarts(std::move(tokens)));
+  while (!tokens.empty()) {
+    Tokens some;
+    while (!tokens.empty() && some.size() < kMostPartitionsAsked) some.insert(tokens.extract(tokens.begin()));
+    scope_.Spawn("starts of partitions", FindStarts(std::move(some)));
+  }
 }
 
 // Those that are still held as they were taken on, and not read yet.
@@ -172,6 +207,7 @@ GroupConsumer::Impl::Tokens GroupConsumer::Impl::Waiting(Tokens tokens) const {
 
 Task<void> GroupConsumer::Impl::FindStarts(Tokens tokens) {
   Backoff backoff(options_.client);
+  bool told = false;
   while (!(tokens = Waiting(std::move(tokens))).empty() && !scope_.stopping()) {
     v1::Request request;
     auto* group = request.mutable_offset_fetch()->add_groups();
@@ -186,6 +222,8 @@ Task<void> GroupConsumer::Impl::FindStarts(Tokens tokens) {
     auto answer =
         co_await link_.Call(std::move(request), loop_.Now() + HeartbeatLimit(), scope_.stop_token());
     tokens = Waiting(std::move(tokens));
+    if (answer && answer->offset_fetch().groups().empty())
+      answer = Fail(v1::UNKNOWN_SERVER_ERROR, "the coordinator did not answer for the group");
     if (answer) {
       for (const auto& topic : answer->offset_fetch().groups(0).topics()) {
         const Result<TopicId> id = TopicId::FromBytes(topic.topic_id());
@@ -197,6 +235,13 @@ Task<void> GroupConsumer::Impl::FindStarts(Tokens tokens) {
         }
       }
       break;
+    }
+    // What no retry mends is told once, as that of a partition is.
+    const v1::ErrorClass kind = ClassOf(answer.error().code);
+    if (!tokens.empty() && !std::exchange(told, told || kind == v1::ERROR_CLASS_FIX_REQUEST) &&
+        kind == v1::ERROR_CLASS_FIX_REQUEST && !scope_.stopping()) {
+      errors_.push_back(answer.error());
+      Interrupt();
     }
     // A member that was fenced learns it by its next heartbeat; then nothing of this is held.
     if (session_.active()) session_.Hurry(loop_.Now());
@@ -255,6 +300,8 @@ void GroupConsumer::Impl::BeginPartition(const PartitionKey& key) {
   const Result<> begun = consumer_.Begin(held.topic, key.partition, start);
   CHECK(begun || begun.error().code == v1::CANCELLED) << ToString(begun.error());
   held.begun = begun.has_value();
+  // Once begun, what the consumer says counts.
+  if (held.begun) held.start.reset();
   if (held.begun && held.paused) (void)consumer_.Pause(held.topic, key.partition);
 }
 
@@ -264,8 +311,7 @@ void GroupConsumer::Impl::BeginAnew(const TopicPartition& at) {
   if (name == names_.end()) return;
   Held& held = held_.at(name->second);
   if (!held.begun) return;
-  if (const auto position = consumer_.Position(at.topic, at.partition))
-    held.start = {StartPosition::Kind::kOffset, static_cast<int64_t>(*position)};
+  held.start = consumer_.Start(at.topic, at.partition);
   consumer_.Unassign(at.topic, at.partition);
   held.begun = false;
   scope_.Spawn("start of a topic", BeginTopic(at.topic, name->second.topic, {{name->second, held.token}}));

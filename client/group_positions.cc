@@ -78,9 +78,18 @@ Result<internal::CommitItems> GroupConsumer::Impl::ItemsOf(
   return items;
 }
 
+// From here on it is open what is committed: a position that was committed before is to be committed again.
+Task<Result<>> GroupConsumer::Impl::Commit(internal::CommitItems items, MonoTime deadline) {
+  for (const auto& [key, item] : items) {
+    const auto held = held_.find(key);
+    if (held != held_.end() && held->second.committed != item.what.offset) held->second.committed.reset();
+  }
+  co_return co_await commits_.Commit(std::move(items), deadline);
+}
+
 Task<Result<>> GroupConsumer::Impl::CommitSync(std::optional<OffsetsToCommit> offsets) {
   TM_CO_ASSIGN_OR_RETURN(internal::CommitItems items, ItemsOf(offsets));
-  co_return co_await commits_.Commit(std::move(items), loop_.Now() + options_.default_api_timeout);
+  co_return co_await Commit(std::move(items), loop_.Now() + options_.default_api_timeout);
 }
 
 void GroupConsumer::Impl::CommitAsync(std::optional<OffsetsToCommit> offsets, CommitCallback done) {
@@ -95,19 +104,22 @@ void GroupConsumer::Impl::CommitAsync(std::optional<OffsetsToCommit> offsets, Co
 
 Task<void> GroupConsumer::Impl::CommitInBackground(internal::CommitItems items, MonoTime deadline,
                                                    CommitCallback done) {
-  const Result<> result = co_await commits_.Commit(std::move(items), deadline);
+  const Result<> result = co_await Commit(std::move(items), deadline);
   if (done) done(result);
 }
 
 // Within Poll, when all that was given has been processed.
 void GroupConsumer::Impl::AutoCommit() {
   const MonoTime now = loop_.Now();
-  if (!options_.enable_auto_commit || now < next_auto_commit_) return;
+  // One at a time: while the coordinator is away they would pile up.
+  if (!options_.enable_auto_commit || auto_committing_ || now < next_auto_commit_) return;
   next_auto_commit_ = now + options_.auto_commit_interval;
   internal::CommitItems items = Positions(nullptr);
   if (items.empty()) return;
+  auto_committing_ = true;
   // What fails is committed with the next ones.
-  scope_.Spawn("commit", CommitInBackground(std::move(items), now + options_.default_api_timeout, {}));
+  scope_.Spawn("commit", CommitInBackground(std::move(items), now + options_.default_api_timeout,
+                                            [this](const Result<>&) { auto_committing_ = false; }));
 }
 
 void GroupConsumer::Impl::OnCommitted(const internal::CommitItems& items) {
@@ -133,6 +145,8 @@ Task<Result<OffsetsToCommit>> GroupConsumer::Impl::Committed(Partitions partitio
   if (partitions.empty()) co_return committed;
   auto answer = co_await link_.Call(std::move(request), deadline, scope_.stop_token());
   if (!answer) co_return std::unexpected(std::move(answer.error()));
+  if (answer->offset_fetch().groups().empty())
+    co_return Fail(v1::UNKNOWN_SERVER_ERROR, "the coordinator did not answer for the group");
   for (const auto& topic : answer->offset_fetch().groups(0).topics()) {
     for (const auto& offset : topic.partitions()) {
       if (!offset.has_offset()) continue;

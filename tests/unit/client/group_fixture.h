@@ -18,7 +18,7 @@ class NotingListener final : public RebalanceListener {
   Task<void> OnAssigned(std::vector<TopicPartition> partitions) override {
     for (const auto& at : partitions) notes.push_back("+" + ToString(at));
     if (on_assigned) on_assigned(partitions);
-    co_return;
+    while (hold_assigned) co_await release.Wait("the test");
   }
   Task<void> OnRevoked(std::vector<TopicPartition> partitions) override {
     for (const auto& at : partitions) notes.push_back("-" + ToString(at));
@@ -33,7 +33,8 @@ class NotingListener final : public RebalanceListener {
   std::vector<std::string> notes;
   std::function<void(const std::vector<TopicPartition>&)> on_assigned, on_revoked;
   Error last_loss{v1::NONE, ""};
-  bool hold = false;
+  bool hold = false;           // revocations
+  bool hold_assigned = false;  // assignments
   Notifier release;
 };
 
