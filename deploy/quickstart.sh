@@ -118,10 +118,13 @@ echo "what came back is what went in, byte for byte"
 say "A consumer group: two members share the partitions, and the group knows how far it is"
 reader=("$bin/tidemark-console-consumer" --bootstrap-server "$bootstrap" --topic packages --group readers --from-beginning)
 join() {  # both read until the group has caught up; each commits what it printed and leaves
+  local last=0 now_read=-1
+  first='' second=''
+  trap 'kill -TERM $first $second 2>/dev/null || true' EXIT  # of the subshell that runs this step
   "${reader[@]}" >"$dir/member-1" 2>>"$dir/members.log" &
-  local first=$!
+  first=$!
   "${reader[@]}" >"$dir/member-2" 2>>"$dir/members.log" &
-  local second=$! last=0 now_read=-1
+  second=$!
   until [ "$now_read" = "$last" ] && [ "$last" -gt "$sent" ]; do
     last=$now_read
     sleep 1
