@@ -210,5 +210,46 @@ TEST_F(RepairedLog, ACrashAtAnyStepLeavesTheDamagedOrTheWholeSegment) {
   FAIL() << "the repair never ends";
 }
 
+// Whatever of the two comes first: what was cut does not come back with the segment that is swapped in.
+TEST(RepairAndTruncation, WhatIsCutMeanwhileStaysCut) {
+  class Scene : public RepairedLog {
+   public:
+    // True: the repair was told that the log has changed.
+    bool Run(Duration delay) {
+      FlipIn(1);
+      Scrub();
+      const auto cut = std::make_shared<bool>(false);
+      const auto done = world_.process().Await([&] {
+        return log_->Repair(2, [this, delay, cut](Offset from) {
+          world_.process().Spawn("truncation", [this, delay, cut] { return Cut(log_, delay, cut); });
+          return Fetch(from);
+        });
+      });
+      CHECK(world_.world().RunUntil([&] { return *cut; }, 60s));
+      EXPECT_EQ(log_->end_offset(), 10u);
+      world_.WaitForFlush(*log_);
+      world_.Kill(true);
+      log_ = &world_.Start();
+      EXPECT_TRUE(log_->damage() || log_->end_offset() == 10) << log_->end_offset();
+      return !done && done.error().code == v1::CANCELLED;
+    }
+
+   private:
+    Task<void> Cut(Log* log, Duration delay, std::shared_ptr<bool> cut) {
+      co_await Sleep(world_.process().main_loop(), delay, "truncation");
+      const auto done = co_await log->TruncateTo(10);
+      EXPECT_TRUE(done) << ToString(done.error());
+      *cut = true;
+    }
+    void TestBody() override {}
+  };
+  int cancelled = 0;
+  for (int step = 0; step < 100; ++step) {
+    SCOPED_TRACE(step);
+    cancelled += Scene().Run(step * 100us);
+  }
+  EXPECT_GT(cancelled, 0);
+}
+
 }  // namespace
 }  // namespace tidemark
