@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include <fmt/format.h>
 #include <glog/logging.h>
 
 #include "client/backoff.h"
@@ -63,6 +64,10 @@ class Cluster::Impl {
   Task<void> RefreshByAge();
   Result<> MergeTopic(const v1::TopicMetadata& topic);
   std::vector<RpcChannel*> Candidates();
+  bool NoFirstContactSince(MonoTime began) const {
+    return brokers_.empty() && options_.first_contact_timeout > 0ns &&
+           loop_.Now() - began >= options_.first_contact_timeout;
+  }
   std::unique_ptr<RpcChannel> MakeChannel(const Endpoint& endpoint, std::optional<BrokerId> id);
 
   std::vector<std::unique_ptr<RpcChannel>> bootstrap_;
@@ -142,6 +147,7 @@ Task<Result<v1::Response>> Cluster::Impl::TryAll(v1::Request request, Duration p
                                                  std::stop_token stop) {
   Error last{v1::BROKER_NOT_AVAILABLE, "no broker is known; set bootstrap.servers"};
   Backoff backoff(options_);
+  const MonoTime began = loop_.Now();
   while (!closed_) {
     // Channels live until the cluster closes, so the list stays good across the calls.
     const std::vector<RpcChannel*> candidates = Candidates();
@@ -155,6 +161,11 @@ Task<Result<v1::Response>> Cluster::Impl::TryAll(v1::Request request, Duration p
       last = std::move(response.error());
       if (!try_next) co_return std::unexpected(std::move(last));
       ++next_;
+    }
+    if (NoFirstContactSince(began)) {
+      last.message = fmt::format("no broker could be reached in {} s; the last try: {}",
+                                 options_.first_contact_timeout / 1s, last.message);
+      break;
     }
     const Duration pause = backoff.Next(env_.random());
     if (candidates.empty() || (deadline != kNoDeadline && loop_.Now() + pause >= deadline)) break;

@@ -26,6 +26,9 @@ struct ClientOptions {
   Duration metadata_max_age = 300s;    // metadata.max.age.ms
   Duration retry_backoff = 50ms;       // retry.backoff.ms
   Duration retry_backoff_max = 1s;     // retry.backoff.max.ms
+  // How long calls to any broker go on while none of the bootstrap list has ever answered; zero: as long as
+  // the call may take. Tools set it: a wrong address should not cost a minute.
+  Duration first_contact_timeout{};
   // Asking for a missing topic creates it, where the brokers allow that: producers' way, and consumers' by
   // allow.auto.create.topics.
   bool allow_auto_create = false;

@@ -34,6 +34,7 @@ Result<std::unique_ptr<ToolSession>> ToolSession::Open(const Arguments& argument
     if (!brokers) return std::unexpected(brokers.error());
     options.bootstrap = *std::move(brokers);
   }
+  options.first_contact_timeout = 10s;
   if (options.bootstrap.empty()) {
     return Fail(v1::INVALID_REQUEST, "--bootstrap-server HOST:PORT (or --zookeeper HOST:PORT) is required");
   }

@@ -122,7 +122,7 @@ start_member() {
 
 # Waits until all members serve; 1 when one has ended, 2 when it takes too long.
 wait_serving() {
-  local member deadline=$((SECONDS + 30))
+  local member deadline=$((SECONDS + 120))
   for ((member = 1; member <= members; ++member)); do
     until member_mode "$member" >/dev/null; do
       process_lives "$(cat "$(member_dir "$member")/pid")" || return 1

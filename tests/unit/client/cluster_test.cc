@@ -1,0 +1,56 @@
+#include "client/cluster.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/client/fake_brokers.h"
+
+namespace tidemark::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+class ClusterTest : public ::testing::Test {
+ protected:
+  Result<v1::Response> CallAny(Duration first_contact, Duration limit) {
+    ClientOptions options;
+    options.bootstrap = fakes_.bootstrap();
+    options.first_contact_timeout = first_contact;
+    Cluster cluster(env_, env_.loop, options);
+    v1::Request request;
+    request.mutable_metadata();
+    auto response = env_.Run(cluster.CallAny(std::move(request), env_.loop.Now() + limit, {}));
+    env_.Run(cluster.Close());
+    return response;
+  }
+
+  MemoryEnvironment env_;
+  FakeBrokers fakes_{env_, 2};
+};
+
+TEST_F(ClusterTest, AddressesThatNeverAnswerAreGivenUpEarlyWhereThatIsWanted) {
+  fakes_.Stop(1);
+  fakes_.Stop(2);
+  const MonoTime began = env_.loop.Now();
+  const auto refused = CallAny(10s, 60s);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, v1::NETWORK_EXCEPTION);
+  EXPECT_THAT(refused.error().message, HasSubstr("no broker could be reached in 10 s; the last try: "));
+  EXPECT_LT(env_.loop.Now() - began, 20s);
+}
+
+TEST_F(ClusterTest, WithoutThatLimitTheCallTakesItsWholeTime) {
+  fakes_.Stop(1);
+  fakes_.Stop(2);
+  const MonoTime began = env_.loop.Now();
+  ASSERT_FALSE(CallAny({}, 60s));
+  EXPECT_GT(env_.loop.Now() - began, 55s);
+}
+
+TEST_F(ClusterTest, OneBrokerOfTheListIsEnough) {
+  fakes_.Stop(1);
+  EXPECT_TRUE(CallAny(10s, 60s));
+}
+
+}  // namespace
+}  // namespace tidemark::testing
