@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include <fmt/format.h>
+#include <google/protobuf/stubs/logging.h>
 
 #include "common/nearest_name.h"
 #include "tools/commands.h"
@@ -199,6 +200,8 @@ int ReportUsage(const Error& error) {
 int ToolMain(int argc, char** argv) {
   // A reader that went away (| head) is noticed at the write, not by a signal that kills without a word.
   std::signal(SIGPIPE, SIG_IGN);
+  // It would write a line to stderr for every request that does not parse, whoever sends it.
+  google::protobuf::SetLogHandler(nullptr);
   std::string name = argc > 0 ? CommandNameOf(argv[0]) : std::string();
   if (!name.empty()) {
     const Command* command = FindCommand(name);

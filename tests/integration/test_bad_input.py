@@ -69,6 +69,14 @@ class BadInput(ClusterTest):
             c.send_bytes(struct.pack(">I", 8) + b"\xff" * 8)
             response = envelope_pb2.Response.FromString(c.read_to_end()[4:])
             self.expect(response.header, error_pb2.INVALID_REQUEST)
+        with Wire(self.leader.address) as c:  # a name that is not UTF-8, which a library would tell stderr of
+            request = envelope_pb2.Request()
+            request.metadata.topics.add().name = "~~"
+            frame = request.SerializeToString().replace(b"~~", b"\xff\xfe")
+            c.send_bytes(struct.pack(">I", len(frame)) + frame)
+            response = envelope_pb2.Response.FromString(c.read_to_end()[4:])
+            self.expect(response.header, error_pb2.INVALID_REQUEST)
+        self.assertNotIn("libprotobuf", self.leader.log())
         with Wire(self.leader.address) as c:  # a frame cut short by a close
             c.send_bytes(struct.pack(">I", 1000) + b"\x0a" * 10)
             c.socket.shutdown(socket.SHUT_WR)
