@@ -1,6 +1,7 @@
 // ControllerTerm: reading ZooKeeper again and taking over what it says.
 #include <utility>
 
+#include <fmt/format.h>
 #include <glog/logging.h>
 
 #include "controller/term.h"
@@ -136,6 +137,13 @@ void ControllerTerm::MergeTopic(TopicRead read) {
     if (known != cluster_.topics.end()) DropTopic(read.name);
     cluster_.unreadable_topics.erase(read.name);
     return;
+  }
+  if (read.topic && !read.topic->id.IsZero()) {
+    const auto owner = cluster_.topic_names.find(read.topic->id);
+    if (owner != cluster_.topic_names.end() && owner->second != read.name) {
+      read.unreadable = fmt::format("its id is that of topic {}", owner->second);
+      read.topic.reset();
+    }
   }
   if (!read.topic) {
     // What was known of it stays as it is, untouched.

@@ -29,7 +29,7 @@ chunk=${TIDEMARK_LONG_CHUNK:-25}  # seeds per start of a simulation program
 
 if [ "$build" = yes ]; then
   deploy/dependencies.sh
-  for flavour in release asan; do
+  for flavour in release asan fuzz; do
     cmake --preset "$flavour" >/dev/null
     cmake --build --preset "$flavour" -j "$jobs"
   done
@@ -184,7 +184,7 @@ chaos() {  # until
 
 shopt -s nullglob
 simulations=(build/release/bin/simulation* build/asan/bin/simulation*)
-targets=(build/asan/bin/fuzz_*)
+targets=(build/fuzz/bin/fuzz_*)
 total=$((minutes * 60))
 # The simulation finds most per second; without its programs its time goes to the others.
 simulation_share=$((total * 45 / 100))

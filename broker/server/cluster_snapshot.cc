@@ -62,7 +62,11 @@ void ClusterSnapshot::AddTopic(const v1::TopicState& state) {
   }
   auto topic = std::make_shared<TopicInfo>();
   const auto known = topics_.find(*id);
-  if (known != topics_.end()) *topic = *known->second;
+  if (known != topics_.end()) {
+    *topic = *known->second;
+    // The id is what a topic is; its former name must not lead to it, nor to nothing when it goes.
+    if (topic->name != state.name()) by_name_.erase(topic->name);
+  }
   topic->name = state.name();
   topic->id = *id;
   topic->deleting = state.deleting();

@@ -390,6 +390,18 @@ TEST_P(ControllerTest, AMalformedTopicIsLeftAloneUntilItIsMended) {
   EXPECT_THAT(controller.status().quarantined, IsEmpty());
 }
 
+TEST_P(ControllerTest, ATopicWithTheIdOfAnotherIsLeftAlone) {
+  CreateOrders();
+  cluster_.zk().Poke(zkpath::Topic("zebra"), cluster_.zk().Peek(zkpath::Topic("orders"))->data);
+  Controller& controller = cluster_.Controlling().controller();
+  ASSERT_TRUE(cluster_.Until([&] { return controller.status().quarantined.size() == 1; }));
+  EXPECT_EQ(controller.status().quarantined[0].what, "topic zebra");
+  EXPECT_THAT(controller.status().quarantined[0].reason, ::testing::HasSubstr("orders"));
+  cluster_.zk().PokeDelete(zkpath::Topic("zebra"));
+  ASSERT_TRUE(cluster_.Until([&] { return controller.status().quarantined.empty(); }));
+  EXPECT_NE(cluster_.LeaderOf("orders"), kNoBroker) << "the other one is as it was";
+}
+
 TEST_P(ControllerTest, AMalformedStateStopsDecisionsForItsTopicOnly) {
   CreateOrders();
   ASSERT_EQ(cluster_.Create("other", {{2, 1}}).code, v1::NONE);

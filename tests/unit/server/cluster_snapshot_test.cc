@@ -130,6 +130,18 @@ TEST(ClusterSnapshot, HintsAtTheLeaderOnTheListenerAsked) {
   EXPECT_EQ(hint.host(), "INSIDE1");
 }
 
+TEST(ClusterSnapshot, ATopicHasOneNameAndANameOneTopic) {
+  v1::UpdateMetadataRequest renamed = Update(5, {1, 2});
+  AddTopic(&renamed, "strange", Id(1), {1});
+  const auto snapshot = ClusterSnapshot::Apply(*First(), renamed);
+  EXPECT_THAT(snapshot->TopicNames(), ElementsAre("events", "strange"));
+  v1::UpdateMetadataRequest deleted = Update(5, {1, 2});
+  deleted.add_deleted_topic_ids(Id(1).ToBytes());
+  const auto without = ClusterSnapshot::Apply(*snapshot, deleted);
+  EXPECT_THAT(without->TopicNames(), ElementsAre("events"));
+  EXPECT_EQ(without->Topic("strange"), nullptr);
+}
+
 TEST(ClusterSnapshot, TellsClientsOfOfflineReplicasAndMissingLeaders) {
   const auto snapshot = First();
   v1::TopicMetadata topic;
