@@ -187,7 +187,7 @@ Result<bool> Recovery::ScanSegment(Segment& segment, std::optional<Offset> next_
     TM_RETURN_IF_ERROR(GoOn());
     const auto latest = epochs_.latest();
     const bool decides_epochs = rebuild_epochs_ || batch.base_offset >= floor_;
-    if (batch.base_offset < expected || (next_base && batch.base_offset >= *next_base)) {
+    if (batch.base_offset != expected || (next_base && batch.base_offset >= *next_base)) {
       why = fmt::format("batch {} where {} was expected", batch.base_offset, expected);
     } else if (decides_epochs && latest && batch.leader_epoch < *latest) {
       why =
