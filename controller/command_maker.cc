@@ -103,6 +103,7 @@ v1::UpdateMetadataRequest MakeUpdateMetadata(const ClusterContext& cluster, cons
     for (const auto& [name, topic] : cluster.topics) {
       if (Tellable(topic)) FillMetadataState(cluster, topic, request.add_topics());
     }
+    for (const auto& [name, why] : cluster.unreadable_topics) request.add_unreadable_topics(name);
   } else {
     for (const TopicId& id : *topics) {
       const auto name = cluster.topic_names.find(id);

@@ -220,12 +220,15 @@ Result<> DeleteGroup(GroupChange& change) {
 OffsetExpiry::OffsetExpiry(Group& group, const GroupScene& scene)
     : group_(group),
       retention_(ToMillis(scene.options.offsets_retention)),
-      read_(TopicsRead(group, scene.resolver)) {}
+      read_(TopicsRead(group, scene.resolver)),
+      topics_(scene.resolver.topics()) {}
 
 std::optional<WallMillis> OffsetExpiry::Of(const PartitionKey& partition, const StoredOffset& offset) const {
   WallMillis since = offset.commit_time;
   if (!group_.members().empty()) {
     if (IsRead(partition.topic)) return std::nullopt;
+    // It may be one that the controller cannot read at this moment, and that a member subscribes to.
+    if (topics_.incomplete && topics_.Find(partition.topic) == nullptr) return std::nullopt;
   } else if (group_.metadata()) {
     since = std::max(since, group_.metadata()->empty_since());
   }

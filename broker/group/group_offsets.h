@@ -44,6 +44,7 @@ class OffsetExpiry {
   const Group& group_;
   const WallMillis retention_;
   const TopicsOfGroup& read_;
+  const GroupTopics& topics_;
 };
 
 // Deletes what has expired, at most `limit` offsets; and the group, when it has neither members nor offsets

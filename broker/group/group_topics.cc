@@ -40,7 +40,10 @@ SubscriptionResolver::SubscriptionResolver() : topics_(std::make_shared<const Gr
 SubscriptionResolver::~SubscriptionResolver() = default;
 
 bool SubscriptionResolver::SetTopics(std::shared_ptr<const GroupTopics> topics) {
-  if (version_ > 0 && topics->by_name == topics_->by_name) return false;
+  if (version_ > 0 && topics->by_name == topics_->by_name) {
+    topics_ = std::move(topics);
+    return false;
+  }
   // Those that nobody's subscription had all the time of the last picture.
   DropUnused();
   topics_ = std::move(topics);

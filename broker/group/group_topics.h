@@ -34,6 +34,8 @@ struct GroupTopic {
 struct GroupTopics {
   std::map<std::string, GroupTopic, std::less<>> by_name;
   std::unordered_map<TopicId, std::string> names;
+  // Topics may exist that are not here.
+  bool incomplete = false;
 
   void Add(const std::string& name, const GroupTopic& topic) {
     by_name[name] = topic;

@@ -46,6 +46,14 @@ ClusterSnapshot::Ptr ClusterSnapshot::Apply(const ClusterSnapshot& before,
   if (!update.full()) {
     next->topics_ = before.topics_;
     next->by_name_ = before.by_name_;
+    next->unreadable_topics_ = before.unreadable_topics_;
+  }
+  for (const std::string& name : update.unreadable_topics()) {
+    next->unreadable_topics_ = true;
+    const auto known = before.by_name_.find(name);
+    if (known == before.by_name_.end()) continue;
+    next->by_name_[name] = known->second;
+    next->topics_[known->second] = before.topics_.at(known->second);
   }
   for (const std::string& bytes : update.deleted_topic_ids()) {
     if (const Result<TopicId> id = TopicId::FromBytes(bytes)) next->RemoveTopic(*id);

@@ -66,6 +66,8 @@ class ClusterSnapshot {
   const TopicInfo* Topic(const TopicId& id) const;
   const TopicInfo* Topic(std::string_view name) const;
   size_t topic_count() const { return topics_.size(); }
+  // The controller could not read some topics: one that is missing here may exist.
+  bool unreadable_topics() const { return unreadable_topics_; }
   // Names of all topics, in order.
   std::vector<std::string> TopicNames() const;
 
@@ -87,6 +89,7 @@ class ClusterSnapshot {
   BrokerId controller_ = kNoBroker;
   ControllerEpoch controller_epoch_ = 0;
   uint64_t version_ = 0;
+  bool unreadable_topics_ = false;
   std::map<BrokerId, BrokerInfo> brokers_;
   std::unordered_map<TopicId, std::shared_ptr<const TopicInfo>> topics_;
   std::map<std::string, TopicId, std::less<>> by_name_;

@@ -31,6 +31,7 @@ std::unique_ptr<GroupCoordinator> MakeGroupCoordinator(Shard& shard) {
 std::shared_ptr<const GroupTopics> TopicsOfCluster(const ClusterSnapshot& snapshot) {
   if (snapshot.version() == 0) return nullptr;
   auto out = std::make_shared<GroupTopics>();
+  out->incomplete = snapshot.unreadable_topics();
   for (const std::string& name : snapshot.TopicNames()) {
     const TopicInfo* topic = snapshot.Topic(name);
     if (topic == nullptr || topic->deleting || topic->partitions.empty()) continue;

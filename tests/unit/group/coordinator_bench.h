@@ -36,7 +36,7 @@ class BatchLog final : public ReplicaLog {
   uint64_t damaged_ranges_found() const override { return 0; }
   bool spliceable() const override { return false; }
   Task<Result<>> Repair(Offset, Log::FetchRange) override { co_return Result<>{}; }
-  void Condemn(const std::string&) override {}
+  Result<Offset> EndOfBatches(std::string_view) const override { return Fail(v1::CORRUPT_MESSAGE); }
   Result<AppendResult> AppendAsLeader(std::span<const UnstampedBatch> batches, LeaderEpoch epoch,
                                       WallMillis now) override {
     const Offset base = end_offset();

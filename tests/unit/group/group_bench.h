@@ -27,6 +27,12 @@ class GroupBench {
     resolver.SetTopics(topics_);
   }
 
+  // The controller cannot read some topics: what is missing may exist.
+  void SetIncomplete(bool incomplete) {
+    auto next = std::make_shared<GroupTopics>(*topics_);
+    next->incomplete = incomplete;
+    SetTopics(next);
+  }
   TopicId AddTopic(const std::string& name, uint32_t partitions) {
     auto next = std::make_shared<GroupTopics>(*topics_);
     const auto found = next->by_name.find(name);

@@ -187,6 +187,20 @@ TEST_F(Offsets, OffsetsOfAnEmptyGroupExpireFromWhenItBecameEmpty) {
   EXPECT_TRUE(bench_.group->gone());
 }
 
+TEST_F(Offsets, OffsetsOfATopicThatCannotBeReadAtThisMomentStay) {
+  EXPECT_EQ(Commit("", -1, 0, 5), v1::NONE);
+  bench_.AddTopic("events", 1);
+  BenchMember a(bench_, "a", {"events", "orders"});
+  (void)a.Beat();
+  bench_.DropTopic("orders");
+  bench_.SetIncomplete(true);
+  (void)a.Beat();
+  bench_.wall += 8LL * 24 * 3600 * 1000;
+  EXPECT_EQ(Expire(), 0u);
+  bench_.SetIncomplete(false);
+  EXPECT_EQ(Expire(), 1u) << "it is known to be gone";
+}
+
 TEST_F(Offsets, OffsetsOfASimpleGroupExpireFromTheirCommit) {
   EXPECT_EQ(Commit("", -1, 0, 5), v1::NONE);
   bench_.Pass(3 * 24h);

@@ -142,6 +142,24 @@ TEST(ClusterSnapshot, ATopicHasOneNameAndANameOneTopic) {
   EXPECT_EQ(without->Topic("strange"), nullptr);
 }
 
+TEST(ClusterSnapshot, ATopicThatTheControllerCannotReadStaysAsItWasKnown) {
+  v1::UpdateMetadataRequest full = Update(6, {1, 2});
+  full.set_full(true);
+  AddTopic(&full, "events", Id(2), {1});
+  full.add_unreadable_topics("orders");
+  full.add_unreadable_topics("never seen");
+  const auto kept = ClusterSnapshot::Apply(*First(), full);
+  EXPECT_THAT(kept->TopicNames(), ElementsAre("events", "orders"));
+  EXPECT_EQ(kept->Topic("orders")->partitions.size(), 2u);
+  EXPECT_TRUE(kept->unreadable_topics());
+  EXPECT_TRUE(ClusterSnapshot::Apply(*kept, Update(6, {1}))->unreadable_topics())
+      << "until all is told again";
+  full.clear_unreadable_topics();
+  const auto gone = ClusterSnapshot::Apply(*kept, full);
+  EXPECT_THAT(gone->TopicNames(), ElementsAre("events"));
+  EXPECT_FALSE(gone->unreadable_topics());
+}
+
 TEST(ClusterSnapshot, TellsClientsOfOfflineReplicasAndMissingLeaders) {
   const auto snapshot = First();
   v1::TopicMetadata topic;
