@@ -219,6 +219,9 @@ std::optional<Leadership> DecideLeadership(const PartitionFacts& facts, const Re
   for (IsrMember& member : next.isr) member.epoch = facts.Replica(member.id)->epoch;
   std::ranges::copy_if(unproven, std::back_inserter(next.isr),
                        [&](const IsrMember& m) { return !narrowing.Lossy(m) && !narrowing.Leaving(m); });
+  const bool same_reign = next.leader != kNoBroker && next.leader_epoch == facts.state.leader_epoch;
+  if (relief.fence && same_reign && facts.Replica(relief.replica) != nullptr && !next.Member(relief.replica))
+    next.leader_epoch += 1;
   if (next == facts.state) return std::nullopt;
   return next;
 }

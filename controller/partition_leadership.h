@@ -70,6 +70,9 @@ struct PartitionFacts {
 struct Relief {
   BrokerId replica = kNoBroker;
   bool leave_isr = false;
+  // What the replica has told its leader in the present leader epoch must count no more: its log is to be
+  // replaced.
+  bool fence = false;
 };
 
 // The state that should be in force, or nothing when the present one should. Rules:
@@ -80,6 +83,9 @@ struct Relief {
 // - the ISR loses members that are not usable, and, while others remain, those shutting down, the one that
 // asked to
 //   leave, and (not at `synced`) those that bounced after an unclean stop; it never becomes empty;
+// - the leader epoch rises, under the same leader, when a follower that is out of the ISR is to be fenced: so
+// no fetch
+//   made with the log that it gives up can bring it, with another log, back into the ISR;
 // - a member that bounced and is unproven neither leads nor makes others leave, and stays as it is until its
 // broker has said whether its log is there;
 // - when no member is usable and none unproven: with unclean election allowed the first usable replica leads

@@ -165,7 +165,10 @@ Task<ControllerTerm::Step> ControllerTerm::ServeResignLeadership(Pending& pendin
           {request.broker_id(), PartitionKey{found.topic->id, wish.partition()}}, request.broker_epoch());
       MarkTopic(found.topic->id);
     }
-    const Relief relief{.replica = request.broker_id(), .leave_isr = wish.leave_isr()};
+    // Once is enough: a repeated wish still names the epoch in which it was first made.
+    const bool fence = wish.leave_isr() && request.reason() == v1::RESIGN_REASON_DAMAGED_LOG &&
+                       wish.leader_epoch() == found.partition->state->leader_epoch;
+    const Relief relief{.replica = request.broker_id(), .leave_isr = wish.leave_isr(), .fence = fence};
     if (auto next = DecideLeadership(cluster_.Facts(*found.topic, wish.partition()), relief)) {
       changes.push_back(
           {.topic = found.topic->name, .partition = wish.partition(), .next = std::move(*next)});

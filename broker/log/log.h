@@ -210,8 +210,6 @@ class Log {
   // that is not what this log held. BROKER_NOT_READY, CANCELLED, DISK_FULL, CORRUPT_MESSAGE (more damage was
   // met and noted) and the errors of `fetch`: nothing has changed, try again.
   Task<Result<>> Repair(Offset offset, FetchRange fetch);
-  // Gives the log up: damage() from now on.
-  void Condemn(const std::string& reason);
 
   // Asks the directory's group commit to make everything appended so far durable; the flush listener is told.
   // Called by every append itself when the config says so (ack.durability=synced); idempotent while one is

@@ -20,10 +20,6 @@ bool Log::spliceable() const {
   return !config_.compaction.enabled && cleaning_.cleaned_to == 0 && cleaning_.drops.below() == 0;
 }
 
-void Log::Condemn(const std::string& reason) {
-  SetDamage({v1::KAFKA_STORAGE_ERROR, fmt::format("damaged log in {}: {}", place_.path, reason)});
-}
-
 Task<Result<>> Log::Repair(Offset offset, FetchRange fetch) {
   const Operation operation(*this);
   TM_CO_RETURN_IF_ERROR(Usable());

@@ -24,6 +24,9 @@ struct FollowerState {
   bool recovering = false;
   // This replica is in the ISR as far as is known.
   bool in_isr = false;
+  // The leader may have heard of this log's end in this epoch: the log must not be replaced before the next
+  // one.
+  bool fetched = false;
   // An exchange in this epoch agreed: the log's end is the leader's history.
   bool agreed = false;
   // The leader's log start as last told, after an agreement.

@@ -102,6 +102,7 @@ Result<> Partition::StorageState() const {
 Task<Result<>> Partition::BecomeLeader(const v1::PartitionState& state) {
   const LeaderEpoch epoch = state.leader_epoch();
   const Offset start = log_->end_offset();
+  copy_wanted_.reset();
   if (!log_->damage()) {
     if (auto begun = co_await log_->BeginEpoch(epoch); !begun) {
       // Of a full disk nothing has failed: the command is sent again until there is room.
@@ -125,7 +126,9 @@ Task<Result<>> Partition::BecomeLeader(const v1::PartitionState& state) {
 // As BecomeLeader.
 Task<Result<>> Partition::BecomeFollower(const v1::PartitionState& state) {
   FollowerState follower(state, context_.brokers.self());
-  if (log_->damage() && !follower.in_isr) TM_CO_RETURN_IF_ERROR(co_await SetLogAside());
+  // The leader knows nothing of this log in the epoch that begins: only now may it be replaced.
+  if ((log_->damage() || copy_wanted_) && !follower.in_isr) TM_CO_RETURN_IF_ERROR(co_await SetLogAside());
+  copy_wanted_.reset();
   if (TM_BUG("truncate-to-hw")) TM_CO_RETURN_IF_ERROR(co_await log_->TruncateTo(high_watermark_));
   if (closing_) co_return Fail(v1::CANCELLED, "{} is closing", name_);
   follower_.emplace(std::move(follower));

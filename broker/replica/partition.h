@@ -203,7 +203,7 @@ class Partition {
 
   // --- follower, for the fetcher (partition_follower.cc)
   // The next fetch of this replica; only while following and not parked.
-  v1::FetchRequest::Partition NextFetch() const;
+  v1::FetchRequest::Partition NextFetch();
   bool wants_fetch() const { return role_ == PartitionRole::kFollower && !follower_->parked && !closing_; }
   // What the leader answered to a fetch of `fetch_offset` in `epoch`.
   Task<FollowOutcome> ApplyFetched(v1::FetchResponse::Partition answer, LeaderEpoch epoch,
@@ -253,7 +253,15 @@ class Partition {
   void RepairIfDamaged();
   Task<void> RepairRanges();
   Task<Result<>> AskForRelief();
+  struct RangeRetry {
+    MonoTime next;
+    Duration pause{};
+  };
+  using RangeRetries = std::map<Offset, RangeRetry>;  // by the range's first offset
+  std::optional<Offset> RangeDue(const RangeRetries& retries) const;
+  Task<Result<>> RepairOrCopy(Offset first);
   Task<Result<>> RepairFromLeader(Offset first);
+  Task<Result<>> ProveLeaderWhole(ReplicationChannel* channel, LeaderEpoch epoch);
   Task<Result<std::string>> FetchForRepair(ReplicationChannel* channel, Offset from, LeaderEpoch epoch);
 
   // partition_leader.cc
@@ -317,7 +325,9 @@ class Partition {
   bool leaving_isr_ = false;
   bool repairing_ = false;
   uint64_t damaged_ranges_seen_ = 0;  // of this log's count
-  std::stop_source repair_stop_;      // ends the fetch of a repair when the role ends
+  // Why this log cannot be repaired by parts; its leader has shown to have all of it. Until the role changes.
+  std::optional<std::string> copy_wanted_;
+  std::stop_source repair_stop_;  // ends the fetch of a repair when the role ends
   bool closing_ = false;
   bool persisting_start_ = false;
 

@@ -16,8 +16,9 @@ bool Partition::HasRoomToFollow() const {
   return log_->RoomFor(IsInternalTopic(topic_) ? SpaceUse::kInternal : SpaceUse::kFollow).has_value();
 }
 
-v1::FetchRequest::Partition Partition::NextFetch() const {
+v1::FetchRequest::Partition Partition::NextFetch() {
   CHECK(wants_fetch()) << name_;
+  follower_->fetched = true;
   v1::FetchRequest::Partition fetch;
   fetch.set_partition(key_.partition);
   fetch.set_fetch_offset(log_->end_offset());

@@ -51,7 +51,8 @@ Task<void> Partition::LeaveIsr(v1::ResignReason reason) {
     const Result<> answer = co_await context_.isr.Resign(std::move(request), reason);
     if (closing_ || !offline_) break;
     if (answer) {
-      if (follower_) follower_->in_isr = false;
+      // What is in force is told by the controller; a log that was fetched with is replaced in the epoch that
+      // follows.
       co_await RepairIfOut();
       break;
     }
@@ -89,6 +90,9 @@ Task<bool> Partition::TryRepair() {
   repair_stop_.request_stop();
   co_await DrainReads();
   if (closing_ || !follower_ || follower_->in_isr) co_return true;
+  // The leader takes a follower into the ISR by what it last told of its log. A log that was told of in this
+  // epoch is replaced by BecomeFollower, in the next.
+  if (log_ != nullptr && follower_->fetched) co_return true;
   if (log_ != nullptr && (log_->failure() || !log_->damage())) co_return true;
   if (!co_await SetLogAside()) co_return closing_;
   if (closing_ || !follower_) co_return true;
@@ -102,7 +106,7 @@ Task<bool> Partition::TryRepair() {
 // Under the transition lock, without readers, while nothing fetches.
 Task<Result<>> Partition::SetLogAside() {
   if (log_ != nullptr) {
-    const std::string reason = log_->damage() ? log_->damage()->message : "damaged";
+    const std::string reason = log_->damage() ? log_->damage()->message : copy_wanted_.value_or("damaged");
     LOG(ERROR) << name_ << " sets its damaged log aside and copies it anew from the leader: " << reason;
     log_->SetFlushListener(nullptr);
     log_ = nullptr;

@@ -1,8 +1,9 @@
 // Repair of damaged ranges. A leader asks to be relieved by a healthy replica in sync and repairs as
 // follower; a follower fills the ranges with what its leader has, read as a consumer reads, so below the high
 // watermark and in the same leader epoch, without a word about this replica's own ends. Where a cleaner was
-// at work replicas differ batch by batch, so the log is set aside and copied whole from one source. A sole
-// copy goes on serving what is whole; nothing is deleted.
+// at work replicas differ batch by batch, so the log is set aside and copied whole from one source, which
+// has first shown that it has everything: until then no replica gives up what it has. A sole copy goes on
+// serving what is whole; nothing is deleted.
 #include <algorithm>
 #include <utility>
 
@@ -15,12 +16,25 @@ namespace {
 constexpr Duration kRepairFetchTimeout = 5s;
 // Where every replica is damaged, leadership is not handed round and round.
 constexpr Duration kReliefPauseMax = 10min;
+// A range that no leader has is asked for again ever more seldom.
+constexpr Duration kRangePauseMax = 2min;
 
 }  // namespace
 
 const DamagedRange* Partition::DamageToRepair() const {
   if (closing_ || offline_ || log_ == nullptr) return nullptr;
   return log_->damaged().FirstFrom(log_->start_offset());
+}
+
+// The first range whose time has come: one that nobody can fill does not keep the others waiting.
+std::optional<Offset> Partition::RangeDue(const RangeRetries& retries) const {
+  const DamagedRange* range = DamageToRepair();
+  while (range != nullptr) {
+    const auto retry = retries.find(range->first);
+    if (retry == retries.end() || retry->second.next <= context_.loop.Now()) return range->first;
+    range = log_->damaged().FirstFrom(range->last + 1);
+  }
+  return std::nullopt;
 }
 
 void Partition::RepairIfDamaged() {
@@ -34,8 +48,8 @@ Task<void> Partition::RepairRanges() {
   Duration relief_pause = context_.options.isr_retry_max;
   MonoTime next_relief = context_.loop.Now();
   bool sole_told = false;
+  RangeRetries retries;
   while (const DamagedRange* range = DamageToRepair()) {
-    const Offset first = range->first;
     const std::string reason = range->reason;
     if (leading() && context_.loop.Now() >= next_relief) {
       const Result<> relieved = co_await AskForRelief();
@@ -52,13 +66,22 @@ Task<void> Partition::RepairRanges() {
         relief_pause = std::min(4 * relief_pause, kReliefPauseMax);
       }
     } else if (wants_fetch() && follower_->leader != kNoBroker && follower_->agreed) {
-      const Result<> done = co_await RepairFromLeader(first);
-      if (done) {
+      const std::optional<Offset> due = RangeDue(retries);
+      const Result<> done = due ? co_await RepairOrCopy(*due) : Result<>();
+      if (due && done) {
         ++context_.counters.repaired;
+        retries.erase(*due);
         pause = context_.options.isr_retry;
         continue;
       }
-      LOG_EVERY_N(WARNING, 20) << name_ << " is not repaired yet: " << ToString(done.error());
+      if (due) {
+        RangeRetry& retry = retries[*due];
+        retry.pause = std::clamp<Duration>(2 * retry.pause, context_.options.isr_retry, kRangePauseMax);
+        retry.next = context_.loop.Now() + retry.pause;
+        LOG_EVERY_N(WARNING, 20) << name_ << " is not repaired yet: " << ToString(done.error());
+      }
+    } else {
+      retries.clear();  // another leader may have what this one had not
     }
     if (co_await Sleep(context_.loop, pause, "retry of a repair", scope_.stop_token()) ==
         WaitOutcome::kStopped)
@@ -77,28 +100,58 @@ Task<Result<>> Partition::AskForRelief() {
   co_return co_await context_.isr.Resign(std::move(request), v1::RESIGN_REASON_DAMAGED_LOG);
 }
 
+Task<Result<>> Partition::RepairOrCopy(Offset first) {
+  Result<> done = copy_wanted_ ? Result<>() : co_await RepairFromLeader(first);
+  if (!copy_wanted_ || !wants_fetch()) co_return done;
+  // BecomeFollower replaces the log, in the epoch that the controller begins for it.
+  v1::ResignLeadershipRequest::Partition request;
+  request.set_topic_id(key_.topic.ToBytes());
+  request.set_partition(key_.partition);
+  request.set_leader_epoch(leader_epoch_.value_or(0));
+  request.set_leave_isr(true);
+  ++context_.counters.resignations;
+  const Result<> left = co_await context_.isr.Resign(std::move(request), v1::RESIGN_REASON_DAMAGED_LOG);
+  if (!left) co_return left;
+  co_return Fail(v1::OFFSET_NOT_AVAILABLE, "it is to be copied whole: {}", copy_wanted_.value_or("done"));
+}
+
+// Reads, as a consumer would, all that is committed here and may be thrown away for a copy.
+Task<Result<>> Partition::ProveLeaderWhole(ReplicationChannel* channel, LeaderEpoch epoch) {
+  Offset at = log_->start_offset();
+  while (at < high_watermark_) {
+    const Result<std::string> batches = co_await FetchForRepair(channel, at, epoch);
+    if (!batches) co_return std::unexpected(batches.error());
+    const Result<Offset> end = log_->EndOfBatches(*batches);
+    if (!end) co_return std::unexpected(end.error());
+    if (*end <= at) co_return Fail(v1::UNKNOWN_SERVER_ERROR, "the leader sent nothing at {}", at);
+    at = *end;
+  }
+  co_return Result<>{};
+}
+
 Task<Result<>> Partition::RepairFromLeader(Offset first) {
   Use use(*this);
   ReadUse read_use(*this);
   const LeaderEpoch epoch = follower_->epoch;
   // Above it nothing is committed: it may yet be cut.
   if (first >= high_watermark_) co_return Fail(v1::OFFSET_NOT_AVAILABLE, "{} is not committed yet", first);
-  if (!log_->spliceable()) {
-    log_->Condemn("replicas of a compacted log differ batch by batch, so it is copied whole");
-    co_return Fail(v1::KAFKA_STORAGE_ERROR, "{} is copied whole", name_);
-  }
   const auto endpoint = context_.brokers.InterBrokerEndpoint(follower_->leader);
   if (!endpoint) co_return Fail(v1::BROKER_NOT_AVAILABLE, "broker {} is not registered", follower_->leader);
   repair_stop_ = std::stop_source();
   const std::unique_ptr<ReplicationChannel> channel =
       context_.channels->Connect(follower_->leader, *endpoint);
-  auto done = co_await log_->Repair(first, [this, channel = channel.get(), epoch](Offset from) {
-    return FetchForRepair(channel, from, epoch);
-  });
-  co_await channel->Close();
-  if (!done && done.error().code == v1::INVALID_RECORD && FollowsIn(epoch)) {
-    log_->Condemn(fmt::format("it cannot be repaired by parts: {}", done.error().message));
+  Result<> done = Fail(v1::INVALID_RECORD, "replicas of a compacted log differ batch by batch");
+  if (log_->spliceable()) {
+    done = co_await log_->Repair(first, [this, channel = channel.get(), epoch](Offset from) {
+      return FetchForRepair(channel, from, epoch);
+    });
   }
+  if (!done && done.error().code == v1::INVALID_RECORD && FollowsIn(epoch)) {
+    std::string why = done.error().message;
+    done = co_await ProveLeaderWhole(channel.get(), epoch);
+    if (done && FollowsIn(epoch)) copy_wanted_ = std::move(why);
+  }
+  co_await channel->Close();
   co_return done;
 }
 

@@ -34,7 +34,8 @@ class ReplicaLog {
   virtual uint64_t damaged_ranges_found() const = 0;
   virtual bool spliceable() const = 0;
   virtual Task<Result<>> Repair(Offset offset, Log::FetchRange fetch) = 0;
-  virtual void Condemn(const std::string& reason) = 0;
+  // Of batches as a leader sends them: the offset after the last one; CORRUPT_MESSAGE when one is not whole.
+  virtual Result<Offset> EndOfBatches(std::string_view batches) const = 0;
 
   virtual Result<AppendResult> AppendAsLeader(std::span<const UnstampedBatch> batches, LeaderEpoch epoch,
                                               WallMillis now) = 0;

@@ -1,6 +1,9 @@
 #include "broker/replica/shard_log_store.h"
 
+#include <string>
 #include <utility>
+
+#include "common/record/batch.h"
 
 namespace tidemark {
 
@@ -28,7 +31,20 @@ class ShardLogStore::Forward final : public ReplicaLog {
     if (switching_) co_return Busy();
     co_return co_await log_->Repair(offset, std::move(fetch));
   }
-  void Condemn(const std::string& reason) override { log_->Condemn(reason); }
+  Result<Offset> EndOfBatches(std::string_view batches) const override {
+    Offset end = 0;
+    while (!batches.empty()) {
+      BatchView batch;
+      std::string why;
+      if (ParseBatch(batches, &batch, nullptr, &why) != BatchParse::kOk)
+        return Fail(v1::CORRUPT_MESSAGE, "a fetched batch is not whole: {}", why);
+      TM_RETURN_IF_ERROR(VerifyBatch(batch, log_->key().topic, log_->key().partition));
+      TM_ASSIGN_OR_RETURN(const BodyInfo body, ParseBody(batch.body));
+      end = batch.base_offset + body.last_offset_delta + 1;
+      batches.remove_prefix(batch.total_bytes());
+    }
+    return end;
+  }
 
   Result<AppendResult> AppendAsLeader(std::span<const UnstampedBatch> batches, LeaderEpoch epoch,
                                       WallMillis now) override {

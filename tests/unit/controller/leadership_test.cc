@@ -298,6 +298,22 @@ TEST(DecideLeadership, ReliefMovesLeadershipAndLeavesTheIsrOnlyWhenAsked) {
   EXPECT_EQ(next->leader_epoch, 5u);
 }
 
+TEST(DecideLeadership, AFollowerThatIsToBeFencedRaisesTheLeaderEpoch) {
+  PartitionFacts facts = Facts();
+  const Relief relief{.replica = 3, .leave_isr = true, .fence = true};
+  auto next = DecideLeadership(facts, relief);
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->leader, facts.state.leader);
+  EXPECT_EQ(next->leader_epoch, facts.state.leader_epoch + 1);
+  EXPECT_EQ(next->Member(3), nullptr);
+  // Also one that is out already: it may have told its leader that it has caught up.
+  facts.state = *next;
+  next = DecideLeadership(facts, relief);
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->leader_epoch, facts.state.leader_epoch + 1);
+  EXPECT_EQ(next->isr, facts.state.isr);
+}
+
 TEST(DecideLeadership, ReliefOfTheLastMemberChangesNothing) {
   PartitionFacts facts = Facts();
   facts.state.isr = {{1, kFirstLife}};

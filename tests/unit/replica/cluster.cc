@@ -136,10 +136,14 @@ Task<Result<>> Node::Resign(v1::ResignLeadershipRequest::Partition wish, v1::Res
   resigned.push_back(reason);
   auto& state = cluster.state;
   if (sole_copy || state.isr_size() == 1) co_return Fail(v1::ELIGIBLE_LEADERS_NOT_AVAILABLE);
-  if (wish.leave_isr()) state.mutable_isr()->erase(std::ranges::find(*state.mutable_isr(), id));
+  const auto member = std::ranges::find(*state.mutable_isr(), id);
+  if (wish.leave_isr() && member != state.mutable_isr()->end()) state.mutable_isr()->erase(member);
   state.set_partition_epoch(state.partition_epoch() + 1);
   if (state.leader() == id) {
     state.set_leader(state.isr(0) == id ? state.isr(1) : state.isr(0));
+    state.set_leader_epoch(state.leader_epoch() + 1);
+  } else if (wish.leave_isr() && reason == v1::RESIGN_REASON_DAMAGED_LOG &&
+             wish.leader_epoch() == state.leader_epoch()) {
     state.set_leader_epoch(state.leader_epoch() + 1);
   }
   co_return Result<>{};

@@ -47,14 +47,15 @@ class MemoryLog final : public ReplicaLog {
     damaged_.DropSegment(range.segment);
     co_return Result<>{};
   }
-  void Condemn(const std::string& reason) override {
-    damage_ = Error{v1::KAFKA_STORAGE_ERROR, reason};
-    if (listener_) listener_();
+  Result<Offset> EndOfBatches(std::string_view lines) const override {
+    const size_t last = lines.rfind('\n', lines.size() - 2);
+    const std::string line(last == std::string_view::npos ? lines : lines.substr(last + 1));
+    return std::strtoull(line.c_str(), nullptr, 10) + 1;
   }
   // As found by a read or the scrubber.
   void Rot(Offset first, Offset last) {
     ++damaged_found_;
-    damaged_.Add({.first = first, .last = last, .reason = "a flipped bit"});
+    damaged_.Add({.first = first, .last = last, .segment = first, .reason = "a flipped bit"});
     if (listener_) listener_();
   }
 

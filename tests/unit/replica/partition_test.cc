@@ -198,6 +198,10 @@ TEST(Health, ADamagedFollowerLeavesTheIsrAndIsCopiedWhole) {
   cluster.Send({3});
   cluster.Run(3s);
   EXPECT_EQ(cluster[3].resigned, std::vector<v1::ResignReason>{v1::RESIGN_REASON_DAMAGED_LOG});
+  EXPECT_EQ(cluster[3].aside, nullptr) << "nobody has told it that it is out";
+  cluster.Send();
+  cluster.Run(3s);
+  EXPECT_EQ(cluster[3].resigned.size(), 1u);
   ASSERT_NE(cluster[3].aside, nullptr);
   EXPECT_EQ(cluster[3].aside->Bodies(), "a");
   EXPECT_EQ(cluster[3].log().Bodies(), "a");
@@ -296,10 +300,70 @@ TEST(Repair, ACompactedLogIsCopiedWhole) {
   cluster[3].log().splice = false;
   cluster[3].log().Rot(0, 0);
   cluster.Run(5s);
+  EXPECT_EQ(cluster[3].aside, nullptr) << "the leader counts it by what it told of this log in this epoch";
+  EXPECT_FALSE(cluster[3].replica().offline()) << "what is whole of it can still be had";
+  cluster.Send();
+  cluster.Run(5s);
   ASSERT_NE(cluster[3].aside, nullptr);
   EXPECT_EQ(cluster[3].log().Bodies(), "a");
   EXPECT_TRUE(cluster[3].log().damaged().empty());
   EXPECT_EQ(cluster.Isr().size(), 3u);
+}
+
+TEST(Repair, ALogIsNotGivenUpForACopyThatHasHolesOfItsOwn) {
+  Cluster cluster(3);
+  for (const char* body : {"a", "b", "c"}) ASSERT_TRUE(cluster.Produce(1, body));
+  cluster.Run();
+  for (const BrokerId id : {1, 2, 3}) cluster[id].log().splice = false;
+  cluster[1].sole_copy = true;  // it is not relieved
+  cluster[1].log().Rot(0, 0);
+  cluster[3].log().Rot(2, 2);
+  for (int second = 0; second < 20; ++second) {
+    cluster.Send();
+    cluster.Run(1s);
+  }
+  EXPECT_EQ(cluster[3].aside, nullptr);
+  EXPECT_EQ(cluster.Isr().size(), 3u);
+  EXPECT_EQ(cluster[3].log().damaged().ranges().size(), 1u);
+}
+
+TEST(Repair, ARangeThatNobodyHasDoesNotKeepTheOthersWaiting) {
+  Cluster cluster(3);
+  for (const char* body : {"a", "b", "c", "d"}) ASSERT_TRUE(cluster.Produce(1, body));
+  cluster.Run();
+  cluster[1].sole_copy = true;
+  for (const BrokerId id : {1, 2, 3}) cluster[id].log().Rot(1, 1);
+  cluster.Run(5s);
+  cluster[3].log().Rot(3, 3);
+  cluster.Run(5s);
+  ASSERT_EQ(cluster[3].log().damaged().ranges().size(), 1u);
+  EXPECT_EQ(cluster[3].log().damaged().ranges()[0].first, 1u);
+  EXPECT_EQ(cluster[3].aside, nullptr);
+}
+
+// The leader of an idle partition, told that a follower is out of the ISR, must not take it back by what it
+// had before.
+TEST(Repair, AReplicaThatIsToBeCopiedIsNotInSyncBeforeItHasTheCopy) {
+  for (const bool leader_first : {false, true}) {
+    Cluster cluster(3);
+    ASSERT_TRUE(cluster.Produce(1, "a"));
+    cluster.Run();
+    cluster[3].log().splice = false;
+    cluster[3].log().Rot(0, 0);
+    cluster.Run(50ms);
+    ASSERT_EQ(cluster.Isr(), (std::vector<BrokerId>{1, 2}));
+    cluster.Send(leader_first ? std::vector<BrokerId>{1, 2} : std::vector<BrokerId>{3});
+    for (int i = 0; i < 100; ++i) {
+      cluster.Run(10ms);
+      const bool member = std::ranges::count(cluster.Isr(), 3) == 1;
+      const bool whole = cluster[3].aside != nullptr && cluster[3].log().Bodies() == "a";
+      ASSERT_TRUE(!member || whole) << "in sync, and its log is " << cluster[3].log().Bodies();
+    }
+    cluster.Send();
+    cluster.Run(5s);
+    EXPECT_EQ(cluster.Isr().size(), 3u);
+    EXPECT_EQ(cluster[3].log().Bodies(), "a");
+  }
 }
 
 TEST(Health, ASoleCopyGoesOfflineWithNothingDeleted) {
