@@ -9,7 +9,8 @@ from group_members import ConsoleMember, SpreadLoad, owners, wait_even
 from harness import ClusterTest, wait_for
 from test_groups import GroupClient
 
-PARTITIONS = 24
+PARTITIONS = 48
+MEMBERS = 10
 
 
 class GroupConsumers(ClusterTest):
@@ -61,7 +62,7 @@ class GroupConsumers(ClusterTest):
         _, load = self.begin()
         self.join()
         held = wait_even(self.client, PARTITIONS, self.members)
-        for count in range(2, 6):
+        for count in range(2, MEMBERS + 1):
             self.join()
             after = wait_even(self.client, PARTITIONS, self.members)
             moved = [p for p in held if after[p] != held[p]]
@@ -88,7 +89,7 @@ class GroupConsumers(ClusterTest):
     def test_kills_pauses_and_the_coordinators_death_skip_nothing(self):
         cluster, load = self.begin()
         disturbed = collections.defaultdict(list)  # name -> what was committed when it was
-        running = [self.join() for _ in range(5)]
+        running = [self.join() for _ in range(MEMBERS)]
         wait_even(self.client, PARTITIONS, running)
         order = ["kill", "pause", "coordinator", "kill", "pause and coordinator", "kill"]
         random.shuffle(order)

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "tests/simulation/cluster/checkers.h"
+#include "tests/simulation/groups/group_counts.h"
 
 namespace tidemark {
 
@@ -14,6 +15,7 @@ struct RunResult {
   Violations violations;  // of what the checkers check
   Violations stuck;       // what did not become whole again, or did not end
   RunCounts counts;
+  GroupRunCounts groups;  // of a run of a group (../groups)
   uint64_t trace = 0;  // equal for equal runs
 };
 

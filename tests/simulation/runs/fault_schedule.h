@@ -35,6 +35,12 @@ class FaultSchedule {
   // Runs the world while brokers that gave up are started again, as a supervisor does.
   void RunFor(Duration duration);
 
+  using Step = std::function<void()>;
+  // Has something of the run's own happen among the faults; Heal forgets what has not happened yet.
+  void After(Duration delay, Step step);
+  // For a while, like a fault.
+  void CutLink(const std::string& a, const std::string& b, Duration length, bool one_way = false);
+
   // Of all lives of all brokers so far.
   ReplicaCounters counters() const;
   bool AllServing();
@@ -42,7 +48,6 @@ class FaultSchedule {
   int LifeOf(int id) { return Up(id) ? lives_.at(id) : 0; }
 
  private:
-  using Step = std::function<void()>;
   // What a broker says of itself in one life; its process keeps it.
   struct Life {
     std::optional<Result<>> started;  // how Start ended
@@ -54,7 +59,6 @@ class FaultSchedule {
   static Task<void> Live(Broker* broker, SimProcess* process, Life* life);
   bool Up(int id) { return brokers_.broker(id) != nullptr; }
 
-  void After(Duration delay, Step step);
   Duration Between(Duration low, Duration high) { return random_.Between(low, high); }
   int Any() { return static_cast<int>(random_.Below(count_)); }
   int Next(int id, int by = 1) const { return (id + by) % count_; }
@@ -66,7 +70,6 @@ class FaultSchedule {
   void Crash(int id, bool power_loss, Duration down);
   void Launch(int id);
   void Pause(int id, Duration length);
-  void CutLink(const std::string& a, const std::string& b, Duration length, bool one_way = false);
   void SlowDisk(int id, Duration most, Duration length);
   void ExpireSessionOf(int id);
   void SuperviseAll();

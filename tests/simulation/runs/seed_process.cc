@@ -11,7 +11,6 @@
 #include <glog/logging.h>
 
 #include "common/fault.h"
-#include "tests/simulation/runs/cluster_run.h"
 
 namespace tidemark {
 namespace {
@@ -21,6 +20,7 @@ struct Wire {
   uint64_t violations = 0;
   uint64_t stuck = 0;
   RunCounts counts;
+  GroupRunCounts groups;
   uint64_t trace = 0;
   char first[400] = {};
 };
@@ -33,14 +33,14 @@ void PlantBug(const std::string& name) {
 #endif
 }
 
-Wire RunHere(uint64_t seed, const std::string& planted) {
+Wire RunHere(uint64_t seed, const std::string& planted, SeedRun run) {
   if (!planted.empty()) {
     PlantBug(planted);
     // What a bug makes the brokers say is of no interest; that of a clean run is.
     if (std::freopen("/dev/null", "w", stderr) == nullptr) _exit(4);
   }
-  const RunResult result = RunCluster(seed);
-  Wire wire{result.violations.size(), result.stuck.size(), result.counts, result.trace, {}};
+  const RunResult result = run(seed);
+  Wire wire{result.violations.size(), result.stuck.size(), result.counts, result.groups, result.trace, {}};
   size_t printed = 0;
   for (const Violations* found : {&result.violations, &result.stuck}) {
     for (const std::string& what : *found) {
@@ -57,7 +57,7 @@ struct Child {
   int reports = -1;
 };
 
-Child Begin(uint64_t seed, const std::string& planted, pid_t* child) {
+Child Begin(uint64_t seed, const std::string& planted, SeedRun run, pid_t* child) {
   int ends[2];
   CHECK_EQ(pipe(ends), 0);
   std::fflush(nullptr);
@@ -65,7 +65,7 @@ Child Begin(uint64_t seed, const std::string& planted, pid_t* child) {
   CHECK_GE(*child, 0);
   if (*child == 0) {
     close(ends[0]);
-    const Wire wire = RunHere(seed, planted);
+    const Wire wire = RunHere(seed, planted, run);
     _exit(write(ends[1], &wire, sizeof wire) == sizeof wire ? 0 : 3);
   }
   close(ends[1]);
@@ -81,6 +81,7 @@ SeedReport Collect(const Child& child) {
   report.violations = wire.violations;
   report.stuck = wire.stuck;
   report.counts = wire.counts;
+  report.groups = wire.groups;
   report.trace = wire.trace;
   report.first = wire.first;
   return report;
@@ -88,14 +89,15 @@ SeedReport Collect(const Child& child) {
 
 }  // namespace
 
-void RunSeeds(uint64_t first, uint64_t count, const std::string& planted, const SeedJudge& judge) {
+void RunSeeds(uint64_t first, uint64_t count, const std::string& planted, const SeedJudge& judge,
+              SeedRun run) {
   const size_t at_once = std::max(1u, std::thread::hardware_concurrency());
   std::map<pid_t, Child> children;
   bool go_on = true;
   for (uint64_t next = first; (go_on && next < first + count) || !children.empty();) {
     if (go_on && next < first + count && children.size() < at_once) {
       pid_t pid = 0;
-      const Child child = Begin(next++, planted, &pid);
+      const Child child = Begin(next++, planted, run, &pid);
       children[pid] = child;
       continue;
     }
@@ -106,12 +108,15 @@ void RunSeeds(uint64_t first, uint64_t count, const std::string& planted, const 
   }
 }
 
-SeedReport RunSeed(uint64_t seed) {
+SeedReport RunSeed(uint64_t seed, SeedRun run) {
   SeedReport only;
-  RunSeeds(seed, 1, {}, [&only](uint64_t, const SeedReport& report) {
-    only = report;
-    return false;
-  });
+  RunSeeds(
+      seed, 1, {},
+      [&only](uint64_t, const SeedReport& report) {
+        only = report;
+        return false;
+      },
+      run);
   return only;
 }
 
