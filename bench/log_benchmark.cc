@@ -124,17 +124,40 @@ void AppendThroughLog(benchmark::State& state) {
 }
 BENCHMARK(AppendThroughLog)->UseRealTime();
 
+// What an append finds where it writes: nothing, as Tidemark's segments do; space that was allocated before;
+// an old file's pages; an old file that is on the disk alone, as segments are that have outlived their
+// retention.
+enum class Space { kNew, kAllocated, kRecycled, kRecycledCold };
+
+void Prepare(int file, Space space) {
+  constexpr off_t kWhole = kFileBytes + (1 << 20);
+  if (space == Space::kNew || space == Space::kAllocated) CHECK_EQ(ftruncate(file, 0), 0);
+  if (space == Space::kAllocated) CHECK_EQ(posix_fallocate(file, 0, kWhole), 0);
+  if (space != Space::kRecycled && space != Space::kRecycledCold) return;
+  if (lseek(file, 0, SEEK_END) < kWhole) {
+    const std::string piece(1 << 20, 'o');
+    for (off_t at = 0; at < kWhole; at += static_cast<off_t>(piece.size()))
+      CHECK_EQ(pwrite(file, piece.data(), piece.size(), at), static_cast<ssize_t>(piece.size()));
+  }
+  if (space == Space::kRecycledCold) {
+    CHECK_EQ(fdatasync(file), 0);
+    CHECK_EQ(posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED), 0);
+  }
+}
+
 void AppendByPwritev(benchmark::State& state) {
+  const Space space = static_cast<Space>(state.range(0));
   const FinishedBatch batch = Build();
   const TempDirectory directory;
   const int file = open((directory.path() + "/raw").c_str(), O_CREAT | O_RDWR, 0644);
   CHECK_GE(file, 0);
+  Prepare(file, space);
   uint64_t at = 0;
   char prefix[48] = {};
   for (auto _ : state) {
     if (at > kFileBytes) {
       state.PauseTiming();
-      CHECK_EQ(ftruncate(file, 0), 0);
+      Prepare(file, space);
       at = 0;
       state.ResumeTiming();
     }
@@ -146,7 +169,13 @@ void AppendByPwritev(benchmark::State& state) {
   close(file);
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * batch.body.size()));
 }
-BENCHMARK(AppendByPwritev)->UseRealTime();
+BENCHMARK(AppendByPwritev)
+    ->ArgName("space")
+    ->Arg(static_cast<int>(Space::kNew))
+    ->Arg(static_cast<int>(Space::kAllocated))
+    ->Arg(static_cast<int>(Space::kRecycled))
+    ->Arg(static_cast<int>(Space::kRecycledCold))
+    ->UseRealTime();
 
 // Reads of the given size, one after the other, of what this process appended: from the page cache.
 void ReadThroughLog(benchmark::State& state) {

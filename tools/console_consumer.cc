@@ -25,6 +25,7 @@ std::atomic<bool> g_interrupted = false;
 struct Limits {
   std::optional<int64_t> max_messages;
   std::optional<Duration> timeout;  // since the last record
+  bool skip_on_error = false;
 };
 
 // Reads and prints until a limit, an interrupt or an error.
@@ -48,7 +49,10 @@ class Printer {
         continue;
       }
       if (batch->records.empty()) continue;
-      if (!Print(*batch)) return status;  // the reader went away
+      if (!Print(*batch)) {
+        // Or the reader went away.
+        return failed_ ? ReportError(*failed_, "--skip-message-on-error goes on behind it") : status;
+      }
       last_record = session_.loop().Now();
     }
     fmt::print(stderr, "Processed a total of {} messages\n", printed_);
@@ -64,13 +68,23 @@ class Printer {
     if (limits_.max_messages)
       count = static_cast<size_t>(
           std::min<int64_t>(static_cast<int64_t>(count), *limits_.max_messages - printed_));
-    for (size_t i = 0; i < count; ++i) output_.Add(batch.records[i]);
+    Result<> added;
+    for (size_t i = 0; i < count; ++i) {
+      added = output_.Add(batch.records[i]);
+      if (added) continue;
+      if (limits_.skip_on_error) {
+        fmt::print(stderr, "skipped: {}\n", added.error().message);
+        continue;
+      }
+      count = i;
+      failed_ = added.error();
+    }
     const bool reads = output_.Flush();
     if (!reads) count = 0;
     if (count < batch.records.size())
       source_.Unread(batch.topic, batch.partition, batch.records[count].view.offset);
     printed_ += static_cast<int64_t>(count);
-    return reads;
+    return reads && !failed_;
   }
 
   ToolSession& session_;
@@ -78,6 +92,7 @@ class Printer {
   RecordOutput output_;
   Limits limits_;
   int64_t printed_ = 0;
+  std::optional<Error> failed_;  // a record that is not what the flags say
 };
 
 Result<StartPosition> StartOf(const Arguments& arguments) {
@@ -150,6 +165,14 @@ Result<Plan> PlanOf(const Arguments& arguments) {
   TM_ASSIGN_OR_RETURN(plan.start, StartOf(arguments));
   TM_ASSIGN_OR_RETURN(const auto properties, arguments.GetProperties("property"));
   TM_ASSIGN_OR_RETURN(plan.output, RecordOutput::FromProperties(properties));
+  if (const auto formatter = arguments.Get("formatter"))
+    TM_RETURN_IF_ERROR(plan.output.SetFormatter(*formatter));
+  TM_ASSIGN_OR_RETURN(const FieldType key,
+                      FieldTypeOf(arguments.GetOr("key-deserializer", "StringDeserializer")));
+  TM_ASSIGN_OR_RETURN(const FieldType value,
+                      FieldTypeOf(arguments.GetOr("value-deserializer", "StringDeserializer")));
+  plan.output.SetTypes(key, value);
+  plan.limits.skip_on_error = arguments.Has("skip-message-on-error");
   TM_ASSIGN_OR_RETURN(plan.limits.max_messages, arguments.GetInteger("max-messages", 0, INT64_MAX));
   TM_ASSIGN_OR_RETURN(const auto timeout, arguments.GetInteger("timeout-ms", 0, INT32_MAX));
   if (timeout) plan.limits.timeout = std::chrono::milliseconds(*timeout);
@@ -223,6 +246,15 @@ Command ConsoleConsumerCommand() {
        "false), "
        "key.separator, line.separator, headers.separator, null.literal.",
        true},
+      {"formatter", "CLASS",
+       "DefaultMessageFormatter; NoOpMessageFormatter prints nothing; for __consumer_offsets "
+       "OffsetsMessageFormatter and "
+       "GroupMetadataMessageFormatter print JSON."},
+      {"key-deserializer", "CLASS",
+       "What keys are: StringDeserializer, or Short, Integer, Long, Float, Double, Boolean, ByteArray."},
+      {"value-deserializer", "CLASS", "What values are, likewise."},
+      {"skip-message-on-error", "",
+       "A record that is not of these types is left out instead of ending the tool."},
       {"consumer-property", "NAME=VALUE", "A consumer setting, such as fetch.min.bytes=1000.", true},
       {"consumer.config", "FILE", "Properties file with consumer settings."},
       {"isolation-level", "LEVEL", "Short for --consumer-property isolation.level=."},

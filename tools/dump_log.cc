@@ -108,8 +108,9 @@ int RunDumpLog(const Arguments& arguments) {
     }
   }
   DumpOptions options{.deep = arguments.Has("deep-iteration"),
-                      .print_data = arguments.Has("print-data-log"),
+                      .print_data = arguments.Has("print-data-log") || arguments.Has("offsets-decoder"),
                       .skip_metadata = arguments.Has("skip-record-metadata"),
+                      .offsets = arguments.Has("offsets-decoder"),
                       .verify_index_only = arguments.Has("verify-index-only"),
                       .index_sanity_check = arguments.Has("index-sanity-check"),
                       .json = json};
@@ -125,6 +126,7 @@ Command DumpLogCommand() {
       {"print-data-log", "", "Prints the records below each batch, with keys and values."},
       {"deep-iteration", "", "Prints the records below each batch, without keys and values."},
       {"skip-record-metadata", "", "With --print-data-log: keys and values alone."},
+      {"offsets-decoder", "", "Prints keys and values as records of __consumer_offsets, in JSON."},
       {"verify-index-only", "", "Of index files: only what they say wrongly of their log."},
       {"index-sanity-check", "", "Of index files: only whether they are sound in themselves."},
       {"json", "", "One JSON object a line, of --files as of --verify."},

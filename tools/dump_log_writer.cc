@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/record/compression.h"
+#include "tools/field_text.h"
 
 namespace tidemark {
 namespace {
@@ -43,6 +44,13 @@ std::vector<std::string_view> HeaderKeys(const RecordView& record) {
   return names;
 }
 
+// What is none, or not known, is shown as the bytes it has.
+std::optional<GroupRecordText> GroupTextOf(const DumpOptions& options, const RecordView& record) {
+  if (!options.print_data || !options.offsets) return std::nullopt;
+  auto text = DescribeGroupRecord(record.key, record.value);
+  return text ? *std::move(text) : std::nullopt;
+}
+
 class TextWriter final : public DumpWriter {
  public:
   TextWriter(const DumpOptions& options, const TextSink& out) : options_(options), out_(out) {}
@@ -73,7 +81,9 @@ class TextWriter final : public DumpWriter {
                      SizeOrMinusOne(record.value), SequenceAt(body, delta),
                      fmt::join(HeaderKeys(record), ","));
     }
-    if (options_.print_data) {
+    if (const auto text = GroupTextOf(options_, record)) {
+      line_.append(" key: ").append(text->key).append(" payload: ").append(text->value);
+    } else if (options_.print_data) {
       if (record.key) line_.append(" key: ").append(*record.key);
       if (record.value) line_.append(" payload: ").append(*record.value);
     }
@@ -180,7 +190,10 @@ class JsonWriter final : public DumpWriter {
       json["headerKeys"] = Json::array();
       for (const std::string_view key : HeaderKeys(record)) json["headerKeys"].push_back(BytesAsJson(key));
     }
-    if (options_.print_data) {
+    if (const auto text = GroupTextOf(options_, record)) {
+      json["key"] = Json::parse(text->key, nullptr, false);
+      json["payload"] = Json::parse(text->value, nullptr, false);
+    } else if (options_.print_data) {
       json["key"] = BytesAsJson(record.key);
       json["payload"] = BytesAsJson(record.value);
     }

@@ -22,6 +22,7 @@ struct DumpOptions {
   bool deep = false;           // the records below each batch
   bool print_data = false;     // as `deep`, with keys and values
   bool skip_metadata = false;  // with print_data: keys and values alone
+  bool offsets = false;        // with print_data: as records of __consumer_offsets, where they are some
   // Of index files: nothing but what is wrong.
   bool verify_index_only = false;
   // Of index files: only whether they are sound in themselves.

@@ -46,7 +46,52 @@ void RecordOutput::Separate() {
   first_field_ = false;
 }
 
-void RecordOutput::Add(const ConsumedRecord& record) {
+Result<> RecordOutput::SetFormatter(std::string_view name) {
+  static const std::map<std::string, Form> forms = {{"DefaultMessageFormatter", Form::kDefault},
+                                                    {"NoOpMessageFormatter", Form::kNothing},
+                                                    {"OffsetsMessageFormatter", Form::kOffsets},
+                                                    {"GroupMetadataMessageFormatter", Form::kGroups}};
+  const std::string last(name.substr(name.find_last_of(".$") + 1));
+  if (const auto found = forms.find(last); found != forms.end()) {
+    form_ = found->second;
+    return {};
+  }
+  std::vector<std::string> known;
+  for (const auto& [each, form] : forms) known.push_back(each);
+  const std::string nearest = NearestName(last, known);
+  return Fail(v1::INVALID_REQUEST, "unknown --formatter {}; {}", last,
+              nearest.empty() ? fmt::format("known are {}", fmt::join(known, ", "))
+                              : "did you mean " + nearest + "?");
+}
+
+Result<> RecordOutput::Add(const ConsumedRecord& record) {
+  const size_t before = buffer_.size();
+  Result<> added;
+  if (form_ == Form::kDefault) added = AddDefault(record);
+  if (form_ == Form::kOffsets || form_ == Form::kGroups) added = AddGroupRecord(record.view);
+  if (!added) {
+    buffer_.resize(before);
+    added.error().message = fmt::format("partition {}, offset {}: {}", record.partition, record.view.offset,
+                                        added.error().message);
+  }
+  return added;
+}
+
+Result<> RecordOutput::AddField(FieldType type, const std::optional<std::string_view>& bytes) {
+  Separate();
+  if (bytes) return AppendField(type, *bytes, &buffer_);
+  buffer_ += null_literal_;
+  return {};
+}
+
+Result<> RecordOutput::AddGroupRecord(const RecordView& view) {
+  TM_ASSIGN_OR_RETURN(const auto text, DescribeGroupRecord(view.key, view.value));
+  if (text && text->offset == (form_ == Form::kOffsets))
+    buffer_.append(R"({"key":)").append(text->key).append(R"(,"value":)").append(text->value).append("}\n");
+  return {};
+}
+
+Result<> RecordOutput::AddDefault(const ConsumedRecord& record) {
   const RecordView& view = record.view;
   auto out = std::back_inserter(buffer_);
   first_field_ = true;
@@ -76,15 +121,10 @@ void RecordOutput::Add(const ConsumedRecord& record) {
       buffer_.append(header.key).append(":").append(header.value.value_or(null_literal_));
     }
   }
-  if (print_key_) {
-    Separate();
-    buffer_ += view.key.value_or(null_literal_);
-  }
-  if (print_value_) {
-    Separate();
-    buffer_ += view.value.value_or(null_literal_);
-  }
+  if (print_key_) TM_RETURN_IF_ERROR(AddField(key_type_, view.key));
+  if (print_value_) TM_RETURN_IF_ERROR(AddField(value_type_, view.value));
   buffer_ += line_separator_;
+  return {};
 }
 
 bool RecordOutput::Flush() {

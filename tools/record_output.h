@@ -8,6 +8,7 @@
 
 #include "client/consumer.h"
 #include "common/result.h"
+#include "tools/field_text.h"
 
 namespace tidemark {
 
@@ -17,13 +18,31 @@ class RecordOutput {
   // print.value, key.separator, line.separator, headers.separator, null.literal.
   static Result<RecordOutput> FromProperties(const std::map<std::string, std::string>& properties);
 
-  void Add(const ConsumedRecord& record);
+  // A formatter by Kafka's class name, of which only the last part counts: DefaultMessageFormatter,
+  // NoOpMessageFormatter, and, for __consumer_offsets, OffsetsMessageFormatter and
+  // GroupMetadataMessageFormatter.
+  Result<> SetFormatter(std::string_view name);
+  void SetTypes(FieldType key, FieldType value) {
+    key_type_ = key;
+    value_type_ = value;
+  }
+
+  // INVALID_RECORD, CORRUPT_MESSAGE: it is not what the flags say, and nothing of it was added.
+  Result<> Add(const ConsumedRecord& record);
   // Writes what was added. False when nobody reads any more (a broken pipe).
   bool Flush();
 
  private:
-  void Separate();
+  enum class Form { kDefault, kNothing, kOffsets, kGroups };
 
+  void Separate();
+  Result<> AddDefault(const ConsumedRecord& record);
+  Result<> AddField(FieldType type, const std::optional<std::string_view>& bytes);
+  Result<> AddGroupRecord(const RecordView& view);
+
+  Form form_ = Form::kDefault;
+  FieldType key_type_ = FieldType::kText;
+  FieldType value_type_ = FieldType::kText;
   bool print_timestamp_ = false;
   bool print_partition_ = false;
   bool print_offset_ = false;

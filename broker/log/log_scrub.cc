@@ -75,8 +75,13 @@ Task<Result<ScrubProgress>> Log::Scrub(std::shared_ptr<ScrubCursor> cursor, size
   if (damage_) co_return std::unexpected(*damage_);
   if (!surveyed()) TM_CO_RETURN_IF_ERROR(co_await Survey());
   if (changing_) co_return ScrubProgress{};
-  if (cursor->log.lock() != alive_ || cursor->generation != generation_) {
-    *cursor = ScrubCursor{.log = alive_, .generation = generation_};
+  if (cursor->log.lock() != alive_) {
+    *cursor = ScrubCursor{.log = alive_, .generation = generation_, .pass_end = end_};
+  } else if (cursor->generation != generation_) {
+    // A swap or a cut. The pass goes on where it was, or a log that is compacted often would never be
+    // through.
+    cursor->generation = generation_;
+    cursor->scrub.reset();
   }
   // Segments below the start go; what was looked at need not be looked at again.
   const auto at = std::ranges::find_if(segments_, [&](const auto& segment) {
@@ -106,7 +111,7 @@ Task<Result<ScrubProgress>> Log::Scrub(std::shared_ptr<ScrubCursor> cursor, size
     if (NoteDamage(cursor->scrub->damage(), &progress)) co_await PromiseFlushed();
     co_return progress;
   }
-  const bool last = still + 1 == segments_.end();
+  const bool last = still + 1 == segments_.end() || (*(still + 1))->base_offset >= cursor->pass_end;
   TakeFindings(segment, cursor->scrub.get(), &progress);
   cursor->scrub.reset();
   cursor->segment = segment->base_offset + 1;

@@ -12,6 +12,7 @@ namespace tidemark {
 struct ScrubCursor {
   std::weak_ptr<const bool> log;        // another one: from the start
   uint64_t generation = 0;              // of the log
+  Offset pass_end = 0;                  // its end when the pass began: what comes later waits for the next
   Offset segment = 0;                   // goes on in the first segment at or above it
   std::unique_ptr<SegmentScrub> scrub;  // of that segment, once begun
 };

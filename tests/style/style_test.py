@@ -24,7 +24,7 @@ ARROWS = {
     "broker/replica": ["common", "broker/log"],
     "broker/group": ["common", "broker/log", "broker/replica"],
     "broker/server": ["common", "broker/log", "broker/replica", "broker/group", "controller"],
-    "tools": ["common", "client", "broker/log", "broker/server"],
+    "tools": ["common", "client", "broker/log", "broker/group", "broker/server"],
 }
 OUTSIDE_WORLD = re.compile(
     r"std::(thread|mutex|this_thread|random_device)\b|\b(gettimeofday|clock_gettime)\(|"

@@ -78,6 +78,40 @@ TEST_F(RottenLog, AWholeLogIsScrubbedWithoutFindings) {
   EXPECT_TRUE(log_->damaged().empty());
 }
 
+TEST_F(RottenLog, APassEndsAlthoughTheLogGrowsFasterThanItIsRead) {
+  const auto cursor = std::make_shared<ScrubCursor>();
+  const SeenBatch bad = FlipIn(before_.size() - 10);
+  bool done = false;
+  for (int i = 0; !done && i < 1000; ++i) {
+    const auto step = world_.process().Await([&] { return log_->Scrub(cursor, 1000); });
+    ASSERT_TRUE(step);
+    done = step->done;
+    for (int n = 0; n < 20; ++n) ASSERT_TRUE(world_.Append(*log_, MakeBatch("on and on", 2, 60), 9));
+  }
+  EXPECT_TRUE(done);
+  ASSERT_EQ(log_->damaged().ranges().size(), 1u) << "all that was there at its beginning was looked at";
+  EXPECT_EQ(log_->damaged().ranges()[0].first, bad.base_offset);
+}
+
+TEST_F(RottenLog, APassGoesOnWhereItWasWhenTheLogWasCut) {
+  const auto cursor = std::make_shared<ScrubCursor>();
+  const SeenBatch bad = FlipIn(before_.size() - 10);
+  bool done = false;
+  for (int i = 0; !done && i < 1000; ++i) {
+    const auto step = world_.process().Await([&] { return log_->Scrub(cursor, 1000); });
+    ASSERT_TRUE(step);
+    done = step->done;
+    if (i % 5 != 4) continue;
+    // What is cut is always new.
+    ASSERT_TRUE(world_.Append(*log_, MakeBatch("cut", 2, 60), 9));
+    const Offset cut = log_->end_offset() - 1;
+    ASSERT_TRUE(world_.process().Await([&] { return log_->TruncateTo(cut - cut % 2); }));
+  }
+  EXPECT_TRUE(done);
+  ASSERT_EQ(log_->damaged().ranges().size(), 1u);
+  EXPECT_EQ(log_->damaged().ranges()[0].first, bad.base_offset);
+}
+
 TEST_F(RottenLog, AReadThatMeetsDamageIsAnsweredForExactlyThatRange) {
   const SeenBatch bad = FlipIn(10);
   ExpectExactly({bad});
