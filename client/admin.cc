@@ -98,10 +98,17 @@ Task<Result<v1::DescribeTopicsResponse>> Admin::DescribeTopics(std::vector<std::
 }
 
 Task<Result<v1::DescribeConfigsResponse>> Admin::DescribeConfigs(v1::DescribeConfigsRequest request,
-                                                                 MonoTime deadline) {
+                                                                 MonoTime deadline, BrokerId broker) {
   v1::Request call;
   *call.mutable_describe_configs() = std::move(request);
-  auto response = co_await CallController(std::move(call), deadline);
+  Result<v1::Response> response;
+  if (broker == kNoBroker) {
+    response = co_await CallController(std::move(call), deadline);
+  } else if (RpcChannel* channel = cluster_.Channel(broker)) {
+    response = co_await channel->Call(std::move(call), Left(cluster_.loop(), deadline), {});
+  } else {
+    co_return Fail(v1::BROKER_NOT_AVAILABLE, "broker {} is not known", broker);
+  }
   if (!response) co_return std::unexpected(std::move(response.error()));
   if (!response->has_describe_configs()) co_return WrongBody("describe configs");
   co_return std::move(*response->mutable_describe_configs());

@@ -21,8 +21,9 @@ class Admin {
   Task<Result<v1::CreatePartitionsResponse>> CreatePartitions(v1::CreatePartitionsRequest request,
                                                               MonoTime deadline);
   Task<Result<v1::DescribeTopicsResponse>> DescribeTopics(std::vector<std::string> names, MonoTime deadline);
+  // kNoBroker asks any; a broker tells all configs of itself only.
   Task<Result<v1::DescribeConfigsResponse>> DescribeConfigs(v1::DescribeConfigsRequest request,
-                                                            MonoTime deadline);
+                                                            MonoTime deadline, BrokerId broker = kNoBroker);
   Task<Result<v1::AlterConfigsResponse>> AlterConfigs(v1::AlterConfigsRequest request, MonoTime deadline);
   // The picture as one broker has it: kNoBroker asks any.
   Task<Result<v1::MetadataResponse>> Metadata(v1::MetadataRequest request, BrokerId broker,

@@ -193,6 +193,10 @@ MonoTime Fetcher::Pump() {
     }
   }
   for (auto& [leader, requests] : by_leader) {
+    if (muted_until_[leader] > now) {
+      next = std::min(next, muted_until_[leader]);
+      continue;
+    }
     for (std::vector<Asked>& asked : requests) BeginFetch(leader, std::move(asked));
   }
   return next;
@@ -282,6 +286,9 @@ Task<void> Fetcher::Fetch(BrokerId leader, std::vector<Asked> asked, size_t allo
     response = co_await channel->Call(Encode(asked, allowance),
                                       options_.client.request_timeout + options_.fetch_max_wait,
                                       scope_.stop_token());
+  }
+  if (response && response->header().throttle_ms() > 0) {
+    muted_until_[leader] = loop_.Now() + std::chrono::milliseconds(response->header().throttle_ms());
   }
   --in_flight_[leader];
   allowed_ -= allowance;

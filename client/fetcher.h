@@ -123,6 +123,7 @@ class Fetcher {
   std::map<std::pair<std::string, PartitionIndex>, AssignmentPtr> assignments_;
   std::deque<Chunk> chunks_;
   std::map<BrokerId, int> in_flight_;
+  std::map<BrokerId, MonoTime> muted_until_;  // brokers that delay this client because of a quota
   std::map<std::string, bool> refreshing_;
   size_t buffered_ = 0;
   size_t allowed_ = 0;  // bytes that answers under way may bring

@@ -38,6 +38,8 @@ struct ProducerStats {
   uint64_t retries = 0;
   uint64_t batches = 0;
   size_t buffered_bytes = 0;
+  // By which brokers delayed it because of a quota; answers that came together count each.
+  Duration throttled{};
 };
 
 class Producer {

@@ -73,6 +73,11 @@ MonoTime Sender::Drain() {
       if (!queue->batches.empty()) next = std::min(next, queue->batches.front()->not_before);
       continue;
     }
+    if (muted_until_[leader] > now) {
+      // It does not read what would be sent: batches go on growing.
+      next = std::min(next, muted_until_[leader]);
+      continue;
+    }
     const size_t size = queue->batches.front()->BodyBytes();
     std::vector<Load>& of_leader = loads[leader];
     const bool opens = of_leader.empty() || load_bytes[leader] + size > options_.max_request_size;
@@ -184,6 +189,11 @@ Task<void> Sender::Send(BrokerId leader, Load load) {
     response = co_await SendWithoutAnswer(*channel, Encode(load));
   } else {
     response = co_await channel->Call(Encode(load), timeout, scope_.stop_token());
+  }
+  if (response && response->header().throttle_ms() > 0) {
+    const Duration throttle = std::chrono::milliseconds(response->header().throttle_ms());
+    muted_until_[leader] = loop_.Now() + throttle;
+    stats_.throttled += throttle;
   }
   --in_flight_[leader];
   for (PartitionQueue* queue : load) queue->in_flight = false;

@@ -70,7 +70,8 @@ class Sender {
   bool dirty_ = false;
   bool pressure_ = false;
   Backoff backoff_;
-  std::map<BrokerId, int> in_flight_;  // requests per broker
+  std::map<BrokerId, int> in_flight_;         // requests per broker
+  std::map<BrokerId, MonoTime> muted_until_;  // brokers that delay this client because of a quota
   std::set<std::string> refreshing_;
   std::vector<Completion> completions_;
 };

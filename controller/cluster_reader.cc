@@ -24,16 +24,17 @@ void HintSet::Merge(const HintSet& other) {
   topics |= other.topics;
   deletions |= other.deletions;
   configs |= other.configs;
+  defaults |= other.defaults;
   verify |= other.verify;
   decide |= other.decide;
   topic_names.insert(other.topic_names.begin(), other.topic_names.end());
 }
 
 ClusterReader::ClusterReader(EventLoop& loop, std::shared_ptr<ZkSession> session,
-                             Properties broker_properties, std::function<void(const HintSet&)> hint)
+                             const Properties& broker_properties, std::function<void(const HintSet&)> hint)
     : loop_(loop),
       session_(std::move(session)),
-      broker_properties_(std::move(broker_properties)),
+      broker_properties_(broker_properties),
       watches_(std::make_shared<Watches>(Watches{{}, std::move(hint)})) {}
 
 ZkWatch ClusterReader::Watch(const std::string& path, HintSet hint) {

@@ -23,12 +23,14 @@ struct HintSet {
   bool topics = false;     // children of /brokers/topics
   bool deletions = false;  // children of /admin/delete_topics
   bool configs = false;    // children of /config/changes
+  bool defaults = false;   // nothing to read: what topics fall back to changed
   bool verify = false;     // is this still the controller?
   bool decide = false;     // nothing to read: the memory changed
   std::set<std::string> topic_names;
 
   bool Any() const {
-    return full || brokers || topics || deletions || configs || verify || decide || !topic_names.empty();
+    return full || brokers || topics || deletions || configs || defaults || verify || decide ||
+           !topic_names.empty();
   }
   void Merge(const HintSet& other);
 };
@@ -48,8 +50,8 @@ struct BrokersRead {
 
 class ClusterReader {
  public:
-  // `hint` is called with what a watch said, until the reader is gone.
-  ClusterReader(EventLoop& loop, std::shared_ptr<ZkSession> session, Properties broker_properties,
+  // `hint` is called with what a watch said, until the reader is gone. `broker_properties` may change.
+  ClusterReader(EventLoop& loop, std::shared_ptr<ZkSession> session, const Properties& broker_properties,
                 std::function<void(const HintSet&)> hint);
 
   // Brings the server that we are connected to up to date.
@@ -82,7 +84,7 @@ class ClusterReader {
 
   EventLoop& loop_;
   const std::shared_ptr<ZkSession> session_;
-  const Properties broker_properties_;
+  const Properties& broker_properties_;
   const std::shared_ptr<Watches> watches_;
   // Number of the first notification not read yet.
   std::optional<uint64_t> next_config_change_;

@@ -53,6 +53,13 @@ class Controller::Impl final : private ZkKeeper::Listener {
   BrokerId controller_id() const { return controller_id_; }
   void SetListener(std::function<void(BrokerId)> listener) { listener_ = std::move(listener); }
 
+  void SetDefaults(const ControllerDefaults& defaults) {
+    options_.num_partitions = defaults.num_partitions;
+    options_.default_replication_factor = defaults.default_replication_factor;
+    options_.broker_properties = defaults.broker_properties;
+    if (term_) term_->OnDefaultsChanged();
+  }
+
   Task<Result<v1::Response>> Handle(v1::Request request) {
     if (!active()) {
       co_return Fail(v1::NOT_CONTROLLER, "broker {} is not the controller; broker {} was it last",
@@ -189,7 +196,7 @@ class Controller::Impl final : private ZkKeeper::Listener {
     if (*owner != session->session_id()) term_->End("/controller is not this broker's any more");
   }
 
-  const ControllerOptions options_;
+  ControllerOptions options_;
   ZkKeeper& keeper_;
   EventLoop& loop_;
   Scope scope_;
@@ -220,6 +227,7 @@ void Controller::SetControllerListener(std::function<void(BrokerId)> listener) {
 Task<Result<v1::Response>> Controller::Handle(v1::Request request) {
   return impl_->Handle(std::move(request));
 }
+void Controller::SetDefaults(const ControllerDefaults& defaults) { impl_->SetDefaults(defaults); }
 ControllerStatus Controller::status() const { return impl_->status(); }
 
 }  // namespace tidemark

@@ -38,7 +38,7 @@ struct ControllerOptions {
   uint32_t default_replication_factor = 0;
   // delete.topic.enable
   bool delete_topics = true;
-  // The broker's own properties: the defaults of topic configs.
+  // The properties in force on this broker: the defaults of topic configs.
   Properties broker_properties;
   // Largest frame that brokers take.
   size_t max_frame_bytes = 16u << 20;
@@ -49,6 +49,13 @@ struct ControllerOptions {
   // Pause after a resignation, doubled up to the maximum while terms end early.
   Duration resign_backoff = 100ms;
   Duration resign_backoff_max = 10s;
+};
+
+// The part of the options that changes at run time.
+struct ControllerDefaults {
+  uint32_t num_partitions = 1;
+  uint32_t default_replication_factor = 0;
+  Properties broker_properties;
 };
 
 // Totals since the start, over all terms.
@@ -116,10 +123,14 @@ class Controller final {
   // Called with the controller's broker id (kNoBroker: none) each time it changes.
   void SetControllerListener(std::function<void(BrokerId)> listener);
 
-  // Serves create_topics, delete_topics, create_partitions, describe_topics, alter_configs (of topics),
-  // alter_partition, resign_leadership, controlled_shutdown. The response has the body; the correlation id is
-  // the caller's to fill. NOT_CONTROLLER when not active, or when the term ended before the answer (then the
-  // outcome is unknown).
+  // What new topics get, and what topics fall back to, is other than the options said: the topics known are
+  // judged by it anew.
+  void SetDefaults(const ControllerDefaults& defaults);
+
+  // Serves create_topics, delete_topics, create_partitions, describe_topics, alter_configs, alter_partition,
+  // resign_leadership, controlled_shutdown. The response has the body; the correlation id is the caller's to
+  // fill. NOT_CONTROLLER when not active, or when the term ended before the answer (then the outcome is
+  // unknown).
   Task<Result<v1::Response>> Handle(v1::Request request);
 
   ControllerStatus status() const;

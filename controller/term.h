@@ -4,7 +4,7 @@
 //
 // term.cc: life, queue and loop. term_refresh.cc: from what was read to the context. term_decide.cc: from the
 // context to decisions, writes and commands. term_requests.cc, term_topics.cc,
-// term_partitions.cc: requests. term_deletion.cc: topic deletion.
+// term_partitions.cc, term_configs.cc: requests. term_deletion.cc: topic deletion.
 //
 // Invariants: the context changes only within the loop's coroutine (callbacks note facts and set hints); a
 // partition's state in the context is one that ZooKeeper confirmed; after an unknown outcome everything is
@@ -24,6 +24,7 @@
 #include "controller/broker_channel.h"
 #include "controller/cluster_context.h"
 #include "controller/cluster_reader.h"
+#include "controller/config_edit.h"
 #include "controller/controller.h"
 #include "controller/fenced_writer.h"
 #include "controller/topic_request.h"
@@ -50,6 +51,8 @@ class ControllerTerm final : private BrokerChannel::Owner {
   Task<void> Close();
   // The session is connected again: everything is read anew.
   void OnReconnected();
+  // The options' defaults of topics are others.
+  void OnDefaultsChanged() { Hint({.defaults = true}); }
 
   bool ended() const { return !why_ended_.empty(); }
   const std::string& why_ended() const { return why_ended_; }
@@ -153,9 +156,6 @@ class ControllerTerm final : private BrokerChannel::Owner {
   Task<Step> ServeAlterPartition(Pending& pending);
   Task<Step> ServeResignLeadership(Pending& pending);
   Task<Step> ServeControlledShutdown(Pending& pending);
-  Task<Step> ServeAlterConfigs(Pending& pending);
-  Task<Step> AlterTopicConfig(const v1::AlterConfigsRequest::Change& change, bool validate_only,
-                              v1::AlterConfigsResponse::Result* out);
   v1::Response DescribeTopics(const v1::DescribeTopicsRequest& request) const;
   std::optional<Error> CheckSender(BrokerId id, BrokerEpoch epoch) const;
   // The leader has met lives of brokers that are not known here yet.
@@ -184,6 +184,14 @@ class ControllerTerm final : private BrokerChannel::Owner {
   Task<Step> WriteGrowth(std::string name, std::map<uint32_t, std::vector<BrokerId>> added, Pending& pending,
                          v1::CreatePartitionsResponse::Topic* out);
   Task<void> AwaitGrown(v1::CreatePartitionsResponse* response, MonoTime deadline);
+
+  // --- term_configs.cc
+  Task<Step> ServeAlterConfigs(Pending& pending);
+  Task<Step> AlterConfigOf(const v1::AlterConfigsRequest::Change& change, bool validate_only,
+                           v1::AlterConfigsResponse::Result* out);
+  Result<ConfigTarget> TargetOf(const v1::ConfigEntity& entity) const;
+  void TakeOverConfig(const ConfigTarget& target, const Properties& stored);
+  void RecomputeTopicConfigs();
 
   // --- term_deletion.cc
   Task<void> AdvanceDeletions();

@@ -19,6 +19,7 @@ Task<bool> ControllerTerm::Refresh(const HintSet& hints) {
     if (!changed && changed.error() != ZkCode::kNoNode) co_return false;
     if (changed) names.insert(changed->begin(), changed->end());
   }
+  if (hints.defaults) RecomputeTopicConfigs();
   if (hints.full || hints.topics || !names.empty()) {
     if (!co_await RefreshTopics(hints.full, std::move(names))) co_return false;
   }

@@ -1,11 +1,9 @@
-// ControllerTerm: requests of brokers about partitions, and changes of topic configs.
+// ControllerTerm: requests of brokers about partitions, and what is told of topics.
 #include <algorithm>
 #include <utility>
 
 #include <glog/logging.h>
 
-#include "common/zk/zk_paths.h"
-#include "common/zk/znodes.h"
 #include "controller/alter_partition.h"
 #include "controller/command_maker.h"
 #include "controller/term.h"
@@ -39,16 +37,6 @@ Found Find(ClusterContext& cluster, const std::string& topic_id, PartitionIndex 
                    fmt::format("topic {} is left alone: {}", found.topic->name, found.topic->quarantine)};
   }
   return found;
-}
-
-// The system's own topics are compacted: deletion by age or size alone would remove what groups still need.
-Result<> KeepsWhatBrokersNeed(const std::string& topic, const TopicConfigs& configs) {
-  if (!IsInternalTopic(topic) || configs.cleanup_compact) return {};
-  return Fail(
-      v1::INVALID_CONFIG,
-      "cleanup.policy of the system's own topic '{}' must contain compact: deletion by age or size alone "
-      "would remove what groups still need",
-      topic);
 }
 
 }  // namespace
@@ -226,99 +214,6 @@ Task<ControllerTerm::Step> ControllerTerm::ServeControlledShutdown(Pending& pend
     }
   }
   pending.answer.Set(std::move(response));
-  co_return Step::kDone;
-}
-
-Task<ControllerTerm::Step> ControllerTerm::ServeAlterConfigs(Pending& pending) {
-  const v1::AlterConfigsRequest& request = pending.request.alter_configs();
-  v1::Response response;
-  v1::AlterConfigsResponse& out = *response.mutable_alter_configs();
-  for (const auto& change : request.changes()) {
-    auto& result = *out.add_results();
-    *result.mutable_entity() = change.entity();
-    if (change.entity().type() != v1::CONFIG_ENTITY_TYPE_TOPIC) {
-      ToProto({v1::INVALID_REQUEST, "only the configs of topics can be changed at run time"},
-              result.mutable_error());
-      continue;
-    }
-    const Step step = co_await AlterTopicConfig(change, request.validate_only(), &result);
-    // What was changed before is changed again, to the same.
-    if (step == Step::kAgain) co_return Step::kAgain;
-  }
-  pending.answer.Set(std::move(response));
-  co_return Step::kDone;
-}
-
-Task<ControllerTerm::Step> ControllerTerm::AlterTopicConfig(const v1::AlterConfigsRequest::Change& change,
-                                                            bool validate_only,
-                                                            v1::AlterConfigsResponse::Result* out) {
-  const std::string name = change.entity().name();
-  const auto known = cluster_.topics.find(name);
-  if (known == cluster_.topics.end() || known->second.deleting) {
-    ToProto({v1::UNKNOWN_TOPIC_OR_PARTITION, fmt::format("there is no topic '{}'", name)},
-            out->mutable_error());
-    co_return Step::kDone;
-  }
-  Properties wanted;
-  for (const auto& [key, value] : change.set()) wanted[key] = value;
-  Result<> legal = ValidateTopicOverrides(wanted);
-  const ZkResult<ZkNode> node = co_await seat_.session->Get(zkpath::TopicConfig(name));
-  if (!node && node.error() != ZkCode::kNoNode) co_return Step::kAgain;
-  v1::ConfigZnode config;
-  if (node) {
-    Result<v1::ConfigZnode> decoded = DecodeConfig(node->data);
-    if (decoded) config = std::move(*decoded);
-    if (!decoded && legal)
-      legal = Fail(v1::INVALID_CONFIG, "the present config is damaged: {}", decoded.error().message);
-  }
-  for (const std::string& key : change.remove()) {
-    if (wanted.contains(key) && legal) legal = Fail(v1::INVALID_CONFIG, "{} is both set and removed", key);
-    if (config.config().contains(key) || TopicConfigTable().Find(key) != nullptr) continue;
-    if (legal) legal = Fail(v1::INVALID_CONFIG, "there is no topic config {}", key);
-  }
-  if (!legal) {
-    ToProto(legal.error(), out->mutable_error());
-    co_return Step::kDone;
-  }
-  for (const auto& [key, value] : wanted) (*config.mutable_config())[key] = value;
-  for (const std::string& key : change.remove()) config.mutable_config()->erase(key);
-  Properties overrides;
-  for (const auto& [key, value] : config.config()) overrides[key] = value;
-  const TopicConfigs configs = MakeTopicConfigs(options_.broker_properties, overrides);
-  if (const Result<> kept = KeepsWhatBrokersNeed(name, configs); !kept) {
-    ToProto(kept.error(), out->mutable_error());
-    co_return Step::kDone;
-  }
-  const size_t replicas = cluster_.topics.at(name).partitions.begin()->second.replicas.size();
-  if (configs.min_insync_replicas > replicas) {
-    out->add_warnings(fmt::format("min.insync.replicas={} is above the replication factor and acts as {}",
-                                  configs.min_insync_replicas, replicas));
-  }
-  if (validate_only) co_return Step::kDone;
-
-  v1::ConfigChangeZnode notification;
-  notification.set_entity_path(zkpath::TopicEntity(name));
-  std::vector<ZkOp> ops;
-  if (node) {
-    ops.push_back(ZkSet{zkpath::TopicConfig(name), EncodeConfig(config), node->stat.version});
-  } else {
-    ops.push_back(ZkCreate{zkpath::TopicConfig(name), EncodeConfig(config)});
-  }
-  ops.push_back(ZkCreate{std::string(zkpath::kConfigChangePrefix), EncodeConfigChange(notification),
-                         ZkCreateMode::kPersistentSequential});
-  const WriteResult written = co_await writer_.Write(std::move(ops));
-  if (written.outcome == WriteOutcome::kRefused && written.at == 1) {
-    ToProto({v1::BROKER_NOT_READY, fmt::format("the change cannot be announced: {}", ToString(written.code))},
-            out->mutable_error());
-    co_return Step::kDone;
-  }
-  if (written.outcome != WriteOutcome::kDone) co_return Step::kAgain;
-  TopicContext& topic = cluster_.topics.at(name);
-  topic.overrides = std::move(overrides);
-  topic.configs = configs;
-  LOG(INFO) << "the configs of topic " << name << " were changed";
-  // An election may be allowed now that was not before.
-  Hint({.decide = true});
   co_return Step::kDone;
 }
 

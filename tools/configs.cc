@@ -1,39 +1,19 @@
-// tidemark-configs: describe and change topic configs. Kafka's flags and output.
+// tidemark-configs: describe and change configs of topics, brokers, clients and users. Kafka's flags and
+// output.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstdio>
 
-#include "common/config/properties.h"
 #include "tools/commands.h"
+#include "tools/config_entity.h"
 #include "tools/session.h"
 
 namespace tidemark {
 namespace {
 
-// "a=1,b=[x,y]": brackets keep a value with commas together, as in Kafka.
-Result<std::map<std::string, std::string>> ParseAddConfig(std::string_view text) {
-  std::map<std::string, std::string> values;
-  while (!Trimmed(text).empty()) {
-    size_t depth = 0, end = 0;
-    for (; end < text.size() && (text[end] != ',' || depth > 0); ++end) {
-      if (text[end] == '[') ++depth;
-      if (text[end] == ']' && depth > 0) --depth;
-    }
-    const std::string_view part = Trimmed(text.substr(0, end));
-    const size_t equals = part.find('=');
-    if (equals == std::string_view::npos || equals == 0) {
-      return Fail(
-          v1::INVALID_REQUEST,
-          "--add-config '{}' is not of the form name=value; write it without blanks: --add-config {}=VALUE",
-          part, part.substr(0, equals == 0 ? 0 : equals));
-    }
-    std::string_view value = Trimmed(part.substr(equals + 1));
-    if (value.starts_with('[') && value.ends_with(']')) value = value.substr(1, value.size() - 2);
-    values[std::string(Trimmed(part.substr(0, equals)))] = std::string(value);
-    text = end < text.size() ? text.substr(end + 1) : std::string_view();
-  }
-  return values;
-}
+using Described = v1::DescribeConfigsResponse::Result;
 
 std::string_view SourceName(v1::ConfigSource source) {
   switch (source) {
@@ -45,56 +25,177 @@ std::string_view SourceName(v1::ConfigSource source) {
       return "DYNAMIC_DEFAULT_BROKER_CONFIG";
     case v1::CONFIG_SOURCE_STATIC_BROKER:
       return "STATIC_BROKER_CONFIG";
+    case v1::CONFIG_SOURCE_DYNAMIC_CLIENT:
+      return "DYNAMIC_CLIENT_CONFIG";
+    case v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_CLIENT:
+      return "DYNAMIC_DEFAULT_CLIENT_CONFIG";
+    case v1::CONFIG_SOURCE_DYNAMIC_USER:
+      return "DYNAMIC_USER_CONFIG";
+    case v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_USER:
+      return "DYNAMIC_DEFAULT_USER_CONFIG";
     default:
       return "DEFAULT_CONFIG";
   }
 }
 
-int Describe(ToolSession& session, const Arguments& arguments, const std::string& topic) {
-  v1::DescribeConfigsRequest request;
-  request.set_include_defaults(arguments.Has("all"));
-  v1::ConfigEntity* entity = request.add_entities();
-  entity->set_type(v1::CONFIG_ENTITY_TYPE_TOPIC);
-  entity->set_name(topic);
-  auto response =
-      session.Run([&] { return session.admin().DescribeConfigs(request, session.After(kAdminTimeout)); });
-  if (!response) return ReportError(response.error());
-  const v1::DescribeConfigsResponse::Result& result = response->results(0);
-  if (result.error().code() != v1::NONE) return ReportError(FromProto(result.error()));
-  fmt::print("{} configs for topic {} are:\n", arguments.Has("all") ? "All" : "Dynamic", topic);
+// The source of what is set for the entity itself, which is all that is shown without --all.
+v1::ConfigSource OwnSource(const v1::ConfigEntity& entity) {
+  const bool is_default = entity.name().empty();
+  switch (entity.type()) {
+    case v1::CONFIG_ENTITY_TYPE_BROKER:
+      return is_default ? v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER : v1::CONFIG_SOURCE_DYNAMIC_BROKER;
+    case v1::CONFIG_ENTITY_TYPE_CLIENT:
+      return is_default ? v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_CLIENT : v1::CONFIG_SOURCE_DYNAMIC_CLIENT;
+    case v1::CONFIG_ENTITY_TYPE_USER:
+      return is_default ? v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_USER : v1::CONFIG_SOURCE_DYNAMIC_USER;
+    default:
+      return v1::CONFIG_SOURCE_DYNAMIC_TOPIC;
+  }
+}
+
+bool HasQuotas(v1::ConfigEntityType type) {
+  return type == v1::CONFIG_ENTITY_TYPE_CLIENT || type == v1::CONFIG_ENTITY_TYPE_USER;
+}
+
+void PrintQuotas(const Described& result, bool all) {
+  std::vector<std::string> entries;
   for (const auto& entry : result.entries()) {
-    if (!arguments.Has("all") && entry.source() != v1::CONFIG_SOURCE_DYNAMIC_TOPIC) continue;
-    fmt::print("  {}={} sensitive={} synonyms={{{}:{}={}, DEFAULT_CONFIG:{}={}}}\n", entry.name(),
-               entry.value(), entry.sensitive(), SourceName(entry.source()), entry.name(), entry.value(),
-               entry.name(), entry.default_value());
+    if (all || entry.source() == OwnSource(result.entity())) {
+      entries.push_back(fmt::format("{}={}", entry.name(), entry.value()));
+    }
+  }
+  const char* kind = result.entity().type() == v1::CONFIG_ENTITY_TYPE_CLIENT ? "client-id" : "user-principal";
+  if (entries.empty()) return;
+  fmt::print("Quota configs for {} are {}\n",
+             result.entity().name().empty() ? fmt::format("the default {}", kind)
+                                            : fmt::format("{} '{}'", kind, result.entity().name()),
+             fmt::join(entries, ", "));
+}
+
+void PrintConfigs(const Described& result, bool all) {
+  const v1::ConfigEntity& entity = result.entity();
+  if (entity.name().empty()) {
+    fmt::print("Default configs for {} in the cluster are:\n", PluralOf(entity.type()));
+  } else {
+    fmt::print("{} configs for {} {} are:\n", all ? "All" : "Dynamic", SingularOf(entity.type()),
+               entity.name());
+  }
+  for (const auto& entry : result.entries()) {
+    if (!all && entry.source() != OwnSource(entity)) continue;
+    std::vector<std::string> synonyms;
+    for (const auto& synonym : entry.synonyms()) {
+      synonyms.push_back(
+          fmt::format("{}:{}={}", SourceName(synonym.source()), synonym.name(), synonym.value()));
+    }
+    fmt::print("  {}={} sensitive={} synonyms={{{}}}\n", entry.name(), entry.value(), entry.sensitive(),
+               fmt::join(synonyms, ", "));
+  }
+}
+
+// Asks `broker`, or any.
+Result<v1::DescribeConfigsResponse> Ask(ToolSession& session, const v1::DescribeConfigsRequest& request,
+                                        BrokerId broker = kNoBroker) {
+  return session.Run(
+      [&] { return session.admin().DescribeConfigs(request, session.After(kAdminTimeout), broker); });
+}
+
+// Who are meant, in the order they are shown.
+Result<std::vector<v1::ConfigEntity>> EntitiesOf(ToolSession& session, const ConfigSubject& subject) {
+  std::vector<v1::ConfigEntity> out;
+  if (!subject.all()) {
+    out.push_back(subject.ToEntity());
+    return out;
+  }
+  TM_ASSIGN_OR_RETURN(const v1::MetadataResponse metadata,
+                      session.Metadata({}, subject.type == v1::CONFIG_ENTITY_TYPE_TOPIC));
+  std::vector<std::string> names;
+  if (subject.type == v1::CONFIG_ENTITY_TYPE_TOPIC) {
+    for (const auto& topic : metadata.topics()) names.push_back(topic.name());
+    std::ranges::sort(names);
+  } else {
+    std::vector<BrokerId> ids;
+    for (const auto& broker : metadata.brokers()) ids.push_back(broker.id());
+    std::ranges::sort(ids);
+    for (const BrokerId id : ids) names.push_back(std::to_string(id));
+    names.emplace_back();  // the default of all
+  }
+  for (std::string& name : names) out.push_back(ConfigSubject{.type = subject.type, .name = name}.ToEntity());
+  return out;
+}
+
+// A broker tells all of its own configs only; of one that is down what ZooKeeper holds is told by any.
+Result<BrokerId> WhoKnows(ToolSession& session, const v1::ConfigEntity& entity, bool all) {
+  if (entity.type() != v1::CONFIG_ENTITY_TYPE_BROKER || entity.name().empty()) return kNoBroker;
+  TM_ASSIGN_OR_RETURN(const v1::MetadataResponse metadata, session.Metadata({}, false));
+  for (const auto& broker : metadata.brokers()) {
+    if (std::to_string(broker.id()) == entity.name()) return broker.id();
+  }
+  if (all) {
+    return Fail(
+        v1::BROKER_NOT_AVAILABLE,
+        "broker {} is not live, and only it knows all its configs; without --all its dynamic ones are "
+        "shown",
+        entity.name());
+  }
+  return kNoBroker;
+}
+
+Result<std::vector<Described>> DescribeAll(ToolSession& session, const ConfigSubject& subject, bool all) {
+  std::vector<Described> out;
+  v1::DescribeConfigsRequest request;
+  request.set_include_defaults(all);
+  if (subject.all() && HasQuotas(subject.type)) {
+    request.add_all_of(subject.type);
+    TM_ASSIGN_OR_RETURN(const v1::DescribeConfigsResponse response, Ask(session, request));
+    out.assign(response.results().begin(), response.results().end());
+    return out;
+  }
+  TM_ASSIGN_OR_RETURN(const std::vector<v1::ConfigEntity> entities, EntitiesOf(session, subject));
+  for (const v1::ConfigEntity& entity : entities) {
+    request.clear_entities();
+    *request.add_entities() = entity;
+    TM_ASSIGN_OR_RETURN(const BrokerId broker, WhoKnows(session, entity, all));
+    TM_ASSIGN_OR_RETURN(const v1::DescribeConfigsResponse response, Ask(session, request, broker));
+    if (response.results_size() != 1) {
+      return Fail(v1::UNKNOWN_SERVER_ERROR, "the broker answered for {} things, not one",
+                  response.results_size());
+    }
+    out.push_back(response.results(0));
+  }
+  return out;
+}
+
+int Describe(ToolSession& session, const Arguments& arguments, const ConfigSubject& subject) {
+  const bool all = arguments.Has("all");
+  const auto described = DescribeAll(session, subject, all);
+  if (!described) return ReportError(described.error());
+  for (const Described& result : *described) {
+    if (result.error().code() != v1::NONE) return ReportError(FromProto(result.error()));
+    if (HasQuotas(result.entity().type())) {
+      PrintQuotas(result, all);
+    } else {
+      PrintConfigs(result, all);
+    }
   }
   return kExitDone;
 }
 
-int Alter(ToolSession& session, const Arguments& arguments, const std::string& topic) {
+int Alter(ToolSession& session, const v1::AlterConfigsRequest::Change& change) {
   v1::AlterConfigsRequest request;
-  v1::AlterConfigsRequest::Change* change = request.add_changes();
-  change->mutable_entity()->set_type(v1::CONFIG_ENTITY_TYPE_TOPIC);
-  change->mutable_entity()->set_name(topic);
-  for (const std::string& text : arguments.All("add-config")) {
-    auto values = ParseAddConfig(text);
-    if (!values) return ReportUsage(values.error());
-    change->mutable_set()->insert(values->begin(), values->end());
-  }
-  for (const std::string& text : arguments.All("delete-config")) {
-    for (const std::string& name : CommaList(text)) change->add_remove(name);
-  }
-  if (change->set().empty() && change->remove().empty()) {
-    return ReportUsage(
-        Error{v1::INVALID_REQUEST, "--alter needs --add-config name=value or --delete-config name"});
-  }
+  *request.add_changes() = change;
   auto response =
       session.Run([&] { return session.admin().AlterConfigs(request, session.After(kAdminTimeout)); });
   if (!response) return ReportError(response.error());
   const v1::AlterConfigsResponse::Result& result = response->results(0);
   if (result.error().code() != v1::NONE) return ReportError(FromProto(result.error()));
   for (const std::string& warning : result.warnings()) fmt::print(stderr, "warning: {}\n", warning);
-  fmt::print("Completed updating config for topic {}.\n", topic);
+  if (change.entity().name().empty()) {
+    fmt::print("Completed updating default config for {} in the cluster.\n",
+               PluralOf(change.entity().type()));
+  } else {
+    fmt::print("Completed updating config for {} {}.\n", SingularOf(change.entity().type()),
+               change.entity().name());
+  }
   return kExitDone;
 }
 
@@ -102,16 +203,23 @@ int RunConfigs(const Arguments& arguments) {
   if (arguments.Has("describe") == arguments.Has("alter")) {
     return ReportUsage(Error{v1::INVALID_REQUEST, "exactly one of --describe and --alter is required"});
   }
-  std::string topic = arguments.GetOr("topic", arguments.GetOr("entity-name", ""));
-  const std::string type = arguments.GetOr("entity-type", arguments.Has("topic") ? "topics" : "");
-  if (type != "topics") {
-    return ReportUsage(Error{v1::INVALID_REQUEST,
-                             fmt::format("--entity-type '{}' has no configs here; it takes: topics", type)});
+  const bool alter = arguments.Has("alter");
+  for (const char* flag : {"add-config", "add-config-file", "delete-config"}) {
+    if (!alter && arguments.Has(flag)) {
+      return ReportUsage(Error{v1::INVALID_REQUEST, fmt::format("--{} goes with --alter", flag)});
+    }
   }
-  if (topic.empty()) return ReportUsage(Error{v1::INVALID_REQUEST, "--entity-name NAME is required"});
+  const Result<ConfigSubject> subject = SubjectOf(arguments);
+  if (!subject) return ReportUsage(subject.error());
+  v1::AlterConfigsRequest::Change change;
+  if (alter) {
+    auto wanted = ChangeOf(arguments, *subject);
+    if (!wanted) return ReportUsage(wanted.error());
+    change = std::move(*wanted);
+  }
   auto session = ToolSession::Open(arguments);
   if (!session) return ReportError(session.error());
-  return arguments.Has("alter") ? Alter(**session, arguments, topic) : Describe(**session, arguments, topic);
+  return alter ? Alter(**session, change) : Describe(**session, arguments, *subject);
 }
 
 }  // namespace
@@ -119,26 +227,23 @@ int RunConfigs(const Arguments& arguments) {
 Command ConfigsCommand() {
   std::vector<FlagSpec> flags = ConnectionFlags();
   const std::vector<FlagSpec> own = {
-      {"describe", "", "Shows configs."},
+      {"describe", "", "Shows configs; without a name those of all topics, brokers, clients or users."},
       {"alter", "", "Changes configs."},
-      {"all", "", "With --describe: also those at their defaults."},
-      {"entity-type", "topics", "What has the configs."},
-      {"entity-name", "NAME", "Whose configs."},
-      {"topic", "NAME", "Short for --entity-type topics --entity-name NAME."},
-      {"add-config", "NAME=VALUE,...", "Sets configs; [a,b] keeps a value with commas together.", true},
-      {.name = "delete-config",
-       .value = "NAME,...",
-       .help = "Returns configs to their defaults; '= VALUE' after it is passed over.",
-       .repeated = true,
-       .drops_assignment = true},
+      {"all", "", "With --describe: also those that are not set for the entity itself."},
+      {"force", "", "Taken because Kafka has it: nothing asks."},
   };
   flags.insert(flags.end(), own.begin(), own.end());
+  for (FlagSpec& flag : ConfigEntityFlags()) flags.push_back(std::move(flag));
   return {"configs",
-          "shows and changes configs of topics",
+          "shows and changes configs of topics and brokers, and quotas of clients and users",
           {"tidemark-configs --bootstrap-server localhost:9092 --describe --entity-type topics --entity-name "
            "orders",
            "tidemark-configs --bootstrap-server localhost:9092 --alter --topic orders --add-config "
-           "min.insync.replicas=2"},
+           "min.insync.replicas=2",
+           "tidemark-configs --bootstrap-server localhost:9092 --alter --broker-defaults --add-config "
+           "log.retention.ms=86400000",
+           "tidemark-configs --bootstrap-server localhost:9092 --alter --client batch-load --add-config "
+           "producer_byte_rate=1048576"},
           flags,
           {},
           RunConfigs};

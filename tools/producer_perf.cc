@@ -126,12 +126,14 @@ int RunProducerPerf(const Arguments& arguments) {
   std::unique_ptr<Producer> producer;
   Measured measured;
   Duration elapsed{};
+  Duration throttled{};
   auto sent = (*session)->Run([&]() -> Task<Result<>> {
     EventLoop& loop = (*session)->loop();
     producer = std::make_unique<Producer>((*session)->cluster(), *options);
     const MonoTime started = loop.Now();
     Result<> result = co_await SendAll(loop, *producer, *load, measured);
     elapsed = loop.Now() - started;
+    throttled = producer->stats().throttled;
     co_await producer->Close();
     producer.reset();
     co_return result;
@@ -141,6 +143,7 @@ int RunProducerPerf(const Arguments& arguments) {
   for (const double percent : {50.0, 95.0, 99.0, 99.9}) {
     fmt::print(", {:.2f} ms {:g}th", static_cast<double>(measured.all.Percentile(percent)) / 1000.0, percent);
   }
+  if (throttled > Duration::zero()) fmt::print(", {} ms throttled by a quota", ToMillis(throttled));
   fmt::print(".\n");
   if (measured.failed == 0) return kExitDone;
   fmt::print(stderr, "error: {} records were not acknowledged: {}\n", measured.failed,

@@ -10,6 +10,10 @@
 
 namespace tidemark {
 
+// The properties in the file that `file_flag` names; none: empty. As below.
+Result<std::map<std::string, std::string>> PropertiesOfFlag(const Arguments& arguments,
+                                                            std::string_view file_flag);
+
 // The settings in the file that `file_flag` names (none: empty), overridden by the name=value pairs of
 // `pairs_flag`. INVALID_REQUEST or INVALID_CONFIG name what is wrong; NOT_FOUND and the like the file.
 Result<std::map<std::string, std::string>> SettingsOfFlags(const Arguments& arguments,

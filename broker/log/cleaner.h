@@ -2,9 +2,12 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <stop_token>
+#include <utility>
 
 #include "broker/log/offset_map.h"
 #include "broker/log/tombstone_drops.h"
@@ -14,15 +17,21 @@
 
 namespace tidemark {
 
+// Bytes per second of one cleaner, changed while it works by another thread; 0: no limit.
+using CleanerRate = std::atomic<double>;
+
 // Keeps the bytes that one cleaner reads and writes below a rate.
 class CleanerThrottle {
  public:
-  explicit CleanerThrottle(std::optional<double> bytes_per_second) : rate_(bytes_per_second) {}
+  explicit CleanerThrottle(std::optional<double> bytes_per_second)
+      : rate_(std::make_shared<const CleanerRate>(bytes_per_second.value_or(0))) {}
+  explicit CleanerThrottle(std::shared_ptr<const CleanerRate> rate) : rate_(std::move(rate)) {}
 
   // How long to wait after `bytes` at `now`.
   Duration Charge(uint64_t bytes, MonoTime now) {
-    if (!rate_) return Duration::zero();
-    const double seconds = std::min(static_cast<double>(bytes) / *rate_, 3600.0);
+    const double rate = *rate_;
+    if (rate <= 0) return Duration::zero();
+    const double seconds = std::min(static_cast<double>(bytes) / rate, 3600.0);
     free_at_ = std::max(free_at_, now) + Duration(static_cast<int64_t>(seconds * 1e9));
     return free_at_ - now;
   }
@@ -30,12 +39,12 @@ class CleanerThrottle {
   uint64_t StepBytes() const {
     constexpr double kLeast = 16 << 10;
     constexpr double kMost = 1 << 20;
-    return rate_ ? static_cast<uint64_t>(std::clamp(*rate_ / 10, kLeast, kMost))
-                 : static_cast<uint64_t>(kMost);
+    const double rate = *rate_;
+    return static_cast<uint64_t>(rate > 0 ? std::clamp(rate / 10, kLeast, kMost) : kMost);
   }
 
  private:
-  std::optional<double> rate_;
+  std::shared_ptr<const CleanerRate> rate_;
   MonoTime free_at_{};
 };
 

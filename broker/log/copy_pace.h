@@ -15,14 +15,15 @@ class CopyPace {
  public:
   // 0: as fast as the disks are.
   explicit CopyPace(uint64_t bytes_per_second = 0) : rate_(bytes_per_second) {}
-  // Before the first copy begins.
+  // Copies under way go on at the new rate.
   void SetRate(uint64_t bytes_per_second) { rate_ = bytes_per_second; }
 
   // Takes the time that `bytes` are worth; whoever copied them waits until then before it copies on.
   MonoTime Take(size_t bytes, MonoTime now) {
-    if (rate_ == 0) return now;
+    const uint64_t rate = rate_;
+    if (rate == 0) return now;
     const auto worth = std::chrono::duration_cast<Duration>(
-        std::chrono::duration<double>(static_cast<double>(bytes) / static_cast<double>(rate_)));
+        std::chrono::duration<double>(static_cast<double>(bytes) / static_cast<double>(rate)));
     MonoTime taken_to = taken_to_;
     MonoTime until;
     do {
@@ -33,11 +34,12 @@ class CopyPace {
 
   // How much is copied at once: at a gentle rate not a second's worth.
   size_t ChunkBytes(size_t most) const {
-    return rate_ == 0 ? most : static_cast<size_t>(std::clamp<uint64_t>(rate_ / 10, 1, most));
+    const uint64_t rate = rate_;
+    return rate == 0 ? most : static_cast<size_t>(std::clamp<uint64_t>(rate / 10, 1, most));
   }
 
  private:
-  uint64_t rate_;
+  std::atomic<uint64_t> rate_;
   std::atomic<MonoTime> taken_to_{MonoTime{}};
 };
 

@@ -34,12 +34,17 @@ class FileHandles {
   // Files open, or closed by their logs meanwhile.
   size_t size() const { return listed_.size(); }
   size_t capacity() const { return capacity_; }
+  // A smaller one closes files as others are opened.
+  void SetCapacity(size_t capacity) {
+    capacity_ = capacity < 1 ? 1 : capacity;
+    look_again_at_ = 0;
+  }
 
  private:
   // Closes what may be closed, but for `keep`.
   void Sweep(const Segment* keep);
 
-  const size_t capacity_;
+  size_t capacity_;
   std::function<void()> flush_;
   // In the order they are looked at; each segment at most once.
   std::deque<std::weak_ptr<Segment>> listed_;

@@ -34,6 +34,7 @@ struct LogConfig {
   uint64_t flush_messages = INT64_MAX;
   Duration flush_time = Duration::max();
   CompactionConfig compaction;
+  bool operator==(const LogConfig&) const = default;
 };
 
 }  // namespace tidemark

@@ -252,12 +252,13 @@ Result<> LogDirs::RoomFor(size_t index, SpaceUse use) const {
   const LogDirectory& directory = *directories_[index];
   const SpaceSeen seen{.free = directory.free_bytes.load(std::memory_order_relaxed),
                        .held = directory.held_bytes.load(std::memory_order_relaxed)};
-  if (HasRoom(use, seen, space_limits_)) return {};
+  const SpaceLimits limits = space_limits();
+  if (HasRoom(use, seen, limits)) return {};
   return Fail(
       v1::DISK_FULL,
       "log directory {} has {} bytes free, log.dir.min.free.bytes={}; nothing is appended until there is "
       "room",
-      directory.path, seen.free, space_limits_.min_free);
+      directory.path, seen.free, limits.min_free);
 }
 
 Task<Result<>> LogDirs::UpdateCheckpoints(EventLoop& caller, LogDirectory& directory,

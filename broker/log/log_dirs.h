@@ -158,9 +158,12 @@ class LogDirs {
   // Ends the writers without the mark (the locks go with the object). Home loop; implied by CloseCleanly.
   Task<void> Close();
 
-  // Before the SpaceWatch begins and the first ShardLogs is used.
-  void SetSpaceLimits(const SpaceLimits& limits) { space_limits_ = limits; }
-  const SpaceLimits& space_limits() const { return space_limits_; }
+  // First before the SpaceWatch begins and the first ShardLogs is used. Any thread reads.
+  void SetSpaceLimits(const SpaceLimits& limits) {
+    min_free_ = limits.min_free;
+    reserve_ = limits.reserve;
+  }
+  SpaceLimits space_limits() const { return {.min_free = min_free_, .reserve = reserve_}; }
   // DISK_FULL says how much is free and how much there should be. Any thread.
   Result<> RoomFor(size_t directory, SpaceUse use) const;
 
@@ -195,7 +198,8 @@ class LogDirs {
   std::optional<std::string> stored_cluster_id_;
   bool last_stop_was_clean_ = true;
   RecoveryProgress recovery_progress_;
-  SpaceLimits space_limits_;
+  std::atomic<uint64_t> min_free_ = 0;
+  std::atomic<uint64_t> reserve_ = 0;
   CopyPace copy_pace_;
   std::atomic<bool> may_have_lost_logs_ = false;
   std::vector<std::pair<size_t, std::vector<MoveFolder>>> moves_;       // by directory, while opening

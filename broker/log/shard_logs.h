@@ -71,6 +71,7 @@ class ShardLogs final : private LogHost {
   // Segment files that are open.
   size_t open_files() const { return handles_.size(); }
   const ScrubCounters& scrubbed() const { return scrubber_.counters(); }
+  void SetOpenFiles(size_t most) { handles_.SetCapacity(most); }
 
   // Takes the partition out of service and removes its data: renamed to `-delete` durably when this returns,
   // removed in the background. Also for a partition that is not open but was found. NOT_FOUND when there is

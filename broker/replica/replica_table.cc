@@ -272,8 +272,14 @@ void ReplicaTable::Describe(const std::vector<TopicId>& topics, v1::DescribeRepl
 }
 
 void ReplicaTable::UpdateConfig(const std::string& topic, const TopicSettings& settings) {
+  UpdateConfigs({{topic, settings}});
+}
+
+void ReplicaTable::UpdateConfigs(const std::unordered_map<std::string, TopicSettings>& changed) {
   for (Partition* partition : All()) {
-    if (partition->topic() != topic) continue;
+    const auto found = changed.find(partition->topic());
+    if (found == changed.end()) continue;
+    const TopicSettings& settings = found->second;
     const bool retains_otherwise = partition->settings().retention != settings.retention;
     partition->UpdateSettings(settings);
     if (retains_otherwise) retention_.CheckNow(partition->key());
@@ -288,9 +294,8 @@ Task<std::optional<WallMillis>> ReplicaTable::CheckRetention(PartitionKey key) {
 }
 
 Task<void> ReplicaTable::CheckLoop() {
-  const Duration interval = context_.isr_check_interval();
-  while (co_await Sleep(context_.loop, interval, "next isr check", scope_.stop_token()) ==
-         WaitOutcome::kTimedOut) {
+  while (co_await Sleep(context_.loop, context_.isr_check_interval(), "next isr check",
+                        scope_.stop_token()) == WaitOutcome::kTimedOut) {
     for (Partition* partition : All()) partition->CheckIsr();
     context_.last_isr_check = context_.loop.Now();
   }

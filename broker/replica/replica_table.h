@@ -46,9 +46,16 @@ class ReplicaTable final : private FollowSink {
   // Adds the replicas of `topics` (empty: all).
   void Describe(const std::vector<TopicId>& topics, v1::DescribeReplicasResponse* out) const;
   void UpdateConfig(const std::string& topic, const TopicSettings& settings);
+  // The same of many topics, in one pass.
+  void UpdateConfigs(const std::unordered_map<std::string, TopicSettings>& changed);
   std::vector<Partition*> All();
   size_t size() const;
   const ReplicaCounters& counters() const { return context_.counters; }
+  // What is under way ends by the former ones.
+  void SetOptions(const ReplicaOptions& options) {
+    context_.options = options;
+    retention_.SetInterval(options.retention_check_interval);
+  }
   EventLoop& loop() { return context_.loop; }
 
   // Stops everything: waiters are answered, fetchers closed, high watermarks handed to the logs. The logs

@@ -31,6 +31,12 @@ class RetentionRounds {
   // Until stopped. Once.
   Task<void> Run(std::stop_token stop);
   void CheckNow(const PartitionKey& key) { Schedule(key, loop_.Now()); }
+  // A shorter one counts from now on.
+  void SetInterval(Duration interval) {
+    interval_ = interval;
+    next_round_ = std::min(next_round_, loop_.Now() + interval);
+    changed_.NotifyAll();
+  }
 
  private:
   // Keeps the earlier time of two.
@@ -40,7 +46,7 @@ class RetentionRounds {
 
   EventLoop& loop_;
   const Clock& clock_;
-  const Duration interval_;
+  Duration interval_;
   const Keys keys_;
   const CheckOne check_;
   MonoTime next_round_{};

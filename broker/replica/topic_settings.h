@@ -15,6 +15,7 @@ struct TopicSettings {
   LogConfig log;
   uint32_t min_insync_replicas = 1;
   RetentionConfig retention;
+  bool operator==(const TopicSettings&) const = default;
 };
 
 struct ReplicaOptions {

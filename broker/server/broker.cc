@@ -30,7 +30,9 @@ Broker::Impl::Impl(Environment& env, EventLoop& loop, BrokerConfig config, Broke
                .config = std::move(config),
                .control_loop = loop,
                .control_scope = scope_,
-               .control = *this} {}
+               .control = *this} {
+  context_.live = std::make_shared<const BrokerConfig>(context_.config);
+}
 
 Broker::Impl::~Impl() {
   CHECK(context_.shards.empty() && !keeper_) << "a broker was destroyed before Stop()";
@@ -63,9 +65,12 @@ Task<Result<>> Broker::Impl::Start() {
   identity_ = std::move(*identity);
   if (stopping_) co_return Fail(v1::CANCELLED, "stopped while starting");
   co_await WatchSpace();
+  phase_ = "reading the broker's configs from ZooKeeper";
+  co_await broker_configs_->Start(identity_.broker_id, scope_.stop_token());
+  if (stopping_) co_return Fail(v1::CANCELLED, "stopped while starting");
   co_await ActivateShards();
   channel_->Start({.id = identity_.broker_id, .cluster_id = identity_.cluster_id});
-  configs_->Start();
+  config_changes_->Start();
   cleaner_ = std::make_unique<LogCleaner>(context_, scope_);
   cleaner_->Start();
   scope_.Spawn("watchdog", Watch());
@@ -148,10 +153,20 @@ void Broker::Impl::MakeZooKeeperParts() {
                               .on_conflict = [this](const Error& error) { Fatal(error); },
                               .stop_is_known = [this] { return executor_->took_over_once(); }});
   configs_ = std::make_unique<TopicConfigWatcher>(
-      loop_, *keeper_, config, [this](TopicSettingsPtr settings, std::vector<std::string> changed) {
+      loop_, *keeper_, context_.live, [this](TopicSettingsPtr settings, std::vector<std::string> changed) {
         for (const auto& shard : context_.shards) shard->PostSettings(settings, changed);
       });
-  controller_ = std::make_unique<ControllerHost>(env_, loop_, *keeper_, config);
+  broker_configs_ = std::make_unique<BrokerConfigWatcher>(
+      loop_, *keeper_, context_.live, [this](BrokerConfigPtr changed) { ApplyConfig(std::move(changed)); });
+  config_changes_ = std::make_unique<ConfigChanges>(loop_, *keeper_);
+  // The broker's first: topics fall back to them.
+  config_changes_->AddListener(broker_configs_.get());
+  config_changes_->AddListener(configs_.get());
+  quotas_ = std::make_unique<QuotaWatcher>(loop_, *keeper_, [this](QuotaPicturePtr picture) {
+    for (const auto& shard : context_.shards) shard->PostQuotas(picture);
+  });
+  config_changes_->AddListener(quotas_.get());
+  controller_ = std::make_unique<ControllerHost>(env_, loop_, *keeper_, context_.live);
   channel_ = std::make_unique<ControllerChannel>(env_, loop_, *keeper_, *controller_);
   executor_ = std::make_unique<CommandExecutor>(context_, *keeper_, *configs_);
 }
@@ -294,7 +309,9 @@ Task<void> Broker::Impl::LeaveZooKeeper() {
   registration_->RequestStop();
   co_await controller_->Stop();
   co_await channel_->Close();
+  co_await config_changes_->Close();
   co_await configs_->Close();
+  co_await quotas_->Close();
   co_await registration_->Close();
   if (!left_zookeeper_) co_await keeper_->Close();
 }
@@ -328,6 +345,9 @@ Task<bool> Broker::Impl::Stop() {
   executor_.reset();
   channel_.reset();
   controller_.reset();
+  config_changes_.reset();
+  quotas_.reset();
+  broker_configs_.reset();
   configs_.reset();
   registration_.reset();
   keeper_.reset();

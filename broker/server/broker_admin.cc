@@ -223,6 +223,7 @@ Task<std::string> Broker::Impl::Metrics() {
     AddPartitions(report, &sum);
     sum.scrubbed += report.scrubbed;
     sum.damaged_ranges += report.damaged_ranges;
+    sum.quotas += report.quotas;
   }
   AddPartitionMetrics(sum, dirs_.get(), &out);
   AddMemoryMetrics(sum.rpc, &out);
@@ -256,6 +257,7 @@ Task<std::string> Broker::Impl::Metrics() {
   out.Counter("tidemark_scrub_logs_total", sum.scrubbed.logs);
   out.Counter("tidemark_scrub_damaged_ranges_total", sum.scrubbed.damaged);
   out.Counter("tidemark_scrub_rebuilt_indexes_total", sum.scrubbed.indexes_rebuilt);
+  AddQuotaMetrics(sum.quotas, &out);
   co_return out.Text();
 }
 

@@ -55,12 +55,18 @@ using TopicSettingsPtr = std::shared_ptr<const TopicSettingsMap>;
 
 TopicSettings SettingsOf(const TopicConfigs& configs);
 
+// The config in force: the broker's own with what /config/brokers holds. Immutable, replaced whole.
+using BrokerConfigPtr = std::shared_ptr<const BrokerConfig>;
+
 struct BrokerContext {
   Environment& env;
+  // As the broker was started. What can change at run time is in `live` and in Shard::config().
   BrokerConfig config;
   EventLoop& control_loop;
   Scope& control_scope;
   ControlPlane& control;
+  // Control loop only.
+  BrokerConfigPtr live;
   // Set before the shards are opened.
   LogDirs* dirs = nullptr;
   // Constant from before the first connection on.

@@ -125,7 +125,7 @@ Task<v1::AlterReplicaLogDirsResponse> Broker::Impl::AlterReplicaLogDirs(
 }
 
 Task<void> Broker::Impl::WatchSpace() {
-  const BrokerConfig& config = context_.config;
+  const BrokerConfig& config = *context_.live;
   dirs_->SetSpaceLimits({.min_free = config.log_dir_min_free, .reserve = config.log_dir_reserve});
   dirs_->copy_pace().SetRate(config.move_bytes_per_second);
   space_ = std::make_unique<SpaceWatch>(*dirs_);

@@ -1,6 +1,7 @@
 // Broker::Impl: the parts of a broker and how they are wired. Control loop only. broker.cc holds the life
-// cycle, broker_requests.cc the control plane, broker_admin.cc what it tells about itself, broker_restartz.cc
-// whether it may be stopped, broker_disks.cc its log directories, broker_watchdog.cc the watchdog.
+// cycle, broker_requests.cc the control plane, broker_configs.cc its configs, broker_admin.cc what it tells
+// about itself, broker_restartz.cc whether it may be stopped, broker_disks.cc its log directories,
+// broker_watchdog.cc the watchdog.
 #pragma once
 
 #include <atomic>
@@ -12,11 +13,13 @@
 #include "broker/log/log_dirs.h"
 #include "broker/log/space_watch.h"
 #include "broker/server/broker.h"
+#include "broker/server/broker_config_watcher.h"
 #include "broker/server/broker_context.h"
 #include "broker/server/command_executor.h"
 #include "broker/server/controller_channel.h"
 #include "broker/server/controller_host.h"
 #include "broker/server/log_cleaner.h"
+#include "broker/server/quota_watcher.h"
 #include "broker/server/registration.h"
 #include "broker/server/stop_verdict.h"
 #include "broker/server/topic_config_watcher.h"
@@ -75,12 +78,18 @@ class Broker::Impl final : public ControlPlane {
   Task<bool> OnEveryShard(const char* name, F call);
   void Fatal(Error error);
 
-  // broker_requests.cc
+  // broker_configs.cc
+  // What changed takes effect in all parts.
+  void ApplyConfig(BrokerConfigPtr config);
   Task<v1::DescribeConfigsResponse> DescribeConfigs(v1::DescribeConfigsRequest request);
   Task<Result<>> DescribeTopic(std::string topic, bool include_defaults,
                                v1::DescribeConfigsResponse::Result* out);
-  Result<> DescribeBroker(const std::string& name, bool include_defaults,
-                          v1::DescribeConfigsResponse::Result* out);
+  Task<Result<>> DescribeBroker(std::string name, bool include_defaults,
+                                v1::DescribeConfigsResponse::Result* out);
+
+  Task<Result<>> DescribeQuotas(v1::ConfigEntity entity, v1::DescribeConfigsResponse::Result* out);
+  // The brokers, clients or users that have configs in ZooKeeper.
+  Task<Result<std::vector<v1::ConfigEntity>>> EntitiesWithConfigs(v1::ConfigEntityType type);
 
   // broker_admin.cc
   void OnHttp(const AdminRequest& request, AdminReplyFn reply);
@@ -123,6 +132,9 @@ class Broker::Impl final : public ControlPlane {
   std::unique_ptr<ZkKeeper> keeper_;
   std::unique_ptr<Registration> registration_;
   std::unique_ptr<TopicConfigWatcher> configs_;
+  std::unique_ptr<BrokerConfigWatcher> broker_configs_;
+  std::unique_ptr<QuotaWatcher> quotas_;
+  std::unique_ptr<ConfigChanges> config_changes_;
   std::unique_ptr<ControllerHost> controller_;
   std::unique_ptr<ControllerChannel> channel_;
   std::unique_ptr<CommandExecutor> executor_;

@@ -1,6 +1,4 @@
 // The control plane of a broker: requests that no single shard can answer.
-#include <charconv>
-
 #include <glog/logging.h>
 
 #include "broker/server/broker_impl.h"
@@ -22,17 +20,6 @@ Duration TimeoutOf(const v1::Request& request) {
     return std::chrono::milliseconds(request.create_partitions().timeout_ms()) + kBeyondTheWait;
   }
   return kForwardTimeout;
-}
-
-void AddEntry(const ConfigDef& def, const std::string& value, v1::ConfigSource source,
-              v1::DescribeConfigsResponse::Result* out) {
-  v1::DescribeConfigsResponse::Entry* entry = out->add_entries();
-  entry->set_name(def.name);
-  entry->set_value(value);
-  entry->set_source(source);
-  entry->set_default_value(def.default_value);
-  entry->set_documentation(def.doc);
-  entry->set_read_only(def.read_only);
 }
 
 }  // namespace
@@ -99,63 +86,6 @@ void Broker::Impl::OnDirectoryFailure(size_t directory, Error error) {
     if (!one->failed) return;
   }
   Fatal({v1::KAFKA_STORAGE_ERROR, fmt::format("every log directory has failed, last: {}", error.message)});
-}
-
-Task<v1::DescribeConfigsResponse> Broker::Impl::DescribeConfigs(v1::DescribeConfigsRequest request) {
-  v1::DescribeConfigsResponse response;
-  for (const v1::ConfigEntity& entity : request.entities()) {
-    v1::DescribeConfigsResponse::Result* result = response.add_results();
-    *result->mutable_entity() = entity;
-    Result<> described =
-        Fail(v1::INVALID_REQUEST, "entity type {} has no configs", static_cast<int>(entity.type()));
-    if (entity.type() == v1::CONFIG_ENTITY_TYPE_TOPIC) {
-      described = co_await DescribeTopic(entity.name(), request.include_defaults(), result);
-    } else if (entity.type() == v1::CONFIG_ENTITY_TYPE_BROKER) {
-      described = DescribeBroker(entity.name(), request.include_defaults(), result);
-    }
-    if (!described) ToProto(described.error(), result->mutable_error());
-  }
-  co_return response;
-}
-
-Task<Result<>> Broker::Impl::DescribeTopic(std::string topic, bool include_defaults,
-                                           v1::DescribeConfigsResponse::Result* out) {
-  TM_CO_RETURN_IF_ERROR(ValidateTopicName(topic));
-  TM_CO_ASSIGN_OR_RETURN(const Properties overrides, co_await configs_->ReadOverrides(topic));
-  if (overrides.empty() && executor_->snapshot()->Topic(topic) == nullptr) {
-    co_return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "there is no topic '{}'", topic);
-  }
-  for (const TopicConfigEntry& entry : DescribeTopicConfigs(context_.config.properties, overrides)) {
-    const v1::ConfigSource source = entry.overridden    ? v1::CONFIG_SOURCE_DYNAMIC_TOPIC
-                                    : entry.from_broker ? v1::CONFIG_SOURCE_STATIC_BROKER
-                                                        : v1::CONFIG_SOURCE_DEFAULT;
-    if (source == v1::CONFIG_SOURCE_DYNAMIC_TOPIC || include_defaults)
-      AddEntry(*entry.def, entry.value, source, out);
-  }
-  co_return Result<>();
-}
-
-Result<> Broker::Impl::DescribeBroker(const std::string& name, bool include_defaults,
-                                      v1::DescribeConfigsResponse::Result* out) {
-  BrokerId id = identity_.broker_id;
-  if (!name.empty()) {
-    const auto [end, status] = std::from_chars(name.data(), name.data() + name.size(), id);
-    if (status != std::errc() || end != name.data() + name.size()) {
-      return Fail(v1::INVALID_REQUEST, "'{}' is not a broker id", name);
-    }
-  }
-  if (id != identity_.broker_id) {
-    return Fail(v1::WRONG_BROKER, "broker {} tells its own configs only; ask broker {}", identity_.broker_id,
-                id);
-  }
-  const ConfigValues values(BrokerConfigTable(), context_.config.properties);
-  for (const ConfigDef& def : BrokerConfigTable().defs()) {
-    const bool set = values.IsSet(def.name);
-    if (!set && !include_defaults) continue;
-    AddEntry(def, values.Text(def.name), set ? v1::CONFIG_SOURCE_STATIC_BROKER : v1::CONFIG_SOURCE_DEFAULT,
-             out);
-  }
-  return {};
 }
 
 }  // namespace tidemark

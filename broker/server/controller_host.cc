@@ -4,9 +4,8 @@
 
 namespace tidemark {
 
-ControllerHost::ControllerHost(Environment& env, EventLoop& loop, ZkKeeper& keeper,
-                               const BrokerConfig& config)
-    : env_(env), loop_(loop), keeper_(keeper), config_(config) {}
+ControllerHost::ControllerHost(Environment& env, EventLoop& loop, ZkKeeper& keeper, BrokerConfigPtr config)
+    : env_(env), loop_(loop), keeper_(keeper), config_(std::move(config)) {}
 
 ControllerHost::~ControllerHost() = default;
 
@@ -16,13 +15,21 @@ void ControllerHost::Start(const BrokerIdentity& identity) {
                         .env = env_,
                         .broker_id = identity.broker_id,
                         .cluster_id = identity.cluster_id,
-                        .num_partitions = config_.num_partitions,
-                        .default_replication_factor = config_.default_replication_factor,
-                        .delete_topics = config_.delete_topics,
-                        .broker_properties = config_.properties,
-                        .max_frame_bytes = config_.max_request_bytes},
+                        .num_partitions = config_->num_partitions,
+                        .default_replication_factor = config_->default_replication_factor,
+                        .delete_topics = config_->delete_topics,
+                        .broker_properties = config_->properties,
+                        .max_frame_bytes = config_->max_request_bytes},
       keeper_);
   controller_->Start();
+}
+
+void ControllerHost::SetConfig(BrokerConfigPtr config) {
+  config_ = std::move(config);
+  if (!controller_) return;
+  controller_->SetDefaults({.num_partitions = config_->num_partitions,
+                            .default_replication_factor = config_->default_replication_factor,
+                            .broker_properties = config_->properties});
 }
 
 Task<void> ControllerHost::Stop() {

@@ -18,12 +18,14 @@ struct ControllerStatus;
 
 class ControllerHost final : public LocalController {
  public:
-  ControllerHost(Environment& env, EventLoop& loop, ZkKeeper& keeper, const BrokerConfig& config);
+  ControllerHost(Environment& env, EventLoop& loop, ZkKeeper& keeper, BrokerConfigPtr config);
   ~ControllerHost() override;  // Stop() first, where it was started
 
   // The broker is registered: from now on it stands for election.
   void Start(const BrokerIdentity& identity);
   Task<void> Stop();
+  // The broker's config in force is another one.
+  void SetConfig(BrokerConfigPtr config);
 
   // LocalController.
   bool active() const override;
@@ -35,7 +37,7 @@ class ControllerHost final : public LocalController {
   Environment& env_;
   EventLoop& loop_;
   ZkKeeper& keeper_;
-  const BrokerConfig& config_;
+  BrokerConfigPtr config_;
   std::unique_ptr<Controller> controller_;
 };
 

@@ -271,8 +271,9 @@ void EndSession(ConnectionInfo* connection, const std::shared_ptr<FetchSession>&
   if (fetches != nullptr && fetches->session == session) fetches->session.reset();
 }
 
-RequestTerms TermsOf(const Shard& shard, const v1::FetchRequest& request, MonoTime call_deadline) {
-  const BrokerConfig& config = shard.context().config;
+RequestTerms TermsOf(Shard& shard, const v1::FetchRequest& request, const std::string& client_id,
+                     MonoTime call_deadline) {
+  const BrokerConfig& config = shard.config();
   RequestTerms terms;
   const Duration wait = std::min<Duration>(std::chrono::milliseconds(request.max_wait_ms()), kLongestWait);
   const MonoTime now = shard.loop().Now();
@@ -281,6 +282,7 @@ RequestTerms TermsOf(const Shard& shard, const v1::FetchRequest& request, MonoTi
   terms.min_bytes = request.max_wait_ms() == 0 ? 0 : std::max<size_t>(1, request.min_bytes());
   terms.max_bytes = request.max_bytes() == 0 ? config.fetch_max_bytes
                                              : std::min<size_t>(request.max_bytes(), config.fetch_max_bytes);
+  if (!request.has_follower()) terms.max_bytes = shard.quotas().FetchBytes(client_id, terms.max_bytes);
   terms.only_changed = request.session_epoch() > 1;
   return terms;
 }
@@ -299,7 +301,7 @@ Task<void> HandleFetch(Shard& shard, std::unique_ptr<RpcCall> call) {
   }
   const std::shared_ptr<FetchSession> session = std::move(*made);
   if (!co_await session->Begin(call->stop_token())) co_return;
-  const RequestTerms terms = TermsOf(shard, request, call->deadline());
+  const RequestTerms terms = TermsOf(shard, request, call->request().header().client_id(), call->deadline());
   Result<Work> work = Work();
   if (const auto held = session->Hold(request); !held) {
     work = std::unexpected(held.error());

@@ -27,7 +27,7 @@ FetchSession::~FetchSession() {
 
 Result<> FetchSession::Hold(const v1::FetchRequest& request) {
   if (reader_.follower()) return {};
-  const size_t most = home_.context().config.max_fetch_partitions;
+  const size_t most = home_.config().max_fetch_partitions;
   for (const v1::FetchRequest::Topic& topic : request.forgotten()) {
     TM_ASSIGN_OR_RETURN(const TopicId id, TopicId::FromBytes(topic.id()));
     for (const auto& partition : topic.partitions())

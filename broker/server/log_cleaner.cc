@@ -79,29 +79,36 @@ Task<Result<CleanReport>> CleanOn(Shard& shard, PartitionKey key, CleanTools too
 }  // namespace
 
 LogCleaner::LogCleaner(BrokerContext& context, Scope& scope)
-    : context_(context),
-      scope_(scope),
-      threads_(context.config.cleaner.enabled ? context.config.cleaner.threads : 0) {}
+    : context_(context), scope_(scope), changed_(context.control_loop) {}
 
 void LogCleaner::Start() {
   last_look_ = context_.control_loop.Now();
-  for (uint32_t i = 0; i < threads_; ++i) scope_.Spawn("log cleaner", Work());
+  Apply();
 }
 
-Task<void> LogCleaner::Work() {
-  const CleanerConfig& config = context_.config.cleaner;
-  std::optional<double> rate = config.bytes_per_second;
-  if (rate) *rate /= threads_;
-  const auto throttle = std::make_shared<CleanerThrottle>(rate);
-  while (!scope_.stopping()) {
+void LogCleaner::Apply() {
+  const CleanerConfig& config = context_.live->cleaner;
+  threads_ = config.enabled ? config.threads : 0;
+  *rate_ = config.bytes_per_second && threads_ > 0 ? *config.bytes_per_second / threads_ : 0;
+  for (uint32_t i = 0; i < threads_; ++i) {
+    if (running_.insert(i).second) scope_.Spawn("log cleaner", Work(i));
+  }
+  changed_.NotifyAll();
+}
+
+Task<void> LogCleaner::Work(uint32_t number) {
+  const auto throttle = std::make_shared<CleanerThrottle>(rate_);
+  EventLoop& loop = context_.control_loop;
+  while (!scope_.stopping() && number < threads_) {
     const std::optional<Chosen> chosen = co_await Choose();
     if (chosen) {
       co_await CleanOne(*chosen, throttle);
-    } else if (co_await Sleep(context_.control_loop, std::max<Duration>(config.backoff, 1ms), "log cleaner",
-                              scope_.stop_token()) == WaitOutcome::kStopped) {
-      co_return;
+      continue;
     }
+    const MonoTime next = loop.Now() + std::max<Duration>(context_.live->cleaner.backoff, 1ms);
+    (void)co_await changed_.Wait("log cleaner", next, scope_.stop_token());
   }
+  running_.erase(number);
 }
 
 Task<std::optional<LogCleaner::Chosen>> LogCleaner::Choose() {
@@ -137,10 +144,10 @@ Task<void> LogCleaner::CleanOne(Chosen chosen, std::shared_ptr<CleanerThrottle> 
   // Another cleaner may have chosen it while this one was still asking.
   if (!in_work_.insert(chosen.key).second) co_return;
   Shard& shard = *context_.shards[chosen.shard];
-  const CleanerConfig& config = context_.config.cleaner;
+  const CleanerConfig config = context_.live->cleaner;
   Random& random = context_.env.random();
   const CleanTools tools{.hash_key = {random.Next(), random.Next()},
-                         .map_bytes = config.dedupe_buffer_bytes / threads_,
+                         .map_bytes = config.dedupe_buffer_bytes / std::max<uint32_t>(threads_, 1),
                          .load_factor = config.load_factor,
                          .now = context_.env.clock().WallNow()};
   const auto answer = co_await CallOn<Result<CleanReport>>(

@@ -14,6 +14,7 @@
 #include "broker/log/cleaner.h"
 #include "broker/server/broker_context.h"
 #include "common/async/scope.h"
+#include "common/async/wait.h"
 #include "common/metrics/exposition.h"
 
 namespace tidemark {
@@ -25,6 +26,9 @@ class LogCleaner {
 
   // Once the shards are active. Does nothing with log.cleaner.enable=false.
   void Start();
+  // By the config now in force: rates at once, also of passes under way; the number of cleaners and their
+  // memory as they come to their next pass.
+  void Apply();
   void AddMetrics(Exposition* out) const;
 
  private:
@@ -32,13 +36,18 @@ class LogCleaner {
     size_t shard = 0;
     PartitionKey key;
   };
-  Task<void> Work();
+  Task<void> Work(uint32_t number);
   Task<std::optional<Chosen>> Choose();
   Task<void> CleanOne(Chosen chosen, std::shared_ptr<CleanerThrottle> throttle);
 
   BrokerContext& context_;
   Scope& scope_;
-  const uint32_t threads_;
+  uint32_t threads_ = 0;  // wanted
+  // Numbers of the cleaners that run; one above `threads_` ends after its pass.
+  std::set<uint32_t> running_;
+  // Of each cleaner.
+  const std::shared_ptr<CleanerRate> rate_ = std::make_shared<CleanerRate>(0);
+  Notifier changed_;
   std::set<PartitionKey> in_work_;
   std::map<PartitionKey, MonoTime> not_before_;  // after a failure
   // For metrics.

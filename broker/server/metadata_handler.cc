@@ -98,7 +98,7 @@ Task<void> HandleMetadata(Shard& shard, std::unique_ptr<RpcCall> call) {
   for (const auto& wanted : request.topics()) {
     if (!request.all_topics()) FillWanted(snapshot, wanted, out->add_topics());
   }
-  if (request.allow_auto_create() && shard.context().config.auto_create_topics) AutoCreate(shard, out);
+  if (request.allow_auto_create() && shard.config().auto_create_topics) AutoCreate(shard, out);
   call->Reply(std::move(response));
 }
 

@@ -47,6 +47,8 @@ class MeasuredCall final : public RpcCall {
     inner_->NoReply();
   }
   void ReleaseRequestBytes() override { inner_->ReleaseRequestBytes(); }
+  size_t request_bytes() const override { return inner_->request_bytes(); }
+  void Mute(Duration pause) override { inner_->Mute(pause); }
 
  private:
   void Note() { metrics_.latency.Record(loop_.Now() - begun_); }
@@ -128,8 +130,9 @@ std::optional<Error> RefusalFor(v1::Request::BodyCase api, const ConnectionInfo&
 
 void RequestRouter::OnRequest(std::unique_ptr<RpcCall> call) {
   const Body::BodyCase api = call->request().body_case();
-  std::unique_ptr<RpcCall> measured =
-      std::make_unique<MeasuredCall>(std::move(call), shard_.loop(), shard_.metrics().Of(api));
+  std::shared_ptr<CallTime> time;
+  std::unique_ptr<RpcCall> measured = std::make_unique<MeasuredCall>(
+      UnderQuotas(shard_, std::move(call), &time), shard_.loop(), shard_.metrics().Of(api));
   ConnectionInfo* connection = measured->connection();
   if (connection == nullptr) {
     measured->NoReply();
@@ -142,6 +145,7 @@ void RequestRouter::OnRequest(std::unique_ptr<RpcCall> call) {
   }
   if (!refusal) {
     shard_.scope().Spawn("request", Begin(shard_, api, std::move(measured)));
+    if (time) time->to_first_wait = shard_.loop().Now() - time->begun;
   } else if (api == Body::kReplicaProgress ||
              (api == Body::kProduce && measured->request().produce().acks() == 0)) {
     measured->NoReply();

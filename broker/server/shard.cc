@@ -79,7 +79,9 @@ Shard::Shard(BrokerContext& context, size_t index)
       thread_(context.env.StartLoop(fmt::format("shard-{}", index))),
       loop_(thread_->loop()),
       life_scope_(loop_, fmt::format("shard-{}-life", index)),
-      scope_(loop_, fmt::format("shard-{}", index)) {}
+      scope_(loop_, fmt::format("shard-{}", index)),
+      config_(context.live),
+      quotas_(context.config.quota_windows) {}
 
 Shard::~Shard() {
   CHECK(!table_ && !rpc_) << "a shard was destroyed before it was closed";
@@ -110,7 +112,9 @@ void Shard::PostSettings(TopicSettingsPtr settings, std::vector<std::string> cha
   loop_.Post([this, settings = std::move(settings), changed = std::move(changed)]() mutable {
     settings_ = std::move(settings);
     if (!table_ || scope_.stopping()) return;
-    for (const std::string& topic : changed) table_->UpdateConfig(topic, settings_->Of(topic));
+    std::unordered_map<std::string, TopicSettings> update;
+    for (const std::string& topic : changed) update.emplace(topic, settings_->Of(topic));
+    table_->UpdateConfigs(update);
   });
 }
 
@@ -118,9 +122,27 @@ void Shard::PostBrokerEpoch(BrokerEpoch epoch) {
   loop_.Post([this, epoch] { broker_epoch_ = epoch; });
 }
 
+void Shard::PostConfig(BrokerConfigPtr config) {
+  loop_.Post([this, config = std::move(config)]() mutable {
+    config_ = std::move(config);
+    const size_t shards = context_.shards.size();
+    if (rpc_) rpc_->SetLimits(RpcLimitsOf(*config_, shards));
+    if (!table_ || scope_.stopping()) return;
+    table_->SetOptions(ReplicaOptionsOf(*config_));
+    logs_->SetOpenFiles(LogOptionsOf(*config_, shards).open_files);
+  });
+}
+
+void Shard::PostQuotas(std::shared_ptr<const QuotaPicture> quotas) {
+  loop_.Post([this, quotas = std::move(quotas)]() mutable {
+    quotas_.Set(std::move(quotas));
+    if (rpc_) rpc_->Unmute();
+  });
+}
+
 Task<bool> Shard::Open() {
   router_ = std::make_unique<RequestRouter>(*this);
-  rpc_ = std::make_unique<RpcServer>(loop_, RpcLimitsOf(context_.config, context_.shards.size()), *router_);
+  rpc_ = std::make_unique<RpcServer>(loop_, RpcLimitsOf(*config_, context_.shards.size()), *router_);
   co_return true;
 }
 
@@ -130,8 +152,7 @@ Task<bool> Shard::Activate(BrokerIdentity identity, BrokerEpoch epoch, TopicSett
   broker_epoch_ = epoch;
   settings_ = std::move(settings);
   rpc_->SetIdentity({.cluster_id = identity_.cluster_id, .broker_id = identity_.broker_id});
-  logs_ = std::make_unique<ShardLogs>(*context_.dirs, loop_,
-                                      LogOptionsOf(context_.config, context_.shards.size()));
+  logs_ = std::make_unique<ShardLogs>(*context_.dirs, loop_, LogOptionsOf(*config_, context_.shards.size()));
   logs_->SetDirectoryFailureListener([this](const LogDirectory& directory, const Error& error) {
     context_.control_loop.Post([&control = context_.control, index = directory.index, error] {
       control.OnDirectoryFailure(index, error);
@@ -143,7 +164,7 @@ Task<bool> Shard::Activate(BrokerIdentity identity, BrokerEpoch epoch, TopicSett
       loop_, context_.env.transport(), context_.env.random(),
       fmt::format("broker-{}-fetcher-{}", identity_.broker_id, index_), identity_.cluster_id);
   table_ = std::make_unique<ReplicaTable>(loop_, context_.env.clock(), *this, *this, *store_, *channels_,
-                                          ReplicaOptionsOf(context_.config),
+                                          ReplicaOptionsOf(*config_),
                                           [this](const std::string& topic) { return settings_->Of(topic); });
   groups_ = MakeGroupCoordinator(*this);
   table_->SetReplicaListener([this](Partition& partition) { groups_->OnReplicaMade(partition); });
@@ -244,6 +265,7 @@ ShardReport Shard::Report() const {
   ShardReport out;
   if (rpc_) out.rpc = rpc_->stats();
   out.waits = loop_.waits().Snapshot();
+  out.quotas = quotas_.counters();
   if (logs_) out.moves = logs_->move_counters();
   if (!table_) return out;
   if (logs_) {

@@ -21,6 +21,7 @@
 #include "broker/replica/rpc_replication_channel.h"
 #include "broker/replica/shard_log_store.h"
 #include "broker/server/broker_context.h"
+#include "broker/server/client_quotas.h"
 #include "broker/server/cluster_snapshot.h"
 #include "broker/server/request_metrics.h"
 #include "common/net/rpc_server.h"
@@ -46,6 +47,7 @@ struct ShardReport {
   std::map<size_t, uint64_t> bytes_by_directory;
   std::map<std::string, uint64_t> bytes_by_topic;
   GroupCounters groups;
+  QuotaCounters quotas;
   GroupGauges group_gauges;
   ScrubCounters scrubbed;
   size_t damaged_ranges = 0;  // as of now
@@ -74,6 +76,9 @@ class Shard final : public BrokerDirectory, public IsrChannel {
   // `changed`: topics whose settings are other than before.
   void PostSettings(TopicSettingsPtr settings, std::vector<std::string> changed);
   void PostBrokerEpoch(BrokerEpoch epoch);
+  void PostConfig(BrokerConfigPtr config);
+  // Whoever is being delayed is judged anew by its next request.
+  void PostQuotas(std::shared_ptr<const QuotaPicture> quotas);
 
   // --- the shard's loop
   Task<bool> Open();
@@ -94,7 +99,10 @@ class Shard final : public BrokerDirectory, public IsrChannel {
   const ClusterSnapshot& snapshot() const { return *snapshot_; }
   const BrokerIdentity& identity() const { return identity_; }
   const TopicSettingsMap& settings() const { return *settings_; }
+  // In force now; another one after any wait.
+  const BrokerConfig& config() const { return *config_; }
   ScratchBuffer& scratch() { return scratch_; }
+  ClientQuotas& quotas() { return quotas_; }
   // Where leaders named by a LeaderAndIsr are, before the metadata that says so has arrived.
   void NoteBrokers(const std::vector<BrokerInfo>& brokers);
   ShardReport Report() const;
@@ -134,12 +142,14 @@ class Shard final : public BrokerDirectory, public IsrChannel {
   Scope scope_;
   RequestMetrics metrics_;
 
+  BrokerConfigPtr config_;
   BrokerIdentity identity_;
   BrokerEpoch broker_epoch_ = kNoBrokerEpoch;
   ClusterSnapshot::Ptr snapshot_ = ClusterSnapshot::Empty();
   TopicSettingsPtr settings_ = std::make_shared<TopicSettingsMap>();
   std::unordered_map<BrokerId, BrokerInfo> noted_brokers_;
   ScratchBuffer scratch_;
+  ClientQuotas quotas_;
 
   std::unique_ptr<RequestRouter> router_;
   std::unique_ptr<RpcServer> rpc_;

@@ -11,118 +11,46 @@
 namespace tidemark {
 namespace {
 
-constexpr Duration kPause = 100ms;
-constexpr Duration kNotificationLife = std::chrono::minutes(15);
 constexpr Duration kReadPatience = 10s;
-constexpr std::string_view kTopicPrefix = "topics/";
 
-Properties OverridesOf(const std::string& topic, const std::string& data) {
-  Properties out;
-  const Result<v1::ConfigZnode> decoded = DecodeConfig(data);
+Properties OverridesOf(const std::string& topic, const std::optional<std::string>& data,
+                       const Properties& before) {
+  if (!data) return {};
+  const Result<v1::ConfigZnode> decoded = DecodeConfig(*data);
   if (!decoded) {
     LOG(ERROR) << "the configs of topic " << topic
-               << " in ZooKeeper cannot be read, its defaults are used: " << decoded.error().message;
-    return out;
+               << " in ZooKeeper cannot be read, what was known before stays in force: "
+               << decoded.error().message;
+    return before;
   }
-  for (const auto& [name, value] : decoded->config()) {
-    out[name] = value;
-    if (const Result<> legal = TopicConfigTable().Check(name, value); !legal) {
-      LOG(WARNING) << "config of topic " << topic << " is passed over: " << legal.error().message;
-    }
+  std::vector<std::string> complaints;
+  Properties out = TakeGood(
+      Properties(decoded->config().begin(), decoded->config().end()), before,
+      [](std::string_view name, std::string_view value) { return TopicConfigTable().Check(name, value); },
+      &complaints);
+  for (const std::string& complaint : complaints) {
+    LOG(ERROR) << "config of topic " << topic << " is passed over: " << complaint;
   }
   return out;
 }
 
 }  // namespace
 
-TopicConfigWatcher::TopicConfigWatcher(EventLoop& loop, ZkKeeper& keeper, const BrokerConfig& config,
+TopicConfigWatcher::TopicConfigWatcher(EventLoop& loop, ZkKeeper& keeper, BrokerConfigPtr config,
                                        Publish publish)
     : loop_(loop),
       keeper_(keeper),
-      config_(config),
+      config_(std::move(config)),
       publish_(std::move(publish)),
       scope_(loop, "topic configs") {
   auto first = std::make_shared<TopicSettingsMap>();
-  first->defaults = SettingsOf(config_.topic_defaults);
+  first->defaults = SettingsOf(config_->topic_defaults);
   current_ = std::move(first);
-  keeper_.AddListener(this);
 }
-
-TopicConfigWatcher::~TopicConfigWatcher() { keeper_.RemoveListener(this); }
 
 Task<void> TopicConfigWatcher::Close() { co_await scope_.Close(); }
 
-void TopicConfigWatcher::Start() {
-  started_ = true;
-  LookAgain();
-}
-
-void TopicConfigWatcher::OnZkUp(ZkSession& /*session*/, bool /*new_session*/) {
-  // Notifications may have come and gone meanwhile.
-  reload_all_ = true;
-  if (started_) LookAgain();
-}
-
-void TopicConfigWatcher::LookAgain() {
-  if (scope_.stopping()) return;
-  look_again_ = true;
-  if (!following_) scope_.Spawn("follow config changes", Follow());
-}
-
-Task<void> TopicConfigWatcher::Follow() {
-  following_ = true;
-  while (look_again_ && !scope_.stopping()) {
-    look_again_ = false;
-    const ZkResult<> read = co_await ReadChanges();
-    if (read) continue;
-    if (!keeper_.connected()) break;
-    look_again_ = true;
-    (void)co_await Sleep(loop_, kPause, "config changes", scope_.stop_token());
-  }
-  following_ = false;
-}
-
-Task<ZkResult<>> TopicConfigWatcher::ReadChanges() {
-  const std::shared_ptr<ZkSession> session = keeper_.HoldSession();
-  if (!session) co_return std::unexpected(ZkCode::kConnectionLoss);
-  const ZkResult<std::vector<std::string>> children = co_await session->Children(
-      std::string(zkpath::kConfigChanges), [this](ZkWatchEvent, const std::string&) { LookAgain(); });
-  if (!children) co_return std::unexpected(children.error());
-  std::set<std::string> changed;
-  int64_t highest = last_sequence_;
-  const bool all = reload_all_;
-  for (const std::string& child : *children) {
-    const std::optional<uint64_t> sequence = zkpath::ParseSequence(child);
-    if (!sequence || static_cast<int64_t>(*sequence) <= last_sequence_) continue;
-    highest = std::max(highest, static_cast<int64_t>(*sequence));
-    if (all) continue;
-    const ZkResult<ZkNode> node = co_await session->Get(fmt::format("{}/{}", zkpath::kConfigChanges, child));
-    if (!node && node.error() == ZkCode::kNoNode) {
-      // Removed unread: no telling whose it was.
-      reload_all_ = true;
-      continue;
-    }
-    if (!node) co_return std::unexpected(node.error());
-    const Result<v1::ConfigChangeZnode> change = DecodeConfigChange(node->data);
-    if (!change) {
-      LOG(ERROR) << "config notification " << child << " cannot be read: " << change.error().message;
-    } else if (change->entity_path().starts_with(kTopicPrefix)) {
-      changed.insert(change->entity_path().substr(kTopicPrefix.size()));
-    }
-  }
-  if (reload_all_) {
-    for (const auto& [topic, entry] : topics_) changed.insert(topic);
-  }
-  const ZkResult<> reloaded = co_await Reload(std::move(changed));
-  if (!reloaded) co_return std::unexpected(reloaded.error());
-  reload_all_ = reload_all_ && !all;
-  if (reload_all_) look_again_ = true;
-  last_sequence_ = highest;
-  co_await Purge(*children);
-  co_return ZkResult<>();
-}
-
-Task<ZkResult<std::map<std::string, Properties>>> TopicConfigWatcher::Fetch(std::vector<std::string> topics) {
+Task<ZkResult<TopicConfigWatcher::Fetched>> TopicConfigWatcher::Fetch(std::vector<std::string> topics) {
   const std::shared_ptr<ZkSession> session = keeper_.HoldSession();
   if (!session) co_return std::unexpected(ZkCode::kConnectionLoss);
   Gather<ZkResult<ZkNode>> gather(loop_, topics.size());
@@ -133,30 +61,48 @@ Task<ZkResult<std::map<std::string, Properties>>> TopicConfigWatcher::Fetch(std:
   const WaitOutcome waited =
       co_await gather.Wait("topic configs", loop_.Now() + kReadPatience, scope_.stop_token());
   if (waited != WaitOutcome::kReady) co_return std::unexpected(ZkCode::kOperationTimeout);
-  std::map<std::string, Properties> out;
+  Fetched out;
   for (size_t i = 0; i < topics.size(); ++i) {
     const ZkResult<ZkNode>& node = *gather.results()[i];
     if (!node && node.error() != ZkCode::kNoNode) co_return std::unexpected(node.error());
-    out[topics[i]] = node ? OverridesOf(topics[i], node->data) : Properties();
+    out[topics[i]] = node ? std::optional(node->data) : std::nullopt;
   }
   co_return out;
 }
 
-Task<ZkResult<>> TopicConfigWatcher::Reload(std::set<std::string> topics) {
-  std::erase_if(topics, [this](const std::string& topic) { return !topics_.contains(topic); });
+Task<ZkResult<>> TopicConfigWatcher::OnConfigChanges(const ConfigChangeSet& changes) {
+  std::vector<std::string> topics;
+  for (const auto& [topic, entry] : topics_) {
+    if (changes.all || changes.entities.contains(zkpath::TopicEntity(topic))) topics.push_back(topic);
+  }
   if (topics.empty()) co_return ZkResult<>();
-  auto fetched = co_await Fetch({topics.begin(), topics.end()});
+  const auto fetched = co_await Fetch(std::move(topics));
   if (!fetched) co_return std::unexpected(fetched.error());
   std::vector<std::string> changed;
-  for (auto& [topic, overrides] : *fetched) {
+  for (const auto& [topic, data] : *fetched) {
     const auto it = topics_.find(topic);
-    if (it == topics_.end() || it->second.overrides == overrides) continue;
+    if (it == topics_.end()) continue;
+    Properties overrides = OverridesOf(topic, data, it->second.overrides);
+    if (it->second.overrides == overrides) continue;
     LOG(INFO) << "configs of topic " << topic << " changed";
     Set(topic, it->second.id, std::move(overrides));
     changed.push_back(topic);
   }
   if (!changed.empty()) PublishNow(std::move(changed));
   co_return ZkResult<>();
+}
+
+void TopicConfigWatcher::SetBrokerConfig(BrokerConfigPtr config) {
+  config_ = std::move(config);
+  std::vector<std::string> changed;
+  for (auto& [topic, entry] : topics_) {
+    const TopicSettings settings = SettingsOf(config_->ForTopic(entry.overrides));
+    if (settings == entry.settings) continue;
+    entry.settings = settings;
+    changed.push_back(topic);
+  }
+  // Also without any: topics that come get the new defaults.
+  PublishNow(std::move(changed));
 }
 
 Task<Result<>> TopicConfigWatcher::Ensure(std::vector<Wanted> topics) {
@@ -174,7 +120,9 @@ Task<Result<>> TopicConfigWatcher::Ensure(std::vector<Wanted> topics) {
     co_return Fail(v1::BROKER_NOT_READY, "the topics' configs cannot be read from ZooKeeper: {}",
                    ToString(fetched.error()));
   }
-  for (const Wanted& wanted : topics) Set(wanted.topic, wanted.id, std::move((*fetched)[wanted.topic]));
+  for (const Wanted& wanted : topics) {
+    Set(wanted.topic, wanted.id, OverridesOf(wanted.topic, (*fetched)[wanted.topic], {}));
+  }
   PublishNow(std::move(names));
   co_return Result<>();
 }
@@ -190,34 +138,24 @@ Task<Result<Properties>> TopicConfigWatcher::ReadOverrides(std::string topic) {
     co_return Fail(v1::BROKER_NOT_READY, "the configs of topic {} cannot be read from ZooKeeper: {}", topic,
                    ToString(fetched.error()));
   }
-  co_return fetched->at(topic);
-}
-
-Task<void> TopicConfigWatcher::Purge(std::vector<std::string> children) {
-  const std::shared_ptr<ZkSession> session = keeper_.HoldSession();
-  const MonoTime now = loop_.Now();
-  std::map<std::string, MonoTime> still;
-  for (std::string& child : children) {
-    const auto it = seen_.find(child);
-    const MonoTime since = it == seen_.end() ? now : it->second;
-    if (now - since < kNotificationLife) {
-      still[std::move(child)] = since;
-    } else if (session) {
-      // Every broker removes what is old; most find it gone.
-      (void)co_await session->Delete({.path = fmt::format("{}/{}", zkpath::kConfigChanges, child)});
-    }
+  const std::optional<std::string>& data = fetched->at(topic);
+  if (!data) co_return Properties();
+  const Result<v1::ConfigZnode> decoded = DecodeConfig(*data);
+  if (!decoded) {
+    co_return Fail(v1::INVALID_CONFIG, "the configs of topic {} in ZooKeeper cannot be read: {}", topic,
+                   decoded.error().message);
   }
-  seen_ = std::move(still);
+  co_return Properties(decoded->config().begin(), decoded->config().end());
 }
 
 void TopicConfigWatcher::Set(const std::string& topic, const TopicId& id, Properties overrides) {
-  const TopicSettings settings = SettingsOf(config_.ForTopic(overrides));
+  const TopicSettings settings = SettingsOf(config_->ForTopic(overrides));
   topics_[topic] = {.id = id, .overrides = std::move(overrides), .settings = settings};
 }
 
 void TopicConfigWatcher::PublishNow(std::vector<std::string> changed) {
   auto next = std::make_shared<TopicSettingsMap>();
-  next->defaults = SettingsOf(config_.topic_defaults);
+  next->defaults = SettingsOf(config_->topic_defaults);
   for (const auto& [topic, entry] : topics_) next->by_topic[topic] = entry.settings;
   current_ = std::move(next);
   publish_(current_, std::move(changed));

@@ -4,6 +4,8 @@
 #include <charconv>
 #include <limits>
 
+#include "common/config/dynamic_configs.h"
+
 namespace tidemark {
 namespace {
 
@@ -163,16 +165,46 @@ Result<BrokerConfig> BrokerConfig::FromProperties(const Properties& properties) 
   FillReplication(values, &out);
   FillCleaner(values, &out.cleaner);
   FillTopics(values, &out);
+  out.quota_windows = {.samples = static_cast<uint32_t>(values.Int("quota.window.num")),
+                       .length = std::chrono::seconds(values.Int("quota.window.size.seconds"))};
   TM_RETURN_IF_ERROR(FillGroups(values, &out.groups));
-  if (out.topic_defaults.max_message_bytes > out.max_request_bytes) {
-    return Fail(v1::INVALID_CONFIG, "message.max.bytes={} is above socket.request.max.bytes={}",
-                out.topic_defaults.max_message_bytes, out.max_request_bytes);
-  }
+  TM_RETURN_IF_ERROR(CheckTogether(properties));
   for (const auto& [name, value] : properties) {
     const ConfigDef* def = BrokerConfigTable().Find(name);
     // What equals the default loses nothing.
     if (def->effect == ConfigEffect::kNone && value != def->default_value) out.without_effect.push_back(name);
   }
+  return out;
+}
+
+Result<BrokerConfig> BrokerConfig::WithDynamic(const Properties& merged) const {
+  TM_ASSIGN_OR_RETURN(const BrokerConfig fresh, FromProperties(merged));
+  // Only what is dynamic is taken over: the rest was settled at the start, partly by other things than
+  // properties.
+  BrokerConfig out = *this;
+  out.properties = merged;
+  out.topic_defaults = fresh.topic_defaults;
+  out.auto_create_topics = fresh.auto_create_topics;
+  out.num_partitions = fresh.num_partitions;
+  out.default_replication_factor = fresh.default_replication_factor;
+  out.connections_max_idle = fresh.connections_max_idle;
+  out.max_connections = fresh.max_connections;
+  out.queued_max_requests = fresh.queued_max_requests;
+  out.fetch_max_bytes = fresh.fetch_max_bytes;
+  out.max_fetch_partitions = fresh.max_fetch_partitions;
+  out.replica_lag_time_max = fresh.replica_lag_time_max;
+  out.replica_fetch_max_bytes = fresh.replica_fetch_max_bytes;
+  out.replica_fetch_response_max_bytes = fresh.replica_fetch_response_max_bytes;
+  out.replica_fetch_min_bytes = fresh.replica_fetch_min_bytes;
+  out.replica_fetch_wait_max = fresh.replica_fetch_wait_max;
+  out.replica_fetch_backoff = fresh.replica_fetch_backoff;
+  out.retention_check_interval = fresh.retention_check_interval;
+  out.log_dir_min_free = fresh.log_dir_min_free;
+  out.move_bytes_per_second = fresh.move_bytes_per_second;
+  if (fresh.log_open_files > 0) out.log_open_files = fresh.log_open_files;
+  const bool cleans = cleaner.enabled;
+  out.cleaner = fresh.cleaner;
+  out.cleaner.enabled = cleans;
   return out;
 }
 

@@ -10,6 +10,7 @@
 #include "common/config/config_table.h"
 #include "common/config/listeners.h"
 #include "common/config/properties.h"
+#include "common/config/quota_configs.h"
 #include "common/config/topic_configs.h"
 #include "common/result.h"
 #include "common/time.h"
@@ -106,6 +107,7 @@ struct BrokerConfig {
   CleanerConfig cleaner;
   uint64_t scrub_bytes_per_second = 4 << 20;
   Duration scrub_interval = std::chrono::hours(168);
+  QuotaWindows quota_windows;
 
   // A shard or flush that has not moved for so long makes the broker leave ZooKeeper, so that others lead.
   Duration watchdog_stuck = 30s;
@@ -119,6 +121,10 @@ struct BrokerConfig {
   // INVALID_CONFIG names the config: unknown (with the nearest name), ill-typed, out of bounds,
   // contradictory, or missing (zookeeper.connect, log.dirs).
   static Result<BrokerConfig> FromProperties(const Properties& properties);
+
+  // This config with what of `merged` may change at run time (BrokerLayers::Merged). INVALID_CONFIG when the
+  // values do not fit together.
+  Result<BrokerConfig> WithDynamic(const Properties& merged) const;
 
   TopicConfigs ForTopic(const Properties& overrides) const { return MakeTopicConfigs(properties, overrides); }
 };

@@ -1,6 +1,10 @@
+#include <algorithm>
 #include <limits>
 
+#include <glog/logging.h>
+
 #include "common/config/broker_config.h"
+#include "common/config/dynamic_configs.h"
 
 namespace tidemark {
 namespace {
@@ -278,8 +282,10 @@ Defs GroupsAndTransactions() {
 
 Defs Misc() {
   return {
-      {"quota.window.num", kI, "11", "", "Samples kept for quotas", kNo, 1, kMaxInt},
-      {"quota.window.size.seconds", kI, "1", "s", "Length of a sample", kNo, 1, kMaxInt},
+      {"quota.window.num", kI, "11", "samples",
+       "Samples of a quota: what the quota lets through in all but one of them a client may use at once",
+       kYes, 1, 3600},
+      {"quota.window.size.seconds", kI, "1", "s", "Length of a sample", kYes, 1, 3600},
       {"fetch.max.bytes", kI, "57671680", "bytes", "Most bytes of one fetch answer", kYes, 1024, 1 << 30},
       {"max.fetch.partitions", kI, "20000", "partitions",
        "Most partitions in one fetch or fetch session of a consumer; a connection may hold twice as many "
@@ -304,6 +310,11 @@ const ConfigTable& BrokerConfigTable() {
     for (Defs part : {Identity(), Network(), Topics(), Logs(), Cleaner(), Replication(), Leadership(),
                       GroupsAndTransactions(), Misc()}) {
       all.insert(all.end(), part.begin(), part.end());
+    }
+    for (const DynamicConfigName& dynamic : DynamicBrokerConfigNames()) {
+      const auto def = std::ranges::find(all, std::string_view(dynamic.name), &ConfigDef::name);
+      CHECK(def != all.end()) << "there is no broker config '" << dynamic.name << "'";
+      def->scope = dynamic.scope;
     }
     return ConfigTable("broker", std::move(all));
   }();

@@ -18,6 +18,9 @@ namespace tidemark {
 enum class ConfigType { kBool, kInt, kDouble, kString, kList };
 // kNone: known (Kafka has it) and taken, without effect yet; the broker warns once where it is set.
 enum class ConfigEffect { kInForce, kNone };
+// Of broker configs: whether /config/brokers may hold them, for one broker alone or also as the default of
+// all. The configs of other things can all be changed at run time.
+enum class ConfigScope { kReadOnly, kPerBroker, kClusterWide };
 
 struct ConfigDef {
   const char* name;
@@ -30,7 +33,7 @@ struct ConfigDef {
   int64_t min = std::numeric_limits<int64_t>::min();
   int64_t max = std::numeric_limits<int64_t>::max();
   std::vector<std::string> allowed = {};  // for strings and list members; empty: any
-  bool read_only = true;                  // cannot be changed at run time
+  ConfigScope scope = ConfigScope::kReadOnly;
 };
 
 class ConfigTable {

@@ -19,14 +19,14 @@ using Defs = std::vector<ConfigDef>;
 // Helpers that keep the table one entry to a line or two.
 ConfigDef Integer(const char* name, const char* value, const char* unit, int64_t min, int64_t max,
                   ConfigEffect effect, const char* doc) {
-  return {name, ConfigType::kInt, value, unit, doc, effect, min, max, {}, false};
+  return {name, ConfigType::kInt, value, unit, doc, effect, min, max, {}};
 }
 ConfigDef Boolean(const char* name, const char* value, ConfigEffect effect, const char* doc) {
-  return {name, ConfigType::kBool, value, "", doc, effect, 0, 0, {}, false};
+  return {name, ConfigType::kBool, value, "", doc, effect, 0, 0, {}};
 }
 ConfigDef Words(const char* name, ConfigType type, const char* value, std::vector<std::string> allowed,
                 ConfigEffect effect, const char* doc) {
-  return {name, type, value, "", doc, effect, 0, 0, std::move(allowed), false};
+  return {name, type, value, "", doc, effect, 0, 0, std::move(allowed)};
 }
 
 Defs InForce() {
@@ -77,8 +77,7 @@ Defs Compaction() {
        kYes,
        0,
        1,
-       {},
-       false},
+       {}},
       Integer("min.compaction.lag.ms", "0", "ms", 0, kMaxLong, kYes, "A record is not compacted before this"),
   };
 }
@@ -147,17 +146,47 @@ constexpr std::array<BrokerSource, 27> kSources = {{
     {"follower.replication.throttled.replicas", "", 0},
 }};
 
-std::optional<std::string> FromBroker(const Properties& broker, std::string_view topic_config) {
+// A broker config's value in the topic config's unit; nothing where it is not set.
+std::optional<std::string> InTopicUnit(const BrokerSource& source, const Properties& broker) {
+  const auto it = broker.find(std::string_view(source.broker));
+  if (it == broker.end() || it->second.empty()) return std::nullopt;
+  if (source.scale <= 1) return it->second;
+  const int64_t value = ConfigValues(BrokerConfigTable(), broker).Int(source.broker);
+  if (value < 0) return "-1";
+  return std::to_string(value > kMaxLong / source.scale ? kMaxLong : value * source.scale);
+}
+
+// Where a topic config may have values, strongest first.
+struct Layer {
+  v1::ConfigSource source;
+  const Properties* values;
+};
+using Layers = std::initializer_list<Layer>;
+
+void AddFromBroker(const ConfigDef& def, const Layer& layer, std::vector<ConfigSynonym>* out) {
   for (const BrokerSource& source : kSources) {
-    if (topic_config != source.topic) continue;
-    const auto it = broker.find(std::string_view(source.broker));
-    if (it == broker.end() || it->second.empty()) continue;
-    if (source.scale <= 1) return it->second;
-    const int64_t value = ConfigValues(BrokerConfigTable(), broker).Int(source.broker);
-    if (value < 0) return "-1";
-    return std::to_string(value > kMaxLong / source.scale ? kMaxLong : value * source.scale);
+    if (std::string_view(def.name) != source.topic) continue;
+    const std::optional<std::string> value = InTopicUnit(source, *layer.values);
+    // The broker's bounds may be wider than the topic's; what does not fit is not taken over.
+    if (value && TopicConfigTable().Check(def.name, *value)) {
+      out->push_back({layer.source, source.broker, *value});
+    }
   }
-  return std::nullopt;
+}
+
+std::vector<ConfigInForce> Describe(const Properties& overrides, Layers layers) {
+  std::vector<ConfigInForce> entries;
+  for (const ConfigDef& def : TopicConfigTable().defs()) {
+    ConfigInForce entry{.def = &def};
+    const auto it = overrides.find(std::string_view(def.name));
+    if (it != overrides.end() && TopicConfigTable().Check(def.name, it->second)) {
+      entry.synonyms.push_back({v1::CONFIG_SOURCE_DYNAMIC_TOPIC, def.name, it->second});
+    }
+    for (const Layer& layer : layers) AddFromBroker(def, layer, &entry.synonyms);
+    entry.synonyms.push_back({v1::CONFIG_SOURCE_DEFAULT, def.name, def.default_value});
+    entries.push_back(std::move(entry));
+  }
+  return entries;
 }
 
 }  // namespace
@@ -169,23 +198,10 @@ const ConfigTable& TopicConfigTable() {
 
 Result<> ValidateTopicOverrides(const Properties& overrides) { return TopicConfigTable().Check(overrides); }
 
-std::vector<TopicConfigEntry> DescribeTopicConfigs(const Properties& broker, const Properties& overrides) {
-  std::vector<TopicConfigEntry> entries;
-  for (const ConfigDef& def : TopicConfigTable().defs()) {
-    TopicConfigEntry entry{.def = &def, .value = def.default_value};
-    // The broker's bounds may be wider than the topic's; what does not fit is not taken over.
-    if (auto value = FromBroker(broker, def.name); value && TopicConfigTable().Check(def.name, *value)) {
-      entry.value = *value;
-      entry.from_broker = true;
-    }
-    const auto it = overrides.find(std::string_view(def.name));
-    if (it != overrides.end() && TopicConfigTable().Check(def.name, it->second)) {
-      entry.value = it->second;
-      entry.overridden = true;
-    }
-    entries.push_back(std::move(entry));
-  }
-  return entries;
+std::vector<ConfigInForce> DescribeTopicConfigs(const BrokerLayers& broker, const Properties& overrides) {
+  return Describe(overrides, {{v1::CONFIG_SOURCE_DYNAMIC_BROKER, &broker.broker},
+                              {v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER, &broker.cluster},
+                              {v1::CONFIG_SOURCE_STATIC_BROKER, &broker.file}});
 }
 
 namespace {
@@ -208,8 +224,8 @@ void FillCompaction(const ConfigValues& values, int64_t longest_ms, TopicConfigs
 
 TopicConfigs MakeTopicConfigs(const Properties& broker, const Properties& overrides) {
   Properties in_force;
-  for (TopicConfigEntry& entry : DescribeTopicConfigs(broker, overrides))
-    in_force[entry.def->name] = entry.value;
+  for (const ConfigInForce& entry : Describe(overrides, {{v1::CONFIG_SOURCE_STATIC_BROKER, &broker}}))
+    in_force[entry.def->name] = entry.value();
   const ConfigValues values(TopicConfigTable(), in_force);
   // Durations are nanoseconds: a longer one is as good as for ever.
   const int64_t longest_ms = ToMillis(Duration::max()) / 4;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "common/config/config_table.h"
+#include "common/config/dynamic_configs.h"
 #include "common/config/properties.h"
 #include "common/result.h"
 #include "common/time.h"
@@ -40,21 +41,15 @@ struct TopicConfigs {
 // The table of topic configs (with Kafka's names; `ack.durability` is our own).
 const ConfigTable& TopicConfigTable();
 
-// Each config of a topic as text with where it comes from, for describe-configs.
-struct TopicConfigEntry {
-  const ConfigDef* def = nullptr;
-  std::string value;
-  bool overridden = false;   // by /config/topics
-  bool from_broker = false;  // by the broker's own file (log.segment.bytes for segment.bytes)
-};
-
 // Overrides as an operator gives them: INVALID_CONFIG names the first that is unknown or ill-typed.
 Result<> ValidateTopicOverrides(const Properties& overrides);
 
-// `broker` is the broker's own properties (checked). Overrides that this version does not know or cannot
-// parse are skipped: they come from ZooKeeper, perhaps from a newer broker, and must not take a topic down.
+// `broker` is the properties in force on the broker (checked). Overrides that this version does not know or
+// cannot parse are skipped: they come from ZooKeeper, perhaps from a newer broker, and must not take a topic
+// down.
 TopicConfigs MakeTopicConfigs(const Properties& broker, const Properties& overrides);
-std::vector<TopicConfigEntry> DescribeTopicConfigs(const Properties& broker, const Properties& overrides);
+// Every config of a topic and where it has values, for describe-configs.
+std::vector<ConfigInForce> DescribeTopicConfigs(const BrokerLayers& broker, const Properties& overrides);
 
 // min.insync.replicas as it counts for a partition with that many replicas: never above it.
 inline uint32_t EffectiveMinIsr(uint32_t configured, size_t replicas) {

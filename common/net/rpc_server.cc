@@ -74,6 +74,17 @@ RpcServer::~RpcServer() = default;
 
 void RpcServer::SetIdentity(RpcServerIdentity identity) { impl_->core().identity = std::move(identity); }
 
+void RpcServer::SetLimits(const RpcServerLimits& limits) {
+  RpcServerLimits& own = impl_->core().limits;
+  own.max_connections = limits.max_connections;
+  own.idle_timeout = limits.idle_timeout;
+  own.max_requests_in_flight = limits.max_requests_in_flight;
+}
+
+void RpcServer::Unmute() {
+  for (const auto& [id, connection] : impl_->core().connections) connection->Unmute();
+}
+
 void RpcServer::Attach(std::unique_ptr<PendingStream> stream, std::string listener, ListenerRoles roles) {
   impl_->Attach(std::move(stream), std::move(listener), roles);
 }

@@ -4,10 +4,10 @@
 //
 // Promises: requests of one connection are begun in order, each on the loop, synchronously up to its first
 // wait; answers go out as they come. A connection over its limits (requests in flight, bytes in flight, or
-// its purpose's memory budget) is not read until it drains; nothing is dropped. The length prefix is checked
-// before anything is allocated, and a frame's memory grows only as its bytes arrive. A frame over the limit,
-// bytes that do not parse and other protocols' greetings (HTTP, TLS) get one readable answer or log line and
-// a close.
+// its purpose's memory budget), or muted for a while, is not read until then; nothing is dropped. The length
+// prefix is checked before anything is allocated, and a frame's memory grows only as its bytes arrive. A
+// frame over the limit, bytes that do not parse and other protocols' greetings (HTTP, TLS) get one readable
+// answer or log line and a close.
 #pragma once
 
 #include <any>
@@ -64,6 +64,11 @@ class RpcCall {
   virtual void NoReply() = 0;
   // The request's payload has been dropped (appended): its bytes no longer count against the budgets.
   virtual void ReleaseRequestBytes() = 0;
+  // Bytes that the request came in, its length prefix included.
+  virtual size_t request_bytes() const = 0;
+  // The connection is not read for so long from now on (of several pauses the last to end counts). What was
+  // begun goes on, what has arrived waits, nothing is dropped.
+  virtual void Mute(Duration pause) = 0;
 };
 
 class RpcHandler {
@@ -119,6 +124,11 @@ class RpcServer {
 
   // Before the first connection, or when the identity becomes known.
   void SetIdentity(RpcServerIdentity identity);
+  // Changes how many connections there may be, how long they may be idle and how many requests each may have
+  // in flight; the rest stays as it was. Connections above a smaller number stay.
+  void SetLimits(const RpcServerLimits& limits);
+  // Ends every Mute.
+  void Unmute();
   // Takes over an accepted connection.
   void Attach(std::unique_ptr<PendingStream> stream, std::string listener, ListenerRoles roles);
   RpcServerStats stats() const;

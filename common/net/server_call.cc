@@ -13,7 +13,7 @@ ServerCall::~ServerCall() {
 }
 
 void ServerCall::Begin(size_t bytes, MonoTime deadline) {
-  bytes_ = bytes;
+  size_ = bytes_ = bytes;
   deadline_ = deadline;
   correlation_id_ = request_.header().correlation_id();
   expects_answer_ = ExpectsAnswer(request_);

@@ -1,6 +1,8 @@
 #include "common/net/server_connection.h"
 
+#include <algorithm>
 #include <atomic>
+#include <utility>
 
 #include "common/net/request_rules.h"
 
@@ -247,7 +249,7 @@ void ServerConnection::CountPartial(size_t bytes) {
 bool ServerConnection::OverBudget() const { return purpose_fixed_ && budget_->full(); }
 
 bool ServerConnection::OverOwnLimits() const {
-  return in_flight_ >= core_->limits.max_requests_in_flight ||
+  return Muted() || in_flight_ >= core_->limits.max_requests_in_flight ||
          request_bytes_ + unsent_bytes_ >= core_->limits.max_bytes_in_flight;
 }
 
@@ -258,6 +260,31 @@ void ServerConnection::Pause() {
     if (OverBudget()) ++core_->stats.paused_for_budget;
   }
   if (!OverOwnLimits()) WaitForBudget();
+}
+
+void ServerConnection::Mute(Duration pause) {
+  if (!stream_ || pause <= Duration::zero()) return;
+  muted_until_ = std::max(muted_until_, core_->loop.Now() + pause);
+  WaitOutMute();
+  // Inside Process the limit is looked at before the next request.
+  if (!processing_) Pause();
+}
+
+void ServerConnection::Unmute() {
+  if (!Muted()) return;
+  muted_until_ = {};
+  MaybeResume();
+}
+
+void ServerConnection::WaitOutMute() {
+  if (std::exchange(mute_timer_, true)) return;
+  core_->loop.StartTimerAfter(muted_until_ - core_->loop.Now(), [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    self->mute_timer_ = false;
+    if (self->stream_ && self->Muted()) return self->WaitOutMute();
+    self->MaybeResume();
+  });
 }
 
 void ServerConnection::WaitForBudget() {
@@ -295,6 +322,7 @@ void ServerConnection::Resume() {
 void ServerConnection::Sweep(MonoTime now) {
   if (!stream_) return;
   if (now - last_read_ > 10s) reader_.ReleaseIfEmpty();
+  if (Muted()) last_activity_ = now;
   if (in_flight_ == 0 && now - last_activity_ >= core_->limits.idle_timeout) {
     VLOG(1) << "connection " << info_.id << " from " << info_.peer << " closed: idle";
     CloseNow();

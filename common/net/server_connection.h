@@ -28,7 +28,7 @@ struct RpcServerCore {
   const std::shared_ptr<RpcBudget>& BudgetFor(v1::ConnectionPurpose purpose) const;
 
   EventLoop& loop;
-  const RpcServerLimits limits;
+  RpcServerLimits limits;
   RpcHandler& handler;
   RpcServerIdentity identity;
   RpcServerStats stats;
@@ -65,6 +65,8 @@ class ServerConnection final : public StreamHandler,
   void BeginCall(size_t bytes);
   void ReleaseBytes(size_t bytes);
   void EndCall();
+  void Mute(Duration pause);
+  void Unmute();
 
   std::span<char> ReadBuffer() override { return reader_.Buffer(); }
   void OnRead(size_t size) override;
@@ -86,6 +88,8 @@ class ServerConnection final : public StreamHandler,
 
   bool OverBudget() const;
   bool OverOwnLimits() const;
+  bool Muted() const { return muted_until_ != MonoTime{} && core_->loop.Now() < muted_until_; }
+  void WaitOutMute();
   void Pause();
   void MaybeResume();
   void Resume();
@@ -110,6 +114,8 @@ class ServerConnection final : public StreamHandler,
   size_t partial_bytes_ = 0;  // of the frame under way, as last counted
   MonoTime last_read_;        // when the bytes now looked at had arrived
   MonoTime last_activity_;
+  MonoTime muted_until_{};
+  bool mute_timer_ = false;
 };
 
 class ServerCall final : public RpcCall {
@@ -128,6 +134,8 @@ class ServerCall final : public RpcCall {
   void ReplyError(const Error& error) override;
   void NoReply() override { Finish(); }
   void ReleaseRequestBytes() override;
+  size_t request_bytes() const override { return size_; }
+  void Mute(Duration pause) override { connection_->Mute(pause); }
 
  private:
   void Finish();
@@ -136,7 +144,8 @@ class ServerCall final : public RpcCall {
   v1::Request request_;
   uint64_t correlation_id_ = 0;
   MonoTime deadline_ = kNoDeadline;
-  size_t bytes_ = 0;
+  size_t size_ = 0;
+  size_t bytes_ = 0;  // of these, counted against the budgets
   bool expects_answer_ = false;
   bool pending_ = false;  // begun and not answered
 };

@@ -7,8 +7,6 @@
 namespace tidemark::zkpath {
 namespace {
 
-constexpr std::string_view kDefaultEntity = "<default>";
-
 // Canonical decimal only, so that one number has one name.
 template <typename T>
 std::optional<T> ParseCanonical(std::string_view text, T max) {
@@ -41,8 +39,46 @@ std::string TopicEntity(std::string_view topic) { return fmt::format("topics/{}"
 std::string BrokerEntity(std::optional<BrokerId> id) {
   return id ? fmt::format("brokers/{}", *id) : fmt::format("brokers/{}", kDefaultEntity);
 }
+std::string ClientEntity(std::string_view client_id) {
+  return fmt::format("clients/{}", client_id.empty() ? std::string(kDefaultEntity) : Sanitized(client_id));
+}
+std::string UserEntity(std::string_view user) {
+  return fmt::format("users/{}", user.empty() ? std::string(kDefaultEntity) : Sanitized(user));
+}
 std::string ConfigOfEntity(std::string_view entity_path) {
   return fmt::format("{}/{}", kConfig, entity_path);
+}
+
+std::string Sanitized(std::string_view name) {
+  std::string out;
+  for (const char c : name) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '.' || c == '_' || c == '-';
+    if (plain) {
+      out += c;
+    } else {
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+  }
+  return out;
+}
+
+std::optional<std::string> Unsanitized(std::string_view child) {
+  std::string out;
+  for (size_t i = 0; i < child.size(); ++i) {
+    if (child[i] != '%') {
+      out += child[i] == '+' ? ' ' : child[i];
+      continue;
+    }
+    unsigned value = 0;
+    const char* digits = child.data() + i + 1;
+    if (child.size() - i < 3) return std::nullopt;
+    const auto [end, error] = std::from_chars(digits, digits + 2, value, 16);
+    if (error != std::errc() || end != digits + 2) return std::nullopt;
+    out += static_cast<char>(value);
+    i += 2;
+  }
+  return out;
 }
 
 std::string_view BaseName(std::string_view path) { return path.substr(path.rfind('/') + 1); }

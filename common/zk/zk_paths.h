@@ -24,6 +24,10 @@ inline constexpr std::string_view kTopics = "/brokers/topics";
 inline constexpr std::string_view kConfig = "/config";
 inline constexpr std::string_view kConfigTopics = "/config/topics";
 inline constexpr std::string_view kConfigBrokers = "/config/brokers";
+inline constexpr std::string_view kConfigClients = "/config/clients";
+inline constexpr std::string_view kConfigUsers = "/config/users";
+// The znode of the default of all brokers, clients or users.
+inline constexpr std::string_view kDefaultEntity = "<default>";
 inline constexpr std::string_view kConfigChanges = "/config/changes";
 // Prefix of the sequential change notifications; ZooKeeper appends ten digits.
 inline constexpr std::string_view kConfigChangePrefix = "/config/changes/config_change_";
@@ -45,9 +49,17 @@ std::string BrokerConfig(std::optional<BrokerId> id);
 std::string DeleteTopic(std::string_view topic);
 
 // Values of config change notifications (ConfigChangeZnode.entity_path) and back.
-std::string TopicEntity(std::string_view topic);           // "topics/foo"
-std::string BrokerEntity(std::optional<BrokerId> id);      // "brokers/1", "brokers/<default>"
+std::string TopicEntity(std::string_view topic);       // "topics/foo"
+std::string BrokerEntity(std::optional<BrokerId> id);  // "brokers/1", "brokers/<default>"
+// "clients/my%20app", "users/alice"; an empty name is the default of all.
+std::string ClientEntity(std::string_view client_id);
+std::string UserEntity(std::string_view user);
 std::string ConfigOfEntity(std::string_view entity_path);  // "/config/topics/foo"
+
+// Names of clients and users as znode names, as Kafka writes them: what is not a letter, a digit or one of
+// "._-" as %XX. And back; nothing for what is not so written.
+std::string Sanitized(std::string_view name);
+std::optional<std::string> Unsanitized(std::string_view child);
 
 // The last component: "/a/b/c" -> "c".
 std::string_view BaseName(std::string_view path);

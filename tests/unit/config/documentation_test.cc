@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "common/config/broker_config.h"
+#include "common/config/quota_configs.h"
 #include "common/config/topic_configs.h"
 
 namespace tidemark {
@@ -21,6 +22,12 @@ comes after it. Names and meanings are Kafka's, so Kafka's own files start a bro
 start with the nearest name. Names marked *no effect yet* are known and taken, and the broker says once that they do nothing.
 Topic configs are set at creation (`tidemark-topics --config`) or later (`tidemark-configs --alter`), and take effect
 without a restart; what a topic does not set comes from the broker's config of the same meaning.
+
+Broker configs marked *cluster-wide* below can be changed without a restart, for all brokers (`tidemark-configs
+--broker-defaults`) or for one (`--broker ID`); those marked *per-broker* for one. The strongest of these counts: the topic's
+own value, `/config/brokers/<id>`, `/config/brokers/<default>`, the properties file, the default in this page;
+`tidemark-configs --describe --all` shows each value with its source. Of names with one meaning (`log.retention.ms`,
+`.minutes`, `.hours`) the one that counts first is the one to change.
 
 This page is made from the tables in `common/config`; a test fails when it is stale.
 
@@ -38,24 +45,39 @@ This page is made from the tables in `common/config`; a test fails when it is st
 
 )";
 
-std::string Row(const ConfigDef& def) {
+constexpr char kQuotas[] = R"(
+## Quotas of clients and users
+
+Set by `tidemark-configs --client ID`, `--client-defaults`, `--user NAME` or `--user-defaults`, in `/config/clients` and
+`/config/users`; each quota of a client id that is not set for itself comes from the default of all. A quota holds on each
+broker, for all connections of the client id together. What it lets through in `quota.window.num` - 1 times
+`quota.window.size.seconds` may be used at once.
+Quotas of users are stored and described; they hold for nobody until there is authentication.
+
+)";
+
+std::string Row(const ConfigDef& def, bool with_scope) {
   static const char* const kTypes[] = {"boolean", "integer", "number", "text", "list"};
   std::string meaning = def.doc;
   if (def.effect == ConfigEffect::kNone) meaning += " *No effect yet.*";
-  return fmt::format("| `{}` | {}{} | {} | {} |\n", def.name, kTypes[static_cast<size_t>(def.type)],
+  static const char* const kScopes[] = {"", "per-broker", "cluster-wide"};
+  const std::string scope = with_scope ? fmt::format(" {} |", kScopes[static_cast<size_t>(def.scope)]) : "";
+  return fmt::format("| `{}` | {}{} | {} |{} {} |\n", def.name, kTypes[static_cast<size_t>(def.type)],
                      *def.unit == '\0' ? "" : fmt::format(", {}", def.unit),
-                     def.default_value.empty() ? "" : fmt::format("`{}`", def.default_value), meaning);
+                     def.default_value.empty() ? "" : fmt::format("`{}`", def.default_value), scope, meaning);
 }
 
-std::string Table(const ConfigTable& table) {
-  std::string text = "| name | type | default | meaning |\n|---|---|---|---|\n";
-  for (const ConfigDef& def : table.defs()) text += Row(def);
+std::string Table(const ConfigTable& table, bool with_scope = false) {
+  std::string text = with_scope ? "| name | type | default | dynamic | meaning |\n|---|---|---|---|---|\n"
+                                : "| name | type | default | meaning |\n|---|---|---|---|\n";
+  for (const ConfigDef& def : table.defs()) text += Row(def, with_scope);
   return text;
 }
 
 TEST(ConfigurationPage, IsWhatTheTablesSay) {
-  const std::string page = std::string(kHead) + "## Broker configs\n\n" + Table(BrokerConfigTable()) +
-                           "\n## Topic configs\n\n" + Table(TopicConfigTable());
+  const std::string page = std::string(kHead) + "## Broker configs\n\n" + Table(BrokerConfigTable(), true) +
+                           "\n## Topic configs\n\n" + Table(TopicConfigTable()) + kQuotas +
+                           Table(QuotaConfigTable());
   if (std::getenv("TIDEMARK_UPDATE") != nullptr) std::ofstream(kPath) << page;
   std::ifstream file(kPath);
   std::stringstream stored;

@@ -496,6 +496,48 @@ TEST_P(ControllerTest, TheSystemsOwnTopicsAreMadeByBrokersAndStayCompacted) {
   EXPECT_FALSE(cluster_.Exists(zkpath::DeleteTopic("__consumer_offsets")));
 }
 
+TEST_P(ControllerTest, AChangeOfTheDefaultsCountsForTheNextTopic) {
+  CreateOrders();
+  const BrokerId controller = Controlling();
+  ControllerDefaults defaults{.num_partitions = 4};
+  defaults.broker_properties["min.insync.replicas"] = "1";
+  cluster_.process(controller).Await([&at = node(controller).controller(), defaults]() -> Task<bool> {
+    at.SetDefaults(defaults);
+    co_return true;
+  });
+  v1::Request request;
+  request.mutable_create_topics()->add_topics()->set_name("defaults");
+  const v1::Response made = cluster_.Call(request);
+  EXPECT_EQ(made.create_topics().topics(0).partitions(), 4u);
+}
+
+TEST_P(ControllerTest, AlterConfigsOfBrokersAndClientsAreStoredUnderKafkasNames) {
+  const auto alter = [&](v1::ConfigEntityType type, const std::string& name, const char* key,
+                         const char* value) {
+    v1::Request request;
+    auto& change = *request.mutable_alter_configs()->add_changes();
+    change.mutable_entity()->set_type(type);
+    change.mutable_entity()->set_name(name);
+    (*change.mutable_set())[key] = value;
+    return cluster_.Call(request).alter_configs().results(0);
+  };
+  EXPECT_EQ(alter(v1::CONFIG_ENTITY_TYPE_BROKER, "", "log.retention.ms", "5").error().code(), v1::NONE);
+  EXPECT_EQ(alter(v1::CONFIG_ENTITY_TYPE_BROKER, "2", "log.open.files", "50").error().code(), v1::NONE);
+  EXPECT_EQ(alter(v1::CONFIG_ENTITY_TYPE_CLIENT, "a b", "producer_byte_rate", "5").error().code(), v1::NONE);
+  EXPECT_EQ(alter(v1::CONFIG_ENTITY_TYPE_USER, "", "consumer_byte_rate", "5").error().code(), v1::NONE);
+  EXPECT_EQ(cluster_.zk().Peek("/config/brokers/<default>")->data,
+            R"({"version":1,"config":{"log.retention.ms":"5"}})");
+  EXPECT_TRUE(cluster_.zk().Peek("/config/brokers/2"));
+  EXPECT_TRUE(cluster_.zk().Peek("/config/clients/a%20b"));
+  EXPECT_TRUE(cluster_.zk().Peek("/config/users/<default>"));
+  const std::vector<std::string> changes = cluster_.zk().PeekChildren(std::string(zkpath::kConfigChanges));
+  ASSERT_EQ(changes.size(), 4u);
+  EXPECT_THAT(cluster_.zk().Peek("/config/changes/" + changes[2])->data, HasSubstr("clients/a%20b"));
+  EXPECT_EQ(alter(v1::CONFIG_ENTITY_TYPE_BROKER, "x", "log.retention.ms", "5").error().code(),
+            v1::INVALID_REQUEST);
+  EXPECT_EQ(alter(v1::CONFIG_ENTITY_TYPE_UNSPECIFIED, "x", "a", "5").error().code(), v1::INVALID_REQUEST);
+}
+
 TEST_P(ControllerTest, WritesWithUnknownOutcomeAreReadThenDone) {
   // Connections break all the time while topics are made: each is made exactly once, and the caller hears the
   // truth.

@@ -86,6 +86,26 @@ class RpcServerTest : public RpcTest {
     const v1::Response answer = co_await Answer(peer.get());
     EXPECT_TRUE(answer.has_metadata()) << answer.DebugString();
   }
+  Task<void> Muted(Duration pause) {
+    handler_.answer = [pause](RpcCall& call) {
+      if (call.request().header().client_id() == "loud") call.Mute(pause);
+      call.Reply(MetadataAnswer());
+    };
+    auto loud = co_await RawClient();
+    auto other = co_await RawClient();
+    loud->Write(EncodeFrame(NamedRequest("loud", 1)) + EncodeFrame(NamedRequest("second", 2)) +
+                EncodeFrame(NamedRequest("third", 3)));
+    EXPECT_EQ((co_await Answer(loud.get())).header().correlation_id(), 1u) << "it is answered at once";
+    other->Write(EncodeFrame(NamedRequest("other", 9)));
+    EXPECT_EQ((co_await Answer(other.get())).header().correlation_id(), 9u) << "nobody else waits";
+    if (pause > 1h) {
+      co_await Quiesce();
+      EXPECT_EQ(handler_.names, (std::vector<std::string>{"loud", "other"}));
+      server_->Unmute();
+    }
+    EXPECT_EQ((co_await Answer(loud.get())).header().correlation_id(), 2u);
+    EXPECT_EQ((co_await Answer(loud.get())).header().correlation_id(), 3u) << "nothing is dropped";
+  }
   Task<void> RequestLimit() {
     auto peer = co_await RawClient();
     std::string burst;
@@ -367,6 +387,14 @@ TEST_F(RpcServerTest, RequestsOverTheLimitWaitInOrderAndNoneIsDropped) {
   limits.max_requests_in_flight = 3;
   StartServer(limits);
   RunTask(RequestLimit());
+}
+TEST_F(RpcServerTest, AMutedConnectionIsNotReadUntilItIsUnmuted) {
+  StartServer();
+  RunTask(Muted(2h));
+}
+TEST_F(RpcServerTest, AMutedConnectionGoesOnByItself) {
+  StartServer();
+  RunTask(Muted(20ms));
 }
 TEST_F(RpcServerTest, WorkWhoseDeadlinePassedWhileItWaitedIsNotBegun) {
   RpcServerLimits limits;

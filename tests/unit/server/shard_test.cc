@@ -63,6 +63,7 @@ class Host {
   Task<bool> Start() {
     dirs_ = std::move(*co_await LogDirs::Open(process_, process_.main_loop(), {"/data"}));
     context_.dirs = dirs_.get();
+    context_.live = std::make_shared<const BrokerConfig>(context_.config);
     CHECK((co_await dirs_->Bind(kSelf, "cluster")).has_value());
     for (size_t i = 0; i < count_; ++i) context_.shards.push_back(std::make_unique<Shard>(context_, i));
     co_await OnAll([](Shard& shard) { return shard.Open(); });

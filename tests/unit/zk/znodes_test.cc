@@ -170,6 +170,15 @@ TEST(ZkPaths, AreKafkas) {
   EXPECT_EQ(zkpath::DeleteTopic("t"), "/admin/delete_topics/t");
   EXPECT_EQ(zkpath::ConfigOfEntity(zkpath::TopicEntity("t")), zkpath::TopicConfig("t"));
   EXPECT_EQ(zkpath::ConfigOfEntity(zkpath::BrokerEntity(1)), zkpath::BrokerConfig(1));
+  EXPECT_EQ(zkpath::ClientEntity(""), "clients/<default>");
+  EXPECT_EQ(zkpath::UserEntity("alice"), "users/alice");
+  // As Kafka's Sanitizer writes them.
+  EXPECT_EQ(zkpath::ClientEntity("my app/1*<default>"), "clients/my%20app%2F1%2A%3Cdefault%3E");
+  for (const std::string name : {"plain.name-1_2", "a b/c%d+e", "\xc3\xa4\xff", ""}) {
+    EXPECT_EQ(zkpath::Unsanitized(zkpath::Sanitized(name)), name);
+  }
+  EXPECT_EQ(zkpath::Unsanitized("a+b"), "a b");
+  for (const char* bad : {"%", "%4", "a%zz", "%-1"}) EXPECT_EQ(zkpath::Unsanitized(bad), std::nullopt) << bad;
 }
 
 TEST(ZkPaths, NamesOfChildrenAreReadStrictly) {

@@ -1,0 +1,142 @@
+// A broker's configs: what a change does in its parts, and what is told of them. Control loop only.
+
+#include "broker/server/broker_impl.h"
+#include "broker/server/shard.h"
+#include "common/zk/zk_paths.h"
+
+namespace tidemark {
+namespace {
+
+void AddEntry(const ConfigInForce& config, bool read_only, v1::DescribeConfigsResponse::Result* out) {
+  v1::DescribeConfigsResponse::Entry* entry = out->add_entries();
+  entry->set_name(config.def->name);
+  entry->set_value(config.value());
+  entry->set_source(config.source());
+  entry->set_default_value(config.def->default_value);
+  entry->set_documentation(config.def->doc);
+  entry->set_read_only(read_only);
+  for (const ConfigSynonym& synonym : config.synonyms) {
+    auto* told = entry->add_synonyms();
+    told->set_name(synonym.name);
+    told->set_value(synonym.value);
+    told->set_source(synonym.source);
+  }
+}
+
+void AddBrokerEntries(const BrokerLayers& layers, bool include_defaults,
+                      v1::DescribeConfigsResponse::Result* out) {
+  for (const ConfigInForce& config : DescribeBrokerConfigs(layers)) {
+    if (config.source() == v1::CONFIG_SOURCE_DEFAULT && !include_defaults) continue;
+    AddEntry(config, config.def->scope == ConfigScope::kReadOnly, out);
+  }
+}
+
+}  // namespace
+
+void Broker::Impl::ApplyConfig(BrokerConfigPtr config) {
+  context_.live = std::move(config);
+  const BrokerConfig& live = *context_.live;
+  dirs_->SetSpaceLimits({.min_free = live.log_dir_min_free, .reserve = live.log_dir_reserve});
+  dirs_->copy_pace().SetRate(live.move_bytes_per_second);
+  for (const auto& shard : context_.shards) shard->PostConfig(context_.live);
+  configs_->SetBrokerConfig(context_.live);
+  controller_->SetConfig(context_.live);
+  if (cleaner_) cleaner_->Apply();
+}
+
+Task<v1::DescribeConfigsResponse> Broker::Impl::DescribeConfigs(v1::DescribeConfigsRequest request) {
+  v1::DescribeConfigsResponse response;
+  std::vector<v1::ConfigEntity> entities(request.entities().begin(), request.entities().end());
+  for (const int type : request.all_of()) {
+    const auto found = co_await EntitiesWithConfigs(static_cast<v1::ConfigEntityType>(type));
+    if (found) {
+      entities.insert(entities.end(), found->begin(), found->end());
+      continue;
+    }
+    v1::DescribeConfigsResponse::Result* result = response.add_results();
+    result->mutable_entity()->set_type(static_cast<v1::ConfigEntityType>(type));
+    ToProto(found.error(), result->mutable_error());
+  }
+  for (const v1::ConfigEntity& entity : entities) {
+    v1::DescribeConfigsResponse::Result* result = response.add_results();
+    *result->mutable_entity() = entity;
+    Result<> described =
+        Fail(v1::INVALID_REQUEST, "entity type {} has no configs", static_cast<int>(entity.type()));
+    if (entity.type() == v1::CONFIG_ENTITY_TYPE_TOPIC) {
+      described = co_await DescribeTopic(entity.name(), request.include_defaults(), result);
+    } else if (entity.type() == v1::CONFIG_ENTITY_TYPE_BROKER) {
+      described = co_await DescribeBroker(entity.name(), request.include_defaults(), result);
+    } else if (entity.type() == v1::CONFIG_ENTITY_TYPE_CLIENT ||
+               entity.type() == v1::CONFIG_ENTITY_TYPE_USER) {
+      described = co_await DescribeQuotas(entity, result);
+    }
+    if (!described) ToProto(described.error(), result->mutable_error());
+  }
+  co_return response;
+}
+
+Task<Result<>> Broker::Impl::DescribeTopic(std::string topic, bool include_defaults,
+                                           v1::DescribeConfigsResponse::Result* out) {
+  TM_CO_RETURN_IF_ERROR(ValidateTopicName(topic));
+  TM_CO_ASSIGN_OR_RETURN(const Properties overrides, co_await configs_->ReadOverrides(topic));
+  if (overrides.empty() && executor_->snapshot()->Topic(topic) == nullptr) {
+    co_return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "there is no topic '{}'", topic);
+  }
+  for (const ConfigInForce& config : DescribeTopicConfigs(broker_configs_->layers(), overrides)) {
+    if (config.source() == v1::CONFIG_SOURCE_DYNAMIC_TOPIC || include_defaults) AddEntry(config, false, out);
+  }
+  co_return Result<>();
+}
+
+Task<Result<>> Broker::Impl::DescribeBroker(std::string name, bool include_defaults,
+                                            v1::DescribeConfigsResponse::Result* out) {
+  if (name.empty()) {
+    BrokerLayers layers;
+    TM_CO_ASSIGN_OR_RETURN(layers.cluster, co_await broker_configs_->ReadDefault());
+    AddBrokerEntries(layers, include_defaults, out);
+    co_return Result<>();
+  }
+  const std::optional<BrokerId> id = zkpath::ParseBrokerId(name);
+  if (!id) co_return Fail(v1::INVALID_REQUEST, "'{}' is not a broker id", name);
+  if (*id == identity_.broker_id) {
+    co_await broker_configs_->CatchUp();
+    AddBrokerEntries(broker_configs_->layers(), include_defaults, out);
+    co_return Result<>();
+  }
+  if (include_defaults) {
+    co_return Fail(v1::WRONG_BROKER, "broker {} tells all configs of itself only; ask broker {}",
+                   identity_.broker_id, *id);
+  }
+  TM_CO_ASSIGN_OR_RETURN(const BrokerLayers layers, co_await broker_configs_->ReadOther(*id));
+  AddBrokerEntries(layers, false, out);
+  co_return Result<>();
+}
+
+Task<Result<>> Broker::Impl::DescribeQuotas(v1::ConfigEntity entity,
+                                            v1::DescribeConfigsResponse::Result* out) {
+  TM_CO_ASSIGN_OR_RETURN(const auto configs, co_await quotas_->Describe(entity.type(), entity.name()));
+  for (const ConfigInForce& config : configs) AddEntry(config, false, out);
+  co_return Result<>();
+}
+
+Task<Result<std::vector<v1::ConfigEntity>>> Broker::Impl::EntitiesWithConfigs(v1::ConfigEntityType type) {
+  std::vector<std::string> names;
+  if (type == v1::CONFIG_ENTITY_TYPE_BROKER) {
+    TM_CO_ASSIGN_OR_RETURN(const auto brokers, co_await broker_configs_->ReadWhoHasConfigs());
+    for (const std::optional<BrokerId>& id : brokers) names.push_back(id ? std::to_string(*id) : "");
+  } else if (type == v1::CONFIG_ENTITY_TYPE_CLIENT || type == v1::CONFIG_ENTITY_TYPE_USER) {
+    TM_CO_ASSIGN_OR_RETURN(names, co_await quotas_->Names(type));
+  } else {
+    co_return Fail(v1::INVALID_REQUEST, "all_of takes brokers, clients and users, not type {}",
+                   static_cast<int>(type));
+  }
+  std::vector<v1::ConfigEntity> out;
+  for (std::string& name : names) {
+    v1::ConfigEntity& entity = out.emplace_back();
+    entity.set_type(type);
+    entity.set_name(std::move(name));
+  }
+  co_return out;
+}
+
+}  // namespace tidemark

@@ -1,0 +1,199 @@
+#include "broker/server/client_quotas.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/server/shard.h"
+#include "common/async/call_on.h"
+
+namespace tidemark {
+namespace {
+
+// How long the shard that keeps the count may take; then there is no delay.
+constexpr Duration kChargePatience = 1s;
+
+// FNV-1a: the same on every shard.
+uint64_t HashOf(std::string_view text) {
+  uint64_t hash = 14695981039346656037u;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  return hash;
+}
+
+// What one request used, and of what it has a quota.
+struct Use {
+  std::string client_id;
+  QuotaLimits limits;
+  std::array<double, kQuotaKinds> amount{};
+
+  std::optional<double> LimitOf(QuotaKind kind) const {
+    if (kind == QuotaKind::kProduce) return limits.produce;
+    return kind == QuotaKind::kFetch ? limits.fetch : limits.request;
+  }
+};
+
+struct Verdict {
+  QuotaKind kind = QuotaKind::kProduce;  // that asks for the longest delay
+  Duration delay{};
+};
+
+Verdict ChargeHere(ClientQuotas& quotas, const Use& use, MonoTime now) {
+  Verdict out;
+  for (const QuotaKind kind : {QuotaKind::kProduce, QuotaKind::kFetch, QuotaKind::kRequest}) {
+    const std::optional<double> limit = use.LimitOf(kind);
+    const double amount = use.amount[static_cast<size_t>(kind)];
+    if (!limit || amount <= 0) continue;
+    const Duration delay = quotas.ledger().Charge(kind, use.client_id, amount, *limit, now);
+    if (delay > out.delay) out = {kind, delay};
+  }
+  return out;
+}
+
+// On the client's home shard.
+Task<Verdict> ChargeOn(Shard& home, Use use) { co_return ChargeHere(home.quotas(), use, home.loop().Now()); }
+
+// Without a response: there is none to send.
+void Answer(Shard& shard, RpcCall& call, std::optional<v1::Response> response, const Verdict& verdict) {
+  if (verdict.delay > Duration::zero()) {
+    shard.quotas().NoteThrottled(verdict.kind, verdict.delay);
+    call.Mute(verdict.delay);
+    const auto ms = std::chrono::ceil<std::chrono::milliseconds>(verdict.delay).count();
+    if (response) response->mutable_header()->set_throttle_ms(static_cast<uint32_t>(ms));
+  }
+  if (response) {
+    call.Reply(std::move(*response));
+  } else {
+    call.NoReply();
+  }
+}
+
+Task<void> ChargeAndAnswer(Shard& shard, Shard& home, Use use, std::unique_ptr<RpcCall> call,
+                           std::optional<v1::Response> response) {
+  const Result<Verdict> verdict = co_await CallOn<Verdict>(
+      shard.loop(), home.loop(), home.scope(), "charge quota",
+      [&home, use = std::move(use)]() mutable { return ChargeOn(home, std::move(use)); },
+      shard.loop().Now() + kChargePatience, shard.scope().stop_token());
+  Answer(shard, *call, std::move(response), verdict ? *verdict : Verdict());
+}
+
+class ChargedCall final : public RpcCall {
+ public:
+  ChargedCall(Shard& shard, std::unique_ptr<RpcCall> inner, QuotaLimits limits)
+      : shard_(shard), inner_(std::move(inner)), time_(std::make_shared<CallTime>()) {
+    time_->begun = shard.loop().Now();
+    use_.client_id = inner_->request().header().client_id();
+    use_.limits = limits;
+    is_fetch_ = inner_->request().has_fetch();
+    if (inner_->request().has_produce()) {
+      use_.amount[static_cast<size_t>(QuotaKind::kProduce)] = static_cast<double>(inner_->request_bytes());
+    }
+  }
+
+  // Once it is answered, the inner call is on its way to its end.
+  v1::Request& request() override { return inner_->request(); }
+  MonoTime deadline() const override { return inner_->deadline(); }
+  std::stop_token stop_token() const override { return inner_->stop_token(); }
+  ConnectionInfo* connection() override { return inner_ ? inner_->connection() : nullptr; }
+  void ReleaseRequestBytes() override {
+    if (inner_) inner_->ReleaseRequestBytes();
+  }
+  size_t request_bytes() const override { return inner_->request_bytes(); }
+  void Mute(Duration pause) override {
+    if (inner_) inner_->Mute(pause);
+  }
+
+  void Reply(v1::Response response) override { Finish(std::move(response)); }
+  void ReplyError(const Error& error) override {
+    v1::Response response;
+    ToProto(error, response.mutable_header()->mutable_error());
+    Finish(std::move(response));
+  }
+  void NoReply() override { Finish(std::nullopt); }
+
+  const std::shared_ptr<CallTime>& time() const { return time_; }
+
+ private:
+  void Finish(std::optional<v1::Response> response) {
+    if (is_fetch_ && response && use_.limits.fetch) {
+      use_.amount[static_cast<size_t>(QuotaKind::kFetch)] = static_cast<double>(response->ByteSizeLong());
+    }
+    const MonoTime now = shard_.loop().Now();
+    const Duration busy = time_->to_first_wait.value_or(now - time_->begun);
+    // In percent of a second.
+    use_.amount[static_cast<size_t>(QuotaKind::kRequest)] = std::chrono::duration<double>(busy).count() * 100;
+    BrokerContext& context = shard_.context();
+    Shard& home = *context.shards[HashOf(use_.client_id) % context.shards.size()];
+    std::unique_ptr<RpcCall> call = std::move(inner_);
+    if (&home == &shard_ || shard_.scope().stopping()) {
+      Answer(shard_, *call, std::move(response), ChargeHere(shard_.quotas(), use_, now));
+    } else {
+      shard_.scope().Spawn("charge quota", ChargeAndAnswer(shard_, home, std::move(use_), std::move(call),
+                                                           std::move(response)));
+    }
+  }
+
+  Shard& shard_;
+  std::unique_ptr<RpcCall> inner_;
+  const std::shared_ptr<CallTime> time_;
+  Use use_;
+  bool is_fetch_ = false;
+};
+
+}  // namespace
+
+QuotaCounters& QuotaCounters::operator+=(const QuotaCounters& other) {
+  for (size_t i = 0; i < kQuotaKinds; ++i) {
+    throttled[i] += other.throttled[i];
+    delay[i] += other.delay[i];
+  }
+  clients += other.clients;
+  return *this;
+}
+
+void AddQuotaMetrics(const QuotaCounters& counters, Exposition* out) {
+  static constexpr std::array kNames = {"produce", "fetch", "request"};
+  for (size_t i = 0; i < kQuotaKinds; ++i) {
+    const Exposition::Labels quota = {{"quota", kNames[i]}};
+    out->Counter("tidemark_throttled_requests_total", counters.throttled[i], quota);
+    out->Counter("tidemark_throttle_milliseconds_total", static_cast<uint64_t>(ToMillis(counters.delay[i])),
+                 quota);
+  }
+  out->Gauge("tidemark_quota_clients", static_cast<double>(counters.clients));
+}
+
+std::optional<QuotaLimits> ClientQuotas::For(std::string_view client_id) const {
+  if (!picture_->any()) return std::nullopt;
+  const QuotaLimits limits = picture_->Of(client_id);
+  return limits.any() ? std::optional(limits) : std::nullopt;
+}
+
+size_t ClientQuotas::FetchBytes(std::string_view client_id, size_t most) const {
+  const std::optional<QuotaLimits> limits = For(client_id);
+  if (!limits || !limits->fetch) return most;
+  const Duration span = std::max<Duration>((windows_.samples - 1) * windows_.length, windows_.length);
+  const double bytes = *limits->fetch * std::chrono::duration<double>(span).count();
+  return bytes >= static_cast<double>(most) ? most : std::max<size_t>(1, static_cast<size_t>(bytes));
+}
+
+void ClientQuotas::NoteThrottled(QuotaKind kind, Duration delay) {
+  ++counters_.throttled[static_cast<size_t>(kind)];
+  counters_.delay[static_cast<size_t>(kind)] += delay;
+}
+
+QuotaCounters ClientQuotas::counters() const {
+  QuotaCounters out = counters_;
+  out.clients = ledger_.size();
+  return out;
+}
+
+std::unique_ptr<RpcCall> UnderQuotas(Shard& shard, std::unique_ptr<RpcCall> call,
+                                     std::shared_ptr<CallTime>* time) {
+  ConnectionInfo* connection = call->connection();
+  if (connection == nullptr || connection->purpose != v1::CONNECTION_PURPOSE_CLIENT) return call;
+  const std::optional<QuotaLimits> limits = shard.quotas().For(call->request().header().client_id());
+  if (!limits) return call;
+  auto charged = std::make_unique<ChargedCall>(shard, std::move(call), *limits);
+  *time = charged->time();
+  return charged;
+}
+
+}  // namespace tidemark

@@ -1,0 +1,69 @@
+// Quotas of clients as one shard applies them: the limits of each client id, the use of those whose home this
+// shard is, and the wrapper that charges a request when it is answered. Owned by Shard, its loop.
+//
+// A client's use is counted in one place per broker, whatever shards its connections are on: the shard that a
+// hash of its client id names. So only a client that has a quota pays for the way there. One over its quota
+// is answered at once with the time in throttle_ms, and its connection is not read for so long: nobody else
+// waits, nothing is dropped, and what it sends meanwhile stays in its socket. Connections of brokers among
+// themselves (followers, controller) have no quotas.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "broker/server/quota_ledger.h"
+#include "common/config/quota_configs.h"
+#include "common/metrics/exposition.h"
+#include "common/net/rpc_server.h"
+
+namespace tidemark {
+
+class Shard;
+
+// Of one shard, by QuotaKind.
+struct QuotaCounters {
+  std::array<uint64_t, kQuotaKinds> throttled{};  // answers that carried a delay, by the quota that caused it
+  std::array<Duration, kQuotaKinds> delay{};      // sum of these
+  uint64_t clients = 0;                           // entries in the ledger
+  QuotaCounters& operator+=(const QuotaCounters& other);
+};
+
+void AddQuotaMetrics(const QuotaCounters& counters, Exposition* out);
+
+class ClientQuotas {
+ public:
+  explicit ClientQuotas(const QuotaWindows& windows) : windows_(windows), ledger_(windows) {}
+
+  void Set(std::shared_ptr<const QuotaPicture> picture) { picture_ = std::move(picture); }
+  // Nothing: no quota holds for this client id.
+  std::optional<QuotaLimits> For(std::string_view client_id) const;
+  // What one answer to it may carry: what its quota lets through in the windows, so that no delay gets longer
+  // than they are.
+  size_t FetchBytes(std::string_view client_id, size_t most) const;
+
+  QuotaLedger& ledger() { return ledger_; }
+  void NoteThrottled(QuotaKind kind, Duration delay);
+  QuotaCounters counters() const;
+
+ private:
+  const QuotaWindows windows_;
+  std::shared_ptr<const QuotaPicture> picture_ = std::make_shared<const QuotaPicture>();
+  QuotaLedger ledger_;
+  QuotaCounters counters_;
+};
+
+// How long a request kept its connection's loop up to its first wait: known when it is answered, or, if it is
+// answered within, at the answer.
+struct CallTime {
+  MonoTime begun;
+  std::optional<Duration> to_first_wait;
+};
+
+// The call, charged when it is answered. As it is where no quota holds; else `time` is to be filled in.
+std::unique_ptr<RpcCall> UnderQuotas(Shard& shard, std::unique_ptr<RpcCall> call,
+                                     std::shared_ptr<CallTime>* time);
+
+}  // namespace tidemark

@@ -1,0 +1,73 @@
+// ConfigChanges: follows the notifications under /config/changes and has those who keep configs read again
+// what they name. Owned by Broker; control loop only.
+//
+// A notification only says that something changed: what a listener is told of it reads from ZooKeeper, and it
+// is told of everything after each (re)connection, because notifications may have come and gone meanwhile. A
+// listener that could not read is told again, with all the others, until it could.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/async/scope.h"
+#include "common/zk/zk_keeper.h"
+
+namespace tidemark {
+
+// What may have changed: entity paths ("topics/orders", "brokers/<default>"), or anything.
+struct ConfigChangeSet {
+  bool all = false;
+  std::set<std::string> entities;
+};
+
+class ConfigListener {
+ public:
+  virtual ~ConfigListener() = default;
+  // Reads again what of `changes` is its own. An error: ZooKeeper did not answer.
+  virtual Task<ZkResult<>> OnConfigChanges(const ConfigChangeSet& changes) = 0;
+};
+
+class ConfigChanges final : private ZkKeeper::Listener {
+ public:
+  ConfigChanges(EventLoop& loop, ZkKeeper& keeper);
+  ~ConfigChanges() override;  // Close() first
+
+  // Before Start; the listeners live until Close has returned.
+  void AddListener(ConfigListener* listener) { listeners_.push_back(listener); }
+  void Start();
+  Task<void> Close();
+
+ private:
+  // ZkKeeper::Listener.
+  void OnZkUp(ZkSession& session, bool new_session) override;
+  void OnZkSuspended() override {}
+  void OnZkExpired() override {}
+
+  void LookAgain();
+  Task<void> Follow();
+  Task<ZkResult<>> ReadChanges();
+  // The entities that notifications above the last one name. Notes the highest.
+  Task<ZkResult<ConfigChangeSet>> ReadNotifications(ZkSession& session,
+                                                    const std::vector<std::string>& children,
+                                                    int64_t* highest);
+  Task<void> Purge(std::vector<std::string> children);
+
+  EventLoop& loop_;
+  ZkKeeper& keeper_;
+  Scope scope_;
+  std::vector<ConfigListener*> listeners_;
+  bool started_ = false;
+  bool following_ = false;
+  bool look_again_ = false;
+  // Everything is to be read while these differ.
+  uint64_t rounds_wanted_ = 1;
+  uint64_t rounds_done_ = 0;
+  int64_t last_sequence_ = -1;
+  // When this process first saw a notification that is still there; old ones are removed.
+  std::map<std::string, MonoTime> seen_;
+};
+
+}  // namespace tidemark

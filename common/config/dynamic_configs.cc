@@ -1,0 +1,151 @@
+#include "common/config/dynamic_configs.h"
+
+#include <algorithm>
+#include <array>
+
+#include "common/config/broker_config.h"
+
+namespace tidemark {
+namespace {
+
+constexpr ConfigScope kAll = ConfigScope::kClusterWide, kOne = ConfigScope::kPerBroker;
+
+constexpr std::array kDynamic = {
+    // Defaults of topics.
+    DynamicConfigName{"ack.durability", kAll},
+    DynamicConfigName{"compression.type", kAll},
+    DynamicConfigName{"log.cleaner.delete.retention.ms", kAll},
+    DynamicConfigName{"log.cleaner.max.compaction.lag.ms", kAll},
+    DynamicConfigName{"log.cleaner.min.cleanable.ratio", kAll},
+    DynamicConfigName{"log.cleaner.min.compaction.lag.ms", kAll},
+    DynamicConfigName{"log.cleanup.policy", kAll},
+    DynamicConfigName{"log.flush.interval.messages", kAll},
+    DynamicConfigName{"log.flush.interval.ms", kAll},
+    DynamicConfigName{"log.index.interval.bytes", kAll},
+    DynamicConfigName{"log.message.timestamp.type", kAll},
+    DynamicConfigName{"log.preallocate", kAll},
+    DynamicConfigName{"log.retention.bytes", kAll},
+    DynamicConfigName{"log.retention.ms", kAll},
+    DynamicConfigName{"log.roll.jitter.ms", kAll},
+    DynamicConfigName{"log.roll.ms", kAll},
+    DynamicConfigName{"log.segment.bytes", kAll},
+    DynamicConfigName{"log.segment.delete.delay.ms", kAll},
+    DynamicConfigName{"message.max.bytes", kAll},
+    DynamicConfigName{"min.insync.replicas", kAll},
+    DynamicConfigName{"unclean.leader.election.enable", kAll},
+    // What new topics get.
+    DynamicConfigName{"auto.create.topics.enable", kAll},
+    DynamicConfigName{"default.replication.factor", kAll},
+    DynamicConfigName{"num.partitions", kAll},
+    // Connections and requests.
+    DynamicConfigName{"connections.max.idle.ms", kAll},
+    DynamicConfigName{"fetch.max.bytes", kAll},
+    DynamicConfigName{"max.connections", kAll},
+    DynamicConfigName{"max.fetch.partitions", kAll},
+    DynamicConfigName{"queued.max.requests", kAll},
+    // Replication.
+    DynamicConfigName{"log.retention.check.interval.ms", kAll},
+    DynamicConfigName{"replica.fetch.backoff.ms", kAll},
+    DynamicConfigName{"replica.fetch.max.bytes", kAll},
+    DynamicConfigName{"replica.fetch.min.bytes", kAll},
+    DynamicConfigName{"replica.fetch.response.max.bytes", kAll},
+    DynamicConfigName{"replica.fetch.wait.max.ms", kAll},
+    DynamicConfigName{"replica.lag.time.max.ms", kAll},
+    // Log directories and the cleaner.
+    DynamicConfigName{"log.cleaner.backoff.ms", kAll},
+    DynamicConfigName{"log.cleaner.dedupe.buffer.size", kAll},
+    DynamicConfigName{"log.cleaner.io.buffer.load.factor", kAll},
+    DynamicConfigName{"log.cleaner.io.max.bytes.per.second", kAll},
+    DynamicConfigName{"log.cleaner.threads", kAll},
+    DynamicConfigName{"log.dir.min.free.bytes", kAll},
+    DynamicConfigName{"replica.alter.log.dirs.io.max.bytes.per.second", kAll},
+    // As many as that broker's process may open.
+    DynamicConfigName{"log.open.files", kOne},
+};
+
+// The name to change instead of one that has the same meaning.
+std::string_view DynamicNameFor(std::string_view name) {
+  if (name == "log.retention.hours" || name == "log.retention.minutes") return "log.retention.ms";
+  if (name == "log.roll.hours") return "log.roll.ms";
+  if (name == "log.roll.jitter.hours") return "log.roll.jitter.ms";
+  return {};
+}
+
+}  // namespace
+
+std::span<const DynamicConfigName> DynamicBrokerConfigNames() { return kDynamic; }
+
+Properties BrokerLayers::Merged() const {
+  Properties out = broker;
+  out.insert(cluster.begin(), cluster.end());
+  out.insert(file.begin(), file.end());
+  return out;
+}
+
+Result<> CheckBrokerOverride(std::string_view name, std::string_view value, bool one_broker) {
+  const ConfigTable& table = BrokerConfigTable();
+  TM_RETURN_IF_ERROR(table.Check(name, value));
+  const ConfigScope scope = table.Find(name)->scope;
+  if (scope == ConfigScope::kReadOnly) {
+    if (const std::string_view instead = DynamicNameFor(name); !instead.empty()) {
+      return Fail(v1::INVALID_CONFIG, "{} cannot be changed at run time; set {}, which counts before it",
+                  name, instead);
+    }
+    return Fail(v1::INVALID_CONFIG,
+                "{} cannot be changed at run time: a broker reads it at its start, from its properties file",
+                name);
+  }
+  if (scope == ConfigScope::kPerBroker && !one_broker) {
+    return Fail(v1::INVALID_CONFIG, "{} has no default for all brokers: set it for one broker", name);
+  }
+  return {};
+}
+
+Result<> CheckTogether(const Properties& broker) {
+  const ConfigValues values(BrokerConfigTable(), broker);
+  const int64_t message = values.Int("message.max.bytes");
+  const int64_t frame = values.Int("socket.request.max.bytes");
+  if (message > frame) {
+    return Fail(v1::INVALID_CONFIG, "message.max.bytes={} is above socket.request.max.bytes={}", message,
+                frame);
+  }
+  return {};
+}
+
+Properties TakeGood(const Properties& read, const Properties& before, const CheckConfig& check,
+                    std::vector<std::string>* complaints) {
+  Properties out;
+  for (const auto& [name, value] : read) {
+    const Result<> legal = check(name, value);
+    if (legal) {
+      out[name] = value;
+      continue;
+    }
+    const auto last_good = before.find(name);
+    if (last_good != before.end()) out[name] = last_good->second;
+    complaints->push_back(last_good == before.end() ? legal.error().message
+                                                    : fmt::format("{}; {} stays in force",
+                                                                  legal.error().message, last_good->second));
+  }
+  return out;
+}
+
+std::vector<ConfigInForce> DescribeBrokerConfigs(const BrokerLayers& layers) {
+  std::vector<ConfigInForce> out;
+  for (const ConfigDef& def : BrokerConfigTable().defs()) {
+    ConfigInForce entry{.def = &def};
+    const auto add = [&](v1::ConfigSource source, const Properties& values) {
+      const auto it = values.find(std::string_view(def.name));
+      if (it != values.end()) entry.synonyms.push_back({source, def.name, it->second});
+    };
+    add(v1::CONFIG_SOURCE_DYNAMIC_BROKER, layers.broker);
+    add(v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER, layers.cluster);
+    add(v1::CONFIG_SOURCE_STATIC_BROKER, layers.file);
+    entry.synonyms.push_back({v1::CONFIG_SOURCE_DEFAULT, def.name, def.default_value});
+    out.push_back(std::move(entry));
+  }
+  std::ranges::sort(out, {}, [](const ConfigInForce& entry) { return std::string_view(entry.def->name); });
+  return out;
+}
+
+}  // namespace tidemark

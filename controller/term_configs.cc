@@ -1,0 +1,119 @@
+// ControllerTerm: changes of configs as requests, and what the controller itself takes from them.
+#include <utility>
+
+#include <glog/logging.h>
+
+#include "common/zk/zk_paths.h"
+#include "common/zk/znodes.h"
+#include "controller/term.h"
+
+namespace tidemark {
+
+Task<ControllerTerm::Step> ControllerTerm::ServeAlterConfigs(Pending& pending) {
+  const v1::AlterConfigsRequest& request = pending.request.alter_configs();
+  v1::Response response;
+  v1::AlterConfigsResponse& out = *response.mutable_alter_configs();
+  for (const auto& change : request.changes()) {
+    auto& result = *out.add_results();
+    *result.mutable_entity() = change.entity();
+    const Step step = co_await AlterConfigOf(change, request.validate_only(), &result);
+    // What was changed before is changed again, to the same.
+    if (step == Step::kAgain) co_return Step::kAgain;
+  }
+  pending.answer.Set(std::move(response));
+  co_return Step::kDone;
+}
+
+Result<ConfigTarget> ControllerTerm::TargetOf(const v1::ConfigEntity& entity) const {
+  switch (entity.type()) {
+    case v1::CONFIG_ENTITY_TYPE_TOPIC: {
+      const auto known = cluster_.topics.find(entity.name());
+      if (known == cluster_.topics.end() || known->second.deleting) {
+        return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "there is no topic '{}'", entity.name());
+      }
+      return TopicConfigTarget(entity.name());
+    }
+    case v1::CONFIG_ENTITY_TYPE_BROKER:
+      return BrokerConfigTarget(entity.name());
+    case v1::CONFIG_ENTITY_TYPE_CLIENT:
+    case v1::CONFIG_ENTITY_TYPE_USER:
+      return QuotaConfigTarget(entity.type(), entity.name());
+    default:
+      return Fail(v1::INVALID_REQUEST, "entity type {} has no configs", static_cast<int>(entity.type()));
+  }
+}
+
+Task<ControllerTerm::Step> ControllerTerm::AlterConfigOf(const v1::AlterConfigsRequest::Change& change,
+                                                         bool validate_only,
+                                                         v1::AlterConfigsResponse::Result* out) {
+  const Result<ConfigTarget> target = TargetOf(change.entity());
+  if (!target) {
+    ToProto(target.error(), out->mutable_error());
+    co_return Step::kDone;
+  }
+  const std::string path = zkpath::ConfigOfEntity(target->entity_path);
+  const ZkResult<ZkNode> node = co_await seat_.session->Get(path);
+  if (!node && node.error() != ZkCode::kNoNode) co_return Step::kAgain;
+  const Result<v1::ConfigZnode> config = EditConfig(*target, node ? std::optional(node->data) : std::nullopt,
+                                                    change, options_.broker_properties);
+  if (!config) {
+    ToProto(config.error(), out->mutable_error());
+    co_return Step::kDone;
+  }
+  const Properties stored(config->config().begin(), config->config().end());
+  for (std::string& warning : ConfigWarnings(*target, change, stored, cluster_.brokers.size())) {
+    out->add_warnings(std::move(warning));
+  }
+  if (target->type == v1::CONFIG_ENTITY_TYPE_BROKER && !change.entity().name().empty() &&
+      cluster_.Broker(*zkpath::ParseBrokerId(change.entity().name())) == nullptr) {
+    out->add_warnings(fmt::format("{} is not live now; it obeys when it comes", target->what));
+  }
+  if (!target->topic.empty() && change.set().contains("min.insync.replicas")) {
+    const TopicConfigs configs = MakeTopicConfigs(options_.broker_properties, stored);
+    const size_t replicas = cluster_.topics.at(target->topic).partitions.begin()->second.replicas.size();
+    if (configs.min_insync_replicas > replicas) {
+      out->add_warnings(fmt::format("min.insync.replicas={} is above the replication factor and acts as {}",
+                                    configs.min_insync_replicas, replicas));
+    }
+  }
+  if (validate_only) co_return Step::kDone;
+
+  v1::ConfigChangeZnode notification;
+  notification.set_entity_path(target->entity_path);
+  std::vector<ZkOp> ops;
+  if (node) {
+    ops.push_back(ZkSet{path, EncodeConfig(*config), node->stat.version});
+  } else {
+    ops.push_back(ZkCreate{path, EncodeConfig(*config)});
+  }
+  ops.push_back(ZkCreate{std::string(zkpath::kConfigChangePrefix), EncodeConfigChange(notification),
+                         ZkCreateMode::kPersistentSequential});
+  const WriteResult written = co_await writer_.Write(std::move(ops));
+  if (written.outcome == WriteOutcome::kRefused && written.at == 1) {
+    ToProto({v1::BROKER_NOT_READY, fmt::format("the change cannot be announced: {}", ToString(written.code))},
+            out->mutable_error());
+    co_return Step::kDone;
+  }
+  if (written.outcome != WriteOutcome::kDone) co_return Step::kAgain;
+  LOG(INFO) << "the configs of " << target->what << " were changed";
+  TakeOverConfig(*target, stored);
+  co_return Step::kDone;
+}
+
+void ControllerTerm::TakeOverConfig(const ConfigTarget& target, const Properties& stored) {
+  // What brokers change reaches this one as it reaches the others: by the notification (OnDefaultsChanged).
+  if (target.topic.empty()) return;
+  TopicContext& topic = cluster_.topics.at(target.topic);
+  topic.overrides = stored;
+  topic.configs = MakeTopicConfigs(options_.broker_properties, stored);
+  // An election may be allowed now that was not before.
+  Hint({.decide = true});
+}
+
+void ControllerTerm::RecomputeTopicConfigs() {
+  for (auto& [name, topic] : cluster_.topics) {
+    topic.configs = MakeTopicConfigs(options_.broker_properties, topic.overrides);
+  }
+}
+
+}  // namespace tidemark

@@ -1,0 +1,263 @@
+// Broker configs that change at run time, over the bare protocol, in whole brokers.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/net/rpc_channel.h"
+#include "common/zk/zk_paths.h"
+#include "tests/unit/server/sim_brokers.h"
+
+namespace tidemark {
+namespace {
+
+using testing::HasSubstr;
+
+v1::AlterConfigsResponse::Result Alter(SimBrokers& cluster, v1::ConfigEntityType type,
+                                       const std::string& name, const std::map<std::string, std::string>& set,
+                                       const std::vector<std::string>& remove = {}) {
+  v1::Request request;
+  auto& change = *request.mutable_alter_configs()->add_changes();
+  change.mutable_entity()->set_type(type);
+  change.mutable_entity()->set_name(name);
+  for (const auto& [key, value] : set) (*change.mutable_set())[key] = value;
+  for (const std::string& key : remove) change.add_remove(key);
+  const Result<v1::Response> answer = cluster.Call(0, request);
+  CHECK(answer) << answer.error().message;
+  return answer->alter_configs().results(0);
+}
+
+v1::DescribeConfigsResponse::Result Describe(SimBrokers& cluster, int asked, v1::ConfigEntityType type,
+                                             const std::string& name, bool all) {
+  v1::Request request;
+  auto* entity = request.mutable_describe_configs()->add_entities();
+  entity->set_type(type);
+  entity->set_name(name);
+  request.mutable_describe_configs()->set_include_defaults(all);
+  const Result<v1::Response> answer = cluster.Call(asked, request);
+  CHECK(answer) << answer.error().message;
+  return answer->describe_configs().results(0);
+}
+
+std::string ValueOf(const v1::DescribeConfigsResponse::Result& result, std::string_view name) {
+  for (const auto& entry : result.entries()) {
+    if (entry.name() == name)
+      return fmt::format("{} {}", entry.value(), v1::ConfigSource_Name(entry.source()));
+  }
+  return "";
+}
+
+bool Until(SimBrokers& cluster, const std::function<bool()>& done) {
+  for (int i = 0; i < 100; ++i) {
+    if (done()) return true;
+    cluster.world().RunFor(100ms);
+  }
+  return false;
+}
+
+constexpr auto kBroker = v1::CONFIG_ENTITY_TYPE_BROKER;
+constexpr auto kTopic = v1::CONFIG_ENTITY_TYPE_TOPIC;
+
+TEST(DynamicBrokerConfigs, MessageMaxBytesOfAllBrokersCountsAtOnceAndEnds) {
+  SimBrokers cluster(1, 1);
+  cluster.StartAll();
+  const TopicId id = cluster.CreateTopic("orders", 1, 1);
+  ASSERT_TRUE(cluster.WaitForLeaders("orders"));
+  const std::string record(5000, 'x');
+  EXPECT_EQ(cluster.ProduceOnce(0, id, 0, {record}).error().code(), v1::NONE);
+  EXPECT_EQ(Alter(cluster, kBroker, "", {{"message.max.bytes", "2000"}}).error().code(), v1::NONE);
+  EXPECT_TRUE(Until(cluster, [&] {
+    return cluster.ProduceOnce(0, id, 0, {record}).error().code() == v1::MESSAGE_TOO_LARGE;
+  }));
+  // The topic's own value stands over it.
+  EXPECT_EQ(Alter(cluster, kTopic, "orders", {{"max.message.bytes", "9000"}}).error().code(), v1::NONE);
+  EXPECT_TRUE(
+      Until(cluster, [&] { return cluster.ProduceOnce(0, id, 0, {record}).error().code() == v1::NONE; }));
+  EXPECT_EQ(Alter(cluster, kTopic, "orders", {}, {"max.message.bytes"}).error().code(), v1::NONE);
+  EXPECT_TRUE(Until(cluster, [&] {
+    return cluster.ProduceOnce(0, id, 0, {record}).error().code() == v1::MESSAGE_TOO_LARGE;
+  }));
+  EXPECT_EQ(Alter(cluster, kBroker, "", {}, {"message.max.bytes"}).error().code(), v1::NONE);
+  EXPECT_TRUE(
+      Until(cluster, [&] { return cluster.ProduceOnce(0, id, 0, {record}).error().code() == v1::NONE; }));
+  EXPECT_TRUE(cluster.Stop(0));
+}
+
+TEST(DynamicBrokerConfigs, AreInForceAgainAfterARestart) {
+  SimBrokers cluster(2, 1);
+  cluster.StartAll();
+  EXPECT_EQ(Alter(cluster, kBroker, "0", {{"num.partitions", "5"}}).error().code(), v1::NONE);
+  EXPECT_TRUE(cluster.Stop(0));
+  ASSERT_TRUE(cluster.Start(0));
+  EXPECT_EQ(ValueOf(Describe(cluster, 0, kBroker, "0", true), "num.partitions"),
+            "5 CONFIG_SOURCE_DYNAMIC_BROKER");
+  cluster.CreateTopic("orders", 0, 1);
+  ASSERT_TRUE(cluster.WaitForLeaders("orders"));
+  EXPECT_EQ(cluster.Metadata("orders")->partitions_size(), 5);
+  EXPECT_TRUE(cluster.Stop(0));
+}
+
+TEST(DynamicBrokerConfigs, DescribeShowsEachValueAndItsSource) {
+  SimBrokers cluster(3, 2, {{"log.segment.bytes", "20000"}});
+  cluster.StartAll();
+  EXPECT_EQ(Alter(cluster, kBroker, "", {{"log.segment.bytes", "30000"}, {"log.retention.ms", "60000"}})
+                .error()
+                .code(),
+            v1::NONE);
+  EXPECT_EQ(Alter(cluster, kBroker, "1", {{"log.segment.bytes", "40000"}}).error().code(), v1::NONE);
+  const auto zero = Describe(cluster, 0, kBroker, "0", true);
+  EXPECT_EQ(ValueOf(zero, "log.segment.bytes"), "30000 CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER");
+  EXPECT_EQ(ValueOf(zero, "zookeeper.connect"), "zookeeper:2181 CONFIG_SOURCE_STATIC_BROKER");
+  EXPECT_EQ(ValueOf(zero, "num.partitions"), "1 CONFIG_SOURCE_DEFAULT");
+  EXPECT_EQ(ValueOf(Describe(cluster, 1, kBroker, "1", true), "log.segment.bytes"),
+            "40000 CONFIG_SOURCE_DYNAMIC_BROKER");
+  // Of another broker what ZooKeeper holds, and no more.
+  EXPECT_EQ(ValueOf(Describe(cluster, 0, kBroker, "1", false), "log.segment.bytes"),
+            "40000 CONFIG_SOURCE_DYNAMIC_BROKER");
+  EXPECT_EQ(Describe(cluster, 0, kBroker, "1", true).error().code(), v1::WRONG_BROKER);
+  EXPECT_EQ(ValueOf(Describe(cluster, 1, kBroker, "", false), "log.retention.ms"),
+            "60000 CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER");
+  cluster.CreateTopic("orders", 1, 1);
+  EXPECT_EQ(ValueOf(Describe(cluster, 0, kTopic, "orders", true), "retention.ms"),
+            "60000 CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER");
+  for (const int id : {0, 1}) EXPECT_TRUE(cluster.Stop(id));
+}
+
+TEST(DynamicBrokerConfigs, RefusesWhatIsWrongAndWarnsOfWhatCannotBeMet) {
+  SimBrokers cluster(4, 1);
+  cluster.StartAll();
+  const auto refused = [&](const std::string& broker, const std::string& name, const std::string& value) {
+    const auto result = Alter(cluster, kBroker, broker, {{name, value}});
+    EXPECT_NE(result.error().code(), v1::NONE) << name;
+    return result.error().message();
+  };
+  EXPECT_THAT(refused("", "log.retention.mss", "1"), HasSubstr("did you mean"));
+  EXPECT_THAT(refused("", "log.dirs", "/x"), HasSubstr("cannot be changed at run time"));
+  EXPECT_THAT(refused("", "log.open.files", "100"), HasSubstr("for one broker"));
+  EXPECT_THAT(refused("zero", "num.partitions", "1"), HasSubstr("not a broker id"));
+  EXPECT_THAT(refused("0", "num.partitions", "none"), HasSubstr("whole number"));
+  EXPECT_FALSE(cluster.world().zookeeper().Peek(zkpath::BrokerConfig(0)));
+  const auto warned = Alter(cluster, kBroker, "", {{"min.insync.replicas", "2"}});
+  EXPECT_EQ(warned.error().code(), v1::NONE);
+  ASSERT_EQ(warned.warnings_size(), 1);
+  EXPECT_THAT(warned.warnings(0), HasSubstr("live brokers"));
+  EXPECT_THAT(Alter(cluster, kBroker, "7", {{"num.partitions", "2"}}).warnings(0), HasSubstr("not live"));
+  EXPECT_TRUE(cluster.Stop(0));
+}
+
+TEST(DynamicBrokerConfigs, WhatIsBadInZooKeeperLeavesTheLastGoodInForce) {
+  SimBrokers cluster(5, 1);
+  cluster.StartAll();
+  EXPECT_EQ(Alter(cluster, kBroker, "", {{"num.partitions", "4"}}).error().code(), v1::NONE);
+  const auto value = [&] { return ValueOf(Describe(cluster, 0, kBroker, "0", true), "num.partitions"); };
+  EXPECT_EQ(value(), "4 CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER");
+  for (const char* bad : {"not json", R"({"version":1,"config":{"num.partitions":"zero"}})", "[]"}) {
+    cluster.world().zookeeper().Poke(zkpath::BrokerConfig(std::nullopt), bad);
+    EXPECT_EQ(value(), "4 CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER") << bad;
+  }
+  cluster.world().zookeeper().Poke(zkpath::BrokerConfig(std::nullopt),
+                                   R"({"version":1,"config":{"num.partitions":"6"}})");
+  EXPECT_EQ(value(), "6 CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER");
+  EXPECT_TRUE(cluster.Stop(0));
+}
+
+// A program with a client id, on a connection of its own.
+class Client {
+ public:
+  Client(SimBrokers& cluster, const std::string& host, const std::string& client_id)
+      : process_(cluster.world().StartProcess(host)),
+        channel_(std::make_shared<RpcChannel>(process_.main_loop(), process_.transport(), process_.random(),
+                                              Endpoint{"host0", 9092},
+                                              RpcChannelOptions{.client_id = client_id})) {}
+  ~Client() {
+    process_.Await([channel = channel_] { return channel->Close(); });
+  }
+  // Milliseconds that the answer tells; -1 without an answer.
+  int64_t ThrottleOf(const v1::Request& request) {
+    const Result<v1::Response> answer =
+        process_.Await([channel = channel_, request] { return channel->Call(request, 20s, {}); });
+    return answer ? static_cast<int64_t>(answer->header().throttle_ms()) : -1;
+  }
+
+ private:
+  SimProcess& process_;
+  std::shared_ptr<RpcChannel> channel_;
+};
+
+v1::Request ProduceOf(const TopicId& topic, size_t bytes) {
+  v1::Request request;
+  v1::ProduceRequest* produce = request.mutable_produce();
+  produce->set_acks(1);
+  auto* part = produce->add_topics();
+  part->set_id(topic.ToBytes());
+  // A batch that is refused counts as well: what is charged is what was sent.
+  part->add_partitions()->add_batches()->set_body(std::string(bytes, 'x'));
+  return request;
+}
+
+constexpr auto kClient = v1::CONFIG_ENTITY_TYPE_CLIENT;
+
+TEST(ClientQuotas, AClientOverItsQuotaIsToldAndNoOtherIs) {
+  SimBrokers cluster(6, 1);
+  cluster.StartAll();
+  const TopicId id = cluster.CreateTopic("orders", 1, 1);
+  const v1::Request produce = ProduceOf(id, 900'000);
+  Client loud(cluster, "loud", "batch/load"), other(cluster, "quiet", "other");
+  EXPECT_EQ(loud.ThrottleOf(produce), 0) << "there is no quota yet";
+  EXPECT_EQ(Alter(cluster, kClient, "batch/load", {{"producer_byte_rate", "10000"}}).error().code(),
+            v1::NONE);
+  // Ten seconds' worth goes through; 900 kB are 80 seconds more.
+  ASSERT_TRUE(Until(cluster, [&] { return loud.ThrottleOf(produce) > 70'000; }));
+  EXPECT_EQ(other.ThrottleOf(produce), 0);
+  EXPECT_EQ(loud.ThrottleOf(produce), -1) << "its connection is not read";
+  // The delay ends with the quota, long before its time.
+  EXPECT_EQ(Alter(cluster, kClient, "batch/load", {}, {"producer_byte_rate"}).error().code(), v1::NONE);
+  EXPECT_EQ(loud.ThrottleOf(produce), 0);
+  EXPECT_TRUE(cluster.Stop(0));
+}
+
+TEST(ClientQuotas, HoldForAllConnectionsOfAClientTogether) {
+  SimBrokers cluster(8, 1);
+  cluster.StartAll();
+  const TopicId id = cluster.CreateTopic("orders", 1, 1);
+  EXPECT_EQ(Alter(cluster, kClient, "", {{"producer_byte_rate", "10000"}}).error().code(), v1::NONE);
+  cluster.world().RunFor(2s);
+  const v1::Request produce = ProduceOf(id, 60'000);
+  // Their connections are on both shards of the broker.
+  Client first(cluster, "a", "app"), second(cluster, "b", "app"), third(cluster, "c", "another");
+  EXPECT_EQ(first.ThrottleOf(produce), 0);
+  EXPECT_GT(second.ThrottleOf(produce), 1000);
+  EXPECT_EQ(third.ThrottleOf(produce), 0) << "the default is of each client id for itself";
+  EXPECT_TRUE(cluster.Stop(0));
+}
+
+TEST(ClientQuotas, AreDescribedWithTheirSources) {
+  SimBrokers cluster(7, 1);
+  cluster.StartAll();
+  EXPECT_EQ(Alter(cluster, kClient, "", {{"producer_byte_rate", "100"}, {"consumer_byte_rate", "200"}})
+                .error()
+                .code(),
+            v1::NONE);
+  EXPECT_EQ(Alter(cluster, kClient, "my app", {{"producer_byte_rate", "300"}}).error().code(), v1::NONE);
+  const auto app = Describe(cluster, 0, kClient, "my app", false);
+  EXPECT_EQ(ValueOf(app, "producer_byte_rate"), "300 CONFIG_SOURCE_DYNAMIC_CLIENT");
+  EXPECT_EQ(ValueOf(app, "consumer_byte_rate"), "200 CONFIG_SOURCE_DYNAMIC_DEFAULT_CLIENT");
+  EXPECT_EQ(ValueOf(app, "request_percentage"), "");
+  v1::Request all;
+  all.mutable_describe_configs()->add_all_of(kClient);
+  all.mutable_describe_configs()->add_all_of(v1::CONFIG_ENTITY_TYPE_TOPIC);
+  const v1::DescribeConfigsResponse described = cluster.Call(0, all)->describe_configs();
+  ASSERT_EQ(described.results_size(), 3);
+  EXPECT_EQ(described.results(0).error().code(), v1::INVALID_REQUEST) << "topics are listed by metadata";
+  EXPECT_EQ(described.results(1).entity().name(), "");
+  EXPECT_EQ(described.results(2).entity().name(), "my app");
+  EXPECT_TRUE(cluster.world().zookeeper().Peek("/config/clients/my%20app"));
+  const auto refused = Alter(cluster, kClient, "app", {{"producer_byte_rates", "1"}});
+  EXPECT_THAT(refused.error().message(), HasSubstr("did you mean 'producer_byte_rate'"));
+  EXPECT_EQ(Alter(cluster, kClient, "app", {{"producer_byte_rate", "0"}}).error().code(), v1::INVALID_CONFIG);
+  EXPECT_EQ(Alter(cluster, kClient, "..", {{"producer_byte_rate", "1"}}).error().code(), v1::INVALID_REQUEST);
+  EXPECT_THAT(Alter(cluster, v1::CONFIG_ENTITY_TYPE_USER, "alice", {{"producer_byte_rate", "1"}}).warnings(0),
+              HasSubstr("nobody authenticates"));
+  EXPECT_TRUE(cluster.Stop(0));
+}
+
+}  // namespace
+}  // namespace tidemark

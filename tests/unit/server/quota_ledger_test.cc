@@ -1,0 +1,94 @@
+// How long a client over its quota is delayed. In virtual time: the clock is a number.
+#include "broker/server/quota_ledger.h"
+
+#include <gtest/gtest.h>
+
+namespace tidemark {
+namespace {
+
+constexpr MonoTime At(Duration d) { return MonoTime(std::chrono::hours(5)) + d; }
+const QuotaWindows kWindows;  // 11 of a second
+constexpr QuotaKind kProduce = QuotaKind::kProduce;
+
+double Seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
+
+TEST(QuotaLedger, WhoKeepsToItsQuotaIsNeverDelayed) {
+  QuotaLedger ledger(kWindows);
+  for (int i = 0; i < 300; ++i) {
+    EXPECT_EQ(ledger.Charge(kProduce, "app", 100, 1000, At(i * 100ms)), Duration::zero());
+  }
+}
+
+TEST(QuotaLedger, ABurstIsNotJudgedByItsInstant) {
+  QuotaLedger ledger(kWindows);
+  // Ten full windows' worth at once is what the quota lets through in that time.
+  EXPECT_EQ(ledger.Charge(kProduce, "app", 10'000, 1000, At(0s)), Duration::zero());
+  EXPECT_NEAR(Seconds(ledger.Charge(kProduce, "app", 500, 1000, At(0s))), 0.5, 1e-6);
+}
+
+// A client that waits out each delay comes to its rate, whatever the size of its requests.
+TEST(QuotaLedger, WhoWaitsOutItsDelaysComesToItsRate) {
+  for (const double request : {50.0, 1000.0, 7000.0, 30'000.0}) {
+    QuotaLedger ledger(kWindows);
+    Duration now{};
+    double sent = 0;
+    const double limit = 1000;
+    while (now < 600s) {
+      const Duration delay = ledger.Charge(kProduce, "app", request, limit, At(now));
+      sent += request;
+      now += std::max<Duration>(delay, 1ms);
+    }
+    // Beyond what is free at the beginning.
+    EXPECT_NEAR((sent - 10 * limit) / Seconds(now), limit, limit * 0.05) << "requests of " << request;
+  }
+}
+
+TEST(QuotaLedger, AnotherClientAndAnotherKindAreNotConcerned) {
+  QuotaLedger ledger(kWindows);
+  EXPECT_GT(ledger.Charge(kProduce, "loud", 1e6, 1000, At(0s)), Duration::zero());
+  EXPECT_EQ(ledger.Charge(kProduce, "quiet", 1000, 1000, At(0s)), Duration::zero());
+  EXPECT_EQ(ledger.Charge(QuotaKind::kFetch, "loud", 1000, 1000, At(0s)), Duration::zero());
+}
+
+TEST(QuotaLedger, WhoIsQuietForLongEnoughBeginsAnew) {
+  QuotaLedger ledger(kWindows);
+  EXPECT_GT(ledger.Charge(kProduce, "app", 20'000, 1000, At(0s)), Duration::zero());
+  EXPECT_EQ(ledger.Charge(kProduce, "app", 1000, 1000, At(11s)), Duration::zero());
+}
+
+TEST(QuotaLedger, AHigherQuotaCountsFromTheNextCharge) {
+  QuotaLedger ledger(kWindows);
+  EXPECT_GT(ledger.Charge(kProduce, "app", 20'000, 1000, At(0s)), Duration::zero());
+  EXPECT_EQ(ledger.Charge(kProduce, "app", 1000, 100'000, At(1ms)), Duration::zero());
+}
+
+TEST(QuotaLedger, RequestsAreDelayedNoLongerThanAWindow) {
+  QuotaLedger ledger(kWindows);
+  EXPECT_EQ(ledger.Charge(QuotaKind::kRequest, "app", 1e6, 1, At(0s)), Duration(1s));
+  EXPECT_EQ(ledger.Charge(kProduce, "app", 1e12, 1, At(0s)), QuotaLedger::kLongestDelay);
+}
+
+TEST(QuotaLedger, ManyNamesTakeBoundedMemoryAndEscapeNothing) {
+  QuotaLedger ledger(kWindows, 100);
+  Duration delay{};
+  for (int i = 0; i < 1000; ++i) {
+    delay = ledger.Charge(kProduce, std::to_string(i), 1000, 1000, At(0s));
+  }
+  EXPECT_LE(ledger.size(), 101u);
+  EXPECT_GT(delay, Duration::zero()) << "those for whom there is no room share one entry";
+  // When they are quiet they are forgotten.
+  EXPECT_EQ(ledger.Charge(kProduce, "later", 1000, 1000, At(20s)), Duration::zero());
+  EXPECT_LE(ledger.size(), 2u);
+}
+
+TEST(QuotaPicture, TheOwnQuotaStandsOverTheDefaultEachForItself) {
+  QuotaPicture picture;
+  EXPECT_FALSE(picture.any());
+  picture.defaults = LimitsOf({{"producer_byte_rate", "100"}, {"consumer_byte_rate", "200"}});
+  picture.by_client["app"] = LimitsOf({{"producer_byte_rate", "500.5"}, {"request_percentage", "50"}});
+  EXPECT_EQ(picture.Of("app"), (QuotaLimits{.produce = 500.5, .fetch = 200, .request = 50}));
+  EXPECT_EQ(picture.Of("other"), (QuotaLimits{.produce = 100, .fetch = 200, .request = {}}));
+}
+
+}  // namespace
+}  // namespace tidemark

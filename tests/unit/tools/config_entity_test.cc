@@ -1,0 +1,66 @@
+// What tidemark-configs makes of its flags.
+#include "tools/config_entity.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace tidemark {
+namespace {
+
+using testing::HasSubstr;
+
+Arguments Parsed(const std::vector<std::string>& words) {
+  std::vector<FlagSpec> flags = ConfigEntityFlags();
+  auto arguments = Arguments::Parse(words, flags);
+  EXPECT_TRUE(arguments.has_value()) << (arguments ? "" : arguments.error().message);
+  return *arguments;
+}
+
+std::string Subject(const std::vector<std::string>& words) {
+  const auto subject = SubjectOf(Parsed(words));
+  if (!subject) return subject.error().message;
+  return fmt::format("{} '{}'{}{}", PluralOf(subject->type), subject->name,
+                     subject->is_default ? " default" : "", subject->all() ? " all" : "");
+}
+
+TEST(ConfigSubject, IsNamedByTypeOrShort) {
+  EXPECT_EQ(Subject({"--entity-type", "topics", "--entity-name", "orders"}), "topics 'orders'");
+  EXPECT_EQ(Subject({"--topic", "orders"}), "topics 'orders'");
+  EXPECT_EQ(Subject({"--entity-type", "brokers", "--entity-name", "0"}), "brokers '0'");
+  EXPECT_EQ(Subject({"--broker", "0"}), "brokers '0'");
+  EXPECT_EQ(Subject({"--entity-type", "brokers", "--entity-default"}), "brokers '' default");
+  EXPECT_EQ(Subject({"--broker-defaults"}), "brokers '' default");
+  EXPECT_EQ(Subject({"--entity-type", "clients"}), "clients '' all");
+  EXPECT_EQ(Subject({"--client", "app"}), "clients 'app'");
+  EXPECT_EQ(Subject({"--client-defaults"}), "clients '' default");
+  EXPECT_EQ(Subject({"--user", "alice"}), "users 'alice'");
+  EXPECT_EQ(Subject({"--user-defaults"}), "users '' default");
+}
+
+TEST(ConfigSubject, SaysWhatIsWrongWithTheFlags) {
+  EXPECT_THAT(Subject({}), HasSubstr("--entity-type topics|brokers|clients|users is required"));
+  EXPECT_THAT(Subject({"--entity-name", "orders"}), HasSubstr("--entity-type"));
+  EXPECT_THAT(Subject({"--entity-type", "topic"}), HasSubstr("did you mean topics?"));
+  EXPECT_THAT(Subject({"--topic", "orders", "--broker", "1"}), HasSubstr("name one thing"));
+  EXPECT_THAT(Subject({"--entity-type", "topics", "--entity-default"}), HasSubstr("--broker-defaults"));
+  EXPECT_THAT(Subject({"--entity-type", "brokers", "--entity-name", "1", "--entity-default"}),
+              HasSubstr("exclude each other"));
+}
+
+TEST(ConfigChange, GathersWhatIsToBeSetAndRemoved) {
+  const ConfigSubject broker{.type = v1::CONFIG_ENTITY_TYPE_BROKER, .name = "1"};
+  const auto change = ChangeOf(Parsed({"--add-config", "a=1,b=[x,y]", "--delete-config", "c,d"}), broker);
+  ASSERT_TRUE(change);
+  EXPECT_EQ(change->entity().name(), "1");
+  EXPECT_EQ(change->set().at("a"), "1");
+  EXPECT_EQ(change->set().at("b"), "x,y");
+  EXPECT_THAT(change->remove(), testing::ElementsAre("c", "d"));
+  EXPECT_THAT(ChangeOf(Parsed({}), broker).error().message, HasSubstr("--add-config name=value"));
+  EXPECT_THAT(ChangeOf(Parsed({"--add-config", "min.insync.replicas"}), broker).error().message,
+              HasSubstr("--add-config min.insync.replicas=VALUE"));
+  const ConfigSubject all{.type = v1::CONFIG_ENTITY_TYPE_CLIENT};
+  EXPECT_THAT(ChangeOf(Parsed({"--add-config", "a=1"}), all).error().message, HasSubstr("--entity-name"));
+}
+
+}  // namespace
+}  // namespace tidemark

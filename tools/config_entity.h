@@ -1,0 +1,43 @@
+// What tidemark-configs is asked about and told, from its flags. Pure, but for --add-config-file.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/result.h"
+#include "tidemark/v1/admin_api.pb.h"
+#include "tools/arguments.h"
+
+namespace tidemark {
+
+// One entity, the default of its kind, or (`name` and `is_default` not given) all of a kind.
+struct ConfigSubject {
+  v1::ConfigEntityType type = v1::CONFIG_ENTITY_TYPE_UNSPECIFIED;
+  std::string name;
+  bool is_default = false;
+
+  bool all() const { return name.empty() && !is_default; }
+  v1::ConfigEntity ToEntity() const;
+};
+
+// "topics", "brokers", "clients", "users".
+std::string_view PluralOf(v1::ConfigEntityType type);
+// "topic", ...
+std::string SingularOf(v1::ConfigEntityType type);
+
+// --entity-type with --entity-name or --entity-default, or one of the short forms. INVALID_REQUEST says what
+// is missing or too much.
+Result<ConfigSubject> SubjectOf(const Arguments& arguments);
+
+// "a=1,b=[x,y]": brackets keep a value with commas together, as in Kafka.
+Result<std::map<std::string, std::string>> ParseAddConfig(std::string_view text);
+
+// The change that --add-config, --add-config-file and --delete-config ask for. INVALID_REQUEST: none.
+Result<v1::AlterConfigsRequest::Change> ChangeOf(const Arguments& arguments, const ConfigSubject& subject);
+
+// The flags of these.
+std::vector<FlagSpec> ConfigEntityFlags();
+
+}  // namespace tidemark
