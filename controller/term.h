@@ -135,6 +135,7 @@ class ControllerTerm final : private BrokerChannel::Owner {
   void RemoveChannel(BrokerId id);
   void MergeTopic(TopicRead read);
   void DropTopic(const std::string& name);
+  void KeepGoodConfigs(const TopicContext& before, TopicContext* now) const;
   void NoteDifferences(const TopicContext& before, const TopicContext& after);
 
   // --- term_decide.cc

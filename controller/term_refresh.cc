@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <glog/logging.h>
 
+#include "common/config/dynamic_configs.h"
 #include "controller/term.h"
 
 namespace tidemark {
@@ -168,10 +169,26 @@ void ControllerTerm::MergeTopic(TopicRead read) {
     DropTopic(read.name);
   }
   const auto [it, added] = cluster_.topics.try_emplace(read.name);
+  KeepGoodConfigs(it->second, &now);
   const TopicContext before = std::exchange(it->second, std::move(now));
   it->second.deleting = before.deleting;
   if (!it->second.id.IsZero()) cluster_.topic_names[it->second.id] = read.name;
   NoteDifferences(before, it->second);
+}
+
+// As brokers do: who wrote them does not matter.
+void ControllerTerm::KeepGoodConfigs(const TopicContext& before, TopicContext* now) const {
+  std::vector<std::string> complaints;
+  Properties good = TakeGood(
+      now->overrides, before.overrides,
+      [](std::string_view name, std::string_view value) { return TopicConfigTable().Check(name, value); },
+      &complaints);
+  if (complaints.empty()) return;
+  for (const std::string& complaint : complaints) {
+    LOG(ERROR) << "config of topic " << now->name << " is passed over: " << complaint;
+  }
+  now->overrides = std::move(good);
+  now->configs = MakeTopicConfigs(options_.broker_properties, now->overrides);
 }
 
 void ControllerTerm::NoteDifferences(const TopicContext& before, const TopicContext& after) {

@@ -1,12 +1,15 @@
 // tidemark config get, set, unset, diff: configs of anything that has them, named as KIND/NAME.
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <array>
 #include <charconv>
 #include <map>
+#include <set>
 
 #include "common/config/properties.h"
+#include "common/config/quota_configs.h"
 #include "common/nearest_name.h"
+#include "tools/config_reading.h"
 #include "tools/verbs.h"
 
 namespace tidemark {
@@ -14,61 +17,53 @@ namespace {
 
 using Json = Listing::Cell;
 
-// "topic/orders", "broker/1", "brokers" (the default of all).
+// "topic/orders", "broker/1", "client/batch-load", "user/alice"; "brokers", "clients", "users": the default
+// of all.
 Result<v1::ConfigEntity> ParseEntity(const std::string& text) {
-  v1::ConfigEntity entity;
+  static constexpr std::array kTypes = {v1::CONFIG_ENTITY_TYPE_TOPIC, v1::CONFIG_ENTITY_TYPE_BROKER,
+                                        v1::CONFIG_ENTITY_TYPE_CLIENT, v1::CONFIG_ENTITY_TYPE_USER};
   const size_t slash = text.find('/');
   const std::string kind = text.substr(0, slash);
+  v1::ConfigEntity entity;
   entity.set_name(slash == std::string::npos ? "" : text.substr(slash + 1));
-  if (kind == "topic") {
-    entity.set_type(v1::CONFIG_ENTITY_TYPE_TOPIC);
-    if (!entity.name().empty()) return entity;
-  } else if (kind == "broker") {
-    entity.set_type(v1::CONFIG_ENTITY_TYPE_BROKER);
+  std::vector<std::string> known;
+  for (const v1::ConfigEntityType type : kTypes) {
+    entity.set_type(type);
+    const bool topic = type == v1::CONFIG_ENTITY_TYPE_TOPIC;
+    known.push_back(SingularOf(type));
+    if (!topic) known.emplace_back(PluralOf(type));
+    if (!topic && text == PluralOf(type)) return entity;
+    if (kind != SingularOf(type) || entity.name().empty()) continue;
     int32_t id = -1;
     const std::string& name = entity.name();
     const auto [end, code] = std::from_chars(name.data(), name.data() + name.size(), id);
-    if (code == std::errc() && end == name.data() + name.size() && id >= 0) return entity;
-  } else if (text == "brokers") {
-    entity.set_type(v1::CONFIG_ENTITY_TYPE_BROKER);
-    return entity;
+    const bool is_id = code == std::errc() && end == name.data() + name.size() && id >= 0;
+    if (type != v1::CONFIG_ENTITY_TYPE_BROKER || is_id) return entity;
   }
-  const std::string nearest = NearestName(kind, {"topic", "broker", "brokers"});
-  return Fail(v1::INVALID_REQUEST, "'{}' has no configs: write topic/NAME, broker/ID or brokers{}", text,
-              nearest.empty() || nearest == kind ? "" : fmt::format("; did you mean {}?", nearest));
-}
-
-std::string SourceName(v1::ConfigSource source) {
-  switch (source) {
-    case v1::CONFIG_SOURCE_DYNAMIC_TOPIC:
-      return "topic";
-    case v1::CONFIG_SOURCE_DYNAMIC_BROKER:
-      return "broker";
-    case v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER:
-      return "brokers";
-    case v1::CONFIG_SOURCE_STATIC_BROKER:
-      return "file";
-    default:
-      return "default";
-  }
+  const std::string nearest = NearestName(kind, known);
+  return Fail(v1::INVALID_REQUEST,
+              "'{}' has no configs: write topic/NAME, broker/ID, brokers, client/ID, clients, user/NAME or "
+              "users{}",
+              text, nearest.empty() || nearest == kind ? "" : fmt::format("; did you mean {}?", nearest));
 }
 
 using Entry = v1::DescribeConfigsResponse::Entry;
 
-// By name; with those at their defaults.
+// By name; with those at their defaults, but for clients and users, which have none, and for a broker that is
+// not live.
 Result<std::map<std::string, Entry>> ConfigsOf(ToolSession& session, const v1::ConfigEntity& entity) {
-  v1::DescribeConfigsRequest request;
-  request.set_include_defaults(true);
-  *request.add_entities() = entity;
-  TM_ASSIGN_OR_RETURN(const auto response, session.Run([&] {
-    return session.admin().DescribeConfigs(request, session.After(kAdminTimeout));
-  }));
-  if (response.results_size() != 1)
-    return Fail(v1::UNKNOWN_SERVER_ERROR, "the broker did not answer for the entity asked");
-  if (response.results(0).error().code() != v1::NONE)
-    return std::unexpected(FromProto(response.results(0).error()));
+  auto described = ReadConfigs(session, entity, true);
+  if (!described && described.error().code == v1::BROKER_NOT_AVAILABLE) {
+    described = ReadConfigs(session, entity, false);
+    if (described) {
+      fmt::print(stderr, "broker {} is not live: only what ZooKeeper holds for it and for all is known\n",
+                 entity.name());
+    }
+  }
+  if (!described) return std::unexpected(described.error());
+  if (described->error().code() != v1::NONE) return std::unexpected(FromProto(described->error()));
   std::map<std::string, Entry> out;
-  for (const Entry& entry : response.results(0).entries()) out[entry.name()] = entry;
+  for (const Entry& entry : described->entries()) out[entry.name()] = entry;
   return out;
 }
 
@@ -87,9 +82,13 @@ int RunGet(const Arguments& arguments) {
   if (!configs) return ReportError(configs.error());
   std::vector<std::string> known;
   for (const auto& [name, entry] : *configs) known.push_back(name);
-  Listing listing({"name", "value", "source", "default", "read_only"});
+  Listing listing({"name", "value", "source", "default", "read_only", "synonyms"});
   for (const std::string& name : names.empty() ? known : names) {
     const auto entry = configs->find(name);
+    if (entry == configs->end() && HasQuotas(entity->type()) && QuotaConfigTable().Find(name) != nullptr) {
+      listing.Add({name, Json(), Json(), Json(), false, Json::array()});  // no limit
+      continue;
+    }
     if (entry == configs->end()) {
       const std::string nearest = NearestName(name, known);
       return ReportError({v1::NOT_FOUND, fmt::format("there is no config '{}'", name)},
@@ -98,8 +97,9 @@ int RunGet(const Arguments& arguments) {
     const bool shown =
         !names.empty() || arguments.Has("all") || entry->second.source() != v1::CONFIG_SOURCE_DEFAULT;
     if (!shown) continue;
-    listing.Add({name, ValueOf(entry->second), SourceName(entry->second.source()),
-                 entry->second.default_value(), entry->second.read_only()});
+    listing.Add({name, ValueOf(entry->second), ShortSourceName(entry->second.source()),
+                 entry->second.default_value(), entry->second.read_only(),
+                 SynonymTexts(entry->second, ShortSourceName)});
   }
   return Finish(listing, *format);
 }
@@ -118,6 +118,9 @@ int Change(const Arguments& arguments, v1::AlterConfigsRequest::Change change) {
   auto response = (*session)->Run(
       [&] { return (*session)->admin().AlterConfigs(request, (*session)->After(kAdminTimeout)); });
   if (!response) return ReportError(response.error());
+  if (response->results_size() != 1) {
+    return ReportError({v1::UNKNOWN_SERVER_ERROR, "the broker did not answer for what was to be changed"});
+  }
   const v1::AlterConfigsResponse::Result& result = response->results(0);
   if (result.error().code() != v1::NONE) return ReportError(FromProto(result.error()));
   for (const std::string& warning : result.warnings()) fmt::print(stderr, "warning: {}\n", warning);
@@ -126,12 +129,18 @@ int Change(const Arguments& arguments, v1::AlterConfigsRequest::Change change) {
     const auto entry = before->find(name);
     return entry == before->end() ? Json() : ValueOf(entry->second);
   };
+  // What comes into force when the entity's own value goes.
+  const auto next = [&](const std::string& name) {
+    const auto entry = before->find(name);
+    if (entry == before->end() || entry->second.sensitive()) return Json();
+    for (const auto& synonym : entry->second.synonyms()) {
+      if (synonym.source() != OwnSource(change.entity())) return Json(synonym.value());
+    }
+    return Json();
+  };
   const std::map<std::string, std::string> set(change.set().begin(), change.set().end());
   for (const auto& [name, value] : set) listing.Add({name, old(name), value});
-  for (const std::string& name : change.remove()) {
-    const auto entry = before->find(name);
-    listing.Add({name, old(name), entry == before->end() ? Json() : Json(entry->second.default_value())});
-  }
+  for (const std::string& name : change.remove()) listing.Add({name, old(name), next(name)});
   if (request.validate_only()) fmt::print(stderr, "nothing was changed (--dry-run)\n");
   return Finish(listing, *format);
 }
@@ -180,10 +189,19 @@ int RunDiff(const Arguments& arguments) {
   }
   const bool two = words.size() > 1;
   Listing listing({"name", words[0], two ? words[1] : "default"});
-  for (const auto& [name, entry] : configs[0]) {
-    Json other = entry.default_value();
-    if (two) other = configs[1].contains(name) ? ValueOf(configs[1][name]) : Json();
-    if (ValueOf(entry) != other) listing.Add({name, ValueOf(entry), other});
+  // What only one of two has (clients: quotas without a default) differs as well.
+  std::set<std::string> names;
+  for (const auto& side : configs) {
+    for (const auto& [name, entry] : side) names.insert(name);
+  }
+  const auto value = [&](size_t side, const std::string& name) {
+    const auto entry = configs[side].find(name);
+    return entry == configs[side].end() ? Json() : ValueOf(entry->second);
+  };
+  for (const std::string& name : names) {
+    const Json one = value(0, name);
+    const Json other = two ? value(1, name) : Json(configs[0].at(name).default_value());
+    if (one != other) listing.Add({name, one, other});
   }
   return Finish(listing, *format);
 }
@@ -191,7 +209,8 @@ int RunDiff(const Arguments& arguments) {
 }  // namespace
 
 std::vector<Command> ConfigVerbs() {
-  const PositionalSpec entity{.name = "topic/NAME|broker/ID|brokers", .required = true};
+  const PositionalSpec entity{.name = "topic/NAME|broker/ID|brokers|client/ID|clients|user/NAME|users",
+                              .required = true};
   return {
       {.name = "config get",
        .summary = "shows configs, where they come from, and their defaults",
@@ -202,7 +221,9 @@ std::vector<Command> ConfigVerbs() {
        .run = RunGet},
       {.name = "config set",
        .summary = "changes configs, all or none",
-       .examples = {"tidemark config set topic/orders retention.ms=86400000 min.insync.replicas=2"},
+       .examples = {"tidemark config set topic/orders retention.ms=86400000 min.insync.replicas=2",
+                    "tidemark config set brokers log.retention.ms=86400000",
+                    "tidemark config set client/batch-load producer_byte_rate=1048576"},
        .flags = WritingFlags({}),
        .positionals = {entity, {.name = "NAME=VALUE", .required = true, .several = true}},
        .run = RunSet},
@@ -213,7 +234,7 @@ std::vector<Command> ConfigVerbs() {
        .positionals = {entity, {.name = "CONFIG", .required = true, .several = true}},
        .run = RunUnset},
       {.name = "config diff",
-       .summary = "shows what differs from the defaults, or between two topics or brokers",
+       .summary = "shows what differs from the defaults, or between two topics, brokers, clients or users",
        .examples = {"tidemark config diff topic/orders", "tidemark config diff topic/orders topic/clicks"},
        .flags = ReadingFlags({}),
        .positionals = {entity, {.name = "OTHER"}},

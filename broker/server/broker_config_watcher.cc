@@ -12,6 +12,12 @@ namespace {
 
 constexpr Duration kPause = 100ms;
 
+// Back to what is in force.
+void Revert(const char* name, const Properties& in_force, Properties* wanted) {
+  wanted->erase(name);
+  if (const auto it = in_force.find(std::string_view(name)); it != in_force.end()) wanted->insert(*it);
+}
+
 const char* WhoseName(bool one_broker) { return one_broker ? "this broker" : "all brokers"; }
 
 }  // namespace
@@ -92,9 +98,14 @@ void BrokerConfigWatcher::PutInForce(BrokerLayers wanted) {
   if (wanted.cluster == layers_.cluster && wanted.broker == layers_.broker) return;
   Result<BrokerConfig> next = started_->WithDynamic(wanted.Merged());
   if (!next) {
-    LOG(ERROR) << "the broker configs in ZooKeeper do not fit this broker, its former ones stay in force: "
+    LOG(ERROR) << "configs in ZooKeeper do not fit this broker, what was in force of them stays so: "
                << next.error().message;
-    return;
+    for (const char* name : kBoundTogether) {
+      Revert(name, layers_.cluster, &wanted.cluster);
+      Revert(name, layers_.broker, &wanted.broker);
+    }
+    next = started_->WithDynamic(wanted.Merged());
+    if (!next) return;
   }
   const Properties before = layers_.Merged();
   layers_ = std::move(wanted);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/server/fetch_session.h"
 #include "broker/server/shard.h"
 #include "common/async/call_on.h"
 
@@ -32,8 +33,10 @@ struct Use {
 };
 
 struct Verdict {
-  QuotaKind kind = QuotaKind::kProduce;  // that asks for the longest delay
-  Duration delay{};
+  std::array<Duration, kQuotaKinds> delays{};
+  Duration Of(QuotaKind kind) const { return delays[static_cast<size_t>(kind)]; }
+  // That asks for the longest delay.
+  QuotaKind Kind() const { return static_cast<QuotaKind>(std::ranges::max_element(delays) - delays.begin()); }
 };
 
 Verdict ChargeHere(ClientQuotas& quotas, const Use& use, MonoTime now) {
@@ -42,8 +45,7 @@ Verdict ChargeHere(ClientQuotas& quotas, const Use& use, MonoTime now) {
     const std::optional<double> limit = use.LimitOf(kind);
     const double amount = use.amount[static_cast<size_t>(kind)];
     if (!limit || amount <= 0) continue;
-    const Duration delay = quotas.ledger().Charge(kind, use.client_id, amount, *limit, now);
-    if (delay > out.delay) out = {kind, delay};
+    out.delays[static_cast<size_t>(kind)] = quotas.ledger().Charge(kind, use.client_id, amount, *limit, now);
   }
   return out;
 }
@@ -51,12 +53,23 @@ Verdict ChargeHere(ClientQuotas& quotas, const Use& use, MonoTime now) {
 // On the client's home shard.
 Task<Verdict> ChargeOn(Shard& home, Use use) { co_return ChargeHere(home.quotas(), use, home.loop().Now()); }
 
+void HoldFetches(Shard& shard, RpcCall& call, Duration delay) {
+  ConnectionInfo* connection = call.connection();
+  if (connection == nullptr || delay <= Duration::zero()) return;
+  ConnectionFetches& fetches = FetchesOf(*connection);
+  const uint64_t revision = shard.quotas().revision();
+  if (std::exchange(fetches.quotas_revision, revision) != revision) fetches.held_until = {};
+  fetches.held_until = std::max(fetches.held_until, shard.loop().Now() + delay);
+}
+
 // Without a response: there is none to send.
 void Answer(Shard& shard, RpcCall& call, std::optional<v1::Response> response, const Verdict& verdict) {
-  if (verdict.delay > Duration::zero()) {
-    shard.quotas().NoteThrottled(verdict.kind, verdict.delay);
-    call.Mute(verdict.delay);
-    const auto ms = std::chrono::ceil<std::chrono::milliseconds>(verdict.delay).count();
+  const Duration longest = verdict.Of(verdict.Kind());
+  if (longest > Duration::zero()) {
+    shard.quotas().NoteThrottled(verdict.Kind(), longest);
+    call.Mute(std::max(verdict.Of(QuotaKind::kProduce), verdict.Of(QuotaKind::kRequest)));
+    HoldFetches(shard, call, verdict.Of(QuotaKind::kFetch));
+    const auto ms = std::chrono::ceil<std::chrono::milliseconds>(longest).count();
     if (response) response->mutable_header()->set_throttle_ms(static_cast<uint32_t>(ms));
   }
   if (response) {
@@ -174,6 +187,12 @@ size_t ClientQuotas::FetchBytes(std::string_view client_id, size_t most) const {
   return bytes >= static_cast<double>(most) ? most : std::max<size_t>(1, static_cast<size_t>(bytes));
 }
 
+void ClientQuotas::Set(std::shared_ptr<const QuotaPicture> picture) {
+  picture_ = std::move(picture);
+  ++revision_;
+  changed_.NotifyAll();
+}
+
 void ClientQuotas::NoteThrottled(QuotaKind kind, Duration delay) {
   ++counters_.throttled[static_cast<size_t>(kind)];
   counters_.delay[static_cast<size_t>(kind)] += delay;
@@ -194,6 +213,20 @@ std::unique_ptr<RpcCall> UnderQuotas(Shard& shard, std::unique_ptr<RpcCall> call
   auto charged = std::make_unique<ChargedCall>(shard, std::move(call), *limits);
   *time = charged->time();
   return charged;
+}
+
+Task<bool> WaitOutFetchQuota(Shard& shard, RpcCall& call, MonoTime most) {
+  while (true) {
+    // Anew after each wait: the connection may have gone, and with it what is kept of it.
+    ConnectionInfo* connection = call.connection();
+    if (connection == nullptr) co_return false;
+    const ConnectionFetches& fetches = FetchesOf(*connection);
+    const MonoTime now = shard.loop().Now();
+    if (fetches.quotas_revision != shard.quotas().revision() || fetches.held_until <= now) co_return true;
+    if (now >= most) co_return false;
+    (void)co_await shard.quotas().changed().Wait("fetch quota", std::min(fetches.held_until, most),
+                                                 call.stop_token());
+  }
 }
 
 }  // namespace tidemark

@@ -3,9 +3,13 @@
 //
 // A client's use is counted in one place per broker, whatever shards its connections are on: the shard that a
 // hash of its client id names. So only a client that has a quota pays for the way there. One over its quota
-// is answered at once with the time in throttle_ms, and its connection is not read for so long: nobody else
-// waits, nothing is dropped, and what it sends meanwhile stays in its socket. Connections of brokers among
-// themselves (followers, controller) have no quotas.
+// is answered at once with the time in throttle_ms, and for so long, unless the quotas change,
+//   - of a produce quota: its connection is not read, so that what it sends stays in its socket;
+//   - of a request quota: the same, for a window at most (QuotaLedger), so that its heartbeats come through;
+//   - of a fetch quota: fetches of that connection are not begun, and end empty when their own time is over.
+//     All else on the connection goes on: a group's member fetches and sends its heartbeats on one.
+// Nobody else waits and nothing is dropped. Connections of brokers among themselves (followers, controller)
+// have no quotas.
 #pragma once
 
 #include <array>
@@ -15,6 +19,7 @@
 #include <string>
 
 #include "broker/server/quota_ledger.h"
+#include "common/async/wait.h"
 #include "common/config/quota_configs.h"
 #include "common/metrics/exposition.h"
 #include "common/net/rpc_server.h"
@@ -35,9 +40,14 @@ void AddQuotaMetrics(const QuotaCounters& counters, Exposition* out);
 
 class ClientQuotas {
  public:
-  explicit ClientQuotas(const QuotaWindows& windows) : windows_(windows), ledger_(windows) {}
+  ClientQuotas(EventLoop& loop, const QuotaWindows& windows)
+      : windows_(windows), changed_(loop), ledger_(windows) {}
 
-  void Set(std::shared_ptr<const QuotaPicture> picture) { picture_ = std::move(picture); }
+  // Whoever is held is judged anew by its next request.
+  void Set(std::shared_ptr<const QuotaPicture> picture);
+  // Another one with each Set, which `changed` tells.
+  uint64_t revision() const { return revision_; }
+  Notifier& changed() { return changed_; }
   // Nothing: no quota holds for this client id.
   std::optional<QuotaLimits> For(std::string_view client_id) const;
   // What one answer to it may carry: what its quota lets through in the windows, so that no delay gets longer
@@ -51,6 +61,8 @@ class ClientQuotas {
  private:
   const QuotaWindows windows_;
   std::shared_ptr<const QuotaPicture> picture_ = std::make_shared<const QuotaPicture>();
+  uint64_t revision_ = 1;
+  Notifier changed_;
   QuotaLedger ledger_;
   QuotaCounters counters_;
 };
@@ -65,5 +77,9 @@ struct CallTime {
 // The call, charged when it is answered. As it is where no quota holds; else `time` is to be filled in.
 std::unique_ptr<RpcCall> UnderQuotas(Shard& shard, std::unique_ptr<RpcCall> call,
                                      std::shared_ptr<CallTime>* time);
+
+// For a consumer's fetch, before it is begun: waits while its connection is held for a fetch quota, at most
+// until `most`. False: it still is, or the connection has gone.
+Task<bool> WaitOutFetchQuota(Shard& shard, RpcCall& call, MonoTime most);
 
 }  // namespace tidemark

@@ -1,6 +1,5 @@
 #include "broker/server/config_changes.h"
 
-#include <algorithm>
 #include <utility>
 
 #include <glog/logging.h>
@@ -61,8 +60,7 @@ Task<ZkResult<>> ConfigChanges::ReadChanges() {
   const ZkResult<std::vector<std::string>> children = co_await session->Children(
       std::string(zkpath::kConfigChanges), [this](ZkWatchEvent, const std::string&) { LookAgain(); });
   if (!children) co_return std::unexpected(children.error());
-  int64_t highest = last_sequence_;
-  ZkResult<ConfigChangeSet> changes = co_await ReadNotifications(*session, *children, &highest);
+  ZkResult<ConfigChangeSet> changes = co_await ReadNotifications(*session, *children);
   if (!changes) co_return std::unexpected(changes.error());
   if (round != rounds_done_) changes->all = true;
   if (changes->all || !changes->entities.empty()) {
@@ -73,19 +71,15 @@ Task<ZkResult<>> ConfigChanges::ReadChanges() {
   }
   rounds_done_ = round;
   if (rounds_wanted_ != round) look_again_ = true;
-  last_sequence_ = highest;
   co_await Purge(*children);
   co_return ZkResult<>();
 }
 
 Task<ZkResult<ConfigChangeSet>> ConfigChanges::ReadNotifications(ZkSession& session,
-                                                                 const std::vector<std::string>& children,
-                                                                 int64_t* highest) {
+                                                                 const std::vector<std::string>& children) {
   ConfigChangeSet out;
   for (const std::string& child : children) {
-    const std::optional<uint64_t> sequence = zkpath::ParseSequence(child);
-    if (!sequence || static_cast<int64_t>(*sequence) <= last_sequence_) continue;
-    *highest = std::max(*highest, static_cast<int64_t>(*sequence));
+    if (seen_.contains(child)) continue;
     if (rounds_wanted_ != rounds_done_) continue;  // everything is read anyway
     const ZkResult<ZkNode> node = co_await session.Get(fmt::format("{}/{}", zkpath::kConfigChanges, child));
     if (!node && node.error() != ZkCode::kNoNode) co_return std::unexpected(node.error());
@@ -109,12 +103,14 @@ Task<void> ConfigChanges::Purge(std::vector<std::string> children) {
   for (std::string& child : children) {
     const auto it = seen_.find(child);
     const MonoTime since = it == seen_.end() ? now : it->second;
-    if (now - since < kNotificationLife) {
-      still[std::move(child)] = since;
-    } else if (session) {
+    bool gone = false;
+    if (now - since >= kNotificationLife && session) {
       // Every broker removes what is old; most find it gone.
-      (void)co_await session->Delete({.path = fmt::format("{}/{}", zkpath::kConfigChanges, child)});
+      const auto removed =
+          co_await session->Delete({.path = fmt::format("{}/{}", zkpath::kConfigChanges, child)});
+      gone = removed || removed.error() == ZkCode::kNoNode;
     }
+    if (!gone) still[std::move(child)] = since;
   }
   seen_ = std::move(still);
 }

@@ -49,10 +49,9 @@ class ConfigChanges final : private ZkKeeper::Listener {
   void LookAgain();
   Task<void> Follow();
   Task<ZkResult<>> ReadChanges();
-  // The entities that notifications above the last one name. Notes the highest.
+  // The entities that notifications not seen before name.
   Task<ZkResult<ConfigChangeSet>> ReadNotifications(ZkSession& session,
-                                                    const std::vector<std::string>& children,
-                                                    int64_t* highest);
+                                                    const std::vector<std::string>& children);
   Task<void> Purge(std::vector<std::string> children);
 
   EventLoop& loop_;
@@ -65,8 +64,8 @@ class ConfigChanges final : private ZkKeeper::Listener {
   // Everything is to be read while these differ.
   uint64_t rounds_wanted_ = 1;
   uint64_t rounds_done_ = 0;
-  int64_t last_sequence_ = -1;
-  // When this process first saw a notification that is still there; old ones are removed.
+  // The notifications that are there and have been obeyed, and since when they are known; old ones are
+  // removed. By name rather than by a highest number, which would begin anew with the folder.
   std::map<std::string, MonoTime> seen_;
 };
 

@@ -19,6 +19,9 @@ namespace {
 constexpr Duration kLongestWait = 300s;
 // How long a shard may take beyond the wait asked for.
 constexpr Duration kGrace = 10s;
+// How long a client over its quota is held at least, or until its quota lets it, whatever max_wait_ms says:
+// one that asks again at once must not keep the broker busy.
+constexpr Duration kLeastHold = 1s;
 
 struct SliceWork {
   std::vector<FetchWanted> wanted;
@@ -166,7 +169,7 @@ class ResponseBuilder {
 
 struct RequestTerms {
   size_t min_bytes = 0;
-  size_t max_bytes = 0;
+  size_t max_bytes = 0;  // 0: bounds and errors only
   bool only_changed = false;
   MonoTime deadline{};
 };
@@ -189,12 +192,13 @@ Task<std::optional<std::vector<FetchSliceAnswer>>> Poll(Shard& shard, std::share
     const size_t missing = terms.min_bytes > total ? terms.min_bytes - total : 0;
     for (size_t i = 0; i < used.size(); ++i) {
       Shard& owner = *context.shards[used[i]];
-      const PollTerms poll{.handle = session->handle(),
-                           .reader = session->reader(),
-                           .max_bytes = std::max<size_t>(1, terms.max_bytes / used.size()),
-                           .enough_bytes = have[i] + (missing + used.size() - 1) / used.size(),
-                           .only_changed = terms.only_changed,
-                           .deadline = terms.deadline};
+      const PollTerms poll{
+          .handle = session->handle(),
+          .reader = session->reader(),
+          .max_bytes = terms.max_bytes == 0 ? 0 : std::max<size_t>(1, terms.max_bytes / used.size()),
+          .enough_bytes = have[i] + (missing + used.size() - 1) / used.size(),
+          .only_changed = terms.only_changed,
+          .deadline = terms.deadline};
       std::optional<SliceWork> part = first ? std::move(work[used[i]]) : std::nullopt;
       gather.Start(i, owner.loop(), owner.scope(), "fetch", [&owner, part = std::move(part), poll]() mutable {
         return PollOn(owner, std::move(part), poll);
@@ -241,8 +245,7 @@ Result<std::shared_ptr<FetchSession>> SessionFor(Shard& shard, const v1::FetchRe
                                                  ConnectionInfo* connection) {
   TM_ASSIGN_OR_RETURN(const FetchReader reader, ReaderOf(request, *connection));
   const uint64_t epoch = request.session_epoch();
-  if (!connection->session.has_value()) connection->session = ConnectionFetches();
-  auto& fetches = *std::any_cast<ConnectionFetches>(&connection->session);
+  ConnectionFetches& fetches = FetchesOf(*connection);
   if (epoch == 0) return std::make_shared<FetchSession>(shard, reader, fetches.holding);
   if (epoch == 1) {
     if (fetches.session) fetches.session->Cut();
@@ -301,7 +304,14 @@ Task<void> HandleFetch(Shard& shard, std::unique_ptr<RpcCall> call) {
   }
   const std::shared_ptr<FetchSession> session = std::move(*made);
   if (!co_await session->Begin(call->stop_token())) co_return;
-  const RequestTerms terms = TermsOf(shard, request, call->request().header().client_id(), call->deadline());
+  RequestTerms terms = TermsOf(shard, request, call->request().header().client_id(), call->deadline());
+  if (!session->reader().follower() &&
+      !co_await WaitOutFetchQuota(
+          shard, *call,
+          std::min(std::max(terms.deadline, shard.loop().Now() + kLeastHold), call->deadline()))) {
+    // Told what a poll that found nothing is told, and throttle_ms.
+    terms.min_bytes = terms.max_bytes = 0;
+  }
   Result<Work> work = Work();
   if (const auto held = session->Hold(request); !held) {
     work = std::unexpected(held.error());

@@ -1,5 +1,7 @@
 #include "broker/server/fetch_session.h"
 
+#include <any>
+
 #include "broker/server/shard.h"
 
 namespace tidemark {
@@ -8,6 +10,11 @@ namespace {
 constexpr size_t kNoShard = SIZE_MAX;
 
 }  // namespace
+
+ConnectionFetches& FetchesOf(ConnectionInfo& connection) {
+  if (!connection.session.has_value()) connection.session = ConnectionFetches();
+  return *std::any_cast<ConnectionFetches>(&connection.session);
+}
 
 FetchSession::FetchSession(Shard& home, FetchReader reader, std::shared_ptr<FetchHolding> holding)
     : home_(home),

@@ -11,6 +11,7 @@
 #include "broker/replica/fetch_slice.h"
 #include "broker/server/broker_context.h"
 #include "common/async/wait.h"
+#include "common/net/rpc_server.h"
 
 namespace tidemark {
 
@@ -26,7 +27,14 @@ struct FetchHolding {
 struct ConnectionFetches {
   std::shared_ptr<FetchSession> session;
   std::shared_ptr<FetchHolding> holding = std::make_shared<FetchHolding>();
+  // The client id is over its fetch quota: no fetch of the connection is begun before, while the quotas are
+  // those of this revision.
+  MonoTime held_until{};
+  uint64_t quotas_revision = 0;
 };
+
+// Of a connection of this process's servers, made with the first use.
+ConnectionFetches& FetchesOf(ConnectionInfo& connection);
 
 class FetchSession {
  public:

@@ -1,14 +1,15 @@
 #include "broker/server/quota_ledger.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace tidemark {
 namespace {
 
-double Seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
+// Of those not used for longest, how many are looked at for one that is empty, or has least left.
+constexpr int kLooks = 8;
 
-// The entry of all clients for whom there is no room (and of a client that has this name).
-constexpr char kShared[] = "shared";
+double Seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 
 }  // namespace
 
@@ -16,7 +17,7 @@ double QuotaBucket::LevelAt(MonoTime now) const {
   return std::max(0.0, level_ - std::max(Seconds(now - at_), 0.0) * limit_);
 }
 
-bool QuotaBucket::Empty(MonoTime now) const { return LevelAt(now) <= 0; }
+double QuotaBucket::SecondsLeft(MonoTime now) const { return LevelAt(now) / limit_; }
 
 Duration QuotaBucket::Charge(double amount, double limit, Duration free, Duration most, MonoTime now) {
   limit = std::max(limit, 1e-6);
@@ -31,25 +32,49 @@ Duration QuotaBucket::Charge(double amount, double limit, Duration free, Duratio
 Duration QuotaLedger::Charge(QuotaKind kind, const std::string& client_id, double amount, double limit,
                              MonoTime now) {
   const Duration free = std::max<Duration>((windows_.samples - 1) * windows_.length, windows_.length);
-  const Duration most = kind == QuotaKind::kRequest ? windows_.length : kLongestDelay;
-  return EntryOf(kind, client_id, now).Charge(amount, limit, free, most, now);
+  const Duration most =
+      kind == QuotaKind::kRequest ? std::min(windows_.length, kLongestRequestDelay) : kLongestDelay;
+  return BucketOf(kind, client_id, now).Charge(amount, limit, free, most, now);
 }
 
-QuotaBucket& QuotaLedger::EntryOf(QuotaKind kind, const std::string& client_id, MonoTime now) {
+QuotaBucket& QuotaLedger::BucketOf(QuotaKind kind, const std::string& client_id, MonoTime now) {
   std::string key(1, static_cast<char>('0' + static_cast<int>(kind)));
   key += client_id;
-  const auto known = entries_.find(key);
-  if (known != entries_.end()) return known->second;
-  if (now >= next_look_ || entries_.size() >= most_clients_) ForgetIdle(now);
-  if (entries_.size() >= most_clients_) key = std::string(1, key[0]) + kShared;
-  return entries_.try_emplace(key).first->second;
+  const auto known = by_key_.find(key);
+  if (known != by_key_.end()) {
+    entries_.splice(entries_.begin(), entries_, known->second);
+    return known->second->bucket;
+  }
+  MakeRoom(now);
+  entries_.push_front({.key = std::move(key), .bucket = {}});
+  by_key_.emplace(entries_.front().key, entries_.begin());
+  return entries_.front().bucket;
 }
 
-void QuotaLedger::ForgetIdle(MonoTime now) {
-  // Not at every charge of a new client: a look goes through all.
-  if (now < next_look_) return;
-  next_look_ = now + windows_.length;
-  std::erase_if(entries_, [now](const auto& entry) { return entry.second.Empty(now); });
+// More are forgotten than come, so that clients that are gone do not stay.
+void QuotaLedger::MakeRoom(MonoTime now) {
+  auto least = entries_.end();
+  double least_left = 0;
+  auto next = entries_.end();
+  for (int i = 0; i < kLooks && next != entries_.begin(); ++i) {
+    const auto entry = std::prev(next);
+    const double left = entry->bucket.SecondsLeft(now);
+    if (left <= 0) {
+      Forget(entry);  // `next` is behind it
+      continue;
+    }
+    if (least == entries_.end() || left < least_left) {
+      least = entry;
+      least_left = left;
+    }
+    next = entry;
+  }
+  if (entries_.size() >= most_clients_ && least != entries_.end()) Forget(least);
+}
+
+void QuotaLedger::Forget(Entries::iterator entry) {
+  by_key_.erase(entry->key);
+  entries_.erase(entry);
 }
 
 }  // namespace tidemark

@@ -5,12 +5,15 @@
 // (Kafka's quota.window.*) is free, so that nobody is judged by an instant; what is above that must drain
 // before the client goes on, however long ago it came: over time nobody gets more than its quota.
 //
-// Invariant: no more than `most_clients` are kept, whatever clients call themselves. One whose bucket is
-// empty is forgotten without loss; those that come when all are in use share one entry.
+// Invariant: no more than `most_clients` buckets are kept, whatever clients call themselves. One that is
+// empty is forgotten without loss. When all are in use, one that was not used for long and has little in it
+// makes room: its client is forgiven, because no client may be slowed by what others use.
 #pragma once
 
 #include <cstdint>
+#include <list>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include "common/config/quota_configs.h"
@@ -24,7 +27,8 @@ class QuotaBucket {
   // How long until no more than `free` times the quota of a second is left, with `amount` more. No longer
   // than `most`: what would take longer is forgiven.
   Duration Charge(double amount, double limit, Duration free, Duration most, MonoTime now);
-  bool Empty(MonoTime now) const;
+  // How long until it is empty.
+  double SecondsLeft(MonoTime now) const;
 
  private:
   double LevelAt(MonoTime now) const;
@@ -39,23 +43,32 @@ class QuotaLedger {
   static constexpr size_t kMostClients = 10'000;
   // No delay is longer: a typing error in a quota must not put a client away for days.
   static constexpr Duration kLongestDelay = std::chrono::hours(1);
+  // Nor one for requests, however long the windows: a client's other work (heartbeats) must come through.
+  static constexpr Duration kLongestRequestDelay = 1s;
 
   explicit QuotaLedger(const QuotaWindows& windows, size_t most_clients = kMostClients)
       : windows_(windows), most_clients_(most_clients) {}
 
-  // Notes the use, and says how long the client is to be delayed for it. Requests are delayed for no more
-  // than one window, so that a client's other work (heartbeats) comes through.
+  // Notes the use, and says how long the client is to be delayed for it. The id's length is the caller's to
+  // bound.
   Duration Charge(QuotaKind kind, const std::string& client_id, double amount, double limit, MonoTime now);
-  size_t size() const { return entries_.size(); }
+  size_t size() const { return by_key_.size(); }
 
  private:
-  QuotaBucket& EntryOf(QuotaKind kind, const std::string& client_id, MonoTime now);
-  void ForgetIdle(MonoTime now);
+  struct Entry {
+    std::string key;  // kind and client id
+    QuotaBucket bucket;
+  };
+  using Entries = std::list<Entry>;
+
+  QuotaBucket& BucketOf(QuotaKind kind, const std::string& client_id, MonoTime now);
+  void MakeRoom(MonoTime now);
+  void Forget(Entries::iterator entry);
 
   const QuotaWindows windows_;
   const size_t most_clients_;
-  std::unordered_map<std::string, QuotaBucket> entries_;  // by kind and client id
-  MonoTime next_look_{};
+  Entries entries_;  // the one used last in front
+  std::unordered_map<std::string_view, Entries::iterator> by_key_;
 };
 
 }  // namespace tidemark

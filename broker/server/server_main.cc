@@ -92,8 +92,9 @@ Result<BrokerConfig> ReadConfig(const CommandLine& line) {
   if (!config) return Fail(config.error().code, "{}: {}", line.file, config.error().message);
   if (config->num_shards == 0) config->num_shards = CpuCount();
   const OpenFilesBudget budget = DivideOpenFiles(RaiseOpenFilesLimit(), config->log_open_files);
-  config->log_open_files = budget.log_files;
-  config->max_connections = std::min(config->max_connections, budget.connections);
+  config->log_open_files = config->most_log_open_files = budget.log_files;
+  config->most_connections = budget.connections;
+  config->max_connections = std::min(config->max_connections, config->most_connections);
   for (ListenerConfig& listener : config->listeners) {
     if (listener.advertised_host.empty()) listener.advertised_host = HostName();
   }

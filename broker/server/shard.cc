@@ -81,7 +81,7 @@ Shard::Shard(BrokerContext& context, size_t index)
       life_scope_(loop_, fmt::format("shard-{}-life", index)),
       scope_(loop_, fmt::format("shard-{}", index)),
       config_(context.live),
-      quotas_(context.config.quota_windows) {}
+      quotas_(loop_, context.config.quota_windows) {}
 
 Shard::~Shard() {
   CHECK(!table_ && !rpc_) << "a shard was destroyed before it was closed";

@@ -188,7 +188,7 @@ Result<BrokerConfig> BrokerConfig::WithDynamic(const Properties& merged) const {
   out.num_partitions = fresh.num_partitions;
   out.default_replication_factor = fresh.default_replication_factor;
   out.connections_max_idle = fresh.connections_max_idle;
-  out.max_connections = fresh.max_connections;
+  out.max_connections = std::min(fresh.max_connections, most_connections);
   out.queued_max_requests = fresh.queued_max_requests;
   out.fetch_max_bytes = fresh.fetch_max_bytes;
   out.max_fetch_partitions = fresh.max_fetch_partitions;
@@ -201,7 +201,7 @@ Result<BrokerConfig> BrokerConfig::WithDynamic(const Properties& merged) const {
   out.retention_check_interval = fresh.retention_check_interval;
   out.log_dir_min_free = fresh.log_dir_min_free;
   out.move_bytes_per_second = fresh.move_bytes_per_second;
-  if (fresh.log_open_files > 0) out.log_open_files = fresh.log_open_files;
+  if (fresh.log_open_files > 0) out.log_open_files = std::min(fresh.log_open_files, most_log_open_files);
   const bool cleans = cleaner.enabled;
   out.cleaner = fresh.cleaner;
   out.cleaner.enabled = cleans;

@@ -66,6 +66,9 @@ struct BrokerConfig {
   uint32_t recovery_threads = 1;  // per log directory
   // Segment files that stay open, of the whole broker; 0: from the limit of the process (server_main).
   size_t log_open_files = 0;
+  // What the process's limit of open files leaves for either, settled at the start (server_main).
+  size_t most_connections = SIZE_MAX;
+  size_t most_log_open_files = SIZE_MAX;
 
   bool auto_create_topics = false;
   bool delete_topics = true;

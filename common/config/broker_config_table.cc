@@ -126,7 +126,10 @@ Defs Logs() {
       {"log.segment.bytes", kI, "1073741824", "bytes", "Size at which a new segment file is begun", kYes,
        1024, kMaxInt},
       {"log.open.files", kI, "0", "files",
-       "Segment files that stay open; 0: two fifths of the limit of the process", kYes, 0, kMaxInt},
+       "Segment files that stay open; 0: two fifths of the limit of the process. A number above the one at "
+       "the "
+       "start counts after a restart",
+       kYes, 0, kMaxInt},
       {"log.roll.ms", kI, "", "ms", "Age at which a new segment file is begun; not set: log.roll.hours", kYes,
        1, kMaxLong},
       {"log.roll.hours", kI, "168", "hours", "Age at which a new segment file is begun", kYes, 1, kMaxInt},

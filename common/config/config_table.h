@@ -18,9 +18,9 @@ namespace tidemark {
 enum class ConfigType { kBool, kInt, kDouble, kString, kList };
 // kNone: known (Kafka has it) and taken, without effect yet; the broker warns once where it is set.
 enum class ConfigEffect { kInForce, kNone };
-// Of broker configs: whether /config/brokers may hold them, for one broker alone or also as the default of
-// all. The configs of other things can all be changed at run time.
-enum class ConfigScope { kReadOnly, kPerBroker, kClusterWide };
+// Of broker configs: whether /config/brokers may hold them, for one broker alone, also as the default of all,
+// or only so (kSameForAll: brokers must agree). The configs of other things can all be changed at run time.
+enum class ConfigScope { kReadOnly, kPerBroker, kClusterWide, kSameForAll };
 
 struct ConfigDef {
   const char* name;

@@ -12,7 +12,8 @@ constexpr ConfigScope kAll = ConfigScope::kClusterWide, kOne = ConfigScope::kPer
 
 constexpr std::array kDynamic = {
     // Defaults of topics.
-    DynamicConfigName{"ack.durability", kAll},
+    // The controller judges by its own what a replica's unclean stop may have cost.
+    DynamicConfigName{"ack.durability", ConfigScope::kSameForAll},
     DynamicConfigName{"compression.type", kAll},
     DynamicConfigName{"log.cleaner.delete.retention.ms", kAll},
     DynamicConfigName{"log.cleaner.max.compaction.lag.ms", kAll},
@@ -97,6 +98,10 @@ Result<> CheckBrokerOverride(std::string_view name, std::string_view value, bool
   }
   if (scope == ConfigScope::kPerBroker && !one_broker) {
     return Fail(v1::INVALID_CONFIG, "{} has no default for all brokers: set it for one broker", name);
+  }
+  if (scope == ConfigScope::kSameForAll && one_broker) {
+    return Fail(v1::INVALID_CONFIG, "{} must be the same on all brokers: set their default, or a topic's own",
+                name);
   }
   return {};
 }

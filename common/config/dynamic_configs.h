@@ -5,6 +5,7 @@
 // default of all brokers (/config/brokers/<default>), the broker's properties file, the built-in default.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <span>
 #include <string>
@@ -41,6 +42,8 @@ Result<> CheckBrokerOverride(std::string_view name, std::string_view value, bool
 
 // What must be so between the configs of one broker whatever changes; each is checked already.
 Result<> CheckTogether(const Properties& broker);
+// The dynamic configs that CheckTogether looks at.
+inline constexpr std::array kBoundTogether = {"message.max.bytes"};
 
 using CheckConfig = std::function<Result<>(std::string_view name, std::string_view value)>;
 // What counts of values that came from ZooKeeper, by whoever wrote them: one that `check` refuses is passed

@@ -54,6 +54,10 @@ Result<> CheckEnvelope(const v1::Request& request, v1::ConnectionPurpose purpose
     return Fail(v1::UNSUPPORTED_VERSION, "required feature {} is not known here",
                 header.required_features(0));
   }
+  if (header.client_id().size() > kLongestClientId) {
+    return Fail(v1::INVALID_REQUEST, "header.client_id has {} bytes, {} are allowed",
+                header.client_id().size(), kLongestClientId);
+  }
   if (!header.cluster_id().empty() && !identity.cluster_id.empty() &&
       header.cluster_id() != identity.cluster_id) {
     return Fail(v1::INCONSISTENT_CLUSTER_ID, "meant for cluster '{}', this is '{}'", header.cluster_id(),

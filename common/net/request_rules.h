@@ -11,6 +11,9 @@
 
 namespace tidemark {
 
+// A longer client id is refused: what is kept by client id (quotas, groups' members) stays bounded.
+inline constexpr size_t kLongestClientId = 1024;
+
 // False for ReplicaProgress and for Produce with acks=0: they are never answered, not even with an error.
 bool ExpectsAnswer(const v1::Request& request);
 

@@ -24,7 +24,7 @@ Topic configs are set at creation (`tidemark-topics --config`) or later (`tidema
 without a restart; what a topic does not set comes from the broker's config of the same meaning.
 
 Broker configs marked *cluster-wide* below can be changed without a restart, for all brokers (`tidemark-configs
---broker-defaults`) or for one (`--broker ID`); those marked *per-broker* for one. The strongest of these counts: the topic's
+--broker-defaults`) or for one (`--broker ID`); those marked *per-broker* for one, those marked *all alike* for all. The strongest of these counts: the topic's
 own value, `/config/brokers/<id>`, `/config/brokers/<default>`, the properties file, the default in this page;
 `tidemark-configs --describe --all` shows each value with its source. Of names with one meaning (`log.retention.ms`,
 `.minutes`, `.hours`) the one that counts first is the one to change.
@@ -60,7 +60,7 @@ std::string Row(const ConfigDef& def, bool with_scope) {
   static const char* const kTypes[] = {"boolean", "integer", "number", "text", "list"};
   std::string meaning = def.doc;
   if (def.effect == ConfigEffect::kNone) meaning += " *No effect yet.*";
-  static const char* const kScopes[] = {"", "per-broker", "cluster-wide"};
+  static const char* const kScopes[] = {"", "per-broker", "cluster-wide", "all alike"};
   const std::string scope = with_scope ? fmt::format(" {} |", kScopes[static_cast<size_t>(def.scope)]) : "";
   return fmt::format("| `{}` | {}{} | {} |{} {} |\n", def.name, kTypes[static_cast<size_t>(def.type)],
                      *def.unit == '\0' ? "" : fmt::format(", {}", def.unit),

@@ -73,6 +73,8 @@ TEST(DynamicConfigs, SaysWhyAConfigCannotBeSet) {
   EXPECT_EQ(error("log.retention.ms", "1000", false), "");
   EXPECT_EQ(error("log.open.files", "100", true), "");
   EXPECT_THAT(error("log.open.files", "100", false), HasSubstr("set it for one broker"));
+  EXPECT_EQ(error("ack.durability", "replicated", false), "");
+  EXPECT_THAT(error("ack.durability", "replicated", true), HasSubstr("the same on all brokers"));
   EXPECT_THAT(error("log.dirs", "/x", true), HasSubstr("cannot be changed at run time"));
   EXPECT_THAT(error("log.retention.hours", "1", true), HasSubstr("set log.retention.ms"));
   EXPECT_THAT(error("log.retention.mss", "1", true), HasSubstr("did you mean 'log.retention.ms'"));
@@ -114,6 +116,13 @@ TEST(DynamicConfigs, AChangeTakesOverWhatIsDynamicAndNothingElse) {
   EXPECT_EQ(next->topic_defaults.retention_time, Duration(1s));
   EXPECT_EQ(next->log_dir_min_free, 0u);
   EXPECT_TRUE(next->auto_create_topics);
+  // More files than the process may open would fail a log directory.
+  EXPECT_GT(next->max_connections, 1000u);
+  started.most_connections = 1000;
+  started.most_log_open_files = 2000;
+  merged["log.open.files"] = "3000";
+  EXPECT_EQ(started.WithDynamic(merged)->max_connections, 1000u);
+  EXPECT_EQ(started.WithDynamic(merged)->log_open_files, 2000u);
   merged["message.max.bytes"] = "8000000";
   merged["socket.request.max.bytes"] = "4000000";
   EXPECT_FALSE(started.WithDynamic(merged));

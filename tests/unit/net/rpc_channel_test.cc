@@ -55,7 +55,9 @@ class RpcChannelTest : public RpcTest {
   Task<void> LargeFrames() {
     handler_.answer = [](RpcCall& call) {
       v1::Response response = MetadataAnswer();
-      response.mutable_metadata()->set_cluster_id(call.request().header().client_id());
+      std::string told = call.request().header().client_id();
+      for (const auto& topic : call.request().produce().topics()) told += topic.id();
+      response.mutable_metadata()->set_cluster_id(told);
       call.Reply(std::move(response));
     };
     auto channel = Channel();

@@ -2,6 +2,7 @@
 // loop.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -66,7 +67,10 @@ inline v1::Request NamedRequest(std::string name, uint64_t correlation_id) {
 inline v1::Request SizedRequest(size_t bytes) {
   v1::Request request;
   request.mutable_produce()->set_acks(1);
-  request.mutable_header()->set_client_id(std::string(bytes, 'x'));
+  // As much of it as may be is the client id.
+  const size_t named = std::min<size_t>(bytes, 1000);
+  request.mutable_header()->set_client_id(std::string(named, 'x'));
+  if (bytes > named) request.mutable_produce()->add_topics()->set_id(std::string(bytes - named, 'x'));
   return request;
 }
 inline v1::Response MetadataAnswer() {

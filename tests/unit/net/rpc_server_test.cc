@@ -345,6 +345,12 @@ TEST_F(RpcServerTest, AWrongBrokerIsSaid) {
   request.mutable_header()->set_expected_broker_id(0);
   RunTask(RefusedEnvelope(request, v1::WRONG_BROKER));
 }
+TEST_F(RpcServerTest, AClientIdThatIsTooLongIsRefused) {
+  StartServer();
+  v1::Request request = MetadataRequest();
+  request.mutable_header()->set_client_id(std::string(1025, 'x'));
+  RunTask(RefusedEnvelope(request, v1::INVALID_REQUEST));
+}
 TEST_F(RpcServerTest, AnUnknownPurposeIsInvalid) {
   StartServer();
   v1::Request request = MetadataRequest();

@@ -170,6 +170,20 @@ class Client {
   ~Client() {
     process_.Await([channel = channel_] { return channel->Close(); });
   }
+  MonoTime Now() { return process_.main_loop().Now(); }
+  Result<v1::Response> Call(const v1::Request& request) {
+    return process_.Await([channel = channel_, request] { return channel->Call(request, 60s, {}); });
+  }
+  // Sent at once; what it points to is filled with the answer and when it came.
+  struct Answered {
+    std::optional<Result<v1::Response>> response;
+    MonoTime at;
+  };
+  std::shared_ptr<Answered> Begin(const v1::Request& request) {
+    auto out = std::make_shared<Answered>();
+    process_.Spawn("call", [this, request, out] { return Note(request, out); });
+    return out;
+  }
   // Milliseconds that the answer tells; -1 without an answer.
   int64_t ThrottleOf(const v1::Request& request) {
     const Result<v1::Response> answer =
@@ -178,6 +192,11 @@ class Client {
   }
 
  private:
+  Task<void> Note(v1::Request request, std::shared_ptr<Answered> out) {
+    out->response = co_await channel_->Call(std::move(request), 60s, {});
+    out->at = Now();
+  }
+
   SimProcess& process_;
   std::shared_ptr<RpcChannel> channel_;
 };
@@ -227,6 +246,98 @@ TEST(ClientQuotas, HoldForAllConnectionsOfAClientTogether) {
   EXPECT_GT(second.ThrottleOf(produce), 1000);
   EXPECT_EQ(third.ThrottleOf(produce), 0) << "the default is of each client id for itself";
   EXPECT_TRUE(cluster.Stop(0));
+}
+
+v1::Request FetchOf(const TopicId& topic, uint32_t max_wait_ms) {
+  v1::Request request;
+  v1::FetchRequest* fetch = request.mutable_fetch();
+  fetch->set_max_wait_ms(max_wait_ms);
+  fetch->set_min_bytes(1);
+  auto* part = fetch->add_topics();
+  part->set_id(topic.ToBytes());
+  part->add_partitions()->set_max_bytes(1 << 20);
+  return request;
+}
+
+size_t RecordsIn(const Result<v1::Response>& answer) {
+  if (!answer || answer->fetch().topics_size() != 1) return SIZE_MAX;
+  return answer->fetch().topics(0).partitions(0).records().size();
+}
+
+class FetchQuota : public testing::Test {
+ protected:
+  static constexpr size_t kBytes = 300'000;
+  FetchQuota() : cluster_(9, 1, {{"offsets.topic.replication.factor", "1"}}) {
+    cluster_.StartAll();
+    id_ = cluster_.CreateTopic("orders", 1, 1);
+    EXPECT_TRUE(cluster_.WaitForLeaders("orders"));
+    (void)cluster_.Produce("orders", 0, {std::string(kBytes, 'x')});
+  }
+  ~FetchQuota() override { EXPECT_TRUE(cluster_.Stop(0)); }
+  // Lets `client` fetch until it is over a quota of 10 kB/s, by 20 s.
+  void SetQuotaAndExceedIt(Client& client) {
+    EXPECT_EQ(Alter(cluster_, kClient, "app", {{"consumer_byte_rate", "10000"}}).error().code(), v1::NONE);
+    ASSERT_TRUE(Until(cluster_, [&] { return client.ThrottleOf(FetchOf(id_, 0)) > 15'000; }));
+  }
+
+  SimBrokers cluster_;
+  TopicId id_;
+};
+
+TEST_F(FetchQuota, HoldsTheFetchesOfAConnectionAndNothingElseOnIt) {
+  Client app(cluster_, "app", "app"), other(cluster_, "other", "other");
+  SetQuotaAndExceedIt(app);
+  const MonoTime over = app.Now();
+  const auto held = app.Begin(FetchOf(id_, 5000));
+  v1::Request heartbeat;
+  auto& member = *heartbeat.mutable_consumer_group_heartbeat();
+  member.set_group_id("readers");
+  member.set_member_id("one");
+  member.set_rebalance_timeout_ms(60'000);
+  member.mutable_subscription()->add_topics("orders");
+  // On the same connection, behind the fetch; whatever its answer is, it is there at once.
+  const Result<v1::Response> beaten = app.Call(heartbeat);
+  EXPECT_TRUE(beaten || beaten.error().code != v1::REQUEST_TIMED_OUT) << beaten.error().message;
+  EXPECT_LT(app.Now() - over, Duration(1s));
+  const Result<v1::Response> others = other.Call(FetchOf(id_, 0));
+  EXPECT_GT(RecordsIn(others), kBytes);
+  EXPECT_EQ(others->header().throttle_ms(), 0u);
+  EXPECT_LT(app.Now() - over, Duration(2s));
+  ASSERT_TRUE(Until(cluster_, [&] { return held->response.has_value(); }));
+  // At the end of its own wait it is told that it is over still.
+  EXPECT_GE(held->at - over, Duration(5s));
+  EXPECT_LT(held->at - over, Duration(6s));
+  EXPECT_EQ(RecordsIn(*held->response), 0u);
+  EXPECT_GT((*held->response)->header().throttle_ms(), 5'000u);
+}
+
+TEST_F(FetchQuota, WhoWaitsGetsRecordsWhenItsTimeHasCome) {
+  Client app(cluster_, "app", "app");
+  SetQuotaAndExceedIt(app);
+  const MonoTime over = app.Now();
+  const Result<v1::Response> answer = app.Call(FetchOf(id_, 50'000));
+  EXPECT_GT(RecordsIn(answer), kBytes);
+  EXPECT_GE(app.Now() - over, Duration(15s));
+  EXPECT_LT(app.Now() - over, Duration(30s));
+}
+
+TEST_F(FetchQuota, WhoAsksAgainAtOnceDoesNotKeepTheBrokerBusy) {
+  Client app(cluster_, "app", "app");
+  SetQuotaAndExceedIt(app);
+  const MonoTime over = app.Now();
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(RecordsIn(app.Call(FetchOf(id_, 0))), 0u);
+  EXPECT_GE(app.Now() - over, Duration(3s));
+}
+
+TEST_F(FetchQuota, EndsWhatItHoldsWhenItChanges) {
+  Client app(cluster_, "app", "app");
+  SetQuotaAndExceedIt(app);
+  const MonoTime over = app.Now();
+  const auto held = app.Begin(FetchOf(id_, 50'000));
+  EXPECT_EQ(Alter(cluster_, kClient, "app", {}, {"consumer_byte_rate"}).error().code(), v1::NONE);
+  ASSERT_TRUE(Until(cluster_, [&] { return held->response.has_value(); }));
+  EXPECT_GT(RecordsIn(*held->response), kBytes);
+  EXPECT_LT(held->at - over, Duration(5s));
 }
 
 TEST(ClientQuotas, AreDescribedWithTheirSources) {

@@ -68,17 +68,33 @@ TEST(QuotaLedger, RequestsAreDelayedNoLongerThanAWindow) {
   EXPECT_EQ(ledger.Charge(kProduce, "app", 1e12, 1, At(0s)), QuotaLedger::kLongestDelay);
 }
 
-TEST(QuotaLedger, ManyNamesTakeBoundedMemoryAndEscapeNothing) {
+TEST(QuotaLedger, RequestsAreDelayedForASecondAtMostHoweverLongTheWindowsAre) {
+  QuotaLedger ledger({.samples = 2, .length = 600s});
+  EXPECT_EQ(ledger.Charge(QuotaKind::kRequest, "app", 1e9, 1, At(0s)), Duration(1s));
+}
+
+TEST(QuotaLedger, ManyNamesTakeBoundedMemoryAndSlowNobodyElse) {
   QuotaLedger ledger(kWindows, 100);
-  Duration delay{};
-  for (int i = 0; i < 1000; ++i) {
-    delay = ledger.Charge(kProduce, std::to_string(i), 1000, 1000, At(0s));
+  for (int i = 0; i < 200'000; ++i) {
+    EXPECT_EQ(ledger.Charge(kProduce, std::to_string(i), 9000, 1000, At(0s)), Duration::zero());
   }
-  EXPECT_LE(ledger.size(), 101u);
-  EXPECT_GT(delay, Duration::zero()) << "those for whom there is no room share one entry";
-  // When they are quiet they are forgotten.
-  EXPECT_EQ(ledger.Charge(kProduce, "later", 1000, 1000, At(20s)), Duration::zero());
-  EXPECT_LE(ledger.size(), 2u);
+  EXPECT_LE(ledger.size(), 100u);
+}
+
+TEST(QuotaLedger, WhoIsFarOverItsQuotaStaysSoWhileOthersComeAndGo) {
+  QuotaLedger ledger(kWindows, 100);
+  EXPECT_GT(ledger.Charge(kProduce, "loud", 500'000, 1000, At(0s)), Duration::zero());
+  for (int i = 0; i < 10'000; ++i) (void)ledger.Charge(kProduce, std::to_string(i), 2000, 1000, At(0s));
+  EXPECT_GT(ledger.Charge(kProduce, "loud", 1, 1000, At(1s)), Duration(400s));
+}
+
+TEST(QuotaLedger, WhoIsQuietIsForgotten) {
+  QuotaLedger ledger(kWindows);
+  for (int i = 0; i < 1000; ++i) (void)ledger.Charge(kProduce, std::to_string(i), 1000, 1000, At(0s));
+  EXPECT_EQ(ledger.size(), 1000u);
+  for (int i = 0; i < 200; ++i)
+    (void)ledger.Charge(kProduce, "later" + std::to_string(i), 1000, 1000, At(20s));
+  EXPECT_LE(ledger.size(), 200u);
 }
 
 TEST(QuotaPicture, TheOwnQuotaStandsOverTheDefaultEachForItself) {

@@ -1,0 +1,165 @@
+#include "tools/config_reading.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace tidemark {
+namespace {
+
+// Asks `broker`, or any.
+Result<v1::DescribeConfigsResponse> Ask(ToolSession& session, const v1::DescribeConfigsRequest& request,
+                                        BrokerId broker = kNoBroker) {
+  return session.Run(
+      [&] { return session.admin().DescribeConfigs(request, session.After(kAdminTimeout), broker); });
+}
+
+// Topics, or brokers and their default.
+Result<std::vector<v1::ConfigEntity>> AllOf(ToolSession& session, v1::ConfigEntityType type) {
+  const bool topics = type == v1::CONFIG_ENTITY_TYPE_TOPIC;
+  TM_ASSIGN_OR_RETURN(const v1::MetadataResponse metadata, session.Metadata({}, topics));
+  std::vector<std::string> names;
+  if (topics) {
+    for (const auto& topic : metadata.topics()) names.push_back(topic.name());
+    std::ranges::sort(names);
+  } else {
+    std::vector<BrokerId> ids;
+    for (const auto& broker : metadata.brokers()) ids.push_back(broker.id());
+    std::ranges::sort(ids);
+    for (const BrokerId id : ids) names.push_back(std::to_string(id));
+    names.emplace_back();
+  }
+  std::vector<v1::ConfigEntity> out;
+  for (std::string& name : names) out.push_back(ConfigSubject{.type = type, .name = name}.ToEntity());
+  return out;
+}
+
+Result<BrokerId> WhoKnows(ToolSession& session, const v1::ConfigEntity& entity, bool all) {
+  if (entity.type() != v1::CONFIG_ENTITY_TYPE_BROKER || entity.name().empty()) return kNoBroker;
+  TM_ASSIGN_OR_RETURN(const v1::MetadataResponse metadata, session.Metadata({}, false));
+  for (const auto& broker : metadata.brokers()) {
+    if (std::to_string(broker.id()) == entity.name()) return broker.id();
+  }
+  if (all) {
+    return Fail(
+        v1::BROKER_NOT_AVAILABLE,
+        "broker {} is not live, and only it knows all its configs; without --all its dynamic ones are "
+        "shown",
+        entity.name());
+  }
+  return kNoBroker;
+}
+
+}  // namespace
+
+bool HasQuotas(v1::ConfigEntityType type) {
+  return type == v1::CONFIG_ENTITY_TYPE_CLIENT || type == v1::CONFIG_ENTITY_TYPE_USER;
+}
+
+v1::ConfigSource OwnSource(const v1::ConfigEntity& entity) {
+  const bool is_default = entity.name().empty();
+  switch (entity.type()) {
+    case v1::CONFIG_ENTITY_TYPE_BROKER:
+      return is_default ? v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER : v1::CONFIG_SOURCE_DYNAMIC_BROKER;
+    case v1::CONFIG_ENTITY_TYPE_CLIENT:
+      return is_default ? v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_CLIENT : v1::CONFIG_SOURCE_DYNAMIC_CLIENT;
+    case v1::CONFIG_ENTITY_TYPE_USER:
+      return is_default ? v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_USER : v1::CONFIG_SOURCE_DYNAMIC_USER;
+    default:
+      return v1::CONFIG_SOURCE_DYNAMIC_TOPIC;
+  }
+}
+
+std::string_view KafkaSourceName(v1::ConfigSource source) {
+  switch (source) {
+    case v1::CONFIG_SOURCE_DYNAMIC_TOPIC:
+      return "DYNAMIC_TOPIC_CONFIG";
+    case v1::CONFIG_SOURCE_DYNAMIC_BROKER:
+      return "DYNAMIC_BROKER_CONFIG";
+    case v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER:
+      return "DYNAMIC_DEFAULT_BROKER_CONFIG";
+    case v1::CONFIG_SOURCE_STATIC_BROKER:
+      return "STATIC_BROKER_CONFIG";
+    case v1::CONFIG_SOURCE_DYNAMIC_CLIENT:
+      return "DYNAMIC_CLIENT_CONFIG";
+    case v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_CLIENT:
+      return "DYNAMIC_DEFAULT_CLIENT_CONFIG";
+    case v1::CONFIG_SOURCE_DYNAMIC_USER:
+      return "DYNAMIC_USER_CONFIG";
+    case v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_USER:
+      return "DYNAMIC_DEFAULT_USER_CONFIG";
+    default:
+      return "DEFAULT_CONFIG";
+  }
+}
+
+std::string_view ShortSourceName(v1::ConfigSource source) {
+  switch (source) {
+    case v1::CONFIG_SOURCE_DYNAMIC_TOPIC:
+      return "topic";
+    case v1::CONFIG_SOURCE_DYNAMIC_BROKER:
+      return "broker";
+    case v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER:
+      return "brokers";
+    case v1::CONFIG_SOURCE_STATIC_BROKER:
+      return "file";
+    case v1::CONFIG_SOURCE_DYNAMIC_CLIENT:
+      return "client";
+    case v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_CLIENT:
+      return "clients";
+    case v1::CONFIG_SOURCE_DYNAMIC_USER:
+      return "user";
+    case v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_USER:
+      return "users";
+    default:
+      return "default";
+  }
+}
+
+Result<DescribedConfigs> ReadConfigs(ToolSession& session, const v1::ConfigEntity& entity, bool all) {
+  TM_ASSIGN_OR_RETURN(const BrokerId broker, WhoKnows(session, entity, all));
+  v1::DescribeConfigsRequest request;
+  request.set_include_defaults(all);
+  *request.add_entities() = entity;
+  TM_ASSIGN_OR_RETURN(const v1::DescribeConfigsResponse response, Ask(session, request, broker));
+  if (response.results_size() != 1) {
+    return Fail(v1::UNKNOWN_SERVER_ERROR, "the broker answered for {} things, not one",
+                response.results_size());
+  }
+  return response.results(0);
+}
+
+Result<std::vector<DescribedConfigs>> ReadConfigsOf(ToolSession& session, const ConfigSubject& subject,
+                                                    bool all) {
+  std::vector<DescribedConfigs> out;
+  std::vector<v1::ConfigEntity> entities;
+  if (!subject.all()) {
+    entities.push_back(subject.ToEntity());
+  } else if (HasQuotas(subject.type)) {
+    v1::DescribeConfigsRequest request;
+    request.add_all_of(subject.type);
+    TM_ASSIGN_OR_RETURN(const v1::DescribeConfigsResponse response, Ask(session, request));
+    out.assign(response.results().begin(), response.results().end());
+    return out;
+  } else {
+    TM_ASSIGN_OR_RETURN(entities, AllOf(session, subject.type));
+  }
+  for (const v1::ConfigEntity& entity : entities) {
+    TM_ASSIGN_OR_RETURN(DescribedConfigs one, ReadConfigs(session, entity, all));
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+std::vector<std::string> SynonymTexts(const v1::DescribeConfigsResponse::Entry& entry,
+                                      std::string_view (*name_of)(v1::ConfigSource)) {
+  std::vector<std::string> out;
+  for (const auto& synonym : entry.synonyms()) {
+    const bool secret = entry.sensitive() && synonym.source() != v1::CONFIG_SOURCE_DEFAULT;
+    out.push_back(fmt::format("{}:{}={}", name_of(synonym.source()), synonym.name(),
+                              secret ? "null" : synonym.value()));
+  }
+  return out;
+}
+
+}  // namespace tidemark
