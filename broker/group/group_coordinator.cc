@@ -255,12 +255,39 @@ Task<void> GroupCoordinator::FollowTopics() {
   }
 }
 
+Task<CommittedPositions> GroupCoordinator::Positions(size_t most) {
+  CommittedPositions out;
+  std::set<std::string> told;  // a group may get its first member between the two rounds
+  for (const bool with_members : {true, false}) {
+    co_await ForEachGroup("group positions", [this, &out, &told, most, with_members](Led& led, Slot& slot) {
+      if (slot.group.members().empty() == with_members || !told.insert(slot.group.id()).second) return;
+      size_t looked_at = 0;
+      for (const auto& [key, stored] : slot.group.offsets()) {
+        if (out.positions.size() >= most) break;
+        ++looked_at;
+        std::string topic = resolver_.topics().NameOf(key.topic);
+        // What is committed of a topic that is gone lags behind nothing.
+        if (topic.empty()) continue;
+        out.positions.push_back({.group = slot.group.id(),
+                                 .topic = std::move(topic),
+                                 .at = key,
+                                 .offset = stored.offset,
+                                 .place = led.key,
+                                 .epoch = led.epoch});
+      }
+      out.left_out += slot.group.offsets().size() - looked_at;
+    });
+  }
+  co_return out;
+}
+
 GroupGauges GroupCoordinator::Gauges() const {
   GroupGauges out;
   for (const auto& [key, led] : led_) {
     if (led->stale) continue;
     ++out.partitions;
     out.loading += led->ready ? 0 : 1;
+    if (led->ready) out.serving[key] = led->epoch;
     for (const auto& [id, slot] : led->groups) {
       ++out.groups[StateOf(slot->group)];
       out.members += slot->group.members().size();

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "broker/group/group_describe.h"
+#include "broker/group/group_lag.h"
 #include "broker/group/group_log.h"
 #include "broker/group/group_offsets.h"
 #include "broker/replica/replica_table.h"
@@ -56,6 +57,7 @@ struct GroupGauges {
   std::map<v1::GroupState, size_t> groups;
   size_t members = 0;
   size_t offsets = 0;
+  std::map<PartitionKey, LeaderEpoch> serving;  // partitions of __consumer_offsets that are read back
 };
 
 class GroupCoordinator final : private PartitionWatcher {
@@ -92,6 +94,9 @@ class GroupCoordinator final : private PartitionWatcher {
   Task<Result<>> Delete(PartitionKey where, std::string group, MonoTime deadline);
   // Of all partitions led here. COORDINATOR_LOAD_IN_PROGRESS when some are being read.
   Result<std::vector<v1::ListGroupsResponse::Group>> List();
+
+  // Of groups whose records are read back, `most` at most, those with members first. For the lag.
+  Task<CommittedPositions> Positions(size_t most);
 
   const GroupCounters& counters() const { return counters_; }
   GroupGauges Gauges() const;

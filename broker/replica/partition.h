@@ -173,6 +173,9 @@ class Partition {
   // -1 latest, -2 earliest, -3 greatest timestamp, else the first record at or after it.
   Task<Result<v1::ListOffsetsResponse::Partition>> ListOffset(int64_t timestamp,
                                                               std::optional<LeaderEpoch> epoch);
+  // When the committed record at `offset`, or the first one after it that is still there, was appended by its
+  // leader. Reads one batch. OFFSET_OUT_OF_RANGE when nothing is committed there yet.
+  Task<Result<WallMillis>> AppendTimeOf(Offset offset, std::optional<LeaderEpoch> epoch);
 
   // --- leader: followers (partition_leader.cc)
   // Checks the fences and compares histories; nothing is noted.

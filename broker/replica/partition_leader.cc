@@ -193,6 +193,21 @@ Task<Result<v1::ListOffsetsResponse::Partition>> Partition::ListOffset(int64_t t
   co_return std::move(answer);
 }
 
+Task<Result<WallMillis>> Partition::AppendTimeOf(Offset offset, std::optional<LeaderEpoch> epoch) {
+  TM_CO_RETURN_IF_ERROR(CheckLeader(epoch));
+  const Offset from = std::max(offset, log_->start_offset());
+  if (from >= high_watermark_) {
+    co_return Fail(v1::OFFSET_OUT_OF_RANGE, "{} is committed up to {}, asked for {}", name_, high_watermark_,
+                   offset);
+  }
+  TM_CO_ASSIGN_OR_RETURN(const PartitionRead read, co_await ReadChecked(from, high_watermark_, 1));
+  BatchHeader header;
+  std::string why;
+  if (ParseBatchHeader(read.records, &header, nullptr, &why) != BatchParse::kOk)
+    co_return Fail(v1::CORRUPT_MESSAGE, "{} at offset {}: {}", name_, from, why);
+  co_return header.append_time;
+}
+
 Result<LeaderAnswer> Partition::CompareFollower(const FollowerPosition& position) const {
   if (TM_BUG("fetch-without-epoch")) {
     if (!leading()) return NotLeader();

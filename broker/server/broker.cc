@@ -73,6 +73,8 @@ Task<Result<>> Broker::Impl::Start() {
   config_changes_->Start();
   cleaner_ = std::make_unique<LogCleaner>(context_, scope_);
   cleaner_->Start();
+  lags_ = std::make_unique<GroupLags>(context_, scope_, identity_, [this] { return executor_->snapshot(); });
+  lags_->Start();
   scope_.Spawn("watchdog", Watch());
   phase_ = "registering";
   const Result<BrokerEpoch> epoch = co_await registration_->Register(identity_.broker_id, RegistrationNode());
@@ -341,6 +343,8 @@ Task<bool> Broker::Impl::Stop() {
   context_.shards.clear();
   co_await scope_.Close();
   cleaner_.reset();
+  if (lags_) co_await lags_->Close();
+  lags_.reset();
   const bool took_over = executor_ != nullptr && executor_->took_over_once();
   executor_.reset();
   channel_.reset();

@@ -250,6 +250,7 @@ Task<std::string> Broker::Impl::Metrics() {
   out.Counter("tidemark_log_moves_given_up_total", sum.moves.given_up);
   out.Counter("tidemark_log_move_bytes_total", sum.moves.copied_bytes);
   AddGroupMetrics(sum, &out);
+  if (lags_) lags_->AddMetrics(sum.group_gauges.serving, &out);
   out.Gauge("tidemark_log_damaged_ranges", static_cast<double>(sum.damaged_ranges));
   out.Counter("tidemark_log_damaged_ranges_total", counters.damaged_ranges);
   out.Counter("tidemark_log_repaired_segments_total", counters.repaired);

@@ -18,6 +18,7 @@
 #include "broker/server/command_executor.h"
 #include "broker/server/controller_channel.h"
 #include "broker/server/controller_host.h"
+#include "broker/server/group_lags.h"
 #include "broker/server/log_cleaner.h"
 #include "broker/server/quota_watcher.h"
 #include "broker/server/registration.h"
@@ -139,6 +140,7 @@ class Broker::Impl final : public ControlPlane {
   std::unique_ptr<ControllerChannel> channel_;
   std::unique_ptr<CommandExecutor> executor_;
   std::unique_ptr<LogCleaner> cleaner_;
+  std::unique_ptr<GroupLags> lags_;
 
   // Expires when no HTTP request is to be taken any more.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

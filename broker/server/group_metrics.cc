@@ -9,6 +9,7 @@ void AddGroups(const ShardReport& report, ShardReport* sum) {
   for (const auto& [state, count] : report.group_gauges.groups) sum->group_gauges.groups[state] += count;
   sum->group_gauges.members += report.group_gauges.members;
   sum->group_gauges.offsets += report.group_gauges.offsets;
+  sum->group_gauges.serving.insert(report.group_gauges.serving.begin(), report.group_gauges.serving.end());
 }
 
 void AddGroupMetrics(const ShardReport& sum, Exposition* out) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "broker/server/gather.h"
+#include "broker/server/list_offsets.h"
 #include "broker/server/request_router.h"
 #include "broker/server/shard.h"
 
@@ -24,6 +25,25 @@ struct Answer {
   v1::ListOffsetsResponse::Partition response;
 };
 
+Task<void> FindOffset(Shard& owner, const Question& question, v1::ListOffsetsResponse::Partition* out) {
+  std::optional<LeaderEpoch> epoch;
+  if (question.wanted.has_leader_epoch()) epoch = question.wanted.leader_epoch();
+  Partition* partition = owner.table()->Find(question.key);
+  auto found = co_await partition->ListOffset(question.wanted.timestamp(), epoch);
+  if (!found) {
+    ToProto(found.error(), out->mutable_error());
+    co_return;
+  }
+  *out = std::move(*found);
+  if (!question.wanted.has_append_time_of()) co_return;
+  // The partition may have gone meanwhile. That the time cannot be told is no error: the offset can.
+  partition = owner.active() ? owner.table()->Find(question.key) : nullptr;
+  if (partition == nullptr) co_return;
+  const Result<WallMillis> time =
+      co_await partition->AppendTimeOf(question.wanted.append_time_of(), out->leader_epoch());
+  if (time) out->set_append_time(*time);
+}
+
 Task<std::vector<Answer>> AnswerOn(Shard& owner, std::vector<Question> questions) {
   std::vector<Answer> answers;
   for (const Question& question : questions) {
@@ -33,15 +53,7 @@ Task<std::vector<Answer>> AnswerOn(Shard& owner, std::vector<Question> questions
       ToProto(owner.snapshot().WhyNotHere(question.key, owner.self()), answer.response.mutable_error());
     } else {
       answer.leader = partition->leader_known();
-      std::optional<LeaderEpoch> epoch;
-      if (question.wanted.has_leader_epoch()) epoch = question.wanted.leader_epoch();
-      Result<v1::ListOffsetsResponse::Partition> found =
-          co_await partition->ListOffset(question.wanted.timestamp(), epoch);
-      if (found) {
-        answer.response = std::move(*found);
-      } else {
-        ToProto(found.error(), answer.response.mutable_error());
-      }
+      co_await FindOffset(owner, question, &answer.response);
     }
     answer.response.set_partition(question.key.partition);
     answers.push_back(std::move(answer));
@@ -49,9 +61,8 @@ Task<std::vector<Answer>> AnswerOn(Shard& owner, std::vector<Question> questions
   co_return answers;
 }
 
-std::vector<std::vector<Question>> Split(Shard& shard, const v1::ListOffsetsRequest& request,
+std::vector<std::vector<Question>> Split(BrokerContext& context, const v1::ListOffsetsRequest& request,
                                          v1::ListOffsetsResponse* response) {
-  BrokerContext& context = shard.context();
   std::vector<std::vector<Question>> by_shard(context.shards.size());
   for (int t = 0; t < request.topics_size(); ++t) {
     v1::ListOffsetsResponse::Topic* answer = response->add_topics();
@@ -82,37 +93,56 @@ Task<v1::DescribeReplicasResponse> DescribeOn(Shard& owner, std::vector<TopicId>
   co_return out;
 }
 
+Task<std::vector<Answer>> AskShards(BrokerContext& context, EventLoop& home,
+                                    std::vector<std::vector<Question>> by_shard, MonoTime deadline,
+                                    std::stop_token stop) {
+  const auto used = static_cast<size_t>(
+      std::count_if(by_shard.begin(), by_shard.end(), [](const auto& slice) { return !slice.empty(); }));
+  Gather<std::vector<Answer>> gather(home, used);
+  size_t next = 0;
+  for (size_t i = 0; i < by_shard.size(); ++i) {
+    if (by_shard[i].empty()) continue;
+    Shard& owner = *context.shards[i];
+    gather.Start(
+        next++, owner.loop(), owner.scope(), "list offsets",
+        [&owner, slice = std::move(by_shard[i])]() mutable { return AnswerOn(owner, std::move(slice)); });
+  }
+  (void)co_await gather.Wait("list offsets", deadline, std::move(stop));
+  std::vector<Answer> all;
+  for (auto& answers : gather.results()) {
+    if (answers) all.insert(all.end(), answers->begin(), answers->end());
+  }
+  co_return all;
+}
+
 }  // namespace
+
+Task<v1::ListOffsetsResponse> ListOffsetsHere(BrokerContext& context, EventLoop& home,
+                                              v1::ListOffsetsRequest request, MonoTime deadline,
+                                              std::stop_token stop) {
+  v1::ListOffsetsResponse out;
+  auto by_shard = Split(context, request, &out);
+  for (Answer& answer : co_await AskShards(context, home, std::move(by_shard), deadline, std::move(stop)))
+    *out.mutable_topics(answer.topic)->mutable_partitions(answer.partition) = std::move(answer.response);
+  co_return out;
+}
 
 Task<void> HandleListOffsets(Shard& shard, std::unique_ptr<RpcCall> call) {
   v1::Response response;
   v1::ListOffsetsResponse* out = response.mutable_list_offsets();
   const std::string listener = call->connection() == nullptr ? std::string() : call->connection()->listener;
-  std::vector<std::vector<Question>> by_shard = Split(shard, call->request().list_offsets(), out);
-  const auto used = static_cast<size_t>(
-      std::count_if(by_shard.begin(), by_shard.end(), [](const auto& slice) { return !slice.empty(); }));
-  Gather<std::vector<Answer>> gather(shard.loop(), used);
-  size_t next = 0;
-  for (size_t i = 0; i < by_shard.size(); ++i) {
-    if (by_shard[i].empty()) continue;
-    Shard& owner = *shard.context().shards[i];
-    gather.Start(
-        next++, owner.loop(), owner.scope(), "list offsets",
-        [&owner, slice = std::move(by_shard[i])]() mutable { return AnswerOn(owner, std::move(slice)); });
-  }
+  auto by_shard = Split(shard.context(), call->request().list_offsets(), out);
   const MonoTime deadline = std::min(call->deadline(), shard.loop().Now() + kPatience);
-  (void)co_await gather.Wait("list offsets", deadline, shard.scope().stop_token());
-  for (const auto& answers : gather.results()) {
-    if (!answers) continue;
-    for (const Answer& answer : *answers) {
-      v1::ListOffsetsResponse::Partition* slot =
-          out->mutable_topics(answer.topic)->mutable_partitions(answer.partition);
-      *slot = answer.response;
-      const ErrorCode code = slot->error().code();
-      if (code == v1::NOT_LEADER_OR_FOLLOWER || code == v1::FENCED_LEADER_EPOCH) {
-        shard.snapshot().FillHint(answer.key, listener, answer.leader.leader, answer.leader.epoch,
-                                  slot->mutable_current_leader());
-      }
+  const std::vector<Answer> answers = co_await AskShards(shard.context(), shard.loop(), std::move(by_shard),
+                                                         deadline, shard.scope().stop_token());
+  for (const Answer& answer : answers) {
+    v1::ListOffsetsResponse::Partition* slot =
+        out->mutable_topics(answer.topic)->mutable_partitions(answer.partition);
+    *slot = answer.response;
+    const ErrorCode code = slot->error().code();
+    if (code == v1::NOT_LEADER_OR_FOLLOWER || code == v1::FENCED_LEADER_EPOCH) {
+      shard.snapshot().FillHint(answer.key, listener, answer.leader.leader, answer.leader.epoch,
+                                slot->mutable_current_leader());
     }
   }
   call->Reply(std::move(response));

@@ -268,6 +268,8 @@ Defs GroupsAndTransactions() {
        "Between two heartbeats of a member; shorter while partitions move", kYes, 1, kMaxInt},
       {"group.initial.rebalance.delay.ms", kI, "0", "ms",
        "Pause before the first assignment of a group that was empty", kYes, 0, kMaxInt},
+      {"group.lag.interval.ms", kI, "15000", "ms",
+       "How often the lag of groups coordinated here is found out for /metrics; 0: never", kYes, 0, kMaxInt},
       {"group.max.size", kI, "2147483647", "members", "Members of one group", kYes, 1, kMaxInt},
       {"transaction.state.log.replication.factor", kI, "3", "replicas", "Replicas of the transaction log",
        kNo, 1, 32767},

@@ -102,11 +102,13 @@ class Metrics(ClusterTest):
                 self.assertTrue(panel["description"] and panel["targets"], panel["title"])
 
     def test_prometheus_scrapes_live_brokers_and_every_name_is_there(self):
-        cluster = self.cluster(2)
+        cluster = self.cluster(2, offsets__topic__replication__factor=2, group__lag__interval__ms=500)
         cluster.create_topic("orders", 4, 2, min__insync__replicas=1)
         cluster.wait_isr("orders", [0, 1])
         cluster.produce("orders", [f"record {n}" for n in range(100)])
-        cluster.consume("orders", "--max-messages", 100)
+        cluster.consume("orders", "--max-messages", 90, "--group", "readers", "--from-beginning")
+        # What is left of the hundred, by the word of whoever coordinates.
+        wait_for("the lag is told", lambda: sum(self.lags(broker) for broker in cluster.brokers) == 10)
         named = names_in(self.alerts) | names_in(json.dumps(self.dashboard))
         told = set()
         for broker in cluster.brokers:
@@ -118,6 +120,11 @@ class Metrics(ClusterTest):
             self.assertEqual((lint.returncode, lint.stdout + lint.stderr), (0, ""))
         self.assertEqual(sorted(named - told), [], "named, but no broker tells them")
         self.ask_prometheus(cluster)
+
+    def lags(self, broker):
+        lines = re.findall(r'^tidemark_group_lag_records{(.*)} (\d+)$', broker.http("/metrics")[1], re.M)
+        self.assertTrue(all('group="readers"' in labels and 'topic="orders"' in labels for labels, _ in lines), lines)
+        return sum(int(value) for _, value in lines)
 
     def ask_prometheus(self, cluster):
         port = free_port()
