@@ -4,6 +4,8 @@ Tests wait for conditions, never for time. Every process is stopped by the pid t
 shows each broker's last lines and keeps its folder. Needs only Debian's python3 packages.
 """
 import contextlib
+import fcntl
+import functools
 import itertools
 import os
 import pathlib
@@ -53,13 +55,29 @@ def wait_for(what, condition, patience=PATIENCE):
 
 
 _ports = itertools.count(0)
+PORTS = 500  # of one test process
+
+
+@functools.cache
+def own_ports():
+    """The first of the ports that are this process's as long as it lives: a broker that is down finds its port free again.
+    Below those that the kernel hands out for connections, and those of the scripts under deploy/."""
+    for slot in range(20):
+        lock = open(f"{tempfile.gettempdir()}/tidemark-test-ports-{slot}", "w")  # held to the end of the process
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _locks.append(lock)
+            return 10000 + slot * PORTS
+    raise AssertionError("twenty tests run at once")
+
+
+_locks = []
 
 
 def free_port():
-    """A port nobody listens on, outside the range the kernel hands out for connections."""
-    low = 20000 + (os.getpid() * 37) % 9000
+    """A port nobody listens on."""
     for offset in _ports:
-        port = low + offset % 2000
+        port = own_ports() + offset % PORTS
         with contextlib.closing(socket.socket()) as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -1,4 +1,5 @@
 """tidemark-consumer-groups and the console consumer's --group: Kafka's flags and output, what is committed, exit statuses."""
+import json
 import unittest
 
 from group_members import ConsoleMember
@@ -52,6 +53,27 @@ class ConsumerGroupsTool(ClusterTest):
                                        *words, check=False)
             self.assertEqual(result.returncode, 2)
             self.assertIn(shows, result.err)
+
+    def test_records_are_shown_as_what_they_are(self):
+        self.brokers.produce("orders", ["8 bytes.", "three"])
+        number = ("--from-beginning", "--value-deserializer", "org.apache.kafka.common.serialization.LongDeserializer")
+        self.assertEqual(self.consume(*number, "--skip-message-on-error", "--timeout-ms", 2000),
+                         [str(int.from_bytes(b"8 bytes.", "big"))])
+        refused = self.brokers.tool("console-consumer", "--bootstrap-server", self.brokers.bootstrap, "--topic", "orders", *number,
+                                    "--group", "numbers", "--max-messages", 2, check=False)
+        self.assertEqual(refused.returncode, 1, refused.err)
+        self.assertIn("5 bytes where 8 were expected", refused.err)
+        self.assertEqual(self.consume("--from-beginning", "--formatter", "kafka.tools.NoOpMessageFormatter", "--max-messages", 2), [])
+        self.consume("--group", "readers", "--from-beginning", "--max-messages", 2)
+        words = ("--topic", "__consumer_offsets", "--from-beginning", "--timeout-ms", 2000, "--formatter")
+        shown = self.brokers.tool("console-consumer", "--bootstrap-server", self.brokers.bootstrap, *words,
+                                  "kafka.coordinator.group.GroupMetadataManager$OffsetsMessageFormatter").out
+        records = [json.loads(line) for line in shown.splitlines()]
+        last = {r["key"]["partition"]: int(r["value"]["offset"]) for r in records if r["key"]["group"] == "readers"}
+        self.assertEqual(sum(last.values()), 2, shown)
+        shown = self.brokers.tool("console-consumer", "--bootstrap-server", self.brokers.bootstrap, *words,
+                                  "GroupMetadataMessageFormatter").out
+        self.assertIn('"type":"member"', shown)
 
     def test_groups_are_listed_described_and_deleted(self):
         self.assertEqual(self.groups("--list").out, "")
