@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "client/producer.h"
@@ -87,7 +88,13 @@ class Accumulator {
 
   const ProducerOptions& options_;
   std::map<std::string, std::map<PartitionIndex, std::unique_ptr<PartitionQueue>>, std::less<>> queues_;
-  std::set<PartitionQueue*> active_;
+  // In an order that does not depend on where the queues lie in memory: runs of one seed are alike.
+  struct ByPlace {
+    bool operator()(const PartitionQueue* a, const PartitionQueue* b) const {
+      return std::tie(a->partition, a->topic) < std::tie(b->partition, b->topic);
+    }
+  };
+  std::set<PartitionQueue*, ByPlace> active_;
   std::multiset<uint64_t> undecided_;  // the halves of a batch share its id
   size_t reserved_bytes_ = 0;
   uint64_t next_id_ = 1;

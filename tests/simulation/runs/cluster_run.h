@@ -16,7 +16,7 @@ struct RunResult {
   Violations stuck;       // what did not become whole again, or did not end
   RunCounts counts;
   GroupRunCounts groups;  // of a run of a group (../groups)
-  uint64_t trace = 0;  // equal for equal runs
+  uint64_t trace = 0;     // equal for equal runs
 };
 
 // Everything follows from the seed. Memory of killed processes is never freed: run it in a process of its
