@@ -106,7 +106,7 @@ class Metrics(ClusterTest):
         cluster.create_topic("orders", 4, 2, min__insync__replicas=1)
         cluster.wait_isr("orders", [0, 1])
         cluster.produce("orders", [f"record {n}" for n in range(100)])
-        cluster.consume("orders", "--max-messages", 90, "--group", "readers", "--from-beginning")
+        cluster.consume("orders", "--max-messages", 90, "--group", "readers")
         # What is left of the hundred, by the word of whoever coordinates.
         wait_for("the lag is told", lambda: sum(self.lags(broker) for broker in cluster.brokers) == 10)
         named = names_in(self.alerts) | names_in(json.dumps(self.dashboard))
