@@ -35,6 +35,7 @@ Task<void> AskLeader(Cluster& cluster, std::string topic, BrokerId leader,
     v1::ListOffsetsRequest::Partition* partition = wanted->add_partitions();
     partition->set_partition(answer->partition);
     partition->set_timestamp(timestamp);
+    if (answer->append_time_of) partition->set_append_time_of(*answer->append_time_of);
   }
   const Duration left =
       deadline == kNoDeadline ? cluster.options().request_timeout : deadline - cluster.loop().Now();
@@ -64,6 +65,7 @@ Task<void> AskLeader(Cluster& cluster, std::string topic, BrokerId leader,
     }
     answer->offset = partition.has_offset() ? std::optional<Offset>(partition.offset()) : std::nullopt;
     answer->timestamp = partition.timestamp();
+    if (partition.has_append_time()) answer->append_time = partition.append_time();
   }
 }
 
@@ -97,15 +99,13 @@ Task<Result<>> EnsureTopic(Cluster& cluster, std::string topic, MonoTime deadlin
   co_return Result<>();
 }
 
-Task<Result<std::vector<OffsetOfPartition>>> AskOffsets(Cluster& cluster, std::string topic,
-                                                        std::vector<PartitionIndex> partitions,
-                                                        int64_t timestamp, MonoTime deadline,
-                                                        std::stop_token stop) {
+namespace {
+
+// `answers` with their questions, all of which are errors until they are answered.
+Task<Result<std::vector<OffsetOfPartition>>> AskAll(Cluster& cluster, std::string topic,
+                                                    std::vector<OffsetOfPartition> answers, int64_t timestamp,
+                                                    MonoTime deadline, std::stop_token stop) {
   TM_CO_RETURN_IF_ERROR(co_await EnsureTopic(cluster, topic, deadline, stop));
-  std::vector<OffsetOfPartition> answers;
-  for (const PartitionIndex partition : partitions) {
-    answers.push_back({partition, Fail(v1::LEADER_NOT_AVAILABLE, "not asked yet"), -1});
-  }
   Backoff backoff(cluster.options());
   while (true) {
     std::map<BrokerId, std::vector<OffsetOfPartition*>> by_leader;
@@ -132,6 +132,30 @@ Task<Result<std::vector<OffsetOfPartition>>> AskOffsets(Cluster& cluster, std::s
     // Its trouble shows in the next round.
     (void)co_await cluster.Refresh(topic, deadline, stop);
   }
+}
+
+}  // namespace
+
+Task<Result<std::vector<OffsetOfPartition>>> AskOffsets(Cluster& cluster, std::string topic,
+                                                        std::vector<PartitionIndex> partitions,
+                                                        int64_t timestamp, MonoTime deadline,
+                                                        std::stop_token stop) {
+  std::vector<OffsetOfPartition> questions;
+  for (const PartitionIndex partition : partitions)
+    questions.push_back({.partition = partition, .offset = Fail(v1::LEADER_NOT_AVAILABLE, "not asked yet")});
+  return AskAll(cluster, std::move(topic), std::move(questions), timestamp, deadline, std::move(stop));
+}
+
+Task<Result<std::vector<OffsetOfPartition>>> AskEnds(Cluster& cluster, std::string topic,
+                                                     std::map<PartitionIndex, std::optional<Offset>> offsets,
+                                                     MonoTime deadline, std::stop_token stop) {
+  std::vector<OffsetOfPartition> questions;
+  for (const auto& [partition, offset] : offsets) {
+    questions.push_back({.partition = partition,
+                         .offset = Fail(v1::LEADER_NOT_AVAILABLE, "not asked yet"),
+                         .append_time_of = offset});
+  }
+  return AskAll(cluster, std::move(topic), std::move(questions), kLatestTimestamp, deadline, std::move(stop));
 }
 
 }  // namespace tidemark

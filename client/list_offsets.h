@@ -2,6 +2,7 @@
 // the consumer. Runs on the cluster's loop.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +21,10 @@ struct OffsetOfPartition {
   PartitionIndex partition = 0;
   Result<std::optional<Offset>> offset;  // empty: no record is that young
   WallMillis timestamp = -1;
+  // An offset of which is asked when it was appended, and that time; empty: nothing is committed there yet,
+  // or it cannot be read.
+  std::optional<Offset> append_time_of = std::nullopt;
+  std::optional<WallMillis> append_time = std::nullopt;
 };
 
 // One answer per asked partition, in that order. Passing trouble (no leader, a new leader that does not know
@@ -29,6 +34,11 @@ Task<Result<std::vector<OffsetOfPartition>>> AskOffsets(Cluster& cluster, std::s
                                                         std::vector<PartitionIndex> partitions,
                                                         int64_t timestamp, MonoTime deadline,
                                                         std::stop_token stop);
+
+// The ends of partitions, and when the record at an offset of each (empty: none) was appended; as AskOffsets.
+Task<Result<std::vector<OffsetOfPartition>>> AskEnds(Cluster& cluster, std::string topic,
+                                                     std::map<PartitionIndex, std::optional<Offset>> offsets,
+                                                     MonoTime deadline, std::stop_token stop);
 
 // The topic's picture, asked for where it is not known. A topic not known to the cluster is asked for again
 // for a few seconds, because metadata of a new topic takes a moment to reach every broker.

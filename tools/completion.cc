@@ -8,6 +8,11 @@
 namespace tidemark {
 namespace {
 
+struct Live {
+  const LiveNames& topics;
+  const LiveNames& groups;
+};
+
 const Command* Find(const std::vector<Command>& commands, const std::string& name) {
   const auto it = std::ranges::find(commands, name, &Command::name);
   return it == commands.end() ? nullptr : &*it;
@@ -22,9 +27,10 @@ const FlagSpec* FlagOf(const Command& command, std::string_view word) {
   return nullptr;
 }
 
-// "table|json|csv" offers its parts; NAME of a topic flag the topics.
-std::vector<std::string> ValuesOf(const FlagSpec& flag, const LiveNames& topics) {
-  if (flag.name == "topic" || flag.name == "topic-list") return topics();
+// "table|json|csv" offers its parts; NAME of a topic or group flag the topics or groups.
+std::vector<std::string> ValuesOf(const FlagSpec& flag, const Live& live) {
+  if (flag.name == "topic" || flag.name == "topic-list") return live.topics();
+  if (flag.name == "group" && flag.value == "NAME") return live.groups();
   std::vector<std::string> out;
   if (flag.value.find('|') == std::string::npos) return out;
   for (size_t begin = 0; begin <= flag.value.size();) {
@@ -38,15 +44,16 @@ std::vector<std::string> ValuesOf(const FlagSpec& flag, const LiveNames& topics)
   return out;
 }
 
-std::vector<std::string> PositionalsOf(const Command& command, size_t at, const LiveNames& topics) {
+std::vector<std::string> PositionalsOf(const Command& command, size_t at, const Live& live) {
   if (command.positionals.empty()) return {};
   const size_t last = command.positionals.size() - 1;
   if (at > last && !command.positionals[last].several) return {};
   const std::string& name = command.positionals[std::min(at, last)].name;
-  if (name == "TOPIC" && command.name != "topic create") return topics();
+  if (name == "TOPIC" && command.name != "topic create") return live.topics();
+  if (name == "GROUP") return live.groups();
   std::vector<std::string> out;
   if (name.starts_with("topic/NAME") || (name == "OTHER" && command.name == "config diff")) {
-    for (const std::string& topic : topics()) out.push_back("topic/" + topic);
+    for (const std::string& topic : live.topics()) out.push_back("topic/" + topic);
     out.insert(out.end(), {"broker/", "brokers"});
   }
   if (name == "bash|zsh") out = {"bash", "zsh"};
@@ -55,7 +62,7 @@ std::vector<std::string> PositionalsOf(const Command& command, size_t at, const 
 
 // In the words of one command; `from` is where they begin.
 std::vector<std::string> InCommand(const Command& command, const std::vector<std::string>& words, size_t from,
-                                   const LiveNames& topics) {
+                                   const Live& live) {
   const std::string& current = words.back();
   size_t positionals = 0;
   const FlagSpec* waits = nullptr;
@@ -68,24 +75,24 @@ std::vector<std::string> InCommand(const Command& command, const std::vector<std
     if (flag != nullptr && !flag->value.empty()) waits = flag;
     if (!words[i].starts_with('-')) ++positionals;
   }
-  if (waits != nullptr) return ValuesOf(*waits, topics);
-  if (!current.starts_with('-')) return PositionalsOf(command, positionals, topics);
+  if (waits != nullptr) return ValuesOf(*waits, live);
+  if (!current.starts_with('-')) return PositionalsOf(command, positionals, live);
   std::vector<std::string> out = {"--help"};
   for (const FlagSpec& flag : command.flags) out.push_back("--" + flag.name);
   return out;
 }
 
-std::vector<std::string> Candidates(const std::vector<std::string>& words, const LiveNames& topics) {
+std::vector<std::string> Candidates(const std::vector<std::string>& words, const Live& live) {
   if (words.size() == 1) {
     std::vector<std::string> out = VerbNouns();
     for (const Command& command : Commands()) out.push_back(command.name);
     std::erase_if(out, [](const std::string& name) { return name.starts_with("__"); });
     return out;
   }
-  if (const Command* single = Find(VerbCommands(), words[0])) return InCommand(*single, words, 1, topics);
+  if (const Command* single = Find(VerbCommands(), words[0])) return InCommand(*single, words, 1, live);
   if (words.size() > 2) {
     if (const Command* command = Find(VerbCommands(), words[0] + " " + words[1]))
-      return InCommand(*command, words, 2, topics);
+      return InCommand(*command, words, 2, live);
   } else {
     std::vector<std::string> out;
     for (const Command& command : VerbCommands()) {
@@ -94,14 +101,15 @@ std::vector<std::string> Candidates(const std::vector<std::string>& words, const
     if (!out.empty()) return out;
   }
   const Command* command = Find(Commands(), words[0]);
-  return command == nullptr ? std::vector<std::string>() : InCommand(*command, words, 1, topics);
+  return command == nullptr ? std::vector<std::string>() : InCommand(*command, words, 1, live);
 }
 
 }  // namespace
 
-std::vector<std::string> Completions(const std::vector<std::string>& words, const LiveNames& topics) {
+std::vector<std::string> Completions(const std::vector<std::string>& words, const LiveNames& topics,
+                                     const LiveNames& groups) {
   if (words.empty()) return {};
-  std::vector<std::string> out = Candidates(words, topics);
+  std::vector<std::string> out = Candidates(words, {topics, groups});
   std::erase_if(out, [&](const std::string& word) { return !word.starts_with(words.back()); });
   std::ranges::sort(out);
   const auto rest = std::ranges::unique(out);

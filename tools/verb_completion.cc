@@ -2,6 +2,7 @@
 // __complete.
 #include <fmt/format.h>
 
+#include "client/group_admin.h"
 #include "tools/commands.h"
 #include "tools/completion.h"
 #include "tools/verbs.h"
@@ -49,8 +50,8 @@ int RunCompletion(const Arguments& arguments) {
   return kExitDone;
 }
 
-// Of the brokers that the line names, or the default ones.
-std::vector<std::string> LiveTopics(const std::vector<std::string>& words) {
+// To the brokers that the line names, or the default ones; null when there is no way.
+std::unique_ptr<ToolSession> SessionOf(const std::vector<std::string>& words) {
   std::vector<std::string> connection;
   for (size_t i = 0; i + 1 < words.size(); ++i) {
     const std::string& word = words[i];
@@ -59,13 +60,18 @@ std::vector<std::string> LiveTopics(const std::vector<std::string>& words) {
     if (names_brokers && i + 2 < words.size()) connection = {word, words[i + 1]};
   }
   const auto arguments = Arguments::Parse(connection, VerbConnectionFlags());
-  if (!arguments) return {};
+  if (!arguments) return nullptr;
   auto session = OpenSession(*arguments);
-  if (!session) return {};
+  return session ? std::move(*session) : nullptr;
+}
+
+std::vector<std::string> LiveTopics(const std::vector<std::string>& words) {
+  const auto session = SessionOf(words);
+  if (session == nullptr) return {};
   v1::MetadataRequest request;
   request.set_all_topics(true);
-  const auto metadata = (*session)->Run(
-      [&] { return (*session)->admin().Metadata(request, kNoBroker, (*session)->After(kPatience)); });
+  const auto metadata =
+      session->Run([&] { return session->admin().Metadata(request, kNoBroker, session->After(kPatience)); });
   std::vector<std::string> out;
   if (!metadata) return out;
   for (const v1::TopicMetadata& topic : metadata->topics()) {
@@ -74,12 +80,25 @@ std::vector<std::string> LiveTopics(const std::vector<std::string>& words) {
   return out;
 }
 
+std::vector<std::string> LiveGroups(const std::vector<std::string>& words) {
+  const auto session = SessionOf(words);
+  if (session == nullptr) return {};
+  GroupAdmin admin(session->cluster());
+  const auto listing = session->Run([&] { return admin.List({}, session->After(kPatience)); });
+  std::vector<std::string> out;
+  if (!listing) return out;
+  for (const auto& group : listing->groups) out.push_back(group.group_id());
+  return out;
+}
+
 // Parses its own words: those of an unfinished command line are nobody's flags.
 int CompleteMain(int argc, char** argv) {
   std::vector<std::string> words(argv + 1, argv + argc);
   if (!words.empty() && words[0] == "--") words.erase(words.begin());
   std::string text;
-  for (const std::string& word : Completions(words, [&] { return LiveTopics(words); })) text += word + "\n";
+  const auto candidates =
+      Completions(words, [&] { return LiveTopics(words); }, [&] { return LiveGroups(words); });
+  for (const std::string& word : candidates) text += word + "\n";
   (void)Print(text);
   return kExitDone;
 }
@@ -89,7 +108,7 @@ int CompleteMain(int argc, char** argv) {
 std::vector<Command> CompletionVerbs() {
   return {
       {.name = "completion",
-       .summary = "prints the completion for a shell, with live names of topics",
+       .summary = "prints the completion for a shell, with live names of topics and groups",
        .examples = {"source <(tidemark completion bash)"},
        .positionals = {{.name = "bash|zsh", .required = true}},
        .run = RunCompletion},

@@ -14,8 +14,8 @@ namespace tidemark {
 const std::vector<Command>& VerbCommands() {
   static const auto* commands = [] {
     auto* all = new std::vector<Command>;
-    for (auto* make : {TopicVerbs, TopicWriteVerbs, ConfigVerbs, ProduceVerbs, ConsumeVerbs, ClusterVerbs,
-                       LogAndBenchVerbs, CompletionVerbs}) {
+    for (auto* make : {TopicVerbs, TopicWriteVerbs, ConfigVerbs, GroupVerbs, GroupWriteVerbs, ProduceVerbs,
+                       ConsumeVerbs, ClusterVerbs, LogAndBenchVerbs, CompletionVerbs}) {
       for (Command& command : make()) {
         command.verb = true;
         all->push_back(std::move(command));

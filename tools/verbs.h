@@ -20,6 +20,8 @@ std::vector<std::string> VerbNouns();
 std::vector<Command> TopicVerbs();
 std::vector<Command> TopicWriteVerbs();
 std::vector<Command> ConfigVerbs();
+std::vector<Command> GroupVerbs();
+std::vector<Command> GroupWriteVerbs();
 std::vector<Command> ProduceVerbs();
 std::vector<Command> ConsumeVerbs();
 std::vector<Command> ClusterVerbs();

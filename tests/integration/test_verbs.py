@@ -8,6 +8,7 @@ import signal
 import subprocess
 import unittest
 
+from group_members import ConsoleMember
 from harness import BIN, PATIENCE, ClusterTest, wait_for
 
 
@@ -191,8 +192,63 @@ class Verbs(ClusterTest):
         self.assertIn("baseOffset", self.verb("log", "dump", segment, "--batches"))
         self.verb("log", "dump", "--verify", folder, "-o", "json")
 
-    def test_bash_completes_with_live_topics(self):
-        self.begin()
+    def test_groups_from_their_first_offset_to_their_end(self):
+        cluster = self.begin(offsets__topic__replication__factor=1)
+        self.verb("topic", "create", "orders", "-p", 2, "-r", 1)
+        self.verb("produce", "orders", "-p", 0, stdin="".join(f"record {n}\n" for n in range(10)))
+        self.assertEqual(self.json("group", "list"), [])
+        rows = self.json("group", "seek", "readers", "--to", "3", "--topic", "orders", "--create", "--dry-run")
+        self.assertEqual([(r["partition"], r["before"], r["after"], r["result"]) for r in rows],
+                         [(0, None, 3, "would be moved"), (1, None, 0, "would be moved")])
+        self.assertIn("orders-1 has offsets 0 to 0: 0 instead of 3", self.err)
+        self.verb("group", "seek", "readers", "--to", "3", status=4)
+        self.verb("group", "seek", "readers", "--to", "3", "--topic", "orders", "--create")
+        self.assertEqual(self.json("group", "list"),
+                         [{"group": "readers", "state": "empty", "members": 0, "assignor": ""}])
+        group, = self.json("group", "describe", "readers")
+        first, second = group["partitions"]
+        self.assertEqual((first["committed"], first["end"], first["lag"]), (3, 10, 7))
+        self.assertTrue(0 < first["lag_seconds"] < 600, first)
+        self.assertEqual((second["committed"], second["lag"], second["lag_seconds"]), (0, 0, 0))
+        self.assertIn("lag_seconds", self.verb("group", "describe", "readers", "-o", "csv").splitlines()[0])
+        self.assertIn("readers: empty, 0 members, coordinated by broker 0", self.verb("group", "describe", "readers"))
+        # Back, forward, by time.
+        for place, after in (("start", 0), ("-4", 6), ("@2001-01-01", 0), ("end", 10)):
+            rows = self.json("group", "seek", "readers", "--to", place, "--topic", "orders:0")
+            self.assertEqual([(r["after"], r["result"]) for r in rows], [(after, "moved")])
+        # A name that is near is named; nothing is deleted before all names are right.
+        self.verb("group", "describe", "raeders", status=4)
+        self.assertIn("did you mean 'readers'?", self.err)
+        self.verb("group", "delete", "readers", "raeders", "--yes", status=4)
+        self.assertIn("did you mean 'readers'?", self.err)
+        self.assertEqual(self.json("group", "delete", "readers", "--dry-run"),
+                         [{"group": "readers", "result": "would be deleted"}])
+        # A group with members is left alone.
+        member = ConsoleMember(cluster, "readers", "orders", 0)
+        self.addCleanup(member.end)
+        wait_for("the member is there", lambda: self.json("group", "list")[0]["members"] == 1)
+        self.verb("group", "delete", "readers", "--yes", status=1)
+        self.assertIn("stop them first (member-0 at", self.err)
+        self.verb("group", "seek", "readers", "--to", "start", status=1)
+        held = wait_for("it holds both", lambda: [p["client"] for p in self.json("group", "describe", "readers")[0]["partitions"]]
+                        == ["member-0", "member-0"])
+        self.assertTrue(held)
+        self.assertIn("member-0", self.verb("group", "describe", "readers"))
+        self.assertEqual(member.leave(), 0, member.said())
+        # Who cannot be asked must say --yes; who is asked may say no.
+        self.verb("group", "delete", "readers", status=2)
+        self.assertIn("--yes", self.err)
+        status, shown = self.on_a_terminal("n", "group", "delete", "readers")
+        self.assertEqual((status, "nothing was done" in shown), (7, True), shown)
+        status, shown = self.on_a_terminal("y", "group", "delete", "readers")
+        self.assertEqual(status, 0, shown)
+        self.assertEqual(self.json("group", "list"), [])
+        self.assertEqual(self.json("group", "delete", "readers", "--if-exists", "--yes"), [])
+        self.verb("group", "sek", status=2)
+        self.assertIn("did you mean 'tidemark group seek'?", self.err)
+
+    def test_bash_completes_with_live_names(self):
+        self.begin(offsets__topic__replication__factor=1)
         self.verb("topic", "create", "orders", "orchids", "-p", 1, "-r", 1)
 
         def complete(line):
@@ -204,6 +260,9 @@ class Verbs(ClusterTest):
             return out.stdout.split()
         self.assertEqual(complete("tidemark topic describe or"), ["orchids", "orders"])
         self.assertEqual(complete(f"tidemark consume -b {self.brokers} ord"), ["orders"])
+        self.verb("group", "seek", "readers", "--to", "start", "--topic", "orders", "--create")
+        self.assertEqual(complete("tidemark group describe re"), ["readers"])
+        self.assertEqual(complete("tidemark-consumer-groups --describe --group r"), ["readers"])
         self.assertEqual(complete("tidemark topic cr"), ["create"])
         self.assertEqual(complete("tidemark topic list --ou"), ["--output"])
         self.assertEqual(complete("tidemark-topics.sh --topic orc"), ["orchids"])

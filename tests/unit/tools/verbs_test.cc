@@ -190,7 +190,9 @@ TEST(VerbCommands, ShortFlagsOffsetsAndFormatsAreTakenAsWritten) {
 }
 
 std::vector<std::string> Offered(std::vector<std::string> words) {
-  return Completions(words, [] { return std::vector<std::string>{"orders", "clicks"}; });
+  using Names = std::vector<std::string>;
+  return Completions(
+      words, [] { return Names{"orders", "clicks"}; }, [] { return Names{"readers", "billing"}; });
 }
 
 TEST(Completion, OffersNounsVerbsFlagsAndLiveTopics) {
@@ -203,6 +205,9 @@ TEST(Completion, OffersNounsVerbsFlagsAndLiveTopics) {
   EXPECT_THAT(Offered({"topic", "describe", "-o", ""}), ElementsAre("csv", "json", "table"));
   EXPECT_THAT(Offered({"topic", "create", ""}), IsEmpty());
   EXPECT_THAT(Offered({"consume", "o"}), ElementsAre("orders"));
+  EXPECT_THAT(Offered({"group", ""}), ElementsAre("delete", "describe", "list", "seek"));
+  EXPECT_THAT(Offered({"group", "describe", "r"}), ElementsAre("readers"));
+  EXPECT_THAT(Offered({"consumer-groups", "--group", ""}), ElementsAre("billing", "readers"));
   EXPECT_THAT(Offered({"config", "get", "topic/o"}), ElementsAre("topic/orders"));
   EXPECT_THAT(Offered({"completion", ""}), ElementsAre("bash", "zsh"));
 }

@@ -1,0 +1,35 @@
+// What the group verbs share. Main thread.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "client/group_admin.h"
+#include "client/list_offsets.h"
+#include "tools/session.h"
+
+namespace tidemark {
+
+// Lower-case word for a state: "stable".
+std::string WordOf(v1::GroupState state);
+
+// The groups that there are, sorted; on stderr which brokers' are missing.
+Result<std::vector<v1::ListGroupsResponse::Group>> GroupsThatAre(ToolSession& session, GroupAdmin& admin,
+                                                                 std::vector<v1::GroupState> states);
+// GROUP_ID_NOT_FOUND with the nearest name of a group that there is.
+Error NoSuchGroup(ToolSession& session, GroupAdmin& admin, const std::string& group);
+
+// What a group has committed, and how far that is behind.
+struct PartitionLag {
+  std::optional<Offset> committed;
+  std::optional<Offset> end;                // empty: not known, or the topic is gone
+  std::optional<WallMillis> next_appended;  // when the next record was; empty: none, or not known
+  std::optional<Offset> records() const;
+  // By the clock of this machine against the brokers'.
+  std::optional<double> seconds(WallMillis now) const;
+};
+// Adds ends and times to what is there, topic by topic; what cannot be found out is told on stderr.
+void FindLag(ToolSession& session, std::map<TopicPartition, PartitionLag>* lags);
+
+}  // namespace tidemark

@@ -1,0 +1,315 @@
+// tidemark group list, describe.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "common/config/properties.h"
+#include "common/nearest_name.h"
+#include "tools/consumer_groups.h"
+#include "tools/group_verbs.h"
+#include "tools/topic_match.h"
+#include "tools/verbs.h"
+
+namespace tidemark {
+namespace {
+
+using Json = Listing::Cell;
+using DescribedGroup = v1::DescribeGroupsResponse::Group;
+using DescribedMember = v1::DescribeGroupsResponse::Member;
+
+constexpr Duration kLagPatience = 10s;
+constexpr v1::GroupState kStates[] = {v1::GROUP_STATE_EMPTY, v1::GROUP_STATE_ASSIGNING,
+                                      v1::GROUP_STATE_RECONCILING, v1::GROUP_STATE_STABLE};
+
+Result<std::vector<v1::GroupState>> StatesAsked(const Arguments& arguments) {
+  std::vector<v1::GroupState> states;
+  for (const std::string& word : CommaList(arguments.GetOr("state", ""))) {
+    const auto* found = std::ranges::find(kStates, word, WordOf);
+    if (found == std::end(kStates))
+      return Fail(v1::INVALID_REQUEST, "--state '{}' is none of empty, assigning, reconciling, stable", word);
+    states.push_back(*found);
+  }
+  return states;
+}
+
+int RunList(const Arguments& arguments) {
+  const auto format = FormatOf(arguments);
+  if (!format) return ReportUsage(format.error());
+  const auto states = StatesAsked(arguments);
+  if (!states) return ReportUsage(states.error());
+  const std::vector<std::string>& patterns = arguments.positionals();
+  const auto match = TopicMatch::Of(patterns.empty() ? "" : patterns[0]);
+  if (!match) return ReportUsage(match.error());
+  auto session = OpenSession(arguments);
+  if (!session) return ReportError(session.error());
+  GroupAdmin admin((*session)->cluster());
+  const auto groups = GroupsThatAre(**session, admin, *states);
+  if (!groups) return ReportError(groups.error());
+  Listing listing({"group", "state", "members", "assignor"});
+  for (const auto& group : *groups) {
+    if (match->Matches(group.group_id()))
+      listing.Add({group.group_id(), WordOf(group.state()), group.members(), group.assignor()});
+  }
+  return Finish(listing, *format);
+}
+
+template <typename T>
+Json OrNull(const std::optional<T>& value) {
+  return value ? Json(*value) : Json();
+}
+
+// One group as it is shown.
+struct Shown {
+  DescribedGroup group;
+  std::string coordinator;
+  std::map<TopicPartition, PartitionLag> lags;
+  std::map<TopicPartition, const DescribedMember*> owners;
+  std::map<TopicPartition, const v1::CommittedOffset*> commits;
+};
+
+Result<Shown> Look(ToolSession& session, GroupAdmin& admin, const std::string& name) {
+  auto answer = session.Run([&] { return admin.Describe(name, true, session.After(kAdminTimeout)); });
+  if (!answer && answer.error().code == v1::GROUP_ID_NOT_FOUND)
+    return std::unexpected(NoSuchGroup(session, admin, name));
+  if (!answer) return std::unexpected(answer.error());
+  Shown shown{.group = std::move(*answer->mutable_groups(0)),
+              .coordinator = {},
+              .lags = {},
+              .owners = {},
+              .commits = {}};
+  const RpcChannel* channel = session.cluster().Channel(answer->coordinator());
+  shown.coordinator = fmt::format("broker {}{}", answer->coordinator(),
+                                  channel == nullptr ? "" : " at " + ToString(channel->endpoint()));
+  return shown;
+}
+
+// Pointers into `shown.group`, which stays where it is.
+void Arrange(ToolSession& session, Shown& shown) {
+  for (const v1::CommittedTopic& topic : shown.group.offsets()) {
+    for (const v1::CommittedOffset& offset : topic.partitions()) {
+      const TopicPartition at{topic.topic(), offset.partition()};
+      shown.commits[at] = &offset;
+      shown.lags[at];
+      if (offset.has_offset()) shown.lags[at].committed = offset.offset();
+    }
+  }
+  for (const DescribedMember& member : shown.group.members()) {
+    for (const v1::GroupTopicPartitions& topic : member.assignment().topics()) {
+      for (const uint32_t partition : topic.partitions()) {
+        shown.owners[{topic.topic(), partition}] = &member;
+        shown.lags[{topic.topic(), partition}];
+      }
+    }
+  }
+  FindLag(session, &shown.lags);
+}
+
+Json MembersJson(const DescribedGroup& group) {
+  Json out = Json::array();
+  for (const DescribedMember& member : group.members()) {
+    Json topics = Json::array();
+    for (const auto& topic : member.subscribed_topics()) topics.push_back(topic);
+    out.push_back({{"member", member.member_id()},
+                   {"instance", member.instance_id()},
+                   {"client", member.client_id()},
+                   {"host", member.client_host()},
+                   {"epoch", member.member_epoch()},
+                   {"topics", topics},
+                   {"assignment", AssignmentText(member.assignment())},
+                   {"revoking", AssignmentText(member.revoking())},
+                   {"last_heartbeat_ms_ago", member.last_heartbeat_ms_ago()}});
+  }
+  return out;
+}
+
+struct Row {
+  Json committed, end, lag, seconds, member, client;
+};
+Row RowOf(const Shown& shown, const TopicPartition& at, WallMillis now) {
+  const PartitionLag& lag = shown.lags.at(at);
+  Row row{.committed = OrNull(lag.committed),
+          .end = OrNull(lag.end),
+          .lag = OrNull(lag.records()),
+          .seconds = OrNull(lag.seconds(now)),
+          .member = {},
+          .client = {}};
+  if (const auto owner = shown.owners.find(at); owner != shown.owners.end()) {
+    row.member = owner->second->member_id();
+    row.client = owner->second->client_id();
+  }
+  return row;
+}
+
+Json GroupJson(const Shown& shown, WallMillis now) {
+  const DescribedGroup& group = shown.group;
+  Json partitions = Json::array();
+  for (const auto& [at, lag] : shown.lags) {
+    Row row = RowOf(shown, at, now);
+    const auto commit = shown.commits.find(at);
+    const bool has = commit != shown.commits.end() && commit->second->has_offset();
+    partitions.push_back(
+        {{"topic", at.topic},
+         {"partition", at.partition},
+         {"committed", row.committed},
+         {"end", row.end},
+         {"lag", row.lag},
+         {"lag_seconds", row.seconds},
+         {"member", row.member},
+         {"client", row.client},
+         {"metadata", has ? Json(commit->second->metadata()) : Json()},
+         {"committed_at", has ? Json(commit->second->commit_time()) : Json()},
+         {"expires_at",
+          has && commit->second->has_expire_time() ? Json(commit->second->expire_time()) : Json()}});
+  }
+  const v1::GroupRebalance& last = group.last_rebalance();
+  Json rebalance;
+  if (last.time() != 0)
+    rebalance = {{"cause", NameOfCause(last.cause())}, {"detail", last.detail()}, {"time", last.time()}};
+  return {{"group", group.group_id()},
+          {"state", WordOf(group.state())},
+          {"coordinator", shown.coordinator},
+          {"assignor", group.assignor()},
+          {"group_epoch", group.group_epoch()},
+          {"assignment_epoch", group.assignment_epoch()},
+          {"last_rebalance", rebalance},
+          {"members", MembersJson(group)},
+          {"partitions", partitions}};
+}
+
+std::string HeadOf(const Shown& shown) {
+  const DescribedGroup& group = shown.group;
+  std::string out = fmt::format("{}: {}, {} members, coordinated by {}\n", group.group_id(),
+                                WordOf(group.state()), group.members_size(), shown.coordinator);
+  if (group.last_rebalance().time() != 0)
+    out += fmt::format("  last rebalance: {}\n", group.last_rebalance().detail());
+  for (const DescribedMember& member : group.members()) {
+    const std::string held = AssignmentText(member.assignment());
+    out += fmt::format("  {} ({} at {}): {}\n", member.member_id(), member.client_id(), member.client_host(),
+                       held.empty() ? "holds nothing" : held);
+  }
+  return out;
+}
+
+int RunDescribe(const Arguments& arguments) {
+  const auto format = FormatOf(arguments);
+  if (!format) return ReportUsage(format.error());
+  auto session = OpenSession(arguments);
+  if (!session) return ReportError(session.error());
+  GroupAdmin admin((*session)->cluster());
+  Listing listing(
+      {"group", "topic", "partition", "committed", "end", "lag", "lag_seconds", "member", "client"});
+  Json json = Json::array();
+  std::string heads;
+  size_t failed = 0;
+  int status = kExitDone;
+  for (const std::string& name : arguments.positionals()) {
+    auto shown = Look(**session, admin, name);
+    if (!shown) {
+      ++failed;
+      status = ReportError(shown.error());
+      continue;
+    }
+    Arrange(**session, *shown);
+    const WallMillis now = (*session)->env().clock().WallNow();
+    heads += HeadOf(*shown);
+    json.push_back(GroupJson(*shown, now));
+    for (const auto& [at, lag] : shown->lags) {
+      Row row = RowOf(*shown, at, now);
+      listing.Add({name, at.topic, at.partition, row.committed, row.end, row.lag, row.seconds, row.member,
+                   row.client});
+    }
+  }
+  if (failed < arguments.positionals().size()) {
+    if (*format == OutputFormat::kJson) {
+      (void)Print(JsonText(json));
+    } else if (*format == OutputFormat::kCsv || Print(heads + "\n")) {
+      (void)Print(listing.Text(*format));
+    }
+  }
+  return OverallStatus(failed, arguments.positionals().size(), status);
+}
+
+}  // namespace
+
+std::string WordOf(v1::GroupState state) {
+  std::string word = NameOfState(state);
+  word[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(word[0])));
+  return word;
+}
+
+Result<std::vector<v1::ListGroupsResponse::Group>> GroupsThatAre(ToolSession& session, GroupAdmin& admin,
+                                                                 std::vector<v1::GroupState> states) {
+  auto listing = session.Run([&] { return admin.List(states, session.After(kAdminTimeout)); });
+  if (!listing) return std::unexpected(listing.error());
+  for (const auto& [broker, error] : listing->missing)
+    fmt::print(stderr, "warning: the groups of broker {} are missing: {}\n", broker, ToString(error));
+  return std::move(listing->groups);
+}
+
+Error NoSuchGroup(ToolSession& session, GroupAdmin& admin, const std::string& group) {
+  Error error{v1::GROUP_ID_NOT_FOUND, fmt::format("there is no group '{}'", group)};
+  const auto listing = session.Run([&] { return admin.List({}, session.After(kLagPatience)); });
+  if (!listing) return error;
+  std::vector<std::string> names;
+  for (const auto& known : listing->groups) names.push_back(known.group_id());
+  const std::string nearest = NearestName(group, names);
+  error.message += nearest.empty() ? "; tidemark group list shows what there is"
+                                   : fmt::format("; did you mean '{}'?", nearest);
+  return error;
+}
+
+std::optional<Offset> PartitionLag::records() const {
+  // A commit above the end is of records that are gone with their topic.
+  if (!committed || !end || *end < *committed) return std::nullopt;
+  return *end - *committed;
+}
+
+std::optional<double> PartitionLag::seconds(WallMillis now) const {
+  const std::optional<Offset> behind = records();
+  if (behind == Offset{0}) return 0;
+  if (!behind || !next_appended) return std::nullopt;
+  return static_cast<double>(std::max<WallMillis>(0, now - *next_appended)) / 1000;
+}
+
+void FindLag(ToolSession& session, std::map<TopicPartition, PartitionLag>* lags) {
+  std::map<std::string, std::map<PartitionIndex, std::optional<Offset>>> by_topic;
+  for (const auto& [at, lag] : *lags) by_topic[at.topic][at.partition] = lag.committed;
+  for (const auto& [topic, offsets] : by_topic) {
+    const auto answers = session.Run(
+        [&] { return AskEnds(session.cluster(), topic, offsets, session.After(kLagPatience), {}); });
+    if (!answers) {
+      fmt::print(stderr, "warning: log ends of {}: {}\n", topic, ToString(answers.error()));
+      continue;
+    }
+    for (const OffsetOfPartition& answer : *answers) {
+      PartitionLag& lag = lags->at({topic, answer.partition});
+      if (!answer.offset) {
+        fmt::print(stderr, "warning: log end of {}-{}: {}\n", topic, answer.partition,
+                   ToString(answer.offset.error()));
+        continue;
+      }
+      lag.end = *answer.offset;
+      lag.next_appended = answer.append_time;
+    }
+  }
+}
+
+std::vector<Command> GroupVerbs() {
+  return {
+      {.name = "group list",
+       .summary = "lists consumer groups and their states",
+       .examples = {"tidemark group list", "tidemark group list 'orders-.*' --state stable -o json"},
+       .flags = ReadingFlags(
+           {{"state", "STATE,...", "Only groups that are empty, assigning, reconciling or stable."}}),
+       .positionals = {{.name = "PATTERN"}},
+       .run = RunList},
+      {.name = "group describe",
+       .summary = "shows members, offsets and lag (in records and seconds) of groups",
+       .examples = {"tidemark group describe readers", "tidemark group describe readers -o json"},
+       .flags = ReadingFlags({}),
+       .positionals = {{.name = "GROUP", .required = true, .several = true}},
+       .run = RunDescribe},
+  };
+}
+
+}  // namespace tidemark

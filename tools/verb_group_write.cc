@@ -1,0 +1,252 @@
+// tidemark group seek, delete.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+
+#include "tools/group_verbs.h"
+#include "tools/moments.h"
+#include "tools/offset_resets.h"
+#include "tools/verbs.h"
+
+namespace tidemark {
+namespace {
+
+using Json = Listing::Cell;
+using Seeks = std::map<TopicPartition, Offset>;
+
+Result<std::map<TopicPartition, Offset>> CommittedOf(ToolSession& session, GroupAdmin& admin,
+                                                     const std::string& group) {
+  const auto fetched = session.Run([&] { return admin.FetchOffsets(group, session.After(kAdminTimeout)); });
+  if (!fetched) return std::unexpected(fetched.error());
+  std::map<TopicPartition, Offset> out;
+  for (const v1::CommittedTopic& topic : *fetched) {
+    for (const auto& offset : topic.partitions()) {
+      if (offset.has_offset()) out[{topic.topic(), offset.partition()}] = offset.offset();
+    }
+  }
+  return out;
+}
+
+// NON_EMPTY_GROUP names the members. A group that is not there yet may be given offsets, if it is meant
+// (`created`).
+Result<> CheckIdle(ToolSession& session, GroupAdmin& admin, const std::string& group, bool created) {
+  const auto described =
+      session.Run([&] { return admin.Describe(group, false, session.After(kAdminTimeout)); });
+  if (!described && described.error().code == v1::GROUP_ID_NOT_FOUND) {
+    if (created) return {};
+    Error error = NoSuchGroup(session, admin, group);
+    error.message += "; with --topic and --create it is given offsets before it begins";
+    return std::unexpected(std::move(error));
+  }
+  if (!described) return std::unexpected(described.error());
+  std::vector<std::string> members;
+  for (const auto& member : described->groups(0).members())
+    members.push_back(fmt::format("{} at {}", member.client_id(), member.client_host()));
+  if (members.empty()) return {};
+  return Fail(v1::NON_EMPTY_GROUP, "group '{}' has {} members, which would not notice; stop them first ({})",
+              group, members.size(), fmt::join(members, ", "));
+}
+
+// Of --topic, else all that is committed.
+Result<std::map<std::string, std::vector<PartitionIndex>>> ScopeOf(
+    ToolSession& session, const Arguments& arguments, const std::map<TopicPartition, Offset>& committed) {
+  std::map<std::string, std::set<PartitionIndex>> scope;
+  for (const std::string& text : arguments.All("topic")) {
+    TM_ASSIGN_OR_RETURN(const TopicChoice choice, ParseTopicChoice(text));
+    TM_ASSIGN_OR_RETURN(const v1::TopicMetadata topic, session.Topic(choice.topic));
+    std::set<PartitionIndex>& partitions = scope[choice.topic];
+    const auto count = static_cast<PartitionIndex>(topic.partitions_size());
+    for (PartitionIndex p = 0; choice.partitions.empty() && p < count; ++p) partitions.insert(p);
+    for (const PartitionIndex p : choice.partitions) {
+      if (p >= count)
+        return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "{} has {} partitions, no {}", choice.topic, count, p);
+      partitions.insert(p);
+    }
+  }
+  if (arguments.All("topic").empty()) {
+    for (const auto& [at, offset] : committed) scope[at.topic].insert(at.partition);
+  }
+  std::map<std::string, std::vector<PartitionIndex>> out;
+  for (const auto& [topic, partitions] : scope) out[topic].assign(partitions.begin(), partitions.end());
+  return out;
+}
+
+Result<std::vector<Offset>> Ask(ToolSession& session, const std::string& topic,
+                                const std::vector<PartitionIndex>& partitions, int64_t time,
+                                const std::vector<Offset>& otherwise) {
+  const auto answers = session.Run([&] {
+    return AskOffsets(session.cluster(), topic, partitions, time, session.After(kAdminTimeout), {});
+  });
+  if (!answers) return std::unexpected(answers.error());
+  std::vector<Offset> out;
+  for (size_t i = 0; i < answers->size(); ++i) {
+    const auto& offset = (*answers)[i].offset;
+    if (!offset) return Fail(offset.error().code, "{}-{}: {}", topic, partitions[i], offset.error().message);
+    out.push_back(offset->value_or(otherwise.empty() ? 0 : otherwise[i]));
+  }
+  return out;
+}
+
+Result<> Place(ToolSession& session, const std::string& topic, const std::vector<PartitionIndex>& partitions,
+               const LogPlace& place, Seeks* seeks) {
+  TM_ASSIGN_OR_RETURN(const auto starts, Ask(session, topic, partitions, kEarliestTimestamp, {}));
+  TM_ASSIGN_OR_RETURN(const auto ends, Ask(session, topic, partitions, kLatestTimestamp, {}));
+  std::vector<Offset> wanted = ends;
+  if (place.kind == LogPlace::Kind::kStart) wanted = starts;
+  if (place.kind == LogPlace::Kind::kTimestamp) {
+    // No record that young: the end.
+    TM_ASSIGN_OR_RETURN(wanted, Ask(session, topic, partitions, place.value, ends));
+  }
+  for (size_t i = 0; i < partitions.size(); ++i) {
+    const auto value = static_cast<Offset>(place.value);
+    if (place.kind == LogPlace::Kind::kOffset) wanted[i] = value;
+    if (place.kind == LogPlace::Kind::kFromEnd) wanted[i] = ends[i] - std::min(ends[i], value);
+    const Offset bounded = std::clamp(wanted[i], std::min(starts[i], ends[i]), ends[i]);
+    if (place.kind == LogPlace::Kind::kOffset && bounded != wanted[i]) {
+      fmt::print(stderr, "warning: {}-{} has offsets {} to {}: {} instead of {}\n", topic, partitions[i],
+                 starts[i], ends[i], bounded, wanted[i]);
+    }
+    (*seeks)[{topic, partitions[i]}] = bounded;
+  }
+  return {};
+}
+
+// The status of each; the exit status of the whole.
+int Commit(ToolSession& session, GroupAdmin& admin, const std::string& group, const Seeks& seeks,
+           std::map<TopicPartition, std::string>* results) {
+  OffsetsToCommit commit;
+  for (const auto& [at, offset] : seeks) commit[at] = {.offset = offset};
+  const auto outcomes =
+      session.Run([&] { return admin.CommitOffsets(group, commit, session.After(kAdminTimeout)); });
+  if (!outcomes) return ReportError(outcomes.error());
+  size_t failed = 0;
+  int status = kExitDone;
+  for (const CommitOutcome& outcome : *outcomes) {
+    (*results)[outcome.at] = outcome.result ? "moved" : "failed";
+    if (outcome.result) continue;
+    ++failed;
+    status = ReportError({outcome.result.error().code,
+                          fmt::format("{}: {}", ToString(outcome.at), outcome.result.error().message)});
+  }
+  return OverallStatus(failed, outcomes->size(), status);
+}
+
+int RunSeek(const Arguments& arguments) {
+  const auto format = FormatOf(arguments);
+  if (!format) return ReportUsage(format.error());
+  const auto text = arguments.Require("to");
+  if (!text) return ReportUsage(text.error());
+  if (arguments.Has("create") && arguments.All("topic").empty())
+    return ReportUsage({v1::INVALID_REQUEST, "--create needs --topic NAME[:0,1]"});
+  auto session = OpenSession(arguments);
+  if (!session) return ReportError(session.error());
+  const auto place = ParseLogPlace(*text, (*session)->env().clock().WallNow());
+  if (!place) return ReportUsage(place.error());
+  const std::string& group = arguments.positionals()[0];
+  GroupAdmin admin((*session)->cluster());
+  if (const auto idle = CheckIdle(**session, admin, group, arguments.Has("create")); !idle)
+    return ReportError(idle.error());
+  const auto committed = CommittedOf(**session, admin, group);
+  if (!committed) return ReportError(committed.error());
+  const auto scope = ScopeOf(**session, arguments, *committed);
+  if (!scope) return ReportError(scope.error());
+  if (scope->empty())
+    return ReportError({v1::NOT_FOUND, fmt::format("group '{}' has committed nothing", group)},
+                       "--topic NAME says what is to be set");
+  Seeks seeks;
+  for (const auto& [topic, partitions] : *scope) {
+    if (const auto placed = Place(**session, topic, partitions, *place, &seeks); !placed)
+      return ReportError(placed.error());
+  }
+  std::map<TopicPartition, std::string> results;
+  int status = kExitDone;
+  if (!arguments.Has("dry-run")) {
+    status = Commit(**session, admin, group, seeks, &results);
+    if (results.empty()) return status;
+  }
+  Listing listing({"group", "topic", "partition", "before", "after", "result"});
+  for (const auto& [at, offset] : seeks) {
+    const auto before = committed->find(at);
+    const auto result = results.find(at);
+    listing.Add({group, at.topic, at.partition, before == committed->end() ? Json() : Json(before->second),
+                 offset, result == results.end() ? "would be moved" : result->second});
+  }
+  (void)Print(listing.Text(*format));
+  return status;
+}
+
+int RunDelete(const Arguments& arguments) {
+  const auto format = FormatOf(arguments);
+  if (!format) return ReportUsage(format.error());
+  auto session = OpenSession(arguments);
+  if (!session) return ReportError(session.error());
+  GroupAdmin admin((*session)->cluster());
+  const auto groups = GroupsThatAre(**session, admin, {});
+  if (!groups) return ReportError(groups.error());
+  std::set<std::string> there;
+  for (const auto& group : *groups) there.insert(group.group_id());
+  const std::set<std::string> names(arguments.positionals().begin(), arguments.positionals().end());
+  // All of them, or none: a name that is mistyped stops the rest before anything is gone.
+  for (const std::string& name : names) {
+    if (there.contains(name)) continue;
+    if (!arguments.Has("if-exists")) return ReportError(NoSuchGroup(**session, admin, name));
+  }
+  Listing listing({"group", "result"});
+  std::vector<std::string> doomed;
+  for (const std::string& name : names) {
+    if (!there.contains(name)) continue;
+    if (const auto idle = CheckIdle(**session, admin, name, true); !idle) return ReportError(idle.error());
+    doomed.push_back(name);
+  }
+  if (arguments.Has("dry-run") || doomed.empty()) {
+    for (const std::string& name : doomed) listing.Add({name, "would be deleted"});
+    return Finish(listing, *format);
+  }
+  const std::string question = fmt::format(
+      "Delete {} with all offsets: {}?",
+      doomed.size() == 1 ? "the group" : fmt::format("{} groups", doomed.size()), fmt::join(doomed, ", "));
+  if (const int status = Confirm(arguments, question); status != kExitDone) return status;
+  size_t failed = 0;
+  int status = kExitDone;
+  for (const std::string& name : doomed) {
+    const auto done = (*session)->Run([&] { return admin.Delete(name, (*session)->After(kAdminTimeout)); });
+    if (!done) {
+      ++failed;
+      status = ReportError(done.error());
+    }
+    listing.Add({name, done ? "deleted" : "failed"});
+  }
+  (void)Print(listing.Text(*format));
+  return OverallStatus(failed, doomed.size(), status);
+}
+
+}  // namespace
+
+std::vector<Command> GroupWriteVerbs() {
+  return {
+      {.name = "group seek",
+       .summary = "sets the offsets of a group that has no members",
+       .examples = {"tidemark group seek readers --to @-2h --dry-run",
+                    "tidemark group seek readers --to end --topic orders:0,1",
+                    "tidemark group seek new-readers --to start --topic orders --create"},
+       .flags =
+           WritingFlags({{"to", "PLACE",
+                          "Where it is to go on: start, end, an offset, -N (N records before the end), @TIME "
+                          "(@2026-01-02T03:04, @-2h)."},
+                         {"topic", "NAME[:0,1]",
+                          "Only this topic, or these partitions (default: all that it has committed).", true},
+                         {"create", "", "The group need not be there yet."}}),
+       .positionals = {{.name = "GROUP", .required = true}},
+       .run = RunSeek},
+      {.name = "group delete",
+       .summary = "deletes groups that have no members, with their offsets",
+       .examples = {"tidemark group delete readers --yes"},
+       .flags = WritingFlags({YesFlag(), {"if-exists", "", "A missing group is no error."}}),
+       .positionals = {{.name = "GROUP", .required = true, .several = true}},
+       .run = RunDelete},
+  };
+}
+
+}  // namespace tidemark
