@@ -167,8 +167,8 @@ void AddQuotaMetrics(const QuotaCounters& counters, Exposition* out) {
   for (size_t i = 0; i < kQuotaKinds; ++i) {
     const Exposition::Labels quota = {{"quota", kNames[i]}};
     out->Counter("tidemark_throttled_requests_total", counters.throttled[i], quota);
-    out->Counter("tidemark_throttle_milliseconds_total", static_cast<uint64_t>(ToMillis(counters.delay[i])),
-                 quota);
+    out->Amount("tidemark_throttle_seconds_total", std::chrono::duration<double>(counters.delay[i]).count(),
+                quota);
   }
   out->Gauge("tidemark_quota_clients", static_cast<double>(counters.clients));
 }

@@ -96,7 +96,7 @@ const std::vector<MetricDef>& MetricTable() {
       {"tidemark_watchdog_departures_total", kC,
        "Times that the broker left ZooKeeper because a disk or shard did not answer"},
       {"tidemark_throttled_requests_total", kC, "Requests of clients over a quota, answered with a delay"},
-      {"tidemark_throttle_milliseconds_total", kC, "Milliseconds by which clients over a quota were delayed"},
+      {"tidemark_throttle_seconds_total", kC, "Seconds by which clients over a quota were delayed"},
       {"tidemark_quota_clients", kG, "Client ids whose use of quotas is being counted"},
       {"tidemark_cleaner_passes_total", kC, "Compaction passes over a log"},
       {"tidemark_cleaner_failed_passes_total", kC, "Compaction passes that ended early"},
