@@ -50,6 +50,7 @@ std::string Dumped(const Json& json) { return json.dump(-1, ' ', false, Json::er
 std::string ToJson(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
+  options.always_print_primitive_fields = true;
   std::string text;
   // What its own parser took can be printed, but for strings that are no UTF-8.
   if (!google::protobuf::util::MessageToJsonString(message, &text, options).ok()) return "{}";

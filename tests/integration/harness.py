@@ -63,15 +63,13 @@ def own_ports():
     """The first of the ports that are this process's as long as it lives: a broker that is down finds its port free again.
     Below those that the kernel hands out for connections, and those of the scripts under deploy/."""
     for slot in range(20):
-        lock = open(f"{tempfile.gettempdir()}/tidemark-test-ports-{slot}", "w")  # held to the end of the process
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _locks.append(lock)
+        lock = os.open(f"{tempfile.gettempdir()}/tidemark-test-ports-{slot}", os.O_CREAT | os.O_RDWR, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held to the end of the process
             return 10000 + slot * PORTS
+        except BlockingIOError:
+            os.close(lock)
     raise AssertionError("twenty tests run at once")
-
-
-_locks = []
 
 
 def free_port():

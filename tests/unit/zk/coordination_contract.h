@@ -455,12 +455,16 @@ TYPED_TEST_P(CoordinationContract, AWatchIsCalledBeforeTheChangeCanBeRead) {
       if (node->data == "new") co_return !watched->events.empty();
     }
   };
-  auto write = [](ZkSession* session, std::string path) -> Task<void> {
+  bool written = false;
+  auto write = [](ZkSession* session, std::string path, bool* done) -> Task<void> {
     const auto set = co_await session->Set(ZkSet{path, "new", kAnyVersion});
     EXPECT_TRUE(set.has_value());
+    *done = true;
   };
-  this->scope_.Spawn("writer", write(this->admin_->session.get(), this->Path("a")));
+  this->scope_.Spawn("writer", write(this->admin_->session.get(), this->Path("a"), &written));
   EXPECT_TRUE(this->Await(read_until_new(watcher.session.get(), this->Path("a"), &seen)));
+  // The reader may see it before the writer is told.
+  EXPECT_TRUE(this->RunUntil([&] { return written; }));
 }
 
 TYPED_TEST_P(CoordinationContract, AWatchOnOnesOwnWriteIsCalledBeforeTheWriteIsAnswered) {
