@@ -158,8 +158,8 @@ class Verbs(ClusterTest):
             result = subprocess.run([str(BIN / "tidemark"), "cluster", "health", "-o", "json"], capture_output=True,
                                     text=True, timeout=120, env=self.environment())
             return result.returncode == 10 and {p["problem"]: p for p in json.loads(result.stdout)["problems"]}
-        ills = wait_for("health tells of the partitions", lambda: (problems() or {}).get("under min ISR"))
-        self.assertEqual(sorted(ills["where"]), ["orders-0", "orders-1"])
+        wait_for("health tells of both partitions",
+                 lambda: sorted((problems() or {}).get("under min ISR", {"where": []})["where"]) == ["orders-0", "orders-1"])
         self.assertIn("under min ISR", self.verb("cluster", "health", status=10))
         # Kafka's program of that name is still there.
         self.assertIn("Cluster ID:", self.verb("cluster", "cluster-id", "--bootstrap-server", self.brokers))
