@@ -6,6 +6,7 @@
 #include <glog/logging.h>
 
 #include "broker/log/cleaner_batch.h"
+#include "broker/log/drop_on_pool.h"
 #include "broker/log/file_handles.h"
 #include "broker/log/log_internal.h"
 #include "broker/log/partition_files.h"
@@ -61,7 +62,9 @@ Log::Log(FileSystem& files, BlockingPool& pool, EventLoop& loop, LogHost& host, 
   durable_start_ = std::max(durable_start_, segments_.front()->base_offset);
   CHECK(segments_.back()->index && !segments_.back()->sealed);
   for (const auto& segment : segments_) {
-    if (segment->file) host_.handles().NoteOpen(segment);
+    if (!segment->file) continue;
+    segment->file = FreedOnPool(pool_, std::move(segment->file));
+    host_.handles().NoteOpen(segment);
   }
   NoteChange();  // recovery may have moved what the checkpoints say
 }
@@ -152,6 +155,7 @@ Result<> Log::Roll() {
   old.sealed = true;
   old.max_timestamp = old.index->max_timestamp();
   old.max_timestamp_offset = old.index->max_timestamp_offset();
+  (*created)->file = FreedOnPool(pool_, std::move((*created)->file));
   segments_.push_back(std::move(*created));
   host_.handles().NoteOpen(segments_.back());
   directory_dirty_ = true;
@@ -186,7 +190,7 @@ Result<> Log::OpenActive() {
     DiskFailed(opened.error());
     return std::unexpected(*failure_);
   }
-  active().file = std::move(*opened);
+  active().file = FreedOnPool(pool_, std::move(*opened));
   host_.handles().NoteOpen(segments_.back());
   return {};
 }

@@ -15,6 +15,7 @@
 #include <glog/logging.h>
 
 #include "broker/log/batch_scan.h"
+#include "broker/log/drop_on_pool.h"
 #include "broker/log/file_handles.h"
 #include "broker/log/log_internal.h"
 #include "broker/log/partition_files.h"
@@ -319,6 +320,7 @@ Task<Result<>> Log::RestartAt(Offset offset) {
   if (!done) co_return done;
   created->dirty = false;
   created->entry_synced = true;
+  created->file = FreedOnPool(pool_, std::move(created->file));
   segments_ = {std::move(created)};
   host_.handles().NoteOpen(segments_.back());
   directory_dirty_ = false;

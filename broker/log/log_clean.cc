@@ -14,6 +14,7 @@
 #include "broker/log/cleaner_decision.h"
 #include "broker/log/cleaner_files.h"
 #include "broker/log/cleaner_pass.h"
+#include "broker/log/drop_on_pool.h"
 #include "broker/log/log_internal.h"
 
 namespace tidemark {
@@ -142,9 +143,11 @@ Task<Result<>> Log::RunPass(CleanDecision decision, CleanTools* tools, CleanRepo
   }
   CleanableLog log = DescribeForCleaning();
   log.segments.resize(segments.size());
-  auto mapper = std::make_shared<KeyMapper>(
-      files_, place_.key, SourcesOf(segments, decision.end), decision.first_dirty,
-      OffsetMap(tools->hash_key, tools->map_bytes, tools->load_factor, decision.end - decision.first_dirty));
+  const auto mapper = DroppedOnPool(
+      pool_, std::make_unique<KeyMapper>(files_, place_.key, SourcesOf(segments, decision.end),
+                                         decision.first_dirty,
+                                         OffsetMap(tools->hash_key, tools->map_bytes, tools->load_factor,
+                                                   decision.end - decision.first_dirty)));
   const uint64_t step = tools->throttle->StepBytes();
   for (bool mapped = false; !mapped;) {
     auto more = co_await RunBlocking(pool_, loop_, "compaction: map keys",
@@ -180,8 +183,9 @@ Task<Result<>> Log::RunPass(CleanDecision decision, CleanTools* tools, CleanRepo
 Task<Result<>> Log::CleanGroupOf(std::vector<std::shared_ptr<Segment>> sources, Offset end, CleanTerms terms,
                                  CleanTools* tools, CleanReport* report) {
   if (!StillThere(sources)) co_return Fail(v1::CANCELLED, "the log changed under its compaction");
-  auto rewriter = std::make_shared<SegmentRewriter>(files_, place_.key, SourcesOf(sources, end), terms,
-                                                    config_.index_interval_bytes);
+  const auto rewriter =
+      DroppedOnPool(pool_, std::make_unique<SegmentRewriter>(files_, place_.key, SourcesOf(sources, end),
+                                                             terms, config_.index_interval_bytes));
   const uint64_t step = tools->throttle->StepBytes();
   std::optional<Error> failed;
   for (bool written = false; !written && !failed;) {
@@ -278,7 +282,7 @@ Task<Result<>> Log::ReplaceSegments(NewSegment with, std::vector<std::shared_ptr
   segment->sealed = true;
   // Until its files have their names it is read through the open file and the index in memory. Dirty, it is
   // not closed; nothing is flushed under a change.
-  segment->file = with.file;
+  segment->file = FreedOnPool(pool_, with.file);
   segment->index = std::move(with.index);
   segment->dirty = true;
   std::vector<std::string> others;

@@ -6,6 +6,7 @@
 #include <glog/logging.h>
 
 #include "broker/log/batch_scan.h"
+#include "broker/log/drop_on_pool.h"
 #include "broker/log/file_handles.h"
 #include "broker/log/log_internal.h"
 #include "common/record/batch.h"
@@ -168,11 +169,11 @@ Task<Result<std::shared_ptr<File>>> Log::OpenForRead(std::shared_ptr<Segment> se
         opened.error().code == v1::NOT_FOUND ? v1::CORRUPT_MESSAGE : v1::KAFKA_STORAGE_ERROR;
     co_return Fail(code, "{}", opened.error().message);
   }
-  std::shared_ptr<File> file = segment->file;
-  if (!file) {
-    file = segment->file = std::move(*opened);
-    host_.handles().NoteOpen(segment);
-  }
+  std::shared_ptr<File> file = FreedOnPool(pool_, std::move(*opened));
+  // Another reader may have opened it meanwhile.
+  if (segment->file) co_return segment->file;
+  segment->file = file;
+  host_.handles().NoteOpen(segment);
   co_return file;
 }
 

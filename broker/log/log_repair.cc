@@ -6,6 +6,7 @@
 
 #include <glog/logging.h>
 
+#include "broker/log/drop_on_pool.h"
 #include "broker/log/log_internal.h"
 #include "broker/log/segment_splicer.h"
 
@@ -45,7 +46,8 @@ Task<Result<>> Log::Repair(Offset offset, FetchRange fetch) {
   for (const DamagedRange& each : damaged_.ranges()) {
     if (each.segment == segment->base_offset) source.damage.push_back(each);
   }
-  const auto splicer = std::make_shared<SegmentSplicer>(files_, std::move(source));
+  const auto splicer =
+      DroppedOnPool(pool_, std::make_unique<SegmentSplicer>(files_, std::move(source)));
   auto done = co_await FillSplicer(splicer, segment, generation_, std::move(fetch));
   if (done) done = co_await SwapInRepaired(splicer, segment);
   if (done) {

@@ -41,6 +41,9 @@ class File {
   virtual Result<> Sync() = 0;
   virtual Result<> Truncate(uint64_t size) = 0;
   virtual Result<uint64_t> Size() const = 0;
+  // False: the file was removed, or another took its name. Whoever closes it last frees what it holds, which
+  // takes long where that is much.
+  virtual bool HasName() const = 0;
   virtual const std::string& path() const = 0;
 
   Result<> WriteAt(uint64_t position, std::string_view bytes) {

@@ -159,6 +159,11 @@ class PosixFile final : public File {
     return static_cast<uint64_t>(info.st_size);
   }
 
+  bool HasName() const override {
+    struct stat info;
+    return ::fstat(fd_.get(), &info) == 0 && info.st_nlink > 0;
+  }
+
   const std::string& path() const override { return path_; }
 
  private:

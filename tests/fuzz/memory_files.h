@@ -41,6 +41,7 @@ class MemoryFile final : public File {
   }
   void Advise(uint64_t, uint64_t, Advice) override {}
   Result<uint64_t> Size() const override { return bytes_->size(); }
+  bool HasName() const override { return true; }
   const std::string& path() const override { return path_; }
 
  private:

@@ -81,6 +81,10 @@ class SimFile final : public File {
  public:
   SimFile(SimFileSystem& fs, std::string path, std::shared_ptr<SimNode> node, bool writable)
       : fs_(fs), path_(std::move(path)), node_(std::move(node)), writable_(writable) {}
+  ~SimFile() override {
+    const bool by_loop = fs_.disk_.world_.current_loop() != nullptr && !fs_.process_.pool().working();
+    if (by_loop && fs_.process_.alive() && !node_->named) fs_.disk_.freed_on_loops_.push_back(path_);
+  }
 
   Result<size_t> ReadAt(uint64_t position, std::span<char> buffer) override {
     TM_RETURN_IF_ERROR(fs_.Begin(DiskOp::kRead, path_));
@@ -149,6 +153,7 @@ class SimFile final : public File {
   }
 
   Result<uint64_t> Size() const override { return node_->data.size(); }
+  bool HasName() const override { return node_->named; }
   const std::string& path() const override { return path_; }
 
  private:

@@ -75,6 +75,10 @@ class SimDisk {
   const Advised& will_need() const { return will_need_; }
   const Advised& dont_need() const { return dont_need_; }
 
+  // Files that a loop closed after they had been removed: a real disk frees their blocks then, and the loop
+  // stands still meanwhile.
+  const std::vector<std::string>& freed_on_loops() const { return freed_on_loops_; }
+
   // For tests: looks at and damages what is there, past all processes.
   std::optional<std::string> Content(const std::string& path) const;
   // What would be there if all that is unsynced were lost.
@@ -108,6 +112,7 @@ class SimDisk {
   Hook hook_;
   uint64_t counts_[kDiskOps] = {};
   Advised will_need_, dont_need_;
+  std::vector<std::string> freed_on_loops_;
   std::map<std::string, int> locks_;  // path -> pid of the holder
 };
 

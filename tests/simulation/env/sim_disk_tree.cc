@@ -135,7 +135,11 @@ std::shared_ptr<SimNode> SimTree::Parent(const std::string& path, std::string* n
 
 void SimTree::SetEntry(const std::shared_ptr<SimNode>& directory, const std::string& name,
                        std::shared_ptr<SimNode> node) {
+  if (const auto old = directory->entries.find(name); old != directory->entries.end()) {
+    old->second->named = false;
+  }
   if (node) {
+    node->named = true;
     directory->entries[name] = node;
   } else {
     directory->entries.erase(name);
@@ -147,6 +151,7 @@ void SimTree::Rename(const std::shared_ptr<SimNode>& from_dir, const std::string
                      const std::shared_ptr<SimNode>& to_dir, const std::string& to) {
   std::shared_ptr<SimNode> node = from_dir->entries.at(from);
   from_dir->entries.erase(from);
+  if (const auto old = to_dir->entries.find(to); old != to_dir->entries.end()) old->second->named = false;
   to_dir->entries[to] = node;
   journal_.push_back({{from_dir, from, nullptr}, {to_dir, to, std::move(node)}});
 }

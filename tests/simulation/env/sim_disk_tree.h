@@ -27,6 +27,7 @@ struct SimNode {
   };
 
   bool directory = false;
+  bool named = true;    // there is an entry for it, as the page cache shows it
   std::string data;     // as read
   std::string durable;  // as synced
   std::vector<Change> unsynced;

@@ -15,7 +15,10 @@ Task<void> NoteTheEnd(std::shared_ptr<std::function<Task<void>()>> body, std::sh
 LogMachine::LogMachine(uint64_t seed, std::vector<std::string> directories)
     : world_(seed), directories_(std::move(directories)) {}
 
-LogMachine::~LogMachine() { Kill(false); }
+LogMachine::~LogMachine() {
+  Kill(false);
+  CHECK(disk().freed_on_loops().empty()) << disk().freed_on_loops().front() << " was freed by a loop";
+}
 
 void LogMachine::Boot() {
   CHECK(!alive());

@@ -148,6 +148,19 @@ TEST_P(FileContract, AnOpenFileOutlivesItsName) {
   EXPECT_FALSE(files().Exists(Path("f")).value());
 }
 
+TEST_P(FileContract, AnOpenFileKnowsWhetherItHasAName) {
+  auto removed = Create("f");
+  auto replaced = Create("g");
+  EXPECT_TRUE(removed->HasName());
+  ASSERT_TRUE(files().Remove(Path("f")));
+  EXPECT_FALSE(removed->HasName());
+  auto renamed = Create("h");
+  ASSERT_TRUE(files().Rename(Path("h"), Path("g")));
+  EXPECT_TRUE(renamed->HasName());
+  EXPECT_FALSE(replaced->HasName());
+  EXPECT_TRUE(files().Open(Path("g"), OpenMode::kRead).value()->HasName());
+}
+
 TEST_P(FileContract, OnlyEmptyDirectoriesAreRemoved) {
   ASSERT_TRUE(files().CreateDirectories(Path("d")));
   Create("d/f");

@@ -105,6 +105,7 @@ TEST_F(RepairedLog, EveryDamagedRangeBecomesWhatItWas) {
   log_ = &world_.Start();
   EXPECT_FALSE(log_->damage());
   EXPECT_EQ(world_.ReadAll(*log_), before_) << "the repair is on the disk";
+  EXPECT_THAT(world_.disk().freed_on_loops(), testing::IsEmpty());
 }
 
 TEST_F(RepairedLog, SmallAnswersThatEndInTheMiddleOfABatchDo) {

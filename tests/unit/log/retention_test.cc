@@ -304,6 +304,7 @@ TEST(LogRetention, AReaderOfASegmentThatGoesEndsWellOrIsToldThatItIsGone) {
     }
     EXPECT_FALSE(log->damage());
     EXPECT_EQ(world.Read(*log, 1).error().code, v1::OFFSET_OUT_OF_RANGE);
+    EXPECT_THAT(world.disk().freed_on_loops(), testing::IsEmpty()) << "the reader closed it last";
   }
 }
 
