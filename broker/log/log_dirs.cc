@@ -97,6 +97,7 @@ Result<> LogDirs::TakeFound(LogDirectory& directory, FoundFolder folder) {
                 other->second, folder.path);
   }
   if (!directory.was_clean) settled_[folder.path] = false;
+  directory.folders.insert(PartitionFolderName(folder.topic, folder.partition));
   found_.push_back(
       {directory.index, std::move(folder.path), std::move(folder.topic), folder.partition, folder.topic_id});
   return {};
@@ -299,6 +300,45 @@ void LogDirs::ReportFailure(size_t index, const Error& error) {
 
 void LogDirs::SettleFound(const std::string& path) {
   if (const auto found = settled_.find(path); found != settled_.end()) found->second = true;
+}
+
+void LogDirs::NoteFolder(size_t index, std::string name) {
+  if (loop_.InLoopThread()) {
+    directories_[index]->folders.insert(std::move(name));
+    return;
+  }
+  loop_.Post([this, alive = alive_, index, name = std::move(name)] {
+    if (*alive) directories_[index]->folders.insert(name);
+  });
+}
+
+void LogDirs::ForgetFolder(size_t index, std::string name) {
+  if (loop_.InLoopThread()) {
+    directories_[index]->folders.erase(name);
+    return;
+  }
+  loop_.Post([this, alive = alive_, index, name = std::move(name)] {
+    if (*alive) directories_[index]->folders.erase(name);
+  });
+}
+
+Task<Result<>> LogDirs::RefuseOffline(EventLoop& caller, std::string name) {
+  const bool any = std::ranges::any_of(directories_, [](const auto& each) { return each->failed.load(); });
+  if (!any) co_return Result<>{};
+  // Behind what the caller has noted before.
+  auto done = co_await CallOn<Result<>>(
+      caller, loop_, *scope_, "find folder",
+      [this, name = std::move(name)]() mutable { return RefuseOfflineHere(std::move(name)); });
+  if (!done) co_return std::unexpected(std::move(done).error());
+  co_return std::move(*done);
+}
+
+Task<Result<>> LogDirs::RefuseOfflineHere(std::string name) {
+  for (const auto& directory : directories_) {
+    if (!directory->failed || !directory->folders.contains(name)) continue;
+    co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}/{} is in a failed log directory", directory->path, name);
+  }
+  co_return Result<>{};
 }
 
 size_t LogDirs::Unsettled(const LogDirectory& directory) const {

@@ -30,6 +30,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "broker/log/checkpoints.h"
@@ -69,6 +70,8 @@ struct LogDirectory {
   std::atomic<size_t> partitions = 0;
   // Home loop only.
   std::string why_failed;
+  // Names of partitions' folders that are here or may be.
+  std::unordered_set<std::string> folders;
   std::unique_ptr<Checkpoints> checkpoints;
   // As read at the start; constant afterwards, read by any shard.
   CheckpointTables at_start;
@@ -129,6 +132,13 @@ class LogDirs {
   // one of an unclean directory is, its next start must not pass for one after a clean stop.
   void SettleFound(const std::string& path);
 
+  // A folder of that name is about to be made in the directory, or is gone from it durably. Any loop.
+  void NoteFolder(size_t directory, std::string name);
+  void ForgetFolder(size_t directory, std::string name);
+  // KAFKA_STORAGE_ERROR: a directory that has failed holds a folder of that name, or may. A second one made
+  // elsewhere would keep the next start from telling which is the log. Any loop.
+  Task<Result<>> RefuseOffline(EventLoop& caller, std::string name);
+
   // Of all shards.
   RecoveryProgress& recovery_progress() { return recovery_progress_; }
 
@@ -184,6 +194,7 @@ class LogDirs {
   Task<Result<>> TakeMoves();
   Result<> BindOne(const LogDirectory& directory, BrokerId broker, const std::string& cluster_id);
   Result<LogDirectory*> FirstHealthy();
+  Task<Result<>> RefuseOfflineHere(std::string name);
   size_t Unsettled(const LogDirectory& directory) const;
 
   Environment& env_;

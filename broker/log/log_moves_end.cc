@@ -36,6 +36,8 @@ Task<Result<bool>> ShardLogs::Moves::Switch(Move& move) {
   logs_.commits_[from]->Forget(*source);
   co_await move.copy->Quiesce();
   logs_.commits_[move.target]->Forget(*move.copy);
+  const std::string name = PartitionFolderName(move.topic, move.key.partition);
+  logs_.dirs_.NoteFolder(move.target, name);
   auto opened = co_await Rename(move, source->directory(), from);
   if (!opened) {
     // Out of service, as with any failed disk; the next start finds either the log or its copy.
@@ -49,6 +51,7 @@ Task<Result<bool>> ShardLogs::Moves::Switch(Move& move) {
     const auto begun = co_await (*opened)->BeginEpoch(*latest);
     LOG_IF(ERROR, !begun) << move.name() << ": " << ToString(begun.error());
   }
+  logs_.dirs_.ForgetFolder(from, name);
   const std::string former = MovedFolder(source->directory(), move.id);
   const std::unique_ptr<Log> old = std::exchange(slot.log, std::move(*opened));
   move.copy.reset();

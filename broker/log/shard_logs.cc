@@ -242,14 +242,7 @@ Task<Result<std::optional<size_t>>> ShardLogs::FindFolder(PartitionKey key, std:
   const std::string name = PartitionFolderName(topic, key.partition);
   for (const auto& directory : dirs_.directories()) {
     const std::string path = directory->path + "/" + name;
-    if (directory->failed) {
-      const bool here =
-          std::any_of(dirs_.found().begin(), dirs_.found().end(), [&](const FoundPartition& found) {
-            return found.directory == directory->index && found.path == path;
-          });
-      if (here) co_return Fail(v1::KAFKA_STORAGE_ERROR, "{} is in a failed log directory", path);
-      continue;
-    }
+    if (directory->failed) continue;
     using Answer = Result<std::optional<bool>>;
     const auto belongs = co_await RunBlocking(env_.blocking_pool(), loop_, "find partition", [&]() -> Answer {
       TM_ASSIGN_OR_RETURN(const bool exists, env_.files().Exists(path));
@@ -271,8 +264,10 @@ Task<Result<std::optional<size_t>>> ShardLogs::FindFolder(PartitionKey key, std:
       co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}", renamed.error().message);
     }
     dirs_.SettleFound(path);
+    dirs_.ForgetFolder(directory->index, name);
     --directory->partitions;
   }
+  TM_CO_RETURN_IF_ERROR(co_await dirs_.RefuseOffline(loop_, name));
   co_return std::nullopt;
 }
 
@@ -324,7 +319,9 @@ Task<Result<size_t>> ShardLogs::CreateFolder(PartitionKey key, std::string topic
     --directory.partitions;
     co_return std::unexpected(std::move(removed).error());
   }
-  const std::string path = directory.path + "/" + PartitionFolderName(topic, key.partition);
+  const std::string name = PartitionFolderName(topic, key.partition);
+  const std::string path = directory.path + "/" + name;
+  dirs_.NoteFolder(index, name);
   const auto created =
       co_await RunBlocking(env_.blocking_pool(), loop_, "create partition", [&]() -> Result<> {
         TM_RETURN_IF_ERROR(env_.files().CreateDirectories(path));
@@ -447,6 +444,7 @@ Task<Result<>> ShardLogs::TakeOut(PartitionKey key, std::string topic, bool remo
     co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}", renamed.error().message);
   }
   dirs_.SettleFound(path);
+  dirs_.ForgetFolder(*index, PartitionFolderName(topic, key.partition));
   --directory.partitions;
   recreated_.insert(key);
   auto forgotten = co_await WriteCheckpoints(*index, RemovalOf(key, topic));
