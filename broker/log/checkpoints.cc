@@ -81,10 +81,8 @@ CheckpointTables Checkpoints::Load(FileSystem& files, const std::string& directo
   for (size_t i = 0; i < kCheckpointKinds; ++i) {
     const std::string path = PathOf(directory, static_cast<CheckpointKind>(i));
     const auto bytes = ReadFile(files, path);
-    if (!bytes && bytes.error().code == v1::NOT_FOUND) {
-      out.tables[i].emplace();
-      continue;
-    }
+    out.missing[i] = !bytes && bytes.error().code == v1::NOT_FOUND;
+    if (out.missing[i]) continue;
     auto table =
         bytes ? DecodeCheckpoint(*bytes, path) : Result<CheckpointTable>(std::unexpected(bytes.error()));
     if (table) {
@@ -97,7 +95,11 @@ CheckpointTables Checkpoints::Load(FileSystem& files, const std::string& directo
 }
 
 void Checkpoints::Reset(const CheckpointTables& loaded) {
-  for (size_t i = 0; i < kCheckpointKinds; ++i) tables_[i] = loaded.tables[i].value_or(CheckpointTable());
+  for (size_t i = 0; i < kCheckpointKinds; ++i) {
+    tables_[i] = loaded.tables[i].value_or(CheckpointTable());
+    dirty_[i] = loaded.missing[i];
+    if (dirty_[i]) applied_ = durable_ + 1;
+  }
 }
 
 void Checkpoints::KeepUnknown(CheckpointKind kind, const PartitionKey& key, std::string topic) {

@@ -55,9 +55,12 @@ using CheckpointTable = std::map<PartitionKey, CheckpointEntry>;
 // The tables of a directory. An absent table could not be read: what it held is unknown, not zero.
 struct CheckpointTables {
   std::array<std::optional<CheckpointTable>, kCheckpointKinds> tables;
+  // There was no file. A directory gets all of them before its first log: where there are logs, it was lost.
+  std::array<bool, kCheckpointKinds> missing{};
   // NOT_FOUND: the table is readable and has no such partition. CORRUPT_MESSAGE: the table is not readable,
   // or was not at an earlier start and nothing has been noted for the partition since.
   Result<Offset> Find(CheckpointKind kind, const PartitionKey& key) const;
+  bool Has(CheckpointKind kind) const { return tables[static_cast<size_t>(kind)].has_value(); }
 };
 
 // `offset` empty removes the partition's line.
@@ -76,10 +79,12 @@ class Checkpoints {
   // `loop` is the home loop; `scope` lives on it and ends only after the last Update.
   Checkpoints(FileSystem& files, BlockingPool& pool, EventLoop& loop, std::string directory);
 
-  // Reads one directory's files (pool thread). A missing file is an empty table when `may_be_new`.
+  // Reads one directory's files (pool thread). Whether a missing file is an empty table is for the caller to
+  // know.
   static CheckpointTables Load(FileSystem& files, const std::string& directory);
 
-  // Starts from what was loaded; an unreadable table starts empty.
+  // Starts from what was loaded; an absent table starts empty. The next Update, be it an empty one, writes
+  // the files that are missing.
   void Reset(const CheckpointTables& loaded);
   // After Reset, of a table that was not readable: keeps it unknown over further starts for this partition.
   void KeepUnknown(CheckpointKind kind, const PartitionKey& key, std::string topic);

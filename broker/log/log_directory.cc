@@ -158,6 +158,15 @@ Result<OpenedDirectory> OpenLogDirectory(FileSystem& files, const std::string& p
     if (!id) LOG(WARNING) << child << ": topic id not known: " << ToString(id.error());
     out.found.push_back({child, name->first, name->second, id ? std::optional(*id) : std::nullopt});
   }
+  for (size_t i = 0; i < kCheckpointKinds; ++i) {
+    if (!out.checkpoints.missing[i]) continue;
+    if (out.identity && (!out.found.empty() || !out.moves.empty())) {
+      LOG(ERROR) << path << "/" << CheckpointFileName(static_cast<CheckpointKind>(i))
+                 << " is missing, its offsets count as unknown";
+    } else {
+      out.checkpoints.tables[i].emplace();
+    }
+  }
   // Opens the descriptor that syncfs reports errors through, before anything is written.
   TM_RETURN_IF_ERROR(files.SyncFileSystem(path));
   return out;

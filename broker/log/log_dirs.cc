@@ -103,22 +103,36 @@ Result<> LogDirs::TakeFound(LogDirectory& directory, FoundFolder folder) {
   return {};
 }
 
+// Where the recovery points are not known, what is bad in a log counts as damage; where the tombstones that
+// compaction dropped are not, any may have gone. The next file must not turn "unknown" into "none" for a log
+// that has no line in it. An unknown high watermark is the log start, an unknown log start what the segments
+// and the epoch table say: there "none" says the same.
+void LogDirs::KeepUnknown(LogDirectory& directory, const OpenedDirectory& opened) {
+  for (const CheckpointKind kind : {CheckpointKind::kRecoveryPoint, CheckpointKind::kDroppedTombstones}) {
+    if (directory.at_start.Has(kind)) continue;
+    for (const FoundFolder& folder : opened.found) {
+      if (!folder.topic_id) continue;
+      directory.checkpoints->KeepUnknown(kind, {*folder.topic_id, folder.partition}, folder.topic);
+    }
+    for (const MoveFolder& folder : opened.moves) {
+      if (!folder.topic_id) continue;
+      directory.checkpoints->KeepUnknown(kind, {*folder.topic_id, folder.partition}, folder.topic);
+    }
+  }
+}
+
 Result<> LogDirs::Take(LogDirectory& directory, OpenedDirectory opened) {
-  directory.was_clean = opened.clean_mark;
+  directory.has_clean_mark = opened.clean_mark;
+  // Who lost one of these has perhaps lost more.
+  directory.was_clean = opened.clean_mark && opened.checkpoints.Has(CheckpointKind::kRecoveryPoint) &&
+                        opened.checkpoints.Has(CheckpointKind::kHighWatermark) &&
+                        opened.checkpoints.Has(CheckpointKind::kLogStart);
   directory.held_bytes = opened.held_bytes;
   directory.partitions = opened.found.size();
   directory.checkpoints->Reset(opened.checkpoints);
   directory.at_start = std::move(opened.checkpoints);
-  // Where the recovery points cannot be read, what is bad in a log counts as damage. The next file must not
-  // turn "unknown" into "nothing was flushed" for a log that has no line in it.
-  if (!directory.at_start.tables[static_cast<size_t>(CheckpointKind::kRecoveryPoint)]) {
-    for (const FoundFolder& folder : opened.found) {
-      if (!folder.topic_id) continue;
-      directory.checkpoints->KeepUnknown(CheckpointKind::kRecoveryPoint, {*folder.topic_id, folder.partition},
-                                         folder.topic);
-    }
-  }
-  if (!opened.clean_mark && !opened.found.empty()) last_stop_was_clean_ = false;
+  KeepUnknown(directory, opened);
+  if (!directory.was_clean && !opened.found.empty()) last_stop_was_clean_ = false;
   directory.fresh = !opened.identity;
   if (directory.fresh || opened.new_mark) may_have_lost_logs_ = true;
   if (opened.identity) {
@@ -170,7 +184,7 @@ Result<> LogDirs::BindOne(const LogDirectory& directory, BrokerId broker, const 
     TM_RETURN_IF_ERROR(WriteIdentity(files, directory.path, {broker, cluster_id, directory.id}));
   }
   // From here on a stop is unclean until it is a clean one.
-  if (!directory.was_clean) return {};
+  if (!directory.has_clean_mark) return {};
   TM_RETURN_IF_ERROR(files.Remove(fmt::format("{}/{}", directory.path, kCleanShutdownName)));
   return files.SyncDirectory(directory.path);
 }
@@ -188,9 +202,12 @@ Task<Result<>> LogDirs::Bind(BrokerId broker, std::string cluster_id) {
   }
   for (const auto& directory : directories_) {
     if (directory->failed) continue;
-    const auto bound = co_await RunBlocking(env_.blocking_pool(), loop_, "bind log directory",
-                                            [&] { return BindOne(*directory, broker, cluster_id); });
-    if (bound) continue;
+    auto bound = co_await RunBlocking(env_.blocking_pool(), loop_, "bind log directory",
+                                      [&] { return BindOne(*directory, broker, cluster_id); });
+    // Before there are logs all checkpoint files are there. Where they find no room, no log finds any: its
+    // making begins with another attempt.
+    if (bound) bound = co_await directory->checkpoints->Update({});
+    if (bound || bound.error().code == v1::DISK_FULL) continue;
     ReportFailure(directory->index, bound.error());
     if (auto healthy = FirstHealthy(); !healthy) co_return bound;
   }

@@ -55,6 +55,8 @@ struct LogDirectory {
   // Random, given when the directory was first used; base64 as a topic id.
   std::string id;
   bool was_clean = false;
+  // The mark of a clean stop is there, until Bind.
+  bool has_clean_mark = false;
   // Failed when it was to be opened, so that nothing is known of its contents.
   bool unread = false;
   // Used for the first time by this process.
@@ -190,6 +192,7 @@ class LogDirs {
 
   LogDirs(Environment& env, EventLoop& loop);
   Result<> Take(LogDirectory& directory, OpenedDirectory opened);
+  static void KeepUnknown(LogDirectory& directory, const OpenedDirectory& opened);
   Result<> TakeFound(LogDirectory& directory, FoundFolder folder);
   Task<Result<>> TakeMoves();
   Result<> BindOne(const LogDirectory& directory, BrokerId broker, const std::string& cluster_id);

@@ -68,9 +68,14 @@ Result<> RenameDurably(FileSystem& files, const std::string& directory, const st
 // What compaction knew of the log. Beyond the log's end it would be believed once the log has grown past it.
 void TakeCleanerCheckpoints(const CheckpointTables& tables, const PartitionKey& key, const std::string& topic,
                             Log::State* state, std::vector<CheckpointChange>* stale) {
-  const auto take = [&](CheckpointKind kind, Offset unknown) {
+  const auto take = [&](CheckpointKind kind, Offset unknown) -> Offset {
     const auto found = tables.Find(kind, key);
-    if (!found) return found.error().code == v1::CORRUPT_MESSAGE ? unknown : 0;
+    if (!found) {
+      if (found.error().code != v1::CORRUPT_MESSAGE) return 0;
+      // From here on it is known, also to the next start.
+      if (!state->damage) stale->push_back({kind, key, topic, unknown});
+      return unknown;
+    }
     if (*found > state->end && !state->damage) stale->push_back({kind, key, topic, state->end});
     return std::min(*found, state->end);
   };
