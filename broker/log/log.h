@@ -330,8 +330,8 @@ class Log {
   void FlushByConfig();
   void TimeFlush();
 
-  // The leading segments that RemoveBelowStart may take away now.
-  size_t CountRemovable() const;
+  // The leading segments wholly below an offset that RemoveBelowStart may take away now.
+  size_t CountRemovable(Offset below) const;
   std::vector<std::string> TakeDueFiles();
 
   size_t SegmentIndexFor(Offset offset) const;
@@ -387,7 +387,7 @@ class Log {
   Task<Result<>> CutEpochs(Offset end);
   Task<Result<>> CutFiles(size_t index, std::shared_ptr<File> file, Cut cut);
   static Result<Cut> FindCut(FileSystem& files, const PartitionKey& key, const Segment& segment,
-                             uint32_t interval, Offset offset);
+                             Offset segment_end, uint32_t interval, Offset offset);
   std::vector<std::string> CutMemory(size_t index, Cut cut);
   void ForgetCursors();
 

@@ -94,9 +94,10 @@ Task<Result<>> Log::BeginEpoch(LeaderEpoch epoch) {
   co_return {};
 }
 
-// Pool thread; `segment` is a copy with its file open.
+// Pool thread; `segment` is a copy with its file open, whose batches reach to `segment_end`. CORRUPT_MESSAGE
+// where they do not follow each other up to the cut: what is missing must not be cut away as well.
 Result<Log::Cut> Log::FindCut(FileSystem& files, const PartitionKey& key, const Segment& segment,
-                              uint32_t interval, Offset offset) {
+                              Offset segment_end, uint32_t interval, Offset offset) {
   Cut cut{.index = SegmentIndex(segment.base_offset)};
   if (segment.index) {
     cut.index = *segment.index;
@@ -107,16 +108,18 @@ Result<Log::Cut> Log::FindCut(FileSystem& files, const PartitionKey& key, const 
   }
   cut.index.TruncateTo(offset);
   while (true) {
-    const uint64_t from = cut.index.size() == 0 ? 0 : cut.index.offsets().back().position;
+    const bool by_index = cut.index.size() > 0;
+    const uint64_t from = by_index ? cut.index.offsets().back().position : 0;
     BatchScanner scanner(*segment.file, key, from, segment.size);
     cut.position = from;
-    cut.end = segment.base_offset;
+    cut.end = segment.base_offset + (by_index ? cut.index.offsets().back().relative_offset : 0);
     BatchView batch;
     BodyInfo info;
     BatchScanner::Step step;
     bool first = true;
     bool again = false;
     while ((step = scanner.Next(&batch, &info)) == BatchScanner::Step::kBatch) {
+      if (batch.base_offset != cut.end) break;
       if (from == 0 && first) cut.first_append_time = batch.append_time;
       const Offset next = batch.base_offset + info.last_offset_delta + 1;
       if (next > offset) {
@@ -134,8 +137,15 @@ Result<Log::Cut> Log::FindCut(FileSystem& files, const PartitionKey& key, const 
       cut.end = next;
     }
     if (again) continue;
-    if (step == BatchScanner::Step::kBatch || step == BatchScanner::Step::kEnd) break;
-    if (cut.index.size() == 0) return std::unexpected(scanner.error());
+    const bool there = step == BatchScanner::Step::kBatch
+                           ? batch.base_offset == cut.end
+                           : step == BatchScanner::Step::kEnd && cut.end == segment_end;
+    if (there) break;
+    if (!by_index) {
+      if (step == BatchScanner::Step::kBad || step == BatchScanner::Step::kIoError)
+        return std::unexpected(scanner.error());
+      return Fail(v1::CORRUPT_MESSAGE, "{} has no batch at offset {}", segment.log_path(), cut.end);
+    }
     cut.index = SegmentIndex(segment.base_offset);  // perhaps only the index is wrong
   }
   if (!cut.first_append_time && cut.position > 0) {
@@ -189,11 +199,12 @@ Task<Result<>> Log::TruncateTo(Offset offset) {
   const std::shared_ptr<Segment> segment = segments_[index];
   if (!segment->surveyed) TM_CO_RETURN_IF_ERROR(co_await SurveySome({segment}));
   TM_CO_ASSIGN_OR_RETURN(const auto file, co_await OpenForRead(segment));
+  const Offset segment_end = index + 1 < segments_.size() ? segments_[index + 1]->base_offset : end_;
   auto cut = co_await RunBlocking(
       pool_, loop_, "find truncation point",
-      [this, copy = *segment, file, offset, interval = config_.index_interval_bytes]() mutable {
+      [this, copy = *segment, file, offset, segment_end, interval = config_.index_interval_bytes]() mutable {
         copy.file = file;
-        return FindCut(files_, place_.key, copy, interval, offset);
+        return FindCut(files_, place_.key, copy, segment_end, interval, offset);
       });
   if (!cut) {
     SetDamage(
@@ -312,6 +323,7 @@ Task<Result<>> Log::RestartAt(Offset offset) {
             WriteFileDurably(files_, EpochFilePath(place_.path), EncodeEpochTable(EpochTable())));
         for (const std::string& prefix : removed) TM_RETURN_IF_ERROR(RemoveSegmentFiles(files_, prefix));
         // What an attempt before has made.
+        created.reset();
         TM_RETURN_IF_ERROR(RemoveSegmentFiles(files_, SegmentPathPrefix(place_.path, offset)));
         TM_ASSIGN_OR_RETURN(created, CreateSegment(files_, place_.path, offset));
         TM_RETURN_IF_ERROR(created->file->Sync());

@@ -144,10 +144,10 @@ Task<Result<>> Log::RunPass(CleanDecision decision, CleanTools* tools, CleanRepo
   CleanableLog log = DescribeForCleaning();
   log.segments.resize(segments.size());
   const auto mapper = DroppedOnPool(
-      pool_, std::make_unique<KeyMapper>(files_, place_.key, SourcesOf(segments, decision.end),
-                                         decision.first_dirty,
-                                         OffsetMap(tools->hash_key, tools->map_bytes, tools->load_factor,
-                                                   decision.end - decision.first_dirty)));
+      pool_,
+      std::make_unique<KeyMapper>(files_, place_.key, SourcesOf(segments, decision.end), decision.first_dirty,
+                                  OffsetMap(tools->hash_key, tools->map_bytes, tools->load_factor,
+                                            decision.end - decision.first_dirty)));
   const uint64_t step = tools->throttle->StepBytes();
   for (bool mapped = false; !mapped;) {
     auto more = co_await RunBlocking(pool_, loop_, "compaction: map keys",
@@ -270,7 +270,12 @@ Task<Result<>> Log::ReplaceSegments(NewSegment with, std::vector<std::shared_ptr
   }
   if (!promised) {
     cleaning_.swapping = false;
-    co_return promised;
+    const ErrorCode code = promised.error().code;
+    if (code == v1::DISK_FULL || code == v1::CANCELLED || failure_) co_return promised;
+    // The swap may be on disk or not: nothing may be cut or appended that it would take away at the next
+    // start.
+    DiskFailed(promised.error());
+    co_return std::unexpected(*failure_);
   }
   auto segment = std::make_shared<Segment>();
   segment->base_offset = with.base_offset;

@@ -46,8 +46,7 @@ Task<Result<>> Log::Repair(Offset offset, FetchRange fetch) {
   for (const DamagedRange& each : damaged_.ranges()) {
     if (each.segment == segment->base_offset) source.damage.push_back(each);
   }
-  const auto splicer =
-      DroppedOnPool(pool_, std::make_unique<SegmentSplicer>(files_, std::move(source)));
+  const auto splicer = DroppedOnPool(pool_, std::make_unique<SegmentSplicer>(files_, std::move(source)));
   auto done = co_await FillSplicer(splicer, segment, generation_, std::move(fetch));
   if (done) done = co_await SwapInRepaired(splicer, segment);
   if (done) {

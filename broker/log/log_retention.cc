@@ -98,6 +98,10 @@ std::vector<SegmentFacts> Log::DescribeSegments() const {
                      .first_append_time = segment.sealed ? std::nullopt : segment.first_append_time,
                      .last_append_time = segment.last_append_time});
   }
+  for (const DamagedRange& range : damaged_.ranges()) {
+    const auto of = std::ranges::find(facts, range.segment, &SegmentFacts::base_offset);
+    if (of != facts.end() && range.last >= start_) of->damaged = true;
+  }
   return facts;
 }
 
@@ -138,9 +142,9 @@ bool Log::has_garbage() const {
   return segments_.front()->size > 0 && end_ <= start_;
 }
 
-size_t Log::CountRemovable() const {
+size_t Log::CountRemovable(Offset below) const {
   size_t count = 0;
-  while (count + 1 < segments_.size() && segments_[count + 1]->base_offset <= start_ &&
+  while (count + 1 < segments_.size() && segments_[count + 1]->base_offset <= below &&
          segments_[count + 1]->entry_synced && !segments_[count]->index) {
     ++count;
   }
@@ -159,13 +163,22 @@ std::vector<std::string> Log::TakeDueFiles() {
 Task<Result<>> Log::RemoveBelowStart() {
   if (removing_ || changing_ || !Usable() || damage_) co_return {};
   const Operation operation(*this);
+  // A start that finds no file where it expects the log to begin takes it for lost. On a disk that is too
+  // full to be told the files go all the same: the renamed ones tell.
+  Offset below = start_;
+  if (durable_start_ < start_) {
+    const auto told = co_await CheckpointStart();
+    if (!told && told.error().code != v1::DISK_FULL) co_return told;
+    if (removing_ || changing_ || !Usable() || damage_) co_return {};
+    below = told ? std::min(start_, durable_start_) : start_;
+  }
   // The new segment's entry becomes durable with the next flush; the old one goes after it. Where the disk is
   // too full for another file the others go.
   if (end_ <= start_ && active().size > 0) {
     const auto rolled = RollActive();
     if (!rolled && rolled.error().code != v1::DISK_FULL) co_return rolled;
   }
-  const size_t count = CountRemovable();
+  const size_t count = CountRemovable(below);
   std::vector<std::string> due = TakeDueFiles();
   if (count == 0 && due.empty()) co_return {};
   std::vector<std::string> removed;

@@ -91,6 +91,7 @@ Task<Result<ScrubProgress>> Log::Scrub(std::shared_ptr<ScrubCursor> cursor, size
   const std::shared_ptr<Segment> segment = *at;
   if (!cursor->scrub || cursor->segment != segment->base_offset) {
     cursor->segment = segment->base_offset;
+    cursor->found_before = damaged_ranges_found_;
     cursor->scrub = std::make_unique<SegmentScrub>(SegmentScrub::Place{
         place_.key, segment->path_prefix, segment->base_offset, config_.index_interval_bytes});
   }
@@ -112,6 +113,9 @@ Task<Result<ScrubProgress>> Log::Scrub(std::shared_ptr<ScrubCursor> cursor, size
     co_return progress;
   }
   const bool last = still + 1 == segments_.end() || (*(still + 1))->base_offset >= cursor->pass_end;
+  // All of it reads well, though it did not once: a cable, or a disk that was reset.
+  if (cursor->scrub->damage().empty() && cursor->found_before == damaged_ranges_found_)
+    damaged_.DropSegment(segment->base_offset);
   TakeFindings(segment, cursor->scrub.get(), &progress);
   cursor->scrub.reset();
   cursor->segment = segment->base_offset + 1;

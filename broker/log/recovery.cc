@@ -27,6 +27,7 @@ class Recovery {
   using SegmentPtr = std::shared_ptr<Segment>;
 
   Result<std::vector<Offset>> ListSegments();
+  void TakeMissingFront();
   Result<> LoadEpochs(bool has_segments);
   // Takes segment `i` over; false when the log ends in it (cut or damaged).
   Result<bool> TakeSegment(size_t i);
@@ -62,6 +63,7 @@ class Recovery {
   std::optional<Offset> epochs_begin_;  // where the table on disk begins
   bool rebuild_epochs_ = false;
   bool epochs_stale_ = false;  // on disk
+  bool taken_away_ = false;    // files below the start have been taken away, and are there still
   bool changed_directory_ = false;
   uint64_t scanned_bytes_ = 0;
   Offset end_ = 0;
@@ -80,6 +82,7 @@ Result<std::vector<Offset>> Recovery::ListSegments() {
   for (const auto& entry : entries) {
     std::optional<Offset> base = ParseSegmentName(entry.name, ".index");
     if (!base) base = ParseSegmentName(entry.name, ".timeindex");
+    if (entry.name.ends_with(kDeletedSuffix)) taken_away_ = true;
     const bool orphan = base && std::find(bases.begin(), bases.end(), *base) == bases.end();
     if (orphan || entry.name.ends_with(".tmp") || entry.name.ends_with(kDeletedSuffix)) {
       TM_RETURN_IF_ERROR(files_.Remove(input_.folder + "/" + entry.name));
@@ -254,7 +257,8 @@ Result<bool> Recovery::EndAt(Segment& segment, BatchScanner* scanner, const std:
   }
   TM_ASSIGN_OR_RETURN(const uint64_t file_size, segment.file->Size());
   const size_t good = scanner != nullptr ? CountGoodAfter(*scanner) : 0;
-  const size_t later = bases_.size() - segments_.size();
+  const size_t later = static_cast<size_t>(
+      std::ranges::count_if(bases_, [&segment](Offset base) { return base > segment.base_offset; }));
   if (!known_ && (good > 0 || later > 0)) {
     SetDamage(
         fmt::format("{} good batches and {} segments follow (recovery point unknown) after offset {}: {}",
@@ -301,6 +305,24 @@ Result<bool> Recovery::TakeSegment(size_t i) {
   TM_ASSIGN_OR_RETURN(const bool whole, ScanSegment(*segment, next_base));
   if (!damage_) TM_RETURN_IF_ERROR(FinishSegment(*segment, !next_base || !whole));
   return whole;
+}
+
+// The oldest segments' files are gone, though the log began before the first one that is there: they are one
+// segment whose bytes are missing, which is found damaged when it is looked at. Their batches were on disk,
+// for those after them were. Where files have been taken away the start may not be on disk yet
+// (RemoveBelowStart goes on when a full disk refuses it).
+void Recovery::TakeMissingFront() {
+  if (bases_.empty() || taken_away_ || !input_.log_start_known || !epochs_begin_) return;
+  const Offset begin = std::max(input_.log_start, *epochs_begin_);
+  if (begin >= bases_.front() || (known_ && bases_.front() > floor_)) return;
+  Note("offsets {} to {} are missing: no segment before {} is there", begin, bases_.front() - 1,
+       SegmentPathPrefix(input_.folder, bases_.front()));
+  auto segment = std::make_shared<Segment>();
+  segment->base_offset = begin;
+  segment->path_prefix = SegmentPathPrefix(input_.folder, begin);
+  segment->sealed = true;
+  segment->surveyed = false;
+  segments_.push_back(std::move(segment));
 }
 
 // A sync that failed has left pages in the cache that the kernel takes for clean: another sync alone would
@@ -372,6 +394,7 @@ Result<Recovered> Recovery::Run() {
     changed_directory_ = true;
   }
   end_ = bases_.empty() ? 0 : bases_.front();
+  TakeMissingFront();
   for (size_t i = 0; i < bases_.size(); ++i) {
     TM_ASSIGN_OR_RETURN(const bool more, TakeSegment(i));
     if (!more) break;

@@ -10,6 +10,9 @@
 //   good
 //     batches after it (the hole's far side) is reported. Nothing acknowledged goes, because acknowledged
 //     batches above R lie before the first bad one.
+//   - Where the log begins is told twice, by the checkpoint of its start and by the epoch table, neither of
+//   which is ever above the first segment: what lies between them and the first segment that is there is a
+//   missing file too. After what lies after it is repaired, as any damaged range.
 //   - A bad batch below R, a missing file below R, or a log that ends below R is rot: nothing is cut, damage
 //   is set.
 //   - When R is unknown (its checkpoint file is damaged, so rot is about) a bad batch with a good one after
@@ -39,6 +42,7 @@ struct RecoveryInput {
   // Empty: unknown. A partition that a readable checkpoint does not name has 0.
   std::optional<Offset> recovery_point;
   Offset log_start = 0;
+  bool log_start_known = true;
   Offset high_watermark = 0;
   // The last stop was a clean one: segments below the recovery point are not looked at (Segment::surveyed).
   bool clean = false;

@@ -44,6 +44,16 @@ Expiry ExpiredByTime(const SegmentFacts& segment, int64_t age_limit, WallMillis 
   return After(*basis, age_limit) <= now ? Expiry::kYes : Expiry::kNo;
 }
 
+// Of a segment whose own times say nothing: the whole one after it is younger. `asked` is that one.
+Expiry ExpiredByNext(std::span<const SegmentFacts> from, int64_t age_limit, WallMillis now, Offset* asked) {
+  const auto next =
+      std::ranges::find_if(from, [](const SegmentFacts& s) { return !s.damaged && s.size > 0; });
+  if (next == from.end()) return Expiry::kNo;
+  *asked = next->base_offset;
+  if (!next->last_append_time) return Expiry::kUnknown;
+  return After(*next->last_append_time, age_limit) <= now ? Expiry::kYes : Expiry::kNo;
+}
+
 void AddReason(RetentionReason reason, RetentionDecision* decision) {
   if (decision->reason == RetentionReason::kNone) decision->reason = reason;
   if (decision->reason != reason) decision->reason = RetentionReason::kTimeAndSize;
@@ -59,10 +69,11 @@ RetentionDecision DecideRetention(std::span<const SegmentFacts> segments, const 
   uint64_t left = LiveBytes(segments, log_start);
   const std::optional<int64_t> age_limit = config.time ? std::optional(ToMillis(*config.time)) : std::nullopt;
   const SegmentFacts& active = segments.back();
-  for (const SegmentFacts& segment : segments) {
+  for (size_t i = 0; i < segments.size(); ++i) {
+    const SegmentFacts& segment = segments[i];
     if (segment.end_offset <= decision.log_start) continue;
     if (segment.end_offset > high_watermark) break;
-    if (segment.size == 0) {
+    if (segment.size == 0 && !segment.damaged) {
       if (&segment == &active) break;
       // Cleaned empty: nothing of it is left to keep.
       decision.log_start = segment.end_offset;
@@ -71,9 +82,14 @@ RetentionDecision DecideRetention(std::span<const SegmentFacts> segments, const 
     }
     const bool by_size = config.bytes && left >= segment.size && left - segment.size >= *config.bytes;
     if (!by_size) {
-      const Expiry expiry = age_limit ? ExpiredByTime(segment, *age_limit, now) : Expiry::kNo;
-      if (expiry == Expiry::kUnknown) decision.append_time_wanted = segment.base_offset;
-      if (expiry == Expiry::kNo && age_limit) decision.next = After(*AgeBasis(segment), *age_limit);
+      Offset asked = segment.base_offset;
+      const Expiry expiry = !age_limit ? Expiry::kNo
+                            : segment.damaged
+                                ? ExpiredByNext(segments.subspan(i + 1), *age_limit, now, &asked)
+                                : ExpiredByTime(segment, *age_limit, now);
+      if (expiry == Expiry::kUnknown) decision.append_time_wanted = asked;
+      if (expiry == Expiry::kNo && age_limit && !segment.damaged)
+        decision.next = After(*AgeBasis(segment), *age_limit);
       if (expiry != Expiry::kYes) break;
     }
     AddReason(by_size ? RetentionReason::kSize : RetentionReason::kTime, &decision);

@@ -11,6 +11,9 @@
 //     retention.ms is rolled: on a quiet topic nothing outlives its retention by more than another
 //     retention.ms.
 //
+//   - What is damaged may be whole on another replica, whose log start would follow. It goes by time only
+//   when what was appended after it is expired by its append time, and never for being empty.
+//
 // What an append time tells of a segment opened from disk is read only when the decision hangs on it
 // (append_time_wanted). Values; any thread.
 #pragma once
@@ -45,6 +48,8 @@ struct SegmentFacts {
   WallMillis max_timestamp = kNoTimestamp;
   std::optional<WallMillis> first_append_time;  // known for active segments with records
   std::optional<WallMillis> last_append_time;   // empty: not known
+  // Some of it is damaged: size and timestamps are those of what is left, and say nothing.
+  bool damaged = false;
 };
 
 enum class RetentionReason { kNone, kTime, kSize, kTimeAndSize };

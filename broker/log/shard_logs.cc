@@ -32,8 +32,7 @@ struct Folder {
 };
 
 // Pool thread: whether the folder belongs to the topic. Its metadata says so, or, where that is unreadable,
-// the first batch's header checksum, which the topic id is part of; a folder without batches belongs to
-// whoever asks.
+// a batch's header checksum, which the topic id is part of; a folder without batches belongs to whoever asks.
 Result<bool> BelongsTo(FileSystem& files, const std::string& folder, const PartitionKey& key) {
   const auto id = ReadPartitionMetadata(files, folder);
   if (id) return *id == key.topic;
@@ -46,9 +45,15 @@ Result<bool> BelongsTo(FileSystem& files, const std::string& folder, const Parti
     TM_ASSIGN_OR_RETURN(const auto file, files.Open(folder + "/" + entry.name, OpenMode::kRead));
     TM_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
     if (size == 0) continue;
+    // Where the first batches are damaged a later one tells.
+    BatchScanner scanner(*file, key, 0, size);
     BatchView batch;
-    if (BatchScanner(*file, key, 0, size).Next(&batch, nullptr) != BatchScanner::Step::kBatch) return false;
-    break;
+    BatchScanner::Step step;
+    while ((step = scanner.Next(&batch, nullptr)) == BatchScanner::Step::kBad && scanner.Resync()) {
+    }
+    if (step == BatchScanner::Step::kBatch) break;
+    if (step == BatchScanner::Step::kIoError) return std::unexpected(scanner.error());
+    if (step == BatchScanner::Step::kBad) return false;
   }
   LOG(WARNING) << folder << ": partition.metadata rebuilt: " << ToString(id.error());
   // On a full disk the next start does it.
@@ -352,7 +357,18 @@ Result<> ShardLogs::MayCreate(const PartitionKey& key, const std::string& topic,
     return Fail(v1::KAFKA_STORAGE_ERROR, "{}-{} may be in a log directory that is offline", topic,
                 key.partition);
   }
-  if (expected == LogExpected::kPerhaps || !dirs_.may_have_lost_logs()) return {};
+  if (expected == LogExpected::kPerhaps) return {};
+  if (!recreated_.contains(key)) {
+    for (const auto& directory : dirs_.directories()) {
+      for (const CheckpointKind kind : {CheckpointKind::kRecoveryPoint, CheckpointKind::kHighWatermark}) {
+        const auto known = directory->at_start.Find(kind, key);
+        if (known.value_or(0) == 0) continue;
+        return Fail(v1::REPLICA_NOT_AVAILABLE, "the log of {}-{} is gone: {} held it up to offset {}", topic,
+                    key.partition, directory->path, *known);
+      }
+    }
+  }
+  if (!dirs_.may_have_lost_logs()) return {};
   return Fail(v1::REPLICA_NOT_AVAILABLE, "the log of {}-{} is gone: a log directory here was replaced", topic,
               key.partition);
 }
@@ -376,6 +392,7 @@ Task<Result<Log*>> ShardLogs::OpenSlot(Slot& slot, std::string topic, LogConfig 
     if (recovery_point) input.recovery_point = *recovery_point;
     if (!recovery_point && recovery_point.error().code == v1::CORRUPT_MESSAGE) input.recovery_point.reset();
     input.log_start = directory.at_start.Find(CheckpointKind::kLogStart, key).value_or(0);
+    input.log_start_known = directory.at_start.Has(CheckpointKind::kLogStart);
     input.high_watermark = directory.at_start.Find(CheckpointKind::kHighWatermark, key).value_or(0);
   }
   input.clean = directory.was_clean && !recreated_.contains(key);

@@ -128,6 +128,19 @@ TEST_F(RepairedLog, AMissingSegmentComesBack) {
   EXPECT_EQ(world_.ReadAll(*log_), before_);
 }
 
+TEST_F(RepairedLog, ASwapThatFailsAtItsCommitFailsTheDirectory) {
+  FlipIn(7);
+  Scrub();
+  // The swap may be on the disk: what is cut and appended after it would be gone at the next start.
+  world_.disk().Fail({DiskOp::kSyncDirectory, "/data/orders-0"});
+  EXPECT_EQ(RepairOnce().error().code, v1::KAFKA_STORAGE_ERROR);
+  EXPECT_TRUE(log_->failure());
+  world_.Kill(true);
+  log_ = &world_.Start();
+  EXPECT_FALSE(log_->damage());
+  EXPECT_EQ(log_->end_offset(), 200u);
+}
+
 TEST_F(RepairedLog, TheActiveSegmentIsRolledFirst) {
   const size_t segments = log_->segment_count();
   FlipIn(99);

@@ -110,6 +110,22 @@ TEST(Retention, WithoutTheDeletePolicyOrLimitsNothingGoes) {
   EXPECT_EQ(DecideRetention(ThreeSegments(), compact, kNow, 0, 300).log_start, 0u);
 }
 
+TEST(Retention, WhatIsDamagedGoesOnlyWithWhatCameAfterIt) {
+  auto segments = ThreeSegments();
+  segments[0].damaged = true;
+  segments[0].size = 0;
+  segments[0].max_timestamp = kNoTimestamp;
+  segments[0].last_append_time.reset();
+  EXPECT_EQ(DecideRetention(segments, Hours(25), kNow, 0, 300).log_start, 0u) << "the second is 20 hours old";
+  EXPECT_EQ(DecideRetention(segments, Hours(15), kNow, 0, 300).log_start, 200u);
+  segments[1].last_append_time.reset();
+  EXPECT_EQ(DecideRetention(segments, Hours(15), kNow, 0, 300).append_time_wanted, 100u);
+  EXPECT_EQ(DecideRetention(segments, {.bytes = 2000}, kNow, 0, 300).log_start, 100u) << "by size as any";
+  segments[1].damaged = true;
+  segments[2].damaged = true;
+  EXPECT_EQ(DecideRetention(segments, Hours(1), kNow, 0, 300).log_start, 0u);
+}
+
 TEST(Retention, TimestampsInTheFutureKeepNothingForEver) {
   std::vector<SegmentFacts> segments = ThreeSegments();
   for (const WallMillis future : {kNow + 5 * kHour, std::numeric_limits<WallMillis>::max()}) {

@@ -234,6 +234,15 @@ TEST_F(RottenLog, ASearchByTimeThatMeetsDamageSaysSoAndNotesIt) {
   EXPECT_NE(log_->damaged().Find(bad.base_offset), nullptr);
 }
 
+TEST_F(RottenLog, WhatReadsWellAgainIsNotDamaged) {
+  world_.disk().Fail({.op = DiskOp::kRead, .path = segments_[1], .nth = 2});
+  ScrubAll();
+  ASSERT_FALSE(log_->damaged().empty());
+  ScrubAll();
+  EXPECT_TRUE(log_->damaged().empty());
+  ExpectExactly({});
+}
+
 TEST(Scrubber, FindsDamageInTheBackgroundAtItsRate) {
   LogWorld world;
   world.shard_options().scrub = {.bytes_per_second = 1000, .interval = 10s};

@@ -1,0 +1,184 @@
+// Files of a log that are gone or cut short: none of it passes for records that were deleted, none is cut
+// away, and what another replica has comes back.
+#include "tests/unit/log/log_fixture.h"
+
+namespace tidemark {
+namespace {
+
+class LostBytes : public testing::Test {
+ protected:
+  LostBytes() {
+    log_ = &world_.Start();
+    for (int i = 0; i < 60; ++i) CHECK(world_.Append(*log_, MakeBatch(fmt::format("b{}", i), 2, 100), 1));
+    world_.WaitForFlush(*log_);
+    CHECK(world_.Checkpoint());
+    before_ = world_.ReadAll(*log_);
+    for (const SegmentFacts& segment : log_->DescribeSegments()) bases_.push_back(segment.base_offset);
+    CHECK_GT(bases_.size(), 3u);
+  }
+  void Stop(bool clean) {
+    if (clean) {
+      CHECK(world_.CloseCleanly());
+    } else {
+      world_.Kill(true);
+    }
+  }
+  void Remove(Offset base) {
+    for (const char* suffix : {".log", ".index", ".timeindex"})
+      world_.disk().RemovePath(world_.LogPath(base, suffix));
+  }
+  Result<> Survey() {
+    return world_.process().Await([this] { return log_->Survey(); });
+  }
+  RetentionDecision Retain(Duration time, WallMillis now) {
+    return world_.Call([&] {
+      return DecideRetention(log_->DescribeSegments(), {.time = time}, now, log_->start_offset(),
+                             log_->end_offset());
+    });
+  }
+  // What the healthy replica has.
+  Task<Result<std::string>> Fetch(Offset from) {
+    std::string_view rest = whole_;
+    while (!rest.empty()) {
+      BatchView batch;
+      CHECK(ParseBatch(rest, &batch, nullptr, nullptr) == BatchParse::kOk);
+      if (batch.base_offset >= from) break;
+      rest.remove_prefix(batch.total_bytes());
+    }
+    co_return std::string(rest);
+  }
+
+  LogWorld world_;
+  Log* log_ = nullptr;
+  std::vector<SeenBatch> before_;
+  std::vector<Offset> bases_;
+  std::string whole_;
+};
+
+TEST_F(LostBytes, TheOldestSegmentsAreMissedAndComeBack) {
+  for (Offset at = 0; at < log_->end_offset();) {
+    const auto read = world_.Read(*log_, at);
+    whole_ += read->bytes;
+    at = read->next_offset;
+  }
+  for (const bool clean : {true, false}) {
+    Stop(clean);
+    Remove(bases_[0]);
+    Remove(bases_[1]);
+    log_ = &world_.Start();
+    EXPECT_EQ(log_->start_offset(), 0u) << "the next segment's base is no log start; clean: " << clean;
+    ASSERT_TRUE(Survey());
+    ASSERT_FALSE(log_->damage());
+    ASSERT_EQ(log_->damaged().ranges().size(), 1u);
+    EXPECT_EQ(log_->damaged().ranges()[0].first, 0u);
+    EXPECT_EQ(log_->damaged().ranges()[0].last, bases_[2] - 1);
+    EXPECT_EQ(world_.Read(*log_, 0).error().code, v1::CORRUPT_MESSAGE);
+    EXPECT_TRUE(world_.Read(*log_, bases_[2]));
+    const auto repaired =
+        world_.process().Await([&] { return log_->Repair(0, [this](Offset from) { return Fetch(from); }); });
+    ASSERT_TRUE(repaired) << ToString(repaired.error());
+    EXPECT_EQ(world_.ReadAll(*log_), before_);
+    if (clean) bases_.erase(bases_.begin() + 1);
+  }
+}
+
+TEST_F(LostBytes, WhatWasDeletedIsNotMissed) {
+  world_.config().file_delete_delay = 0s;
+  world_.Call([&] {
+    log_->SetConfig(world_.config());
+    log_->AdvanceStartTo(bases_[2] + 1);
+    return true;
+  });
+  // At every change that the deletion makes.
+  for (int n = 1;; ++n) {
+    auto left = std::make_shared<int>(n);
+    world_.disk().SetHook([this, left](DiskOp, const std::string&) {
+      if (--*left == 0) world_.process().Kill(true);
+    });
+    const bool done = world_.RunOrDie([this]() -> Task<void> {
+      world_.logs().Find(world_.key())->AdvanceStartTo(bases_[2] + 1);
+      (void)co_await world_.logs().Find(world_.key())->RemoveBelowStart();
+    });
+    world_.disk().SetHook({});
+    world_.Kill(true);
+    log_ = &world_.Start();
+    ASSERT_TRUE(Survey());
+    EXPECT_TRUE(log_->damaged().empty()) << "killed at change " << n;
+    EXPECT_FALSE(log_->damage());
+    if (done) break;
+  }
+  EXPECT_EQ(log_->start_offset(), bases_[2] + 1);
+}
+
+TEST_F(LostBytes, RetentionDoesNotDeleteWhatIsOnlyDamagedHere) {
+  Stop(true);
+  world_.disk().RemovePath(world_.LogPath(bases_[0]));
+  log_ = &world_.Start();
+  ASSERT_TRUE(Survey());
+  ASSERT_FALSE(log_->damaged().empty());
+  EXPECT_EQ(Retain(std::chrono::hours(168), 10'000).log_start, 0u) << "nothing has expired";
+  // When what came after it goes, it goes.
+  auto decision = Retain(1s, 100'000'000);
+  ASSERT_EQ(decision.append_time_wanted, bases_[1]);
+  ASSERT_TRUE(world_.process().Await([&] { return log_->LearnAppendTime(bases_[1]); }));
+  EXPECT_GE(Retain(1s, 100'000'000).log_start, bases_[1]);
+  EXPECT_EQ(Retain(std::chrono::hours(168), 10'000).log_start, 0u);
+}
+
+TEST_F(LostBytes, ATruncationDoesNotCutAwayWhatIsMissing) {
+  for (const double left : {0.1, 0.5, 0.9}) {
+    LogWorld world;
+    Log* log = &world.Start();
+    for (int i = 0; i < 60; ++i) CHECK(world.Append(*log, MakeBatch(fmt::format("b{}", i), 2, 100), 1));
+    world.WaitForFlush(*log);
+    ASSERT_TRUE(world.CloseCleanly());
+    const std::string path = world.LogPath(bases_[0]);
+    const std::string content = *world.disk().Content(path);
+    const size_t bytes = static_cast<size_t>(left * static_cast<double>(content.size()));
+    ASSERT_TRUE(world.disk().SetContent(path, content.substr(0, bytes)));
+    log = &world.Start();
+    const auto cut = world.Truncate(*log, bases_[1] - 1);
+    EXPECT_FALSE(cut);
+    EXPECT_TRUE(log->damage()) << left;
+    EXPECT_EQ(world.disk().Content(path)->size(), bytes);
+  }
+}
+
+TEST_F(LostBytes, AStartNoticesABatchThatIsGone) {
+  Stop(false);
+  std::string content = *world_.disk().Content(world_.LogPath(0));
+  BatchView batch;
+  ASSERT_EQ(ParseBatch(content, &batch, nullptr, nullptr), BatchParse::kOk);
+  ASSERT_TRUE(world_.disk().SetContent(world_.LogPath(0), content.substr(batch.total_bytes())));
+  for (const char* suffix : {".index", ".timeindex"}) world_.disk().RemovePath(world_.LogPath(0, suffix));
+  log_ = &world_.Start();
+  EXPECT_TRUE(log_->damage()) << "offset 0 was on disk and is not there";
+}
+
+TEST_F(LostBytes, AReplicaInSyncWhoseFolderIsGoneIsNotMadeAnew) {
+  Stop(true);
+  for (const std::string& path : world_.disk().Paths()) {
+    if (path.find("orders-0/") != std::string::npos) world_.disk().RemovePath(path);
+  }
+  world_.disk().RemovePath("/data/orders-0");
+  ASSERT_TRUE(world_.StartDirs());
+  const auto open = [this](LogExpected expected) {
+    return world_.process().Await([this, expected] {
+      return world_.logs().OpenOrCreate(world_.key(), "orders", world_.config(), expected);
+    });
+  };
+  EXPECT_EQ(open(LogExpected::kHeld).error().code, v1::REPLICA_NOT_AVAILABLE);
+  // Out of the ISR it begins anew.
+  EXPECT_EQ(open(LogExpected::kPerhaps).value()->end_offset(), 0u);
+}
+
+TEST_F(LostBytes, ALogIsNoStrayBecauseItsFirstBatchIsDamaged) {
+  Stop(true);
+  ASSERT_TRUE(world_.disk().FlipBit("/data/orders-0/partition.metadata", 100));
+  ASSERT_TRUE(world_.disk().FlipBit(world_.LogPath(0), 400));
+  log_ = &world_.Start();
+  EXPECT_EQ(log_->end_offset(), 120u);
+}
+
+}  // namespace
+}  // namespace tidemark
