@@ -167,9 +167,6 @@ void Verifier::JudgeSegment(const PartitionFolder& folder, const SegmentReport& 
       Damage(prefix + ".log", "{}", report.problems[i]);
     }
   }
-  if (report.gaps > 0) {
-    Note(prefix + ".log", "{} runs of offsets are not there; compaction leaves such gaps", report.gaps);
-  }
   for (size_t i = of_batches; i < report.problems.size(); ++i) {
     if (report.sealed) {
       Damage(prefix + ".index", "{}", report.problems[i]);

@@ -106,10 +106,11 @@ Result<SegmentReport> VerifySegment(FileSystem& files, const PartitionFolder& fo
     }
     stored.position = scanner.position();
     report.tail_problem.reset();
-    // What a bad place held was told with it.
-    if (stored.batch.base_offset > report.end_offset && !after_bad) ++report.gaps;
+    // Compaction leaves no gaps either. What a bad place held was told with it.
+    const bool follows = stored.batch.base_offset == report.end_offset ||
+                         (after_bad && stored.batch.base_offset > report.end_offset);
     after_bad = false;
-    if (stored.batch.base_offset < report.end_offset) {
+    if (!follows) {
       report.problems.push_back(fmt::format("byte {}: batch {} where {} was expected", stored.position,
                                             stored.batch.base_offset, report.end_offset));
     }

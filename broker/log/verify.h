@@ -42,8 +42,7 @@ struct StoredBatch {
 
 struct SegmentReport {
   Offset base_offset = 0;
-  // One past the last good batch, or where the segment was sealed: a cleaner may have dropped its last
-  // batches.
+  // One past the last good batch, or where the segment was sealed.
   Offset end_offset = 0;
   uint64_t file_bytes = 0;
   uint64_t good_bytes = 0;
@@ -51,8 +50,6 @@ struct SegmentReport {
   uint64_t records = 0;
   bool sealed = false;
   std::vector<std::string> problems;
-  // Offsets that are not there although nothing in the file is bad: what compaction leaves.
-  size_t gaps = 0;
   // The first of `problems` after which no good batch follows in the file: what an unclean stop leaves,
   // unless it was flushed.
   std::optional<size_t> tail_problem;
