@@ -58,17 +58,44 @@ void GroupHistory::AddCurrent(const GroupRecord& record) {
 void GroupHistory::AddOffset(const GroupRecord& record) {
   const auto* value = record.As<v1::OffsetCommitValue>();
   if (value == nullptr || record.partition.topic != topic_) return;
-  Offset& last = committed_[record.partition.partition];
+  std::vector<Commit>& commits = commits_[record.partition.partition];
+  const Offset last = commits.empty() ? 0 : commits.back().offset;
   if (value->offset() < last) {
     violations_.push_back(fmt::format("record {}: partition {} is committed at {} after {}", records_,
                                       record.partition.partition, value->offset(), last));
   }
-  last = value->offset();
+  commits.push_back({records_, value->offset()});
 }
 
 Offset GroupHistory::committed(PartitionIndex partition) const {
-  const auto found = committed_.find(partition);
-  return found == committed_.end() ? 0 : found->second;
+  const auto found = commits_.find(partition);
+  return found == commits_.end() ? 0 : found->second.back().offset;
+}
+
+bool GroupHistory::TakenOut(const std::string& member, int32_t epoch, size_t by) const {
+  const auto steps = members_.find(member);
+  if (steps == members_.end()) return false;
+  bool taken_out = false, at_epoch = false;
+  for (const Step& step : steps->second) {
+    if (step.at > by) break;
+    if (step.epoch == epoch) at_epoch = true, taken_out = false;
+    if (at_epoch && !step.epoch) taken_out = true;
+  }
+  return taken_out;
+}
+
+Violations GroupHistory::Judge(const std::vector<EarlyStart>& starts) const {
+  Violations out;
+  for (const EarlyStart& start : starts) {
+    const auto commits = commits_.find(start.partition);
+    if (commits == commits_.end()) continue;  // told elsewhere: nothing of what was acknowledged is there
+    const auto beyond = std::ranges::find_if(
+        commits->second, [&](const Commit& commit) { return commit.offset > start.offset; });
+    if (beyond != commits->second.end() && TakenOut(start.member, start.epoch, beyond->at)) continue;
+    out.push_back(fmt::format("{} (epoch {}) begins partition {} at {}, and {} was acknowledged as committed",
+                              start.member, start.epoch, start.partition, start.offset, start.acknowledged));
+  }
+  return out;
 }
 
 Violations GroupHistory::Judge(const std::vector<Overlap>& overlaps) const {
@@ -86,13 +113,10 @@ Violations GroupHistory::Judge(const std::vector<Overlap>& overlaps) const {
       if (has && !had) gained = step.at;
       had = has;
     }
-    bool taken_out = false, at_epoch = false;
-    for (const Step& step : holder->second) {
-      if (step.at > gained) break;
-      if (step.epoch == overlap.holder_epoch) at_epoch = true, taken_out = false;
-      if (at_epoch && !step.epoch) taken_out = true;
-    }
-    if (at_epoch && !taken_out) {
+    const bool was_in = std::ranges::any_of(holder->second, [&](const Step& step) {
+      return step.at <= gained && step.epoch == overlap.holder_epoch;
+    });
+    if (was_in && !TakenOut(overlap.holder, overlap.holder_epoch, gained)) {
       out.push_back(fmt::format(
           "partition {}: {} (epoch {}) was given it while {} (epoch {}) held it and was in the group",
           overlap.partition, overlap.taker, overlap.taker_epoch, overlap.holder, overlap.holder_epoch));

@@ -25,6 +25,8 @@ class GroupHistory {
   // Each holder that was overlapped had been taken out, or had let go, before the log gave the partition
   // away.
   Violations Judge(const std::vector<Overlap>& overlaps) const;
+  // Whoever began below an acknowledged commit had been taken out before that was made.
+  Violations Judge(const std::vector<EarlyStart>& starts) const;
   Offset committed(PartitionIndex partition) const;
   size_t records() const { return records_; }
   uint32_t group_epoch() const { return group_epoch_; }
@@ -38,13 +40,19 @@ class GroupHistory {
     std::optional<int32_t> epoch;
     std::set<PartitionIndex> held;
   };
+  struct Commit {
+    size_t at = 0;
+    Offset offset = 0;
+  };
+  // Whether the member that was in the group at `epoch` was taken out at or before a record.
+  bool TakenOut(const std::string& member, int32_t epoch, size_t by) const;
   void AddCurrent(const GroupRecord& record);
   void AddOffset(const GroupRecord& record);
 
   const TopicId topic_;
   size_t records_ = 0;
   std::map<std::string, std::vector<Step>> members_;
-  std::map<PartitionIndex, Offset> committed_;
+  std::map<PartitionIndex, std::vector<Commit>> commits_;
   uint32_t group_epoch_ = 0;
   uint64_t fenced_ = 0;
   Violations violations_;

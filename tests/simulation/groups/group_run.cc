@@ -312,6 +312,7 @@ class GroupRun {
       return result_.violations.push_back(fmt::format("the group's log: {}", ToString(history.error())));
     Take(history->violations());
     Take(history->Judge(witness_.overlaps()));
+    Take(history->Judge(witness_.early_starts()));
     for (PartitionIndex p = 0; p < kPartitions; ++p) {
       const Offset end = history->committed(p);
       if (end < witness_.acknowledged(p)) {

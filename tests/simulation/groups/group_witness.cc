@@ -41,10 +41,8 @@ void GroupWitness::Given(const std::string& member, PartitionIndex partition, Of
     return Note(
         fmt::format("{} gave offset {} of partition {}, which it does not hold", member, offset, partition));
   if (!claim->second.begun) {
-    if (offset < acknowledged(partition)) {
-      Note(fmt::format("{} begins partition {} at {}, and {} was acknowledged as committed", member,
-                       partition, offset, acknowledged(partition)));
-    }
+    if (offset < acknowledged(partition))
+      early_starts_.push_back({partition, member, claim->second.epoch, offset, acknowledged(partition)});
     if (offset > processed_end(partition)) {
       Note(fmt::format("{} begins partition {} at {}, and only what is below {} was processed", member,
                        partition, offset, processed_end(partition)));

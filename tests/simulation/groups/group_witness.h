@@ -4,10 +4,11 @@
 //
 // What it objects to at once:
 //   a record given by a member that was not assigned the partition
-//   a reading that begins below a commit that was acknowledged (it was lost, or is undone), or above what
-//     anybody has processed (records are skipped)
+//   a reading that begins above what anybody has processed (records are skipped)
 //   a reading in which an offset is missing or comes twice, and a record that changes
-// Who held a partition while another was assigned it is noted as an Overlap, and judged by the group's log.
+// Who held a partition while another was assigned it, or began below an acknowledged commit (it was lost, or
+// is undone), is noted and judged by the log of the group: it may have been taken out without having heard of
+// it.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +33,16 @@ struct Overlap {
   int32_t holder_epoch = 0;  // at which it was assigned the partition
   std::string taker;
   int32_t taker_epoch = 0;
+};
+
+// A reading began below a commit that was acknowledged. Allowed only where the member had been taken out of
+// the group, without having heard of it yet, before anybody committed more than where it began.
+struct EarlyStart {
+  PartitionIndex partition = 0;
+  std::string member;
+  int32_t epoch = 0;  // at which it was assigned the partition
+  Offset offset = 0;
+  Offset acknowledged = 0;
 };
 
 class GroupWitness {
@@ -60,6 +71,7 @@ class GroupWitness {
   Offset processed_end(PartitionIndex partition) const { return Find(processed_, partition); }
   Offset acknowledged(PartitionIndex partition) const { return Find(acknowledged_, partition); }
   const std::vector<Overlap>& overlaps() const { return overlaps_; }
+  const std::vector<EarlyStart>& early_starts() const { return early_starts_; }
   const Violations& violations() const { return violations_; }
   const GroupRunCounts& counts() const { return counts_; }
   // Each partition's records from the first on up to `ends` were given, and each acknowledged one at its
@@ -85,6 +97,7 @@ class GroupWitness {
   std::map<PartitionIndex, Offset> processed_;
   std::map<PartitionIndex, Offset> acknowledged_;
   std::vector<Overlap> overlaps_;
+  std::vector<EarlyStart> early_starts_;
   Violations violations_;
   GroupRunCounts counts_;
 };

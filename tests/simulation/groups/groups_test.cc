@@ -17,7 +17,7 @@ uint64_t FromEnvironment(const char* name, uint64_t fallback) {
 
 TEST(GroupRuns, HaveOneOwnerPerPartitionAndSkipNothing) {
   const uint64_t first = FromEnvironment("TIDEMARK_SIM_FIRST_SEED", 1);
-  const uint64_t seeds = FromEnvironment("TIDEMARK_SIM_SEEDS", 6);
+  const uint64_t seeds = FromEnvironment("TIDEMARK_SIM_SEEDS", 4);
   GroupRunCounts sum;
   RunSeeds(
       first, seeds, {},
