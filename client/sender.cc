@@ -75,6 +75,8 @@ MonoTime Sender::Drain() {
     }
     if (muted_until_[leader] > now) {
       // It does not read what would be sent: batches go on growing.
+      queue->batches.front()->last_error = {
+          v1::REQUEST_TIMED_OUT, fmt::format("broker {} delays this client because of a quota", leader)};
       next = std::min(next, muted_until_[leader]);
       continue;
     }

@@ -11,6 +11,9 @@ namespace tidemark {
 namespace {
 
 constexpr size_t kLongestName = 1024;
+// ZooKeeper takes packets of 1 MB, and one of a change holds more than the configs.
+constexpr size_t kLongestValue = 64u << 10;
+constexpr size_t kMostBytes = 256u << 10;
 
 Properties Stored(const v1::ConfigZnode& node) { return {node.config().begin(), node.config().end()}; }
 
@@ -60,8 +63,7 @@ Result<ConfigTarget> QuotaConfigTarget(v1::ConfigEntityType type, const std::str
                       .entity_path = client ? zkpath::ClientEntity(name) : zkpath::UserEntity(name),
                       .what = name.empty() ? fmt::format("all {}s", kind) : fmt::format("{} {}", kind, name),
                       .table = &QuotaConfigTable(),
-                      .check = [](std::string_view key,
-                                  std::string_view value) { return QuotaConfigTable().Check(key, value); },
+                      .check = CheckQuota,
                       .topic = {}};
 }
 
@@ -69,7 +71,13 @@ Result<v1::ConfigZnode> EditConfig(const ConfigTarget& target, const std::option
                                    const v1::AlterConfigsRequest::Change& change, const Properties& file) {
   // In the order of their names, so that the same one is complained of each time.
   const Properties wanted(change.set().begin(), change.set().end());
-  for (const auto& [name, value] : wanted) TM_RETURN_IF_ERROR(target.check(name, value));
+  for (const auto& [name, value] : wanted) {
+    if (value.size() > kLongestValue) {
+      return Fail(v1::INVALID_CONFIG, "the value of {} has {} bytes, {} are allowed", name.substr(0, 64),
+                  value.size(), kLongestValue);
+    }
+    TM_RETURN_IF_ERROR(target.check(name, value));
+  }
   v1::ConfigZnode out;
   if (present) {
     Result<v1::ConfigZnode> decoded = DecodeConfig(*present);
@@ -89,6 +97,10 @@ Result<v1::ConfigZnode> EditConfig(const ConfigTarget& target, const std::option
   }
   for (const auto& [name, value] : wanted) (*out.mutable_config())[name] = value;
   for (const std::string& name : change.remove()) out.mutable_config()->erase(name);
+  if (out.ByteSizeLong() > kMostBytes) {
+    return Fail(v1::INVALID_CONFIG, "the configs of {} would have {} bytes, {} are allowed", target.what,
+                out.ByteSizeLong(), kMostBytes);
+  }
   if (target.type == v1::CONFIG_ENTITY_TYPE_BROKER) {
     Properties merged;
     for (const auto& [name, value] : Stored(out)) {
@@ -113,6 +125,16 @@ std::vector<std::string> ConfigWarnings(const ConfigTarget& target,
   if (target.type == v1::CONFIG_ENTITY_TYPE_BROKER) {
     WarnAbove(stored, change, "min.insync.replicas", able, "live brokers", &out);
     WarnAbove(stored, change, "default.replication.factor", able, "live brokers", &out);
+  }
+  const bool one_broker =
+      target.table == &BrokerConfigTable() && target.entity_path != zkpath::BrokerEntity(std::nullopt);
+  for (const char* name : {"default.replication.factor", "min.insync.replicas", "num.partitions",
+                           "unclean.leader.election.enable"}) {
+    if (!one_broker || !change.set().contains(name)) continue;
+    out.push_back(
+        fmt::format("{} may differ between brokers now: which value counts depends on which of them "
+                    "leads or is the controller; the default of all brokers would be one for all",
+                    name));
   }
   if (target.type == v1::CONFIG_ENTITY_TYPE_USER && !change.set().empty()) {
     out.push_back("quotas of users are stored and hold for nobody: nobody authenticates yet");

@@ -77,11 +77,17 @@ Task<ControllerTerm::Step> ControllerTerm::AlterConfigOf(const v1::AlterConfigsR
     }
   }
   if (validate_only) co_return Step::kDone;
+  // Clients come and go by the thousand: nothing of those without a quota stays.
+  const bool goes = stored.empty() && (target->type == v1::CONFIG_ENTITY_TYPE_CLIENT ||
+                                       target->type == v1::CONFIG_ENTITY_TYPE_USER);
+  if (goes && !node) co_return Step::kDone;
 
   v1::ConfigChangeZnode notification;
   notification.set_entity_path(target->entity_path);
   std::vector<ZkOp> ops;
-  if (node) {
+  if (goes) {
+    ops.push_back(ZkDelete{.path = path, .version = node->stat.version});
+  } else if (node) {
     ops.push_back(ZkSet{path, EncodeConfig(*config), node->stat.version});
   } else {
     ops.push_back(ZkCreate{path, EncodeConfig(*config)});

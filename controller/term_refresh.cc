@@ -180,7 +180,7 @@ void ControllerTerm::MergeTopic(TopicRead read) {
 void ControllerTerm::KeepGoodConfigs(const TopicContext& before, TopicContext* now) const {
   std::vector<std::string> complaints;
   Properties good = TakeGood(
-      now->overrides, before.overrides,
+      now->overrides, before.name.empty() ? CautiousTopicConfigs() : before.overrides,
       [](std::string_view name, std::string_view value) { return TopicConfigTable().Check(name, value); },
       &complaints);
   if (complaints.empty()) return;

@@ -114,6 +114,10 @@ Result<std::map<std::string, std::string>> ParseAddConfig(std::string_view text)
       if (text[end] == ']' && depth > 0) --depth;
     }
     const std::string_view part = Trimmed(text.substr(0, end));
+    if (depth > 0) {
+      return Fail(v1::INVALID_REQUEST,
+                  "--add-config '{}' has a '[' without its ']'; write name=[a,b],other=value", part);
+    }
     const size_t equals = part.find('=');
     if (equals == std::string_view::npos || equals == 0) {
       return Fail(

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "common/zk/zk_paths.h"
+
 namespace tidemark {
 namespace {
 
@@ -25,7 +27,15 @@ Result<std::vector<v1::ConfigEntity>> AllOf(ToolSession& session, v1::ConfigEnti
   } else {
     std::vector<BrokerId> ids;
     for (const auto& broker : metadata.brokers()) ids.push_back(broker.id());
+    // And those that are not live, or never were, for which there are configs.
+    v1::DescribeConfigsRequest stored;
+    stored.add_all_of(type);
+    TM_ASSIGN_OR_RETURN(const v1::DescribeConfigsResponse there, Ask(session, stored));
+    for (const auto& result : there.results()) {
+      if (const auto id = zkpath::ParseBrokerId(result.entity().name())) ids.push_back(*id);
+    }
     std::ranges::sort(ids);
+    ids.erase(std::ranges::unique(ids).begin(), ids.end());
     for (const BrokerId id : ids) names.push_back(std::to_string(id));
     names.emplace_back();
   }
@@ -145,8 +155,12 @@ Result<std::vector<DescribedConfigs>> ReadConfigsOf(ToolSession& session, const 
     TM_ASSIGN_OR_RETURN(entities, AllOf(session, subject.type));
   }
   for (const v1::ConfigEntity& entity : entities) {
-    TM_ASSIGN_OR_RETURN(DescribedConfigs one, ReadConfigs(session, entity, all));
-    out.push_back(std::move(one));
+    auto one = ReadConfigs(session, entity, all);
+    if (!one && subject.all() && one.error().code == v1::BROKER_NOT_AVAILABLE) {
+      one = ReadConfigs(session, entity, false);  // it is not live
+    }
+    if (!one) return std::unexpected(one.error());
+    out.push_back(*std::move(one));
   }
   return out;
 }

@@ -30,12 +30,15 @@ class CleanerThrottle {
   // How long to wait after `bytes` at `now`.
   Duration Charge(uint64_t bytes, MonoTime now) {
     const double rate = *rate_;
+    if (std::exchange(charged_at_, rate) != rate) free_at_ = {};
     if (rate <= 0) return Duration::zero();
     const double seconds = std::min(static_cast<double>(bytes) / rate, 3600.0);
     free_at_ = std::max(free_at_, now) + Duration(static_cast<int64_t>(seconds * 1e9));
     return free_at_ - now;
   }
   // Bytes to be done at a time, so that no pause becomes long.
+  // The rate is another one: what was to be waited by the former is not.
+  bool Changed() const { return *rate_ != charged_at_; }
   uint64_t StepBytes() const {
     constexpr double kLeast = 16 << 10;
     constexpr double kMost = 1 << 20;
@@ -46,6 +49,7 @@ class CleanerThrottle {
  private:
   std::shared_ptr<const CleanerRate> rate_;
   MonoTime free_at_{};
+  double charged_at_ = 0;
 };
 
 // What a pass may use.

@@ -82,7 +82,7 @@ Task<Result<>> Log::AdoptDroppedTombstones(Offset below) {
 Task<bool> Log::PauseCleaning(CleanTools* tools, uint64_t bytes) {
   const MonoTime until = loop_.Now() + tools->throttle->Charge(bytes, loop_.Now());
   while (!tools->stop.stop_requested() && !cleaning_.held && Usable() && !damage_) {
-    if (loop_.Now() >= until) co_return true;
+    if (loop_.Now() >= until || tools->throttle->Changed()) co_return true;
     co_await Sleep(loop_, std::min(until - loop_.Now(), kLongestSlice), "compaction rate", tools->stop);
   }
   co_return false;

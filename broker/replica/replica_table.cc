@@ -53,6 +53,7 @@ ReplicaTable::ReplicaTable(EventLoop& loop, const Clock& clock, BrokerDirectory&
       channels_(channels),
       settings_of_(std::move(settings_of)),
       scope_(loop, "replica table"),
+      options_changed_(loop),
       retention_(
           loop, clock, options.retention_check_interval,
           [this] {
@@ -294,9 +295,14 @@ Task<std::optional<WallMillis>> ReplicaTable::CheckRetention(PartitionKey key) {
 }
 
 Task<void> ReplicaTable::CheckLoop() {
-  while (co_await Sleep(context_.loop, context_.isr_check_interval(), "next isr check",
-                        scope_.stop_token()) == WaitOutcome::kTimedOut) {
-    for (Partition* partition : All()) partition->CheckIsr();
+  while (true) {
+    const MonoTime next = context_.loop.Now() + context_.isr_check_interval();
+    const WaitOutcome waited = co_await options_changed_.Wait("next isr check", next, scope_.stop_token());
+    if (waited == WaitOutcome::kStopped) co_return;
+    if (waited == WaitOutcome::kTimedOut) {
+      for (Partition* partition : All()) partition->CheckIsr();
+    }
+    // A shorter interval counts from now on, and does not make this leader one that stalled.
     context_.last_isr_check = context_.loop.Now();
   }
 }

@@ -54,6 +54,7 @@ class ReplicaTable final : private FollowSink {
   // What is under way ends by the former ones.
   void SetOptions(const ReplicaOptions& options) {
     context_.options = options;
+    options_changed_.NotifyAll();
     retention_.SetInterval(options.retention_check_interval);
   }
   EventLoop& loop() { return context_.loop; }
@@ -94,6 +95,7 @@ class ReplicaTable final : private FollowSink {
   std::function<TopicSettings(const std::string&)> settings_of_;
   std::function<void(Partition&)> on_made_;
   Scope scope_;
+  Notifier options_changed_;
   RetentionRounds retention_;
   std::unordered_map<PartitionKey, std::unique_ptr<Slot>> slots_;
   std::unordered_map<BrokerId, std::unique_ptr<Fetcher>> fetchers_;

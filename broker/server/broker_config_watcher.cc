@@ -54,23 +54,31 @@ Task<ZkResult<std::optional<std::string>>> BrokerConfigWatcher::ReadNode(std::st
 Task<ZkResult<>> BrokerConfigWatcher::Read() {
   const uint64_t number = ++reads_begun_;
   auto cluster = co_await ReadNode(zkpath::BrokerConfig(std::nullopt));
-  if (!cluster) co_return std::unexpected(cluster.error());
+  if (!cluster && IsUnknownOutcome(cluster.error())) co_return std::unexpected(cluster.error());
   auto broker = co_await ReadNode(zkpath::BrokerConfig(self_));
-  if (!broker) co_return std::unexpected(broker.error());
+  if (!broker && IsUnknownOutcome(broker.error())) co_return std::unexpected(broker.error());
   if (number < read_in_force_) co_return ZkResult<>();
   read_in_force_ = number;
-  const bool cluster_is_new = TakeOver(std::move(*cluster), false, &cluster_);
-  const bool own_is_new = TakeOver(std::move(*broker), true, &own_);
+  const bool cluster_is_new = TakeOver(std::move(cluster), false, &cluster_);
+  const bool own_is_new = TakeOver(std::move(broker), true, &own_);
   if (cluster_is_new || own_is_new) {
     PutInForce({.file = layers_.file, .cluster = cluster_.good, .broker = own_.good});
   }
   co_return ZkResult<>();
 }
 
-bool BrokerConfigWatcher::TakeOver(std::optional<std::string> data, bool one_broker, Stored* stored) {
-  if (data == stored->data) return false;
-  stored->data = std::move(data);
+bool BrokerConfigWatcher::TakeOver(ZkResult<std::optional<std::string>> data, bool one_broker,
+                                   Stored* stored) {
+  if (!data) {
+    LOG(ERROR) << "the configs of " << WhoseName(one_broker)
+               << " in ZooKeeper cannot be read, what was known before stays in force: "
+               << ToString(data.error());
+    return BeCautious(stored);
+  }
+  if (*data == stored->data) return false;
+  stored->data = std::move(*data);
   if (!stored->data) {
+    stored->known = true;
     stored->good.clear();
     return true;
   }
@@ -79,11 +87,13 @@ bool BrokerConfigWatcher::TakeOver(std::optional<std::string> data, bool one_bro
     LOG(ERROR) << "the configs of " << WhoseName(one_broker)
                << " in ZooKeeper cannot be read, what was known before stays in force: "
                << decoded.error().message;
-    return false;
+    return BeCautious(stored);
   }
   std::vector<std::string> complaints;
+  const Properties before = stored->known ? stored->good : WithCaution(stored->good, CautiousBrokerConfigs());
+  stored->known = true;
   stored->good = TakeGood(
-      Properties(decoded->config().begin(), decoded->config().end()), stored->good,
+      Properties(decoded->config().begin(), decoded->config().end()), before,
       [one_broker](std::string_view name, std::string_view value) {
         return CheckBrokerOverride(name, value, one_broker);
       },
@@ -91,6 +101,14 @@ bool BrokerConfigWatcher::TakeOver(std::optional<std::string> data, bool one_bro
   for (const std::string& complaint : complaints) {
     LOG(ERROR) << "config of " << WhoseName(one_broker) << " in ZooKeeper is passed over: " << complaint;
   }
+  return true;
+}
+
+// Nothing of it is known: no record is deleted for want of it.
+bool BrokerConfigWatcher::BeCautious(Stored* stored) {
+  if (stored->known || stored->good == CautiousBrokerConfigs()) return false;
+  LOG(ERROR) << "nothing was known before: until then no record is deleted by age or size";
+  stored->good = CautiousBrokerConfigs();
   return true;
 }
 

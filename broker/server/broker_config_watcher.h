@@ -1,8 +1,9 @@
 // BrokerConfigWatcher: the broker's config in force: its own (properties file and --override) under what
 // /config/brokers/<default> and /config/brokers/<id> hold. Owned by Broker; control loop only.
 //
-// What cannot be read, is illegal, or does not fit together is logged, and the last good value stays; a start
-// with such a znode goes by the properties file. A config in force is always one that BrokerConfig accepted.
+// What cannot be read, is illegal, or does not fit together is logged, and the last good value stays; at a
+// start with such a znode the properties file counts, but nothing is deleted by age or size
+// (CautiousBrokerConfigs). A config in force is always one that BrokerConfig accepted.
 #pragma once
 
 #include <functional>
@@ -48,11 +49,13 @@ class BrokerConfigWatcher final : public ConfigListener {
   Task<ZkResult<>> Read();
   // One znode: what it held last, and what of that and of what it held before is good.
   struct Stored {
+    bool known = false;  // it was readable once, or not there
     std::optional<std::string> data;
     Properties good;
   };
   // Whether it is new.
-  static bool TakeOver(std::optional<std::string> data, bool one_broker, Stored* stored);
+  static bool TakeOver(ZkResult<std::optional<std::string>> data, bool one_broker, Stored* stored);
+  static bool BeCautious(Stored* stored);
   void PutInForce(BrokerLayers wanted);
 
   EventLoop& loop_;

@@ -1,5 +1,6 @@
 #include "broker/server/config_changes.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <glog/logging.h>
@@ -11,6 +12,7 @@ namespace tidemark {
 namespace {
 
 constexpr Duration kPause = 100ms;
+constexpr Duration kLongestPause = 5s;
 constexpr Duration kNotificationLife = std::chrono::minutes(15);
 
 }  // namespace
@@ -42,13 +44,19 @@ void ConfigChanges::LookAgain() {
 
 Task<void> ConfigChanges::Follow() {
   following_ = true;
+  Duration pause = kPause;
   while (look_again_ && !scope_.stopping()) {
     look_again_ = false;
     const ZkResult<> read = co_await ReadChanges();
-    if (read) continue;
+    if (read) {
+      pause = kPause;
+      continue;
+    }
     if (!keeper_.connected()) break;
     look_again_ = true;
-    (void)co_await Sleep(loop_, kPause, "config changes", scope_.stop_token());
+    LOG(WARNING) << "configs cannot be read from ZooKeeper: " << ToString(read.error()) << "; trying again";
+    (void)co_await Sleep(loop_, pause, "config changes", scope_.stop_token());
+    pause = std::min(2 * pause, kLongestPause);
   }
   following_ = false;
 }
@@ -82,16 +90,17 @@ Task<ZkResult<ConfigChangeSet>> ConfigChanges::ReadNotifications(ZkSession& sess
     if (seen_.contains(child)) continue;
     if (rounds_wanted_ != rounds_done_) continue;  // everything is read anyway
     const ZkResult<ZkNode> node = co_await session.Get(fmt::format("{}/{}", zkpath::kConfigChanges, child));
-    if (!node && node.error() != ZkCode::kNoNode) co_return std::unexpected(node.error());
+    if (!node && IsUnknownOutcome(node.error())) co_return std::unexpected(node.error());
     const Result<v1::ConfigChangeZnode> change =
-        node ? DecodeConfigChange(node->data) : Fail(v1::NOT_FOUND, "it was removed unread");
+        node ? DecodeConfigChange(node->data) : Fail(v1::NOT_FOUND, "{}", ToString(node.error()));
     if (change) {
       out.entities.insert(change->entity_path());
       continue;
     }
     // No telling whose it was.
     out.all = true;
-    if (node) LOG(ERROR) << "config notification " << child << " cannot be read: " << change.error().message;
+    if (node || node.error() != ZkCode::kNoNode)
+      LOG(ERROR) << "config notification " << child << " cannot be read: " << change.error().message;
   }
   co_return out;
 }

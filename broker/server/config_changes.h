@@ -3,7 +3,7 @@
 //
 // A notification only says that something changed: what a listener is told of it reads from ZooKeeper, and it
 // is told of everything after each (re)connection, because notifications may have come and gone meanwhile. A
-// listener that could not read is told again, with all the others, until it could.
+// listener that could not read is told again, with all the others, less and less often, until it could.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,8 @@ struct ConfigChangeSet {
 class ConfigListener {
  public:
   virtual ~ConfigListener() = default;
-  // Reads again what of `changes` is its own. An error: ZooKeeper did not answer.
+  // Reads again what of `changes` is its own. An error: ZooKeeper did not answer. What it answers of one
+  // znode that cannot be read (no access, no path) is the listener's to log; others must not wait for it.
   virtual Task<ZkResult<>> OnConfigChanges(const ConfigChangeSet& changes) = 0;
 };
 

@@ -8,6 +8,8 @@ namespace {
 
 // Of those not used for longest, how many are looked at for one that is empty, or has least left.
 constexpr int kLooks = 8;
+// As long as clients wait for an answer.
+constexpr Duration kLongestForOne = 30s;
 
 double Seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 
@@ -19,22 +21,27 @@ double QuotaBucket::LevelAt(MonoTime now) const {
 
 double QuotaBucket::SecondsLeft(MonoTime now) const { return LevelAt(now) / limit_; }
 
-Duration QuotaBucket::Charge(double amount, double limit, Duration free, Duration most, MonoTime now) {
+Duration QuotaBucket::Charge(double amount, double limit, Duration free, Duration debt, MonoTime now) {
   limit = std::max(limit, 1e-6);
-  level_ = std::min(LevelAt(now) + amount, limit * (Seconds(free) + Seconds(most)));
+  level_ = std::min(LevelAt(now) + amount, limit * (Seconds(free) + Seconds(debt)));
   limit_ = limit;
   at_ = now;
   const double over = level_ / limit - Seconds(free);
   if (over <= 0) return Duration::zero();
-  return std::min(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(over)), most);
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(over));
 }
 
 Duration QuotaLedger::Charge(QuotaKind kind, const std::string& client_id, double amount, double limit,
                              MonoTime now) {
   const Duration free = std::max<Duration>((windows_.samples - 1) * windows_.length, windows_.length);
-  const Duration most =
-      kind == QuotaKind::kRequest ? std::min(windows_.length, kLongestRequestDelay) : kLongestDelay;
-  return BucketOf(kind, client_id, now).Charge(amount, limit, free, most, now);
+  const bool request = kind == QuotaKind::kRequest;
+  // Whoever asks for more at a time than a delay is long must wait longer, or it would not come to its rate.
+  const Duration worth = std::chrono::duration_cast<Duration>(
+      std::chrono::duration<double>(std::min(amount / std::max(limit, 1e-6), Seconds(kLongestForOne))));
+  const Duration longest =
+      request ? std::min(windows_.length, kLongestRequestDelay) : std::max(kLongestDelay, worth);
+  const Duration debt = request ? longest : kMostDebt;
+  return std::min(BucketOf(kind, client_id, now).Charge(amount, limit, free, debt, now), longest);
 }
 
 QuotaBucket& QuotaLedger::BucketOf(QuotaKind kind, const std::string& client_id, MonoTime now) {

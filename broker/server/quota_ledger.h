@@ -24,9 +24,9 @@ namespace tidemark {
 // One client's use of one quota.
 class QuotaBucket {
  public:
-  // How long until no more than `free` times the quota of a second is left, with `amount` more. No longer
-  // than `most`: what would take longer is forgiven.
-  Duration Charge(double amount, double limit, Duration free, Duration most, MonoTime now);
+  // How long until no more than `free` times the quota of a second is left, with `amount` more. What would
+  // take longer than `debt` is forgiven.
+  Duration Charge(double amount, double limit, Duration free, Duration debt, MonoTime now);
   // How long until it is empty.
   double SecondsLeft(MonoTime now) const;
 
@@ -41,10 +41,13 @@ class QuotaBucket {
 class QuotaLedger {
  public:
   static constexpr size_t kMostClients = 10'000;
-  // No delay is longer: a typing error in a quota must not put a client away for days.
-  static constexpr Duration kLongestDelay = std::chrono::hours(1);
-  // Nor one for requests, however long the windows: a client's other work (heartbeats) must come through.
+  // No delay is longer, but for one request that is worth more (up to 30 s): clients wait it out even when
+  // the quota is mended meanwhile. What is left of it then is asked of the next request.
+  static constexpr Duration kLongestDelay = 10s;
+  // For requests, however long the windows: a client's other work (heartbeats) must come through.
   static constexpr Duration kLongestRequestDelay = 1s;
+  // What a client owes beyond is forgiven: a typing error in a quota must not put it away for days.
+  static constexpr Duration kMostDebt = std::chrono::hours(1);
 
   explicit QuotaLedger(const QuotaWindows& windows, size_t most_clients = kMostClients)
       : windows_(windows), most_clients_(most_clients) {}

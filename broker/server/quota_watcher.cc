@@ -24,10 +24,6 @@ std::string ChildOf(const std::string& name) {
   return name.empty() ? std::string(zkpath::kDefaultEntity) : zkpath::Sanitized(name);
 }
 
-Result<> CheckQuota(std::string_view name, std::string_view value) {
-  return QuotaConfigTable().Check(name, value);
-}
-
 Result<Properties> Decoded(const std::string& path, const std::optional<std::string>& data) {
   if (!data) return Properties();
   const Result<v1::ConfigZnode> decoded = DecodeConfig(*data);
@@ -88,8 +84,13 @@ Task<ZkResult<std::map<std::string, std::optional<std::string>>>> QuotaWatcher::
     if (waited != WaitOutcome::kReady) co_return std::unexpected(ZkCode::kOperationTimeout);
     for (size_t i = 0; i < count; ++i) {
       const ZkResult<ZkNode>& node = *gather.results()[i];
-      if (!node && node.error() != ZkCode::kNoNode) co_return std::unexpected(node.error());
-      out[children[begin + i]] = node ? std::optional(node->data) : std::nullopt;
+      if (!node && IsUnknownOutcome(node.error())) co_return std::unexpected(node.error());
+      if (node || node.error() == ZkCode::kNoNode) {
+        out[children[begin + i]] = node ? std::optional(node->data) : std::nullopt;
+      } else {
+        LOG(ERROR) << folder << "/" << children[begin + i] << " cannot be read (" << ToString(node.error())
+                   << "); what was known before stays in force";
+      }
     }
   }
   co_return out;
@@ -143,6 +144,11 @@ Task<Result<std::vector<ConfigInForce>>> QuotaWatcher::Describe(v1::ConfigEntity
   if (!fetched) {
     co_return Fail(v1::BROKER_NOT_READY, "{} cannot be read from ZooKeeper: {}", folder,
                    ToString(fetched.error()));
+  }
+  for (const std::string& child : {own, common}) {
+    if (!fetched->contains(child)) {
+      co_return Fail(v1::INVALID_CONFIG, "{}/{} cannot be read from ZooKeeper", folder, child);
+    }
   }
   TM_CO_ASSIGN_OR_RETURN(const Properties values, Decoded(folder + "/" + own, fetched->at(own)));
   TM_CO_ASSIGN_OR_RETURN(const Properties defaults, Decoded(folder + "/" + common, fetched->at(common)));

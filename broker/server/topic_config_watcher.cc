@@ -13,19 +13,22 @@ namespace {
 
 constexpr Duration kReadPatience = 10s;
 
+// `before`: what was in force of it; nothing when it is read for the first time.
 Properties OverridesOf(const std::string& topic, const std::optional<std::string>& data,
-                       const Properties& before) {
+                       const std::optional<Properties>& before) {
   if (!data) return {};
+  const Properties last_good = before ? *before : CautiousTopicConfigs();
   const Result<v1::ConfigZnode> decoded = DecodeConfig(*data);
   if (!decoded) {
-    LOG(ERROR) << "the configs of topic " << topic
-               << " in ZooKeeper cannot be read, what was known before stays in force: "
+    LOG(ERROR) << "the configs of topic " << topic << " in ZooKeeper cannot be read, "
+               << (before ? "what was known before stays in force: "
+                          : "until then none of its records is deleted by age or size: ")
                << decoded.error().message;
-    return before;
+    return last_good;
   }
   std::vector<std::string> complaints;
   Properties out = TakeGood(
-      Properties(decoded->config().begin(), decoded->config().end()), before,
+      Properties(decoded->config().begin(), decoded->config().end()), last_good,
       [](std::string_view name, std::string_view value) { return TopicConfigTable().Check(name, value); },
       &complaints);
   for (const std::string& complaint : complaints) {
@@ -64,8 +67,14 @@ Task<ZkResult<TopicConfigWatcher::Fetched>> TopicConfigWatcher::Fetch(std::vecto
   Fetched out;
   for (size_t i = 0; i < topics.size(); ++i) {
     const ZkResult<ZkNode>& node = *gather.results()[i];
-    if (!node && node.error() != ZkCode::kNoNode) co_return std::unexpected(node.error());
-    out[topics[i]] = node ? std::optional(node->data) : std::nullopt;
+    if (!node && IsUnknownOutcome(node.error())) co_return std::unexpected(node.error());
+    if (node || node.error() == ZkCode::kNoNode) {
+      out[topics[i]] = node ? std::optional(node->data) : std::nullopt;
+    } else {
+      LOG(ERROR) << "the configs of topic " << topics[i]
+                 << " in ZooKeeper cannot be read, what was known before stays in force: "
+                 << ToString(node.error());
+    }
   }
   co_return out;
 }
@@ -121,7 +130,12 @@ Task<Result<>> TopicConfigWatcher::Ensure(std::vector<Wanted> topics) {
                    ToString(fetched.error()));
   }
   for (const Wanted& wanted : topics) {
-    Set(wanted.topic, wanted.id, OverridesOf(wanted.topic, (*fetched)[wanted.topic], {}));
+    if (fetched->contains(wanted.topic)) continue;
+    co_return Fail(v1::BROKER_NOT_READY, "the configs of topic {} cannot be read from ZooKeeper",
+                   wanted.topic);
+  }
+  for (const Wanted& wanted : topics) {
+    Set(wanted.topic, wanted.id, OverridesOf(wanted.topic, (*fetched)[wanted.topic], std::nullopt));
   }
   PublishNow(std::move(names));
   co_return Result<>();
@@ -137,6 +151,9 @@ Task<Result<Properties>> TopicConfigWatcher::ReadOverrides(std::string topic) {
   if (!fetched) {
     co_return Fail(v1::BROKER_NOT_READY, "the configs of topic {} cannot be read from ZooKeeper: {}", topic,
                    ToString(fetched.error()));
+  }
+  if (!fetched->contains(topic)) {
+    co_return Fail(v1::INVALID_CONFIG, "the configs of topic {} cannot be read from ZooKeeper", topic);
   }
   const std::optional<std::string>& data = fetched->at(topic);
   if (!data) co_return Properties();

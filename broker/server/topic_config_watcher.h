@@ -3,7 +3,8 @@
 //
 // A topic's overrides are read when its first replica comes, before the replica is made, so that no replica
 // ever runs with another topic's or with default settings; they belong to one topic id, because a re-created
-// topic starts anew. What cannot be read or is illegal in ZooKeeper is logged, and the last good value stays.
+// topic starts anew. What cannot be read or is illegal in ZooKeeper is logged, and the last good value stays;
+// without one, nothing is deleted for want of it (CautiousTopicConfigs).
 #pragma once
 
 #include <functional>
@@ -55,7 +56,8 @@ class TopicConfigWatcher final : public ConfigListener {
     TopicSettings settings;
   };
 
-  // What is in the znodes; nothing where there is none.
+  // What is in the znodes, nothing where there is none. Those that cannot be read are logged and not among
+  // them.
   using Fetched = std::map<std::string, std::optional<std::string>>;
   Task<ZkResult<Fetched>> Fetch(std::vector<std::string> topics);
   void Set(const std::string& topic, const TopicId& id, Properties overrides);

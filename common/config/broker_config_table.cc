@@ -65,7 +65,10 @@ Defs Network() {
       {"socket.listen.backlog.size", kI, "50", "connections", "Listen backlog", kNo, 1, kMaxInt},
       {"connections.max.idle.ms", kI, "600000", "ms", "A connection without a request for so long is closed",
        kYes, 1000, kMaxLong / 1'000'000},
-      {"max.connections", kI, "2147483647", "connections", "Connections of the broker", kYes, 1, kMaxInt},
+      {"max.connections", kI, "2147483647", "connections",
+       "Connections of clients; those of brokers come in beside them. Never more than the process may open "
+       "files",
+       kYes, 1, kMaxInt},
       {"max.connections.per.ip", kI, "2147483647", "connections", "Connections of one address", kNo, 0,
        kMaxInt},
   };

@@ -87,7 +87,15 @@ Result<> CheckBrokerOverride(std::string_view name, std::string_view value, bool
   const ConfigTable& table = BrokerConfigTable();
   TM_RETURN_IF_ERROR(table.Check(name, value));
   const ConfigScope scope = table.Find(name)->scope;
+  if (value.empty()) {
+    return Fail(v1::INVALID_CONFIG, "{} has no value; to take it back remove it (--delete-config {})", name,
+                name);
+  }
   if (scope == ConfigScope::kReadOnly) {
+    if (table.Find(name)->effect == ConfigEffect::kNone) {
+      return Fail(v1::INVALID_CONFIG, "{} has no effect here, neither in the properties file nor at run time",
+                  name);
+    }
     if (const std::string_view instead = DynamicNameFor(name); !instead.empty()) {
       return Fail(v1::INVALID_CONFIG, "{} cannot be changed at run time; set {}, which counts before it",
                   name, instead);
@@ -133,6 +141,25 @@ Properties TakeGood(const Properties& read, const Properties& before, const Chec
                                                                   legal.error().message, last_good->second));
   }
   return out;
+}
+
+const Properties& CautiousBrokerConfigs() {
+  static const Properties configs = {{"log.retention.bytes", "-1"}, {"log.retention.ms", "-1"}};
+  return configs;
+}
+
+const Properties& CautiousTopicConfigs() {
+  static const Properties configs = {{"ack.durability", "synced"},
+                                     {"cleanup.policy", "delete"},
+                                     {"retention.bytes", "-1"},
+                                     {"retention.ms", "-1"},
+                                     {"unclean.leader.election.enable", "false"}};
+  return configs;
+}
+
+Properties WithCaution(Properties known, const Properties& cautious) {
+  known.insert(cautious.begin(), cautious.end());
+  return known;
 }
 
 std::vector<ConfigInForce> DescribeBrokerConfigs(const BrokerLayers& layers) {

@@ -51,6 +51,13 @@ using CheckConfig = std::function<Result<>(std::string_view name, std::string_vi
 Properties TakeGood(const Properties& read, const Properties& before, const CheckConfig& check,
                     std::vector<std::string>* complaints);
 
+// What stands in for values that cannot be used and were never known (a start with a damaged znode): nothing
+// is deleted, nothing promised falsely, until somebody has mended them.
+const Properties& CautiousBrokerConfigs();
+const Properties& CautiousTopicConfigs();
+// `known`, and of `cautious` what it lacks: the last good values for TakeGood.
+Properties WithCaution(Properties known, const Properties& cautious);
+
 // A value that a config has somewhere, and under which name.
 struct ConfigSynonym {
   v1::ConfigSource source = v1::CONFIG_SOURCE_UNSPECIFIED;

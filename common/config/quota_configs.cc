@@ -15,13 +15,23 @@ const ConfigTable& QuotaConfigTable() {
   static const ConfigTable table(
       "quota",
       {{"producer_byte_rate", ConfigType::kDouble, "", "bytes/s",
-        "What the client may produce to one broker; not set: no limit", ConfigEffect::kInForce, 1},
+        "What the client may produce to one broker; not set: no limit", ConfigEffect::kInForce, 0},
        {"consumer_byte_rate", ConfigType::kDouble, "", "bytes/s",
-        "What the client may fetch from one broker; not set: no limit", ConfigEffect::kInForce, 1},
+        "What the client may fetch from one broker; not set: no limit", ConfigEffect::kInForce, 0},
        {"request_percentage", ConfigType::kDouble, "", "%",
         "Share of one thread's time on one broker that the client's requests may take; not set: no limit",
-        ConfigEffect::kInForce, 1}});
+        ConfigEffect::kInForce, 0}});
   return table;
+}
+
+Result<> CheckQuota(std::string_view name, std::string_view value) {
+  TM_RETURN_IF_ERROR(QuotaConfigTable().Check(name, value));
+  const bool sets =
+      !value.empty() &&
+      ConfigValues(QuotaConfigTable(), {{std::string(name), std::string(value)}}).Double(name) > 0;
+  if (sets) return {};
+  return Fail(v1::INVALID_CONFIG, "{}={} lets nothing through; for no limit remove it (--delete-config {})",
+              name, value, name);
 }
 
 QuotaLimits LimitsOf(const Properties& quotas) {

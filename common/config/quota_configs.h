@@ -8,6 +8,7 @@
 
 #include "common/config/config_table.h"
 #include "common/config/properties.h"
+#include "common/result.h"
 #include "common/time.h"
 
 namespace tidemark {
@@ -15,6 +16,8 @@ namespace tidemark {
 // producer_byte_rate, consumer_byte_rate, request_percentage: of each broker, over all connections of the
 // client id.
 const ConfigTable& QuotaConfigTable();
+// A quota that is a number above 0.
+Result<> CheckQuota(std::string_view name, std::string_view value);
 
 enum class QuotaKind { kProduce, kFetch, kRequest };
 inline constexpr size_t kQuotaKinds = 3;

@@ -6,6 +6,12 @@
 #include "common/net/server_connection.h"
 
 namespace tidemark {
+namespace {
+
+// Beside those of clients, on one loop: of brokers, and such as have not said yet what they are.
+constexpr size_t kOthersConnections = 256;
+
+}  // namespace
 
 // The table of connections and their periodic sweep.
 class RpcServer::Impl {
@@ -20,7 +26,10 @@ class RpcServer::Impl {
   void Attach(std::unique_ptr<PendingStream> pending, std::string listener, ListenerRoles roles) {
     core_->loop.CheckOwner();
     if (core_->closed) return;
-    if (core_->connections.size() >= core_->limits.max_connections) {
+    // Which are clients' only their first requests tell: brokers must come in whatever clients do, and who
+    // would raise the limit again is a client among few.
+    const size_t most = core_->limits.max_connections + (roles.inter_broker ? kOthersConnections : 0);
+    if (core_->connections.size() >= most) {
       std::string note;
       if (core_->log_limiter.Allow(core_->loop.Now(), &note)) {
         LOG(WARNING) << "listener " << listener << ": connection refused, " << core_->connections.size()

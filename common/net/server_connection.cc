@@ -11,6 +11,9 @@ namespace {
 
 constexpr Duration kLastBytes = 6s;  // that a refused connection's stream is kept for its answer to go out
 constexpr size_t kUncounted = 64 * 1024;  // of a frame under way: the ordinary buffer
+constexpr ErrorCode kTooManyConnections = v1::BROKER_NOT_AVAILABLE;  // another try may find room
+// After a mute: when nothing has been read by then, nothing lay in the socket.
+constexpr Duration kSocketRead = 40ms;
 
 constexpr std::string_view kHttpBody =
     "This port speaks the Tidemark protocol (length-prefixed protobuf), not HTTP. "
@@ -60,8 +63,11 @@ void ServerConnection::OnRead(size_t size) {
   auto self = shared_from_this();  // a handler may close the server
   core_->stats.bytes_in += size;
   last_read_ = core_->loop.Now();
+  if (std::exchange(just_resumed_, false) && last_read_ - resumed_at_ > kSocketRead) waited_since_.reset();
+  const bool drained = size < offered_;
   reader_.Commit(size);
   Process();
+  if (drained && !paused_) waited_since_.reset();
 }
 
 void ServerConnection::Process() {
@@ -81,7 +87,10 @@ void ServerConnection::Process() {
     HandleFrame(frame);
   }
   processing_ = false;
-  if (stream_) CountPartial(reader_.buffered() > kUncounted ? reader_.buffered() : 0);
+  if (!stream_) return;
+  const size_t partial = reader_.buffered() > kUncounted ? reader_.buffered() : 0;
+  CountPartial(Muted() ? 0 : partial);
+  CountMutedPartial(Muted() ? partial : 0);
 }
 
 void ServerConnection::HandleFrame(std::string_view frame) {
@@ -93,9 +102,11 @@ void ServerConnection::HandleFrame(std::string_view frame) {
   ++core_->stats.requests;
   last_activity_ = last_read_;
   const uint32_t timeout_ms = request.header().timeout_ms();
-  const MonoTime deadline =
-      timeout_ms == 0 ? kNoDeadline : last_read_ + std::chrono::milliseconds(timeout_ms);
+  // Its time ran while it lay in the socket of a muted connection.
+  const MonoTime arrived = std::min(waited_since_.value_or(last_read_), last_read_);
+  const MonoTime deadline = timeout_ms == 0 ? kNoDeadline : arrived + std::chrono::milliseconds(timeout_ms);
   Result<> admitted = FixPurpose(request.header().purpose());
+  if (!admitted && admitted.error().code == kTooManyConnections) return RefuseWith(admitted.error());
   call->Begin(frame.size() + kFrameHeaderSize, deadline);
   if (admitted) admitted = Admit(request, deadline);
   if (!admitted) return call->ReplyError(admitted.error());
@@ -105,6 +116,14 @@ void ServerConnection::HandleFrame(std::string_view frame) {
 Result<> ServerConnection::FixPurpose(v1::ConnectionPurpose purpose) {
   if (purpose_fixed_) return {};
   TM_RETURN_IF_ERROR(CheckPurpose(purpose, info_.roles, info_.listener));
+  if (purpose == v1::CONNECTION_PURPOSE_CLIENT) {
+    if (core_->clients >= core_->limits.max_connections) {
+      return Fail(kTooManyConnections,
+                  "{} connections of clients are open, the most allowed (max.connections)", core_->clients);
+    }
+    ++core_->clients;
+    is_client_ = true;
+  }
   purpose_fixed_ = true;
   info_.purpose = purpose;
   CountPartial(0);
@@ -183,6 +202,9 @@ void ServerConnection::Leave() {
   stream_.reset();
   reader_.Clear();
   CountPartial(0);
+  CountMutedPartial(0);
+  core_->loop.CancelTimer(std::exchange(mute_timer_, 0));
+  if (std::exchange(is_client_, false)) --core_->clients;
   budget_->Release(std::exchange(unsent_bytes_, 0));
   core_->connections.erase(info_.id);
   stop_.request_stop();
@@ -264,27 +286,50 @@ void ServerConnection::Pause() {
 
 void ServerConnection::Mute(Duration pause) {
   if (!stream_ || pause <= Duration::zero()) return;
-  muted_until_ = std::max(muted_until_, core_->loop.Now() + pause);
+  const MonoTime now = core_->loop.Now();
+  if (!Muted()) mute_began_ = now;
+  if (now + pause <= muted_until_) return;
+  muted_until_ = now + pause;
   WaitOutMute();
   // Inside Process the limit is looked at before the next request.
-  if (!processing_) Pause();
+  if (processing_) return;
+  Pause();
+  const size_t partial = partial_bytes_;
+  CountPartial(0);
+  CountMutedPartial(partial);
 }
 
 void ServerConnection::Unmute() {
   if (!Muted()) return;
   muted_until_ = {};
-  MaybeResume();
+  EndMute();
 }
 
 void ServerConnection::WaitOutMute() {
-  if (std::exchange(mute_timer_, true)) return;
-  core_->loop.StartTimerAfter(muted_until_ - core_->loop.Now(), [weak = weak_from_this()] {
+  core_->loop.CancelTimer(std::exchange(mute_timer_, 0));
+  mute_timer_ = core_->loop.StartTimer(muted_until_, [weak = weak_from_this()] {
     const auto self = weak.lock();
-    if (!self) return;
-    self->mute_timer_ = false;
-    if (self->stream_ && self->Muted()) return self->WaitOutMute();
-    self->MaybeResume();
+    if (!self || !self->stream_) return;
+    self->mute_timer_ = 0;
+    if (self->Muted()) return self->WaitOutMute();
+    self->EndMute();
   });
+}
+
+void ServerConnection::EndMute() {
+  core_->loop.CancelTimer(std::exchange(mute_timer_, 0));
+  waited_since_ = std::min(waited_since_.value_or(mute_began_), mute_began_);
+  MaybeResume();
+}
+
+// A muted connection's part of a frame stops nobody's reading, because no peer but its own could give it
+// back. Where there are too many of them, the last one goes: its client sends again what was not answered.
+void ServerConnection::CountMutedPartial(size_t bytes) {
+  core_->muted_partial_bytes -= std::exchange(muted_partial_, bytes);
+  core_->muted_partial_bytes += bytes;
+  if (bytes == 0 || core_->muted_partial_bytes <= core_->limits.client_budget_bytes) return;
+  LogBadPeer("is over a quota in the midst of a frame, as are too many others; closed");
+  CloseNow();
 }
 
 void ServerConnection::WaitForBudget() {
@@ -313,6 +358,8 @@ void ServerConnection::Resume() {
   CHECK(!processing_);
   resume_scheduled_ = false;
   paused_ = false;
+  resumed_at_ = core_->loop.Now();
+  just_resumed_ = true;
   Process();
   if (!stream_) return;
   if (paused_) return;  // Process found a limit reached again

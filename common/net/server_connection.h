@@ -9,6 +9,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 
@@ -34,6 +35,9 @@ struct RpcServerCore {
   RpcServerStats stats;
   LogLimiter log_limiter;
   bool closed = false;
+  size_t clients = 0;  // connections that have said that they are clients'
+  // Parts of frames that muted connections hold. Not of a budget: nothing but time gives them back.
+  size_t muted_partial_bytes = 0;
   std::map<uint64_t, std::shared_ptr<ServerConnection>> connections;
 
  private:
@@ -68,7 +72,11 @@ class ServerConnection final : public StreamHandler,
   void Mute(Duration pause);
   void Unmute();
 
-  std::span<char> ReadBuffer() override { return reader_.Buffer(); }
+  std::span<char> ReadBuffer() override {
+    const std::span<char> buffer = reader_.Buffer();
+    offered_ = buffer.size();
+    return buffer;
+  }
   void OnRead(size_t size) override;
   void OnDrained() override;
   void OnClosed(const Error& reason) override;
@@ -90,6 +98,8 @@ class ServerConnection final : public StreamHandler,
   bool OverOwnLimits() const;
   bool Muted() const { return muted_until_ != MonoTime{} && core_->loop.Now() < muted_until_; }
   void WaitOutMute();
+  void EndMute();
+  void CountMutedPartial(size_t bytes);
   void Pause();
   void MaybeResume();
   void Resume();
@@ -114,8 +124,17 @@ class ServerConnection final : public StreamHandler,
   size_t partial_bytes_ = 0;  // of the frame under way, as last counted
   MonoTime last_read_;        // when the bytes now looked at had arrived
   MonoTime last_activity_;
+  size_t offered_ = 0;  // of the buffer that is being read into
+
   MonoTime muted_until_{};
-  bool mute_timer_ = false;
+  MonoTime mute_began_{};
+  TimerId mute_timer_ = 0;
+  size_t muted_partial_ = 0;  // of the frame under way, while muted
+  // What is read until the socket is empty may have lain there since then: a mute that has ended.
+  std::optional<MonoTime> waited_since_;
+  MonoTime resumed_at_{};
+  bool just_resumed_ = false;  // and nothing read since
+  bool is_client_ = false;     // counted in core_->clients
 };
 
 class ServerCall final : public RpcCall {

@@ -28,6 +28,8 @@ Broker configs marked *cluster-wide* below can be changed without a restart, for
 own value, `/config/brokers/<id>`, `/config/brokers/<default>`, the properties file, the default in this page;
 `tidemark-configs --describe --all` shows each value with its source. Of names with one meaning (`log.retention.ms`,
 `.minutes`, `.hours`) the one that counts first is the one to change.
+Kafka changes more of them so: its counts of threads (there are shards here, one per core), listeners and TLS stores. A
+value that is empty is refused: what is to be taken back is removed.
 
 This page is made from the tables in `common/config`; a test fails when it is stale.
 

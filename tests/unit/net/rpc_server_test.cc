@@ -106,6 +106,60 @@ class RpcServerTest : public RpcTest {
     EXPECT_EQ((co_await Answer(loud.get())).header().correlation_id(), 2u);
     EXPECT_EQ((co_await Answer(loud.get())).header().correlation_id(), 3u) << "nothing is dropped";
   }
+  // The next one after an Unmute is as long as it says, not as long as the one that was ended.
+  Task<void> MutedAgain() {
+    handler_.answer = [](RpcCall& call) {
+      const std::string& name = call.request().header().client_id();
+      if (name != "quiet") call.Mute(name == "long" ? 2h : 20ms);
+      call.Reply(MetadataAnswer());
+    };
+    auto peer = co_await RawClient();
+    EXPECT_TRUE((co_await Ask(peer.get(), NamedRequest("long", 1))).has_metadata());
+    server_->Unmute();
+    EXPECT_TRUE((co_await Ask(peer.get(), NamedRequest("short", 2))).has_metadata());
+    EXPECT_TRUE((co_await Ask(peer.get(), NamedRequest("quiet", 3))).has_metadata());
+  }
+  // A request's time runs while it lies in the socket of a muted connection.
+  Task<void> DeadlineInMute() {
+    handler_.answer = [](RpcCall& call) {
+      if (call.request().header().client_id() == "loud") call.Mute(2h);
+      call.Reply(MetadataAnswer());
+    };
+    auto peer = co_await RawClient();
+    EXPECT_TRUE((co_await Ask(peer.get(), NamedRequest("loud", 1))).has_metadata());
+    v1::Request hasty = NamedRequest("hasty", 2);
+    hasty.mutable_header()->set_timeout_ms(1);
+    peer->Write(EncodeFrame(hasty));
+    co_await Quiesce();
+    (void)co_await Sleep(loop_, 3ms, "past the deadline");
+    server_->Unmute();
+    const v1::Response late = co_await Answer(peer.get());
+    EXPECT_EQ(late.header().error().code(), v1::REQUEST_TIMED_OUT);
+    EXPECT_EQ(handler_.names, (std::vector<std::string>{"loud"}));
+    // What comes after the mute has time again.
+    hasty.mutable_header()->set_timeout_ms(600'000);
+    EXPECT_TRUE((co_await Ask(peer.get(), hasty)).has_metadata());
+  }
+  // Parts of frames that muted connections hold stop nobody else.
+  Task<void> MutedInAFrame() {
+    handler_.answer = [](RpcCall& call) {
+      if (call.request().header().client_id() == "loud") call.Mute(2h);
+      call.Reply(MetadataAnswer());
+    };
+    std::vector<std::unique_ptr<TestPeer>> loud;
+    for (int i = 0; i < 2; ++i) {
+      loud.push_back(co_await RawClient());
+      const std::string big = EncodeFrame(SizedRequest(400'000));
+      loud.back()->Write(EncodeFrame(NamedRequest("loud", 1)) + big.substr(0, 300'000));
+      EXPECT_TRUE((co_await Answer(loud.back().get())).has_metadata());
+    }
+    co_await Quiesce();
+    handler_.answer = nullptr;
+    auto other = co_await RawClient();
+    other->Write(EncodeFrame(NamedRequest("held", 1)) + EncodeFrame(NamedRequest("next", 2)));
+    co_await handler_.UntilBegun(4);
+    EXPECT_EQ(handler_.names.back(), "next");
+  }
   Task<void> RequestLimit() {
     auto peer = co_await RawClient();
     std::string burst;
@@ -261,8 +315,21 @@ class RpcServerTest : public RpcTest {
     auto first = co_await RawClient();
     EXPECT_TRUE((co_await Ask(first.get(), NamedRequest("first", 1))).has_metadata());
     auto second = co_await RawClient();
+    second->Write(EncodeFrame(NamedRequest("second", 1)));
+    const v1::Response refused = co_await Answer(second.get());
+    EXPECT_EQ(refused.header().error().code(), v1::BROKER_NOT_AVAILABLE) << refused.DebugString();
     EXPECT_TRUE(co_await second->UntilClosed());
     EXPECT_TRUE((co_await Ask(first.get(), NamedRequest("first", 2))).has_metadata());
+    // Brokers come in whatever clients do.
+    auto broker = co_await RawClient();
+    v1::Request control = NamedRequest("broker", 1);
+    control.mutable_header()->set_purpose(v1::CONNECTION_PURPOSE_CONTROL);
+    EXPECT_TRUE((co_await Ask(broker.get(), control)).has_metadata());
+    // And who would raise the limit again, when another client has gone.
+    first->stream->Close();
+    co_await Quiesce();
+    auto third = co_await RawClient();
+    EXPECT_TRUE((co_await Ask(third.get(), NamedRequest("third", 1))).has_metadata());
   }
   Task<void> Session() {
     auto destroyed = std::make_shared<bool>(false);
@@ -397,6 +464,20 @@ TEST_F(RpcServerTest, RequestsOverTheLimitWaitInOrderAndNoneIsDropped) {
 TEST_F(RpcServerTest, AMutedConnectionIsNotReadUntilItIsUnmuted) {
   StartServer();
   RunTask(Muted(2h));
+}
+TEST_F(RpcServerTest, AMuteAfterOneThatWasEndedIsItsOwn) {
+  StartServer();
+  RunTask(MutedAgain());
+}
+TEST_F(RpcServerTest, ARequestsTimeRunsWhileItsConnectionIsMuted) {
+  StartServer();
+  RunTask(DeadlineInMute());
+}
+TEST_F(RpcServerTest, AConnectionMutedInTheMidstOfAFrameStopsNobodyElse) {
+  RpcServerLimits limits;
+  limits.client_budget_bytes = 700'000;
+  StartServer(limits);
+  RunTask(MutedInAFrame());
 }
 TEST_F(RpcServerTest, AMutedConnectionGoesOnByItself) {
   StartServer();

@@ -134,12 +134,16 @@ TEST(DynamicBrokerConfigs, RefusesWhatIsWrongAndWarnsOfWhatCannotBeMet) {
   EXPECT_THAT(refused("", "log.open.files", "100"), HasSubstr("for one broker"));
   EXPECT_THAT(refused("zero", "num.partitions", "1"), HasSubstr("not a broker id"));
   EXPECT_THAT(refused("0", "num.partitions", "none"), HasSubstr("whole number"));
-  EXPECT_FALSE(cluster.world().zookeeper().Peek(zkpath::BrokerConfig(0)));
+  EXPECT_THAT(refused("", "log.retention.ms", ""), HasSubstr("--delete-config"));
+  EXPECT_THAT(refused("", "log.retention.ms", std::string(100'000, '0') + "1"), HasSubstr("bytes"));
+  EXPECT_FALSE(cluster.world().zookeeper().Peek(zkpath::BrokerConfig(std::nullopt)));
   const auto warned = Alter(cluster, kBroker, "", {{"min.insync.replicas", "2"}});
   EXPECT_EQ(warned.error().code(), v1::NONE);
   ASSERT_EQ(warned.warnings_size(), 1);
   EXPECT_THAT(warned.warnings(0), HasSubstr("live brokers"));
-  EXPECT_THAT(Alter(cluster, kBroker, "7", {{"num.partitions", "2"}}).warnings(0), HasSubstr("not live"));
+  EXPECT_THAT(Alter(cluster, kBroker, "7", {{"log.retention.ms", "2"}}).warnings(0), HasSubstr("not live"));
+  EXPECT_THAT(Alter(cluster, kBroker, "0", {{"num.partitions", "2"}}).warnings(0),
+              HasSubstr("may differ between brokers"));
   EXPECT_TRUE(cluster.Stop(0));
 }
 
@@ -156,6 +160,85 @@ TEST(DynamicBrokerConfigs, WhatIsBadInZooKeeperLeavesTheLastGoodInForce) {
   cluster.world().zookeeper().Poke(zkpath::BrokerConfig(std::nullopt),
                                    R"({"version":1,"config":{"num.partitions":"6"}})");
   EXPECT_EQ(value(), "6 CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER");
+  EXPECT_TRUE(cluster.Stop(0));
+}
+
+uint32_t PartitionsOfNew(SimBrokers& cluster) {
+  static int number = 0;
+  const std::string name = "new" + std::to_string(number++);
+  cluster.CreateTopic(name, 0, 1);
+  EXPECT_TRUE(cluster.WaitForLeaders(name));
+  return static_cast<uint32_t>(cluster.Metadata(name)->partitions_size());
+}
+
+// Whatever happened to notifications while a broker was away.
+TEST(DynamicBrokerConfigs, WhatChangedDuringALostSessionIsCaughtUp) {
+  for (const bool expired : {true, false}) {
+    SimBrokers cluster(11, 1);
+    cluster.StartAll();
+    SimZooKeeper& zookeeper = cluster.world().zookeeper();
+    EXPECT_EQ(PartitionsOfNew(cluster), 1u);
+    // Written with no notification at all: only reading everything again brings it.
+    zookeeper.Poke(zkpath::BrokerConfig(std::nullopt), R"({"version":1,"config":{"num.partitions":"3"}})");
+    cluster.world().RunFor(30s);
+    EXPECT_EQ(PartitionsOfNew(cluster), 1u);
+    if (expired) {
+      for (const int64_t session : zookeeper.sessions()) zookeeper.Expire(session);
+    } else {
+      zookeeper.DropConnections();
+    }
+    EXPECT_TRUE(Until(cluster, [&] { return PartitionsOfNew(cluster) == 3; })) << expired;
+    EXPECT_TRUE(cluster.Stop(0));
+  }
+}
+
+TEST(DynamicBrokerConfigs, ABadNotificationStopsNoOther) {
+  SimBrokers cluster(12, 1);
+  cluster.StartAll();
+  SimZooKeeper& zookeeper = cluster.world().zookeeper();
+  int number = 900;
+  for (const char* bad :
+       {"no json", R"({"version":2,"entity_path":"clients/"})",
+        R"({"version":2,"entity_path":"clients/a//b"})", R"({"version":2,"entity_path":"brokers/x"})",
+        R"({"version":2,"entity_path":""})"}) {
+    zookeeper.Poke(fmt::format("/config/changes/config_change_0000000{}", number++), bad);
+  }
+  zookeeper.Poke("/config/clients/%zz", R"({"version":1,"config":{"producer_byte_rate":"1"}})");
+  EXPECT_EQ(Alter(cluster, kBroker, "", {{"num.partitions", "2"}}).error().code(), v1::NONE);
+  EXPECT_TRUE(Until(cluster, [&] { return PartitionsOfNew(cluster) == 2; }));
+  EXPECT_TRUE(cluster.Stop(0));
+}
+
+// The last good values are not known then: no record is to be deleted for want of them.
+TEST(DynamicBrokerConfigs, AStartWithADamagedZnodeDeletesNothing) {
+  SimBrokers cluster(14, 1, {{"log.retention.hours", "1"}});
+  cluster.StartAll();
+  const auto retention = [&] {
+    return ValueOf(Describe(cluster, 0, kBroker, "0", true), "log.retention.ms");
+  };
+  for (const char* bad : {"not json", R"({"version":1,"config":{"log.retention.ms":"a week"}})"}) {
+    cluster.world().zookeeper().Poke(zkpath::BrokerConfig(std::nullopt), bad);
+    EXPECT_TRUE(cluster.Stop(0));
+    ASSERT_TRUE(cluster.Start(0));
+    EXPECT_EQ(retention(), "-1 CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER") << bad;
+    cluster.world().zookeeper().Poke(zkpath::BrokerConfig(std::nullopt), R"({"version":1,"config":{}})");
+    EXPECT_EQ(retention(), " CONFIG_SOURCE_DEFAULT") << "it was mended";
+  }
+  EXPECT_TRUE(cluster.Stop(0));
+}
+
+// What does not fit this broker's own file is passed over alone.
+TEST(DynamicBrokerConfigs, OneValueThatDoesNotFitKeepsNoOtherOut) {
+  SimBrokers cluster(13, 1, {{"socket.request.max.bytes", "4000000"}});
+  cluster.StartAll();
+  cluster.world().zookeeper().Poke(
+      zkpath::BrokerConfig(std::nullopt),
+      R"({"version":1,"config":{"message.max.bytes":"8000000","num.partitions":"3"}})");
+  EXPECT_TRUE(cluster.Stop(0));
+  ASSERT_TRUE(cluster.Start(0));
+  EXPECT_EQ(PartitionsOfNew(cluster), 3u);
+  const auto described = Describe(cluster, 0, kBroker, "0", true);
+  EXPECT_EQ(ValueOf(described, "message.max.bytes"), "1048588 CONFIG_SOURCE_DEFAULT");
   EXPECT_TRUE(cluster.Stop(0));
 }
 
@@ -218,18 +301,24 @@ TEST(ClientQuotas, AClientOverItsQuotaIsToldAndNoOtherIs) {
   SimBrokers cluster(6, 1);
   cluster.StartAll();
   const TopicId id = cluster.CreateTopic("orders", 1, 1);
-  const v1::Request produce = ProduceOf(id, 900'000);
+  const v1::Request produce = ProduceOf(id, 250'000);
   Client loud(cluster, "loud", "batch/load"), other(cluster, "quiet", "other");
   EXPECT_EQ(loud.ThrottleOf(produce), 0) << "there is no quota yet";
   EXPECT_EQ(Alter(cluster, kClient, "batch/load", {{"producer_byte_rate", "10000"}}).error().code(),
             v1::NONE);
-  // Ten seconds' worth goes through; 900 kB are 80 seconds more.
-  ASSERT_TRUE(Until(cluster, [&] { return loud.ThrottleOf(produce) > 70'000; }));
+  // Ten seconds' worth goes through; 250 kB are 15 seconds more.
+  ASSERT_TRUE(Until(cluster, [&] { return loud.ThrottleOf(produce) > 14'000; }));
+  MonoTime begun = other.Now();
   EXPECT_EQ(other.ThrottleOf(produce), 0);
-  EXPECT_EQ(loud.ThrottleOf(produce), -1) << "its connection is not read";
-  // The delay ends with the quota, long before its time.
+  EXPECT_LT(other.Now() - begun, Duration(1s));
+  begun = loud.Now();
+  EXPECT_GT(loud.ThrottleOf(produce), 20'000);
+  EXPECT_GE(loud.Now() - begun, Duration(14s)) << "its connection is not read meanwhile";
+  // The delay ends with the quota, before its time.
   EXPECT_EQ(Alter(cluster, kClient, "batch/load", {}, {"producer_byte_rate"}).error().code(), v1::NONE);
+  begun = loud.Now();
   EXPECT_EQ(loud.ThrottleOf(produce), 0);
+  EXPECT_LT(loud.Now() - begun, Duration(5s));
   EXPECT_TRUE(cluster.Stop(0));
 }
 
@@ -277,7 +366,7 @@ class FetchQuota : public testing::Test {
   // Lets `client` fetch until it is over a quota of 10 kB/s, by 20 s.
   void SetQuotaAndExceedIt(Client& client) {
     EXPECT_EQ(Alter(cluster_, kClient, "app", {{"consumer_byte_rate", "10000"}}).error().code(), v1::NONE);
-    ASSERT_TRUE(Until(cluster_, [&] { return client.ThrottleOf(FetchOf(id_, 0)) > 15'000; }));
+    ASSERT_TRUE(Until(cluster_, [&] { return client.ThrottleOf(FetchOf(id_, 0)) > 19'000; }));
   }
 
   SimBrokers cluster_;
@@ -308,7 +397,7 @@ TEST_F(FetchQuota, HoldsTheFetchesOfAConnectionAndNothingElseOnIt) {
   EXPECT_GE(held->at - over, Duration(5s));
   EXPECT_LT(held->at - over, Duration(6s));
   EXPECT_EQ(RecordsIn(*held->response), 0u);
-  EXPECT_GT((*held->response)->header().throttle_ms(), 5'000u);
+  EXPECT_EQ((*held->response)->header().throttle_ms(), 10'000u);
 }
 
 TEST_F(FetchQuota, WhoWaitsGetsRecordsWhenItsTimeHasCome) {
@@ -317,8 +406,8 @@ TEST_F(FetchQuota, WhoWaitsGetsRecordsWhenItsTimeHasCome) {
   const MonoTime over = app.Now();
   const Result<v1::Response> answer = app.Call(FetchOf(id_, 50'000));
   EXPECT_GT(RecordsIn(answer), kBytes);
-  EXPECT_GE(app.Now() - over, Duration(15s));
-  EXPECT_LT(app.Now() - over, Duration(30s));
+  EXPECT_GE(app.Now() - over, Duration(19s));
+  EXPECT_LT(app.Now() - over, Duration(22s));
 }
 
 TEST_F(FetchQuota, WhoAsksAgainAtOnceDoesNotKeepTheBrokerBusy) {
@@ -327,6 +416,23 @@ TEST_F(FetchQuota, WhoAsksAgainAtOnceDoesNotKeepTheBrokerBusy) {
   const MonoTime over = app.Now();
   for (int i = 0; i < 3; ++i) EXPECT_EQ(RecordsIn(app.Call(FetchOf(id_, 0))), 0u);
   EXPECT_GE(app.Now() - over, Duration(3s));
+}
+
+// What was begun under a quota that was a mistake is not charged by it.
+TEST_F(FetchQuota, ThatIsTakenBackDelaysNobodyAnyMore) {
+  Client app(cluster_, "app", "app");
+  EXPECT_EQ(Alter(cluster_, kClient, "app", {{"consumer_byte_rate", "1"}}).error().code(), v1::NONE);
+  cluster_.world().RunFor(1s);
+  v1::Request at_the_end = FetchOf(id_, 20'000);
+  at_the_end.mutable_fetch()->mutable_topics(0)->mutable_partitions(0)->set_fetch_offset(1);
+  const auto parked = app.Begin(at_the_end);
+  cluster_.world().RunFor(1s);
+  EXPECT_EQ(Alter(cluster_, kClient, "app", {}, {"consumer_byte_rate"}).error().code(), v1::NONE);
+  cluster_.world().RunFor(1s);
+  (void)cluster_.Produce("orders", 0, {std::string(1000, 'y')});
+  ASSERT_TRUE(Until(cluster_, [&] { return parked->response.has_value(); }));
+  EXPECT_GT(RecordsIn(*parked->response), 1000u);
+  EXPECT_EQ((*parked->response)->header().throttle_ms(), 0u);
 }
 
 TEST_F(FetchQuota, EndsWhatItHoldsWhenItChanges) {

@@ -65,7 +65,7 @@ TEST(QuotaLedger, AHigherQuotaCountsFromTheNextCharge) {
 TEST(QuotaLedger, RequestsAreDelayedNoLongerThanAWindow) {
   QuotaLedger ledger(kWindows);
   EXPECT_EQ(ledger.Charge(QuotaKind::kRequest, "app", 1e6, 1, At(0s)), Duration(1s));
-  EXPECT_EQ(ledger.Charge(kProduce, "app", 1e12, 1, At(0s)), QuotaLedger::kLongestDelay);
+  EXPECT_EQ(ledger.Charge(kProduce, "app", 1e12, 1, At(0s)), Duration(30s));
 }
 
 TEST(QuotaLedger, RequestsAreDelayedForASecondAtMostHoweverLongTheWindowsAre) {
@@ -85,7 +85,14 @@ TEST(QuotaLedger, WhoIsFarOverItsQuotaStaysSoWhileOthersComeAndGo) {
   QuotaLedger ledger(kWindows, 100);
   EXPECT_GT(ledger.Charge(kProduce, "loud", 500'000, 1000, At(0s)), Duration::zero());
   for (int i = 0; i < 10'000; ++i) (void)ledger.Charge(kProduce, std::to_string(i), 2000, 1000, At(0s));
-  EXPECT_GT(ledger.Charge(kProduce, "loud", 1, 1000, At(1s)), Duration(400s));
+  EXPECT_EQ(ledger.Charge(kProduce, "loud", 1, 1000, At(400s)), QuotaLedger::kLongestDelay);
+}
+
+TEST(QuotaLedger, NoDelayIsLongAndWhatIsOwedStaysOwed) {
+  QuotaLedger ledger(kWindows);
+  EXPECT_EQ(ledger.Charge(kProduce, "app", 60'000, 1000, At(0s)), Duration(30s));
+  EXPECT_EQ(ledger.Charge(kProduce, "app", 1, 1000, At(10s)), QuotaLedger::kLongestDelay);
+  EXPECT_NEAR(Seconds(ledger.Charge(kProduce, "app", 1, 1000, At(48s))), 2, 0.1);
 }
 
 TEST(QuotaLedger, WhoIsQuietIsForgotten) {
