@@ -71,9 +71,13 @@ class RpcChannelTest : public RpcTest {
 
   Task<void> TimeoutAndLateAnswer() {
     auto channel = Channel();
+    // The connection is made first: what times out before it is there is never sent.
+    AnswerAll();
+    EXPECT_TRUE(co_await channel->Call(MetadataRequest(), 30s, {}));
+    handler_.answer = nullptr;
     auto late = co_await channel->Call(MetadataRequest(), 5ms, {});
     EXPECT_EQ(late.error().code, v1::REQUEST_TIMED_OUT);
-    co_await handler_.UntilBegun(1);
+    co_await handler_.UntilBegun(2);
     handler_.held[0]->Reply(MetadataAnswer());
     AnswerAll();
     auto next = co_await channel->Call(MetadataRequest(), 30s, {});
