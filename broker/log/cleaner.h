@@ -36,9 +36,9 @@ class CleanerThrottle {
     free_at_ = std::max(free_at_, now) + Duration(static_cast<int64_t>(seconds * 1e9));
     return free_at_ - now;
   }
-  // Bytes to be done at a time, so that no pause becomes long.
   // The rate is another one: what was to be waited by the former is not.
   bool Changed() const { return *rate_ != charged_at_; }
+  // Bytes to be done at a time, so that no pause becomes long.
   uint64_t StepBytes() const {
     constexpr double kLeast = 16 << 10;
     constexpr double kMost = 1 << 20;

@@ -126,8 +126,10 @@ Task<Result<>> Partition::BecomeLeader(const v1::PartitionState& state) {
 // As BecomeLeader.
 Task<Result<>> Partition::BecomeFollower(const v1::PartitionState& state) {
   FollowerState follower(state, context_.brokers.self());
-  // The leader knows nothing of this log in the epoch that begins: only now may it be replaced.
-  if ((log_->damage() || copy_wanted_) && !follower.in_isr) TM_CO_RETURN_IF_ERROR(co_await SetLogAside());
+  // The leader knows nothing of this log in the epoch that begins: only now may it be replaced. Another
+  // leader than the one that has shown its log may have holes where this one has none.
+  const bool copy = copy_wanted_ && copy_wanted_->leader == state.leader();
+  if ((log_->damage() || copy) && !follower.in_isr) TM_CO_RETURN_IF_ERROR(co_await SetLogAside());
   copy_wanted_.reset();
   if (TM_BUG("truncate-to-hw")) TM_CO_RETURN_IF_ERROR(co_await log_->TruncateTo(high_watermark_));
   if (closing_) co_return Fail(v1::CANCELLED, "{} is closing", name_);

@@ -244,6 +244,7 @@ class Partition {
   // partition_health.cc: failing and damaged logs
   void GoOffline(Error error);
   void OnLogTrouble();
+  Task<Result<>> AskForRelief(bool leave_isr, v1::ResignReason reason);
   Task<void> LeaveIsr(v1::ResignReason reason);
   std::optional<Error> LogTrouble() const;
   Task<Result<>> SetLogAside();
@@ -255,7 +256,6 @@ class Partition {
   const DamagedRange* DamageToRepair() const;
   void RepairIfDamaged();
   Task<void> RepairRanges();
-  Task<Result<>> AskForRelief();
   struct RangeRetry {
     MonoTime next;
     Duration pause{};
@@ -328,8 +328,13 @@ class Partition {
   bool leaving_isr_ = false;
   bool repairing_ = false;
   uint64_t damaged_ranges_seen_ = 0;  // of this log's count
-  // Why this log cannot be repaired by parts; its leader has shown to have all of it. Until the role changes.
-  std::optional<std::string> copy_wanted_;
+  // This log cannot be repaired by parts, and that leader has shown to have all of it. Until the role
+  // changes.
+  struct CopyWanted {
+    BrokerId leader = kNoBroker;
+    std::string why;
+  };
+  std::optional<CopyWanted> copy_wanted_;
   std::stop_source repair_stop_;  // ends the fetch of a repair when the role ends
   bool closing_ = false;
   bool persisting_start_ = false;

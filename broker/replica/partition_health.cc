@@ -37,18 +37,22 @@ void Partition::OnLogTrouble() {
   scope_.Spawn("leave isr", LeaveIsr(damaged ? v1::RESIGN_REASON_DAMAGED_LOG : v1::RESIGN_REASON_STORAGE));
 }
 
+Task<Result<>> Partition::AskForRelief(bool leave_isr, v1::ResignReason reason) {
+  v1::ResignLeadershipRequest::Partition request;
+  request.set_topic_id(key_.topic.ToBytes());
+  request.set_partition(key_.partition);
+  request.set_leader_epoch(leader_epoch_.value_or(0));
+  request.set_leave_isr(leave_isr);
+  ++context_.counters.resignations;
+  co_return co_await context_.isr.Resign(std::move(request), reason);
+}
+
 Task<void> Partition::LeaveIsr(v1::ResignReason reason) {
   leaving_isr_ = true;
   Duration pause = context_.options.isr_retry;
   bool sole_told = false;
   while (!closing_ && offline_) {
-    v1::ResignLeadershipRequest::Partition request;
-    request.set_topic_id(key_.topic.ToBytes());
-    request.set_partition(key_.partition);
-    request.set_leader_epoch(leader_epoch_.value_or(0));
-    request.set_leave_isr(true);
-    ++context_.counters.resignations;
-    const Result<> answer = co_await context_.isr.Resign(std::move(request), reason);
+    const Result<> answer = co_await AskForRelief(true, reason);
     if (closing_ || !offline_) break;
     if (answer) {
       // What is in force is told by the controller; a log that was fetched with is replaced in the epoch that
@@ -106,13 +110,14 @@ Task<bool> Partition::TryRepair() {
 // Under the transition lock, without readers, while nothing fetches.
 Task<Result<>> Partition::SetLogAside() {
   if (log_ != nullptr) {
-    const std::string reason = log_->damage() ? log_->damage()->message : copy_wanted_.value_or("damaged");
+    const std::string reason = log_->damage() ? log_->damage()->message : copy_wanted_->why;
     LOG(ERROR) << name_ << " sets its damaged log aside and copies it anew from the leader: " << reason;
     log_->SetFlushListener(nullptr);
     log_ = nullptr;
     high_watermark_ = 0;
     ++context_.counters.set_aside;
     TM_CO_RETURN_IF_ERROR(co_await context_.logs.SetAside(key_, reason));
+    copy_wanted_.reset();  // also when the new log cannot be opened yet: it is not the one that was meant
   }
   co_return co_await OpenLog();
 }

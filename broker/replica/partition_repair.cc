@@ -49,10 +49,11 @@ Task<void> Partition::RepairRanges() {
   MonoTime next_relief = context_.loop.Now();
   bool sole_told = false;
   RangeRetries retries;
+  std::optional<LeaderEpoch> retried_in;
   while (const DamagedRange* range = DamageToRepair()) {
     const std::string reason = range->reason;
     if (leading() && context_.loop.Now() >= next_relief) {
-      const Result<> relieved = co_await AskForRelief();
+      const Result<> relieved = co_await AskForRelief(false, v1::RESIGN_REASON_DAMAGED_LOG);
       const bool sole = !relieved && relieved.error().code == v1::ELIGIBLE_LEADERS_NOT_AVAILABLE;
       if (sole && !std::exchange(sole_told, true)) {
         LOG(ERROR) << name_
@@ -66,6 +67,8 @@ Task<void> Partition::RepairRanges() {
         relief_pause = std::min(4 * relief_pause, kReliefPauseMax);
       }
     } else if (wants_fetch() && follower_->leader != kNoBroker && follower_->agreed) {
+      // Another leader may have what the one before had not.
+      if (std::exchange(retried_in, follower_->epoch) != follower_->epoch) retries.clear();
       const std::optional<Offset> due = RangeDue(retries);
       const Result<> done = due ? co_await RepairOrCopy(*due) : Result<>();
       if (due && done) {
@@ -80,8 +83,6 @@ Task<void> Partition::RepairRanges() {
         retry.next = context_.loop.Now() + retry.pause;
         LOG_EVERY_N(WARNING, 20) << name_ << " is not repaired yet: " << ToString(done.error());
       }
-    } else {
-      retries.clear();  // another leader may have what this one had not
     }
     if (co_await Sleep(context_.loop, pause, "retry of a repair", scope_.stop_token()) ==
         WaitOutcome::kStopped)
@@ -91,28 +92,14 @@ Task<void> Partition::RepairRanges() {
   repairing_ = false;
 }
 
-Task<Result<>> Partition::AskForRelief() {
-  v1::ResignLeadershipRequest::Partition request;
-  request.set_topic_id(key_.topic.ToBytes());
-  request.set_partition(key_.partition);
-  request.set_leader_epoch(leader_epoch_.value_or(0));
-  ++context_.counters.resignations;
-  co_return co_await context_.isr.Resign(std::move(request), v1::RESIGN_REASON_DAMAGED_LOG);
-}
-
 Task<Result<>> Partition::RepairOrCopy(Offset first) {
   Result<> done = copy_wanted_ ? Result<>() : co_await RepairFromLeader(first);
   if (!copy_wanted_ || !wants_fetch()) co_return done;
   // BecomeFollower replaces the log, in the epoch that the controller begins for it.
-  v1::ResignLeadershipRequest::Partition request;
-  request.set_topic_id(key_.topic.ToBytes());
-  request.set_partition(key_.partition);
-  request.set_leader_epoch(leader_epoch_.value_or(0));
-  request.set_leave_isr(true);
-  ++context_.counters.resignations;
-  const Result<> left = co_await context_.isr.Resign(std::move(request), v1::RESIGN_REASON_DAMAGED_LOG);
+  const std::string why = copy_wanted_->why;
+  const Result<> left = co_await AskForRelief(true, v1::RESIGN_REASON_DAMAGED_LOG);
   if (!left) co_return left;
-  co_return Fail(v1::OFFSET_NOT_AVAILABLE, "it is to be copied whole: {}", copy_wanted_.value_or("done"));
+  co_return Fail(v1::OFFSET_NOT_AVAILABLE, "it is to be copied whole: {}", why);
 }
 
 // Reads, as a consumer would, all that is committed here and may be thrown away for a copy.
@@ -149,7 +136,7 @@ Task<Result<>> Partition::RepairFromLeader(Offset first) {
   if (!done && done.error().code == v1::INVALID_RECORD && FollowsIn(epoch)) {
     std::string why = done.error().message;
     done = co_await ProveLeaderWhole(channel.get(), epoch);
-    if (done && FollowsIn(epoch)) copy_wanted_ = std::move(why);
+    if (done && FollowsIn(epoch)) copy_wanted_ = {.leader = follower_->leader, .why = std::move(why)};
   }
   co_await channel->Close();
   co_return done;

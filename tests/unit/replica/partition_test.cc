@@ -327,6 +327,22 @@ TEST(Repair, ALogIsNotGivenUpForACopyThatHasHolesOfItsOwn) {
   EXPECT_EQ(cluster[3].log().damaged().ranges().size(), 1u);
 }
 
+TEST(Repair, AnotherLeaderThanTheOneThatWasReadIsReadFirst) {
+  Cluster cluster(3);
+  for (const char* body : {"a", "b"}) ASSERT_TRUE(cluster.Produce(1, body));
+  cluster.Run();
+  cluster[3].log().splice = false;
+  cluster[3].log().Rot(1, 1);
+  cluster.Run(50ms);
+  ASSERT_EQ(cluster.Isr(), (std::vector<BrokerId>{1, 2})) << "1 has shown all, and 3 may go";
+  cluster[2].log().Rot(0, 0);
+  cluster[2].sole_copy = true;
+  cluster.Elect(2);
+  cluster.Run(10s);
+  EXPECT_EQ(cluster[3].aside, nullptr)
+      << "its first record is the only one besides that of 1, which is not asked";
+}
+
 TEST(Repair, ARangeThatNobodyHasDoesNotKeepTheOthersWaiting) {
   Cluster cluster(3);
   for (const char* body : {"a", "b", "c", "d"}) ASSERT_TRUE(cluster.Produce(1, body));
