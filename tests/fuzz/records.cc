@@ -4,14 +4,7 @@
 
 #include <glog/logging.h>
 
-#include <google/protobuf/stubs/logging.h>
-
 #include "common/record/reader.h"
-
-extern "C" int LLVMFuzzerInitialize(int*, char***) {
-  google::protobuf::SetLogHandler(nullptr);  // it would tell of every header key that is not UTF-8
-  return 0;
-}
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace tidemark;

@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include <glog/logging.h>
-#include <google/protobuf/stubs/logging.h>
 
 #include "common/record/builder.h"
 #include "tests/fuzz/message_maker.h"
@@ -99,12 +98,6 @@ void RunOnce(ByteSource source) {
 }
 
 }  // namespace
-
-extern "C" int LLVMFuzzerInitialize(int*, char***) {
-  FLAGS_minloglevel = google::FATAL;
-  google::protobuf::SetLogHandler(nullptr);
-  return 0;
-}
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   RunOnce(ByteSource(data, size));

@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include <glog/logging.h>
-#include <google/protobuf/stubs/logging.h>
 #include <google/protobuf/util/message_differencer.h>
 
 #include "common/zk/zk_paths.h"
@@ -78,7 +77,8 @@ std::string Payload(ByteSource& source, const ValuePool& pool, size_t place) {
   }
 }
 
-void Change(SimZooKeeper& zookeeper, ByteSource& source, const ValuePool& pool) {
+// `number`: of the change, so that what is told of one comes after what was told before.
+void Change(SimZooKeeper& zookeeper, int number, ByteSource& source, const ValuePool& pool) {
   struct Place {
     std::string path;
     size_t payload;
@@ -112,8 +112,8 @@ void Change(SimZooKeeper& zookeeper, ByteSource& source, const ValuePool& pool) 
   if (place.payload != 2) return;
   v1::ConfigChangeZnode told;
   told.set_entity_path(place.path.substr(zkpath::kConfig.size() + 1));
-  static int sequence = 100;
-  zookeeper.Poke(fmt::format("{}{:010}", zkpath::kConfigChangePrefix, ++sequence), EncodeConfigChange(told));
+  zookeeper.Poke(fmt::format("{}{:010}", zkpath::kConfigChangePrefix, 100 + number),
+                 EncodeConfigChange(told));
 }
 
 void RunOnce(ByteSource source) {
@@ -127,7 +127,7 @@ void RunOnce(ByteSource source) {
     pool.String(name);
   pool.Number(cluster.broker(0)->epoch());
   for (int i = 0; i < kChanges && !source.empty(); ++i) {
-    Change(cluster.world().zookeeper(), source, pool);
+    Change(cluster.world().zookeeper(), i, source, pool);
     cluster.world().RunFor(source.Below(2) == 0 ? 10ms : 3s);
   }
   if (source.Below(2) == 1) {
@@ -144,12 +144,6 @@ void RunOnce(ByteSource source) {
 }
 
 }  // namespace
-
-extern "C" int LLVMFuzzerInitialize(int*, char***) {
-  FLAGS_minloglevel = google::FATAL;
-  google::protobuf::SetLogHandler(nullptr);
-  return 0;
-}
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   DecodeAll({reinterpret_cast<const char*>(data), size});

@@ -2,22 +2,17 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
-#include <cstdlib>
 
+#include "tests/simulation/from_environment.h"
 #include "tests/simulation/groups/group_run.h"
 #include "tests/simulation/runs/seed_process.h"
 
 namespace tidemark {
 namespace {
 
-uint64_t FromEnvironment(const char* name, uint64_t fallback) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? fallback : std::strtoull(text, nullptr, 10);
-}
-
 TEST(GroupRuns, HaveOneOwnerPerPartitionAndSkipNothing) {
-  const uint64_t first = FromEnvironment("TIDEMARK_SIM_FIRST_SEED", 1);
-  const uint64_t seeds = FromEnvironment("TIDEMARK_SIM_SEEDS", 4);
+  const uint64_t first = FromEnvironmentOr("TIDEMARK_SIM_FIRST_SEED", 1);
+  const uint64_t seeds = FromEnvironmentOr("TIDEMARK_SIM_SEEDS", 4);
   GroupRunCounts sum;
   RunSeeds(
       first, seeds, {},
@@ -35,7 +30,7 @@ TEST(GroupRuns, HaveOneOwnerPerPartitionAndSkipNothing) {
 }
 
 TEST(GroupRuns, ReplayExactlyFromTheirSeed) {
-  const uint64_t seed = FromEnvironment("TIDEMARK_SIM_FIRST_SEED", 1);
+  const uint64_t seed = FromEnvironmentOr("TIDEMARK_SIM_FIRST_SEED", 1);
   const SeedReport once = RunSeed(seed, RunGroup), again = RunSeed(seed, RunGroup);
   EXPECT_NE(once.trace, 0u);
   EXPECT_EQ(once.trace, again.trace);

@@ -14,12 +14,9 @@
 
 #include <glog/logging.h>
 
-namespace tidemark {
+#include "tests/simulation/from_environment.h"
 
-inline uint64_t FromEnvironmentOr(const char* name, uint64_t fallback) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? fallback : std::strtoull(text, nullptr, 10);
-}
+namespace tidemark {
 
 // Counts is a plain struct of counters with Add(). Returns how many seeds failed; `replay` is how to run one
 // again but for its seed.

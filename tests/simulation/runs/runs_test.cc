@@ -2,21 +2,16 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
-#include <cstdlib>
 
+#include "tests/simulation/from_environment.h"
 #include "tests/simulation/runs/seed_process.h"
 
 namespace tidemark {
 namespace {
 
-uint64_t FromEnvironment(const char* name, uint64_t fallback) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? fallback : std::strtoull(text, nullptr, 10);
-}
-
 TEST(ClusterRuns, LoseNothingUnderFaults) {
-  const uint64_t first = FromEnvironment("TIDEMARK_SIM_FIRST_SEED", 1);
-  const uint64_t seeds = FromEnvironment("TIDEMARK_SIM_SEEDS", 30);
+  const uint64_t first = FromEnvironmentOr("TIDEMARK_SIM_FIRST_SEED", 1);
+  const uint64_t seeds = FromEnvironmentOr("TIDEMARK_SIM_SEEDS", 30);
   RunCounts sum;
   RunSeeds(first, seeds, {}, [&sum](uint64_t seed, const SeedReport& report) {
     EXPECT_TRUE(report.ended) << "seed " << seed << " crashed";
@@ -36,7 +31,7 @@ TEST(ClusterRuns, LoseNothingUnderFaults) {
 }
 
 TEST(ClusterRuns, ReplayExactlyFromTheirSeed) {
-  const uint64_t seed = FromEnvironment("TIDEMARK_SIM_FIRST_SEED", 1);
+  const uint64_t seed = FromEnvironmentOr("TIDEMARK_SIM_FIRST_SEED", 1);
   const SeedReport once = RunSeed(seed), again = RunSeed(seed);
   EXPECT_NE(once.trace, 0u);
   EXPECT_EQ(once.trace, again.trace);
