@@ -1,5 +1,7 @@
 // A broker's configs: what a change does in its parts, and what is told of them. Control loop only.
 
+#include <algorithm>
+
 #include "broker/server/broker_impl.h"
 #include "broker/server/shard.h"
 #include "common/zk/zk_paths.h"
@@ -57,6 +59,12 @@ Task<v1::DescribeConfigsResponse> Broker::Impl::DescribeConfigs(v1::DescribeConf
     result->mutable_entity()->set_type(static_cast<v1::ConfigEntityType>(type));
     ToProto(found.error(), result->mutable_error());
   }
+  // Once for all that is asked: values of brokers are in force for topics too, and a caller sees what it
+  // wrote.
+  const auto reads_brokers = [](const v1::ConfigEntity& entity) {
+    return entity.type() == v1::CONFIG_ENTITY_TYPE_TOPIC || entity.type() == v1::CONFIG_ENTITY_TYPE_BROKER;
+  };
+  if (std::ranges::any_of(entities, reads_brokers)) co_await broker_configs_->CatchUp();
   for (const v1::ConfigEntity& entity : entities) {
     v1::DescribeConfigsResponse::Result* result = response.add_results();
     *result->mutable_entity() = entity;
@@ -99,7 +107,6 @@ Task<Result<>> Broker::Impl::DescribeBroker(std::string name, bool include_defau
   const std::optional<BrokerId> id = zkpath::ParseBrokerId(name);
   if (!id) co_return Fail(v1::INVALID_REQUEST, "'{}' is not a broker id", name);
   if (*id == identity_.broker_id) {
-    co_await broker_configs_->CatchUp();
     AddBrokerEntries(broker_configs_->layers(), include_defaults, out);
     co_return Result<>();
   }

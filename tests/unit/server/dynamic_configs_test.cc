@@ -121,6 +121,21 @@ TEST(DynamicBrokerConfigs, DescribeShowsEachValueAndItsSource) {
   for (const int id : {0, 1}) EXPECT_TRUE(cluster.Stop(id));
 }
 
+TEST(DynamicBrokerConfigs, WhoeverIsAskedOfATopicTellsWhatWasWrittenBefore) {
+  SimBrokers cluster(1, 2);
+  cluster.StartAll();
+  cluster.CreateTopic("orders", 1, 1);
+  ASSERT_TRUE(cluster.WaitForLeaders("orders"));
+  for (int i = 0; i < 20; ++i) {
+    const int asked = i % 2;
+    const std::string hour = std::to_string(3'600'000 + i);
+    ASSERT_EQ(Alter(cluster, kBroker, std::to_string(asked), {{"log.retention.ms", hour}}).error().code(),
+              v1::NONE);
+    ASSERT_EQ(ValueOf(Describe(cluster, asked, kTopic, "orders", true), "retention.ms"),
+              hour + " CONFIG_SOURCE_DYNAMIC_BROKER");
+  }
+}
+
 TEST(DynamicBrokerConfigs, RefusesWhatIsWrongAndWarnsOfWhatCannotBeMet) {
   SimBrokers cluster(4, 1);
   cluster.StartAll();
