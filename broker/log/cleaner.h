@@ -91,6 +91,7 @@ struct CleanState {
   bool swapping = false;
   // Why this log is not compacted any more, until it is opened anew, truncated or restarted.
   std::optional<Error> uncleanable;
+  bool unreadable = false;  // what the last pass read was damaged; it is tried again
 };
 
 }  // namespace tidemark

@@ -238,6 +238,10 @@ class Log {
   // everywhere else.
   Task<Result<CleanReport>> Clean(CleanTools tools);
   const std::optional<Error>& uncleanable() const { return cleaning_.uncleanable; }
+  // The log is not being compacted, whatever is due: it is uncleanable, or what is damaged waits for repair.
+  bool compaction_blocked() const {
+    return cleaning_.uncleanable || cleaning_.unreadable || !damaged_.empty();
+  }
   const TombstoneDrops& tombstone_drops() const { return cleaning_.drops; }
   // What is copied from a leader lacks the tombstones that it has dropped: durable when it returns, to be
   // waited for before the copy is appended.

@@ -127,9 +127,13 @@ Task<Result<CleanReport>> Log::Clean(CleanTools tools) {
   cleaning_.overtaken = false;
   auto done = co_await RunPass(decision, &tools, &report);
   cleaning_.running = false;
-  if (!done && done.error().code == v1::CORRUPT_MESSAGE) {
+  cleaning_.unreadable = !done && done.error().code == v1::CORRUPT_MESSAGE;
+  if (cleaning_.unreadable) {
+    // An index that is rebuilt is news too, but not what the pass has met.
+    const size_t known = damaged_.ranges().size();
     for (const auto& segment : std::vector(segments_)) {
-      if (segment->base_offset >= decision.end || co_await SearchDamage(segment)) break;
+      if (segment->base_offset >= decision.end || damaged_.ranges().size() != known) break;
+      co_await SearchDamage(segment);
     }
   }
   if (!done) co_return std::unexpected(std::move(done).error());

@@ -1,5 +1,6 @@
 #include "broker/log/segment_scrub.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -59,8 +60,10 @@ void SegmentScrub::Finish(const Extent& extent) {
     index_problem_ = fmt::format("{} entries point at no batch", stored_.size() - next_entry_);
   } else if (seal_->size != extent.size || seal_->end != extent.end) {
     index_problem_ = fmt::format("it is sealed as {} bytes up to offset {}", seal_->size, seal_->end);
-  } else if (whole && (seal_->max_timestamp != rebuilt_.max_timestamp() ||
-                       seal_->max_timestamp_offset != rebuilt_.max_timestamp_offset())) {
+  } else if (whole &&
+             (seal_->max_timestamp != rebuilt_.max_timestamp() ||
+              // A seal's offset is relative to the base; a segment without timestamps has none.
+              seal_->max_timestamp_offset != std::max(rebuilt_.max_timestamp_offset(), place_.base))) {
     index_problem_ = fmt::format("its greatest timestamp is {}", seal_->max_timestamp);
   }
 }

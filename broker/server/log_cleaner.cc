@@ -42,7 +42,7 @@ Task<ShardDirt> LookOn(Shard& shard, WallMillis now) {
     if (log != nullptr && !log->surveyed()) (void)co_await log->Survey();
     log = shard.scope().stopping() ? nullptr : shard.logs()->Find(key);
     if (log == nullptr) continue;
-    if (log->uncleanable()) ++out.uncleanable;
+    if (log->compaction_blocked()) ++out.uncleanable;
     const CleanDecision decision = log->DecideCleaning(now);
     // It is cleaned at one of the next looks, when it is on disk.
     if (decision.roll_active) (void)log->RollActive();

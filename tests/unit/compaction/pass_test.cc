@@ -1,6 +1,7 @@
 // Passes of compaction over a log, seen from outside: what stays, what goes, what readers and followers meet.
 #include <set>
 
+#include "broker/log/scrub_cursor.h"
 #include "common/record/crc32c.h"
 #include "tests/unit/compaction/keyed_log.h"
 
@@ -417,6 +418,45 @@ TEST_F(CompactedLog, WhatCannotBeReadIsQuarantinedAndReported) {
   EXPECT_FALSE(log_->damage());
   EXPECT_FALSE(log_->failure());
   EXPECT_FALSE(world_.Call([&] { return log_->DecideCleaning(now_); }).due);
+}
+
+// A pass that meets damage notes where it is, so that it is repaired, whatever else the search comes by.
+TEST_F(CompactedLog, WhatAPassReadsDamagedIsNotedBehindAnIndexThatIsRebuilt) {
+  Fill(300, 40);
+  Settle();
+  std::vector<std::string> logs;
+  for (const std::string& path : world_.disk().Paths()) {
+    if (path.ends_with(".log")) logs.push_back(path);
+  }
+  ASSERT_GT(logs.size(), 3u);
+  const std::string index = logs[0].substr(0, logs[0].size() - 4) + ".timeindex";
+  ASSERT_TRUE(world_.disk().FlipBit(index, 3));
+  ASSERT_TRUE(world_.disk().FlipBit(logs[2], world_.disk().Content(logs[2])->size() * 4));
+  const auto report = Clean();
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, v1::CORRUPT_MESSAGE);
+  EXPECT_EQ(log_->damaged().ranges().size(), 1u) << "somebody can repair it now";
+  EXPECT_TRUE(log_->compaction_blocked());
+  EXPECT_FALSE(log_->uncleanable());
+}
+
+TEST_F(CompactedLog, SegmentsWhoseRecordsAreAllGoneAreWholeToTheScrubber) {
+  // Each key once, then all of them again: segments are left that have no record, and so no timestamp. Of
+  // each epoch one batch stays, so that there are several of them.
+  for (LeaderEpoch epoch = 0; epoch < 200; ++epoch) {
+    Append({{fmt::format("key{}", epoch % 100), std::string(100, 'v')}}, v1::COMPRESSION_NONE, epoch);
+  }
+  Settle();
+  ASSERT_TRUE(Clean());
+  Check();
+  const auto cursor = std::make_shared<ScrubCursor>();
+  for (bool done = false; !done;) {
+    const auto step = world_.process().Await([&] { return log_->Scrub(cursor, 1000); });
+    ASSERT_TRUE(step);
+    EXPECT_FALSE(step->index_rebuilt);
+    done = step->done;
+  }
+  EXPECT_FALSE(log_->compaction_blocked());
 }
 
 class CompactedLogThatMoves : public CompactedLog {
