@@ -44,6 +44,8 @@ class Verifier {
   Result<> Directory(const std::string& path, const std::vector<DirectoryEntry>& entries);
   // Of one segment only when `only` is given.
   Result<> Partition(const std::string& path, std::optional<Offset> only = std::nullopt);
+  // Of a directory that holds logs: all of these files are there before the first of them.
+  void TellMissingCheckpoints();
   // The checkpoints of a log directory; before any of its partitions is read, because recovery points only
   // rise while a log is appended to.
   void LoadCheckpoints(const std::string& directory);
@@ -70,6 +72,9 @@ class Verifier {
   Result<std::optional<PartitionFolder>> OpenFolder(const std::string& path);
   // The one incarnation of the topic that the checkpoints know; for a folder that does not tell itself.
   std::optional<TopicId> TopicFromCheckpoints(const std::string& folder_name) const;
+  const CheckpointTable& RecoveryPoints() const {
+    return *checkpoints_.tables[static_cast<size_t>(CheckpointKind::kRecoveryPoint)];
+  }
   // Empty: unknown.
   std::optional<Offset> FlushedPoint(const PartitionFolder& folder) const;
   void JudgeSegment(const PartitionFolder& folder, const SegmentReport& report, bool something_after,
@@ -79,7 +84,13 @@ class Verifier {
   const TextSink& out_;
   const bool json_;
   VerifySummary summary_;
-  std::optional<CheckpointTable> recovery_points_;
+  // What lies before the first segment that is there.
+  void JudgeFront(const std::string& path, const PartitionFolder& folder, std::optional<Offset> flushed);
+  std::optional<CheckpointTable> ReadLogStarts() const;
+  bool FrontIsMissing(const PartitionFolder& folder, std::optional<Offset> flushed, Offset* begin) const;
+
+  std::string checkpoints_of_;  // a log directory
+  CheckpointTables checkpoints_;
 };
 
 void Verifier::Tell(const char* kind, const std::string& where, const std::string& what) {
@@ -95,26 +106,36 @@ void Verifier::Tell(const char* kind, const std::string& where, const std::strin
 }
 
 void Verifier::LoadCheckpoints(const std::string& directory) {
+  checkpoints_of_ = directory;
   for (size_t kind = 0; kind < kCheckpointKinds; ++kind) {
     const std::string path =
         fmt::format("{}/{}", directory, CheckpointFileName(static_cast<CheckpointKind>(kind)));
     const auto bytes = ReadFile(files_, path);
-    if (!bytes && bytes.error().code == v1::NOT_FOUND) continue;
+    checkpoints_.missing[kind] = !bytes && bytes.error().code == v1::NOT_FOUND;
+    if (checkpoints_.missing[kind]) continue;
     auto table =
         bytes ? DecodeCheckpoint(*bytes, path) : Result<CheckpointTable>(std::unexpected(bytes.error()));
-    if (!table) {
+    if (table) {
+      checkpoints_.tables[kind] = std::move(*table);
+    } else {
       Damage(path, "{}", table.error().message);
-    } else if (static_cast<CheckpointKind>(kind) == CheckpointKind::kRecoveryPoint) {
-      recovery_points_ = std::move(*table);
     }
+  }
+}
+
+void Verifier::TellMissingCheckpoints() {
+  for (size_t kind = 0; kind < kCheckpointKinds; ++kind) {
+    if (!checkpoints_.missing[kind]) continue;
+    Damage(fmt::format("{}/{}", checkpoints_of_, CheckpointFileName(static_cast<CheckpointKind>(kind))),
+           "is missing: a directory has it before its first log; its offsets count as unknown");
   }
 }
 
 std::optional<TopicId> Verifier::TopicFromCheckpoints(const std::string& folder_name) const {
   const auto parsed = ParsePartitionFolderName(folder_name);
-  if (!parsed || !recovery_points_) return std::nullopt;
+  if (!parsed || !checkpoints_.Has(CheckpointKind::kRecoveryPoint)) return std::nullopt;
   std::optional<TopicId> found;
-  for (const auto& [key, entry] : *recovery_points_) {
+  for (const auto& [key, entry] : RecoveryPoints()) {
     if (entry.topic != parsed->first || key.partition != parsed->second) continue;
     if (found) return std::nullopt;  // two incarnations: either may be meant
     found = key.topic;
@@ -123,9 +144,10 @@ std::optional<TopicId> Verifier::TopicFromCheckpoints(const std::string& folder_
 }
 
 std::optional<Offset> Verifier::FlushedPoint(const PartitionFolder& folder) const {
-  if (!recovery_points_) return std::nullopt;
-  const auto entry = recovery_points_->find(folder.key);
-  return entry == recovery_points_->end() ? 0 : entry->second.offset;
+  const auto found = checkpoints_.Find(CheckpointKind::kRecoveryPoint, folder.key);
+  if (found) return *found;
+  if (found.error().code == v1::NOT_FOUND) return 0;
+  return std::nullopt;
 }
 
 Result<std::optional<PartitionFolder>> Verifier::OpenFolder(const std::string& path) {
@@ -161,10 +183,11 @@ void Verifier::JudgeSegment(const PartitionFolder& folder, const SegmentReport& 
   for (size_t i = 0; i < of_batches; ++i) {
     const bool in_tail = report.tail_problem && i >= *report.tail_problem;
     if (in_tail && may_be_torn) {
-      Note(prefix + ".log", "{}; an unclean stop leaves this above the flushed point, the broker cuts it off",
+      Note(folder.LogPath(report.base_offset),
+           "{}; an unclean stop leaves this above the flushed point, the broker cuts it off",
            report.problems[i]);
     } else {
-      Damage(prefix + ".log", "{}", report.problems[i]);
+      Damage(folder.LogPath(report.base_offset), "{}", report.problems[i]);
     }
   }
   for (size_t i = of_batches; i < report.problems.size(); ++i) {
@@ -211,18 +234,53 @@ void Verifier::JudgeInOrder(const PartitionFolder& folder, const std::vector<Seg
   if (i + 1 == reports.size()) return;
   const std::string prefix = SegmentPathPrefix(folder.path, report.base_offset);
   const Offset next = reports[i + 1].base_offset;
-  if (!report.sealed) Note(prefix + ".index", "is missing or behind its log; the broker rebuilds it");
+  if (!report.sealed && !folder.swaps.contains(report.base_offset))
+    Note(prefix + ".index", "is missing or behind its log; the broker rebuilds it");
   // A bad place before the end has been told already.
   if (report.tail_problem || report.end_offset == next) return;
   if (report.end_offset < next && !something_after && report.end_offset >= flushed.value_or(0)) {
-    Note(prefix + ".log",
+    Note(folder.LogPath(report.base_offset),
          "ends at offset {}, the next segment begins at {} and is empty; a loss of power leaves this above "
          "the "
          "flushed point, the broker goes on at {}",
          report.end_offset, next, report.end_offset);
   } else {
-    Damage(prefix + ".log", "ends at offset {}, but the next segment begins at {}", report.end_offset, next);
+    Damage(folder.LogPath(report.base_offset), "ends at offset {}, but the next segment begins at {}",
+           report.end_offset, next);
   }
+}
+
+std::optional<CheckpointTable> Verifier::ReadLogStarts() const {
+  const std::string path =
+      fmt::format("{}/{}", checkpoints_of_, CheckpointFileName(CheckpointKind::kLogStart));
+  const auto bytes = ReadFile(files_, path);
+  auto table = bytes ? DecodeCheckpoint(*bytes, path) : std::unexpected(bytes.error());
+  if (!table) return std::nullopt;
+  return std::move(*table);
+}
+
+// The rule of recovery (Recovery::TakeMissingFront).
+bool Verifier::FrontIsMissing(const PartitionFolder& folder, std::optional<Offset> flushed,
+                              Offset* begin) const {
+  const auto start = checkpoints_.Find(CheckpointKind::kLogStart, folder.key);
+  const bool known = start || start.error().code == v1::NOT_FOUND;
+  if (folder.segments.empty() || folder.taken_away || !known || !folder.epochs ||
+      folder.epochs->entries().empty()) {
+    return false;
+  }
+  *begin = std::max(start.value_or(0), folder.epochs->entries().front().start);
+  return *begin < folder.segments.front() && (!flushed || folder.segments.front() <= *flushed);
+}
+
+void Verifier::JudgeFront(const std::string& path, const PartitionFolder& folder,
+                          std::optional<Offset> flushed) {
+  Offset begin = 0;
+  if (!FrontIsMissing(folder, flushed, &begin)) return;
+  // A running broker may have deleted old records since the checkpoints were read.
+  checkpoints_.tables[static_cast<size_t>(CheckpointKind::kLogStart)] = ReadLogStarts();
+  if (!FrontIsMissing(folder, flushed, &begin)) return;
+  Damage(path, "offsets {} to {} are missing: no segment before {} is there", begin,
+         folder.segments.front() - 1, folder.segments.front());
 }
 
 Result<> Verifier::Partition(const std::string& path, std::optional<Offset> only) {
@@ -238,16 +296,22 @@ Result<> Verifier::Partition(const std::string& path, std::optional<Offset> only
     // Retention of a running broker may remove a segment while it is looked at.
     if (!report && report.error().code == v1::NOT_FOUND) continue;
     if (!report) {
-      Damage(SegmentPathPrefix(folder.path, base) + ".log", "cannot be read: {}", report.error().message);
+      Damage(folder.LogPath(base), "cannot be read: {}", report.error().message);
       continue;
     }
     reports.push_back(std::move(*report));
   }
   TellPartition(path, reports, flushed);
+  for (const Offset base : folder.swaps) {
+    Note(folder.LogPath(base),
+         "a crash has interrupted its taking the place of older files; the next start "
+         "goes through with it");
+  }
   if (!folder.epochs && folder.problems.empty() &&
       std::ranges::any_of(reports, [](const SegmentReport& report) { return report.batches > 0; })) {
     Note(EpochFilePath(folder.path), "is missing; the broker rebuilds it from the batches");
   }
+  if (!only) JudgeFront(path, folder, flushed);
   for (size_t i = 0; i < reports.size(); ++i) JudgeInOrder(folder, reports, i, only, flushed);
   const Offset end = reports.empty() ? 0 : reports.back().end_offset;
   const bool told = !reports.empty() && reports.back().tail_problem.has_value();
@@ -274,6 +338,10 @@ Result<> Verifier::Directory(const std::string& path, const std::vector<Director
   if (!has(kCleanShutdownName)) {
     Note(path, "no {} mark: a broker is running on it, or it stopped uncleanly", kCleanShutdownName);
   }
+  const bool has_logs = std::ranges::any_of(entries, [](const DirectoryEntry& entry) {
+    return entry.is_directory && ParsePartitionFolderName(entry.name);
+  });
+  if (has("meta.properties") && has_logs) TellMissingCheckpoints();
   for (const DirectoryEntry& entry : entries) {
     if (!entry.is_directory) continue;
     const std::string folder = path + "/" + entry.name;
@@ -285,10 +353,10 @@ Result<> Verifier::Directory(const std::string& path, const std::vector<Director
       Note(folder, "is not named like a partition (topic-0)");
     }
   }
-  if (!recovery_points_) return {};
-  for (const auto& [key, entry] : *recovery_points_) {
+  if (!checkpoints_.Has(CheckpointKind::kRecoveryPoint)) return {};
+  for (const auto& [key, entry] : RecoveryPoints()) {
     const std::string name = PartitionFolderName(entry.topic, key.partition);
-    if (entry.offset == 0 || has(name)) continue;
+    if (entry.offset == 0 || entry.offset == kUnknownCheckpoint || has(name)) continue;
     Note(path, "the recovery point of {} is {}, but there is no such folder: deleted, or lost", name,
          entry.offset);
   }

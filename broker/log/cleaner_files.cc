@@ -43,9 +43,6 @@ Result<> CompleteSwap(FileSystem& files, const std::string& folder, const std::s
   return files.SyncDirectory(folder);
 }
 
-namespace {
-
-// One past the last offset of a whole segment file; empty when it is damaged.
 Result<std::optional<Offset>> EndOfSegment(FileSystem& files, const std::string& path,
                                            const PartitionKey& key, Offset base) {
   TM_ASSIGN_OR_RETURN(const auto file, files.Open(path, OpenMode::kRead));
@@ -70,6 +67,8 @@ Result<std::optional<Offset>> EndOfSegment(FileSystem& files, const std::string&
     }
   }
 }
+
+namespace {
 
 Result<> FinishSwap(FileSystem& files, const std::string& folder, const PartitionKey& key, Offset base,
                     const std::vector<Offset>& bases, std::vector<std::string>* notes) {

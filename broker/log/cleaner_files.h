@@ -13,6 +13,7 @@
 // covers being told by its batches; index files in `.swap` are removed, indexes can be rebuilt.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,10 @@ Result<> CommitSwap(FileSystem& files, const std::string& folder, const std::str
 // Steps 3 and 4. `others`: the path prefixes of the replaced segments but the first.
 Result<> CompleteSwap(FileSystem& files, const std::string& folder, const std::string& path_prefix,
                       const std::vector<std::string>& others);
+
+// One past the last offset of the segment in a file that a crash may have left; empty where it is damaged.
+Result<std::optional<Offset>> EndOfSegment(FileSystem& files, const std::string& path,
+                                           const PartitionKey& key, Offset base);
 
 // Before a log is opened: ends what a crash has interrupted. Notes say what was done, a sentence each.
 Result<> FinishSwaps(FileSystem& files, const std::string& folder, const PartitionKey& key,

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "broker/log/batch_scan.h"
+#include "broker/log/cleaner_files.h"
 #include "broker/log/partition_files.h"
 #include "broker/log/segment.h"
 
@@ -47,7 +48,30 @@ void VerifyIndex(FileSystem& files, const std::string& prefix, Offset base,
   }
 }
 
+// Lets whole `.swap` files stand for the segments that they are about to replace.
+Result<> TakeSwaps(FileSystem& files, const std::vector<Offset>& swaps, PartitionFolder* folder) {
+  for (const Offset base : swaps) {
+    const std::string path = SegmentPathPrefix(folder->path, base) + ".log" + std::string(kSwapSuffix);
+    const auto end = EndOfSegment(files, path, folder->key, base);
+    // A running broker has just gone through with it.
+    if (!end && end.error().code == v1::NOT_FOUND) continue;
+    if (!end) return std::unexpected(end.error());
+    const bool old_there = std::ranges::find(folder->segments, base) != folder->segments.end();
+    if (!*end && old_there) continue;  // removed at the next start: what it stands for is the log
+    std::erase_if(folder->segments, [&](Offset each) { return each >= base && each < end->value_or(base); });
+    if (!old_there || *end) folder->segments.push_back(base);
+    folder->swaps.insert(base);
+  }
+  std::ranges::sort(folder->segments);
+  return {};
+}
+
 }  // namespace
+
+std::string PartitionFolder::LogPath(Offset base) const {
+  return SegmentPathPrefix(path, base) + ".log" +
+         (swaps.contains(base) ? std::string(kSwapSuffix) : std::string());
+}
 
 Result<PartitionFolder> ReadPartitionFolder(FileSystem& files, const std::string& path,
                                             std::optional<TopicId> topic) {
@@ -67,9 +91,13 @@ Result<PartitionFolder> ReadPartitionFolder(FileSystem& files, const std::string
   if (!id) out.problems.push_back(id.error().message);
   out.key.topic = id ? *id : *topic;
   TM_ASSIGN_OR_RETURN(const auto entries, files.List(out.path));
+  std::vector<Offset> swaps;
   for (const auto& entry : entries) {
     if (const auto base = ParseSegmentName(entry.name, ".log")) out.segments.push_back(*base);
+    if (const auto swap = ParseSegmentName(entry.name, ".log.swap")) swaps.push_back(*swap);
+    if (entry.name.ends_with(kDeletedSuffix)) out.taken_away = true;
   }
+  TM_RETURN_IF_ERROR(TakeSwaps(files, swaps, &out));
   auto epochs = ReadEpochTable(files, out.path);
   if (epochs) out.epochs = std::move(*epochs);
   if (!epochs && epochs.error().code != v1::NOT_FOUND) out.problems.push_back(epochs.error().message);
@@ -79,10 +107,12 @@ Result<PartitionFolder> ReadPartitionFolder(FileSystem& files, const std::string
 Result<SegmentReport> VerifySegment(FileSystem& files, const PartitionFolder& folder, Offset base_offset,
                                     const std::function<void(const StoredBatch&)>& visit) {
   const std::string prefix = SegmentPathPrefix(folder.path, base_offset);
-  TM_ASSIGN_OR_RETURN(const auto file, files.Open(prefix + ".log", OpenMode::kRead));
+  TM_ASSIGN_OR_RETURN(const auto file, files.Open(folder.LogPath(base_offset), OpenMode::kRead));
   SegmentReport report{.base_offset = base_offset, .end_offset = base_offset};
   TM_ASSIGN_OR_RETURN(report.file_bytes, file->Size());
-  const auto seal = ReadSeal(files, prefix, base_offset);
+  // The index files beside a swap are of what it replaces.
+  const bool indexed = !folder.swaps.contains(base_offset);
+  const auto seal = indexed ? ReadSeal(files, prefix, base_offset) : std::nullopt;
   report.sealed = seal.has_value();
   std::map<uint64_t, IndexedBatch> positions;
   WallMillis max_timestamp = kNoTimestamp;
@@ -140,7 +170,7 @@ Result<SegmentReport> VerifySegment(FileSystem& files, const PartitionFolder& fo
   }
   if (seal && report.problems.empty()) report.end_offset = seal->end;
   const size_t of_batches = report.problems.size();
-  VerifyIndex(files, prefix, base_offset, positions, &report);
+  if (indexed) VerifyIndex(files, prefix, base_offset, positions, &report);
   report.index_problems = report.problems.size() - of_batches;
   return report;
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,13 @@ struct PartitionFolder {
   PartitionKey key;
   std::vector<Offset> segments;  // base offsets, rising
   std::optional<EpochTable> epochs;
+  // Of these, segments whose bytes are in `<base>.log.swap`: a crash has interrupted a compaction or a
+  // repair, which the next start goes through with (cleaner_files.h). What they stand for is not listed.
+  std::set<Offset> swaps;
+  bool taken_away = false;            // files below the log start are being removed
   std::vector<std::string> problems;  // metadata or epoch table unreadable
+  // Where the bytes of a segment are.
+  std::string LogPath(Offset base) const;
 };
 
 // CORRUPT_MESSAGE when the folder's name or its partition.metadata does not say which partition it is, unless

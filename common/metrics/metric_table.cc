@@ -105,7 +105,7 @@ const std::vector<MetricDef>& MetricTable() {
       {"tidemark_cleaner_freed_bytes_total", kC, "Bytes of logs that compaction has freed"},
       {"tidemark_cleaner_dropped_records_total", kC, "Records that compaction has dropped"},
       {"tidemark_cleaner_uncleanable_partitions", kG,
-       "Partitions that cannot be compacted; their log lines say why"},
+       "Partitions that cannot be compacted, or not before damage is repaired; their log lines say why"},
       {"tidemark_cleaner_max_dirty_ratio", kG, "Largest dirty part of a compacted log"},
       {"tidemark_cleaner_seconds_since_last_run", kG, "Time since a cleaner last looked for work"},
       {"tidemark_groups", kG, "Groups coordinated here by state"},

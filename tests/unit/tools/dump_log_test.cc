@@ -12,6 +12,7 @@
 namespace tidemark {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -282,6 +283,73 @@ TEST_F(DumpLogTest, AMissingSegmentIsDamage) {
   disk().RemovePath(world_.LogPath(folder->segments[1]));
   EXPECT_THAT(Verify(kFolder), HasSubstr(fmt::format("ends at offset {}, but the next segment begins at {}",
                                                      folder->segments[1], folder->segments[2])));
+  EXPECT_EQ(summary_.damage, 1u);
+}
+
+// What a crash may leave between the commit of a swap and its end: the next start goes through with it.
+TEST_F(DumpLogTest, AnInterruptedSwapIsANote) {
+  Fill(60);
+  const std::vector<Offset> bases = ReadPartitionFolder(files(), kFolder)->segments;
+  ASSERT_GE(bases.size(), 3u);
+  const std::string merged =
+      *disk().Content(world_.LogPath(bases[0])) + *disk().Content(world_.LogPath(bases[1]));
+  ASSERT_TRUE(WriteFileDurably(files(), Path(".log.swap"), merged));
+  for (const bool gone : {false, true}) {
+    if (gone) disk().RemovePath(world_.LogPath(bases[1]));
+    EXPECT_THAT(Verify("/data"), AllOf(HasSubstr("00000000000000000000.log.swap: a crash has interrupted"),
+                                       HasSubstr("60 batches, 180 records"), EndsWith("No damage found\n")));
+  }
+  // The first one it replaces is gone too when the directory was not synced in order.
+  disk().RemovePath(Path());
+  Verify("/data");
+  EXPECT_EQ(summary_.damage, 0u);
+  Log& log = world_.Start();
+  EXPECT_FALSE(log.damage());
+  EXPECT_EQ(log.end_offset(), 180u);
+}
+
+TEST_F(DumpLogTest, ADamagedSwapIsDamageWhereWhatItStandsForIsGone) {
+  Fill(60);
+  std::string swap = *disk().Content(Path());
+  swap[swap.size() / 2] ^= 1;
+  ASSERT_TRUE(WriteFileDurably(files(), Path(".log.swap"), swap));
+  Verify("/data");
+  EXPECT_EQ(summary_.damage, 0u) << "it is not needed";
+  disk().RemovePath(Path());
+  EXPECT_THAT(Verify("/data"), HasSubstr("damage: /data/orders-0/00000000000000000000.log.swap: byte "));
+  EXPECT_GE(summary_.damage, 1u);
+}
+
+TEST_F(DumpLogTest, AMissingFrontIsDamage) {
+  Fill(60);
+  const std::vector<Offset> bases = ReadPartitionFolder(files(), kFolder)->segments;
+  for (const std::string_view suffix : {".log", ".index", ".timeindex"}) disk().RemovePath(Path(suffix));
+  EXPECT_THAT(Verify("/data"),
+              HasSubstr(fmt::format("offsets 0 to {} are missing: no segment before {} is there",
+                                    bases[1] - 1, bases[1])));
+  EXPECT_EQ(summary_.damage, 1u);
+}
+
+TEST_F(DumpLogTest, AFrontThatWasDeletedIsNone) {
+  Log& log = world_.Start();
+  for (int i = 0; i < 60; ++i) {
+    CHECK(world_.Append(log, MakeBatch(fmt::format("v{}", i), 3)));
+    world_.WaitForFlush(log);
+  }
+  world_.Call([&] {
+    log.SetHighWatermark(log.end_offset());
+    log.AdvanceStartTo(100);
+    return true;
+  });
+  world_.world().RunFor(1s);
+  ASSERT_TRUE(world_.CloseCleanly());
+  EXPECT_THAT(Verify("/data"), EndsWith("No damage found\n"));
+}
+
+TEST_F(DumpLogTest, AMissingCheckpointIsDamageWhereThereAreLogs) {
+  Fill(3);
+  disk().RemovePath("/data/dropped-tombstones-offset-checkpoint");
+  EXPECT_THAT(Verify("/data"), HasSubstr("dropped-tombstones-offset-checkpoint: is missing"));
   EXPECT_EQ(summary_.damage, 1u);
 }
 
