@@ -35,7 +35,7 @@ def measure(gib, partitions, bin_dir, folder):
     load = None
     try:
         broker.start(0)
-        # The load's records are of 1970.
+        # Nothing of what is measured is deleted meanwhile.
         run(bin_dir / "tidemark-topics", "--bootstrap-server", broker.address, "--create", "--topic", "load", "--partitions",
             partitions, "--replication-factor", 1, "--config", "retention.ms=-1", timeout=PATIENCE)
         wait_for("all partitions led", lambda: broker.metric(LEADING) >= partitions)

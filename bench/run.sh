@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# All figures of Tidemark in one run: the micro benchmarks, then real brokers against a bare program that moves the same
+# The figures of the data path in one run: the micro benchmarks, then real brokers against a bare program that moves the same
 # bytes through the same sockets and files (bench/raw_path.cc). Prints a table of ratios. Under 4 minutes once built.
+# Start, recovery, durability, many partitions and groups have programs of their own: bench/README.md.
 #   bench/run.sh                as told
 #   bench/run.sh --no-micro     real brokers only
 #   bench/run.sh --micro        micro benchmarks only
@@ -14,7 +15,7 @@ while [ $# -gt 0 ]; do
     --no-micro) micro=; shift ;;
     --micro) system=; shift ;;
     --mib) mib=${2:?}; shift 2 ;;
-    *) sed -n '4,7s/^# \{0,3\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '5,8s/^# \{0,3\}//p' "$0" >&2; exit 2 ;;
   esac
 done
 [[ "$mib" =~ ^[1-9][0-9]*$ ]] || { echo "error: --mib takes a number of MiB" >&2; exit 2; }
