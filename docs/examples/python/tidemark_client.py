@@ -141,6 +141,7 @@ class Member:
     def __init__(self, bootstrap, group, topic):
         self.bootstrap, self.group, self.topic, self.coordinator = bootstrap, group, topic, None
         self.id, self.epoch, self.positions = str(uuid.uuid4()), 0, {}  # positions: partition -> next offset
+        self.stopping = False  # read() ends when it is set
 
     def ask(self, fill):
         """Sends what `fill` puts into a request to the group's coordinator; follows it when it moves."""
@@ -212,9 +213,10 @@ class Member:
         return {p.partition: p.offset for t in group.topics for p in t.partitions}
 
     def read(self):
-        """Lists of values, for ever. What was yielded is committed when the next list is asked for."""
+        """Lists of values, until `stopping`. What was yielded counts as read when the next list is asked for: where a
+        list was not worked off, leave() commits what was before it, and the list is read again."""
         due = 0
-        while True:
+        while not self.stopping:
             for partition in list(self.positions) or [None]:
                 if time.monotonic() >= due:
                     due = time.monotonic() + self.beat()
@@ -240,8 +242,11 @@ def main(bootstrap, command, name, group=None):
         while lines := list(itertools.islice((line.rstrip("\n") for line in sys.stdin), 500)):
             print("offset", produce(topic, next(partitions), lines), file=sys.stderr)
     elif command == "group":
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         member = Member(bootstrap, group, topic)
+
+        def stop(*_):
+            member.stopping = True  # not amid a list, which would be printed and yet not counted
+        signal.signal(signal.SIGTERM, stop)
         try:
             for values in member.read():
                 print("\n".join(values), flush=True)
