@@ -4,16 +4,16 @@ import random
 import signal
 import subprocess
 
-from harness import BIN, Wire, wait_for
+from harness import BIN, PATIENCE, Wire, wait_for
 from load import Load
 
 Record = collections.namedtuple("Record", "partition offset value")
 
 
 class ConsoleMember:
-    """A tidemark-console-consumer --group of its own process."""
+    """A tidemark-console-consumer --group of its own process. Its session is short only where it is to be found dead."""
 
-    def __init__(self, cluster, group, topic, number, *words):
+    def __init__(self, cluster, group, topic, number, *words, session_ms=45000):
         self.number, self.name = number, f"member-{number}"
         self.path = cluster.folder / f"{group}-{self.name}.out"
         self.out = open(self.path, "wb")  # closed by end()
@@ -21,7 +21,7 @@ class ConsoleMember:
         self.process = subprocess.Popen(
             [str(BIN / "tidemark-console-consumer"), "--bootstrap-server", cluster.bootstrap, "--topic", topic,
              "--group", group, "--from-beginning", "--consumer-property", f"client.id={self.name}",
-             "--consumer-property", "session.timeout.ms=6000", "--consumer-property", "auto.commit.interval.ms=500",
+             "--consumer-property", f"session.timeout.ms={session_ms}", "--consumer-property", "auto.commit.interval.ms=500",
              "--property", "print.partition=true", "--property", "print.offset=true", *words],
             stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.err)
 
@@ -47,7 +47,7 @@ class ConsoleMember:
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
 
-    def leave(self, patience=60):
+    def leave(self, patience=PATIENCE):
         """Ctrl-C: it commits what it printed and leaves. Its exit status."""
         self.process.terminate()
         return self.process.wait(timeout=patience)

@@ -20,6 +20,8 @@ import tempfile
 import time
 import unittest
 
+from kazoo.exceptions import KazooException  # python3-kazoo
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("TIDEMARK_BIN", ROOT / "build/release/bin"))
 GENERATED = pathlib.Path(os.environ.get("TIDEMARK_PYTHON", ROOT / "build/release/tests/integration/python"))
@@ -31,12 +33,18 @@ from tidemark.v1 import envelope_pb2, error_pb2, record_pb2  # noqa: E402  (gene
 PATIENCE = float(os.environ.get("TIDEMARK_PATIENCE", "60"))
 
 
+# What a look at a cluster in motion may end with: no answer, or one that lacks what the condition looks at.
+UNSETTLED = (OSError, EOFError, AssertionError, subprocess.SubprocessError, LookupError, TypeError, ValueError,
+             AttributeError, KazooException)
+
+
 class Timeout(AssertionError):
     """A condition that did not come true."""
 
 
 def wait_for(what, condition, patience=PATIENCE):
-    """Returns the first true value of condition(); raises Timeout that names what was waited for and last seen."""
+    """Returns the first true value of condition(); raises Timeout that names what was waited for and last seen. Other
+    errors than UNSETTLED end the wait at once: RuntimeError says that it cannot come true any more."""
     deadline = time.monotonic() + patience
     pause = 0.01
     while True:
@@ -46,12 +54,23 @@ def wait_for(what, condition, patience=PATIENCE):
             if value:
                 return value
             last = value
-        except (OSError, AssertionError, subprocess.SubprocessError) as error:
+        except UNSETTLED as error:
             last = error
         if time.monotonic() > deadline:
-            raise Timeout(f"not within {patience:.0f} s: {what}; last seen: {last!r}")
+            cause = last if isinstance(last, Exception) else None
+            raise Timeout(f"not within {patience:.0f} s: {what}; last seen: {last!r}") from cause
         time.sleep(pause)  # between two looks at the condition
         pause = min(pause * 1.5, 0.25)
+
+
+def alive(pid):
+    """The process has not ended: one that nobody has waited for yet has."""
+    try:
+        os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
 
 
 _ports = itertools.count(0)
@@ -101,7 +120,7 @@ class ZooKeeper:
         (self.folder / "zoo.cfg").write_text(
             f"tickTime=500\ndataDir={self.folder}/data\nclientPort={self.port}\nclientPortAddress=127.0.0.1\n"
             "admin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n"
-            "minSessionTimeout=1000\nmaxSessionTimeout=60000\n")
+            "minSessionTimeout=1000\nmaxSessionTimeout=3600000\n")
         (self.folder / "log4j.properties").write_text(
             "log4j.rootLogger=WARN, A\nlog4j.appender.A=org.apache.log4j.ConsoleAppender\n"
             "log4j.appender.A.layout=org.apache.log4j.PatternLayout\n"
@@ -137,7 +156,7 @@ class ZooKeeper:
         jars = ":".join(f"/usr/share/java/{name}.jar"
                         for name in ("zookeeper", "slf4j-log4j12", "log4j-1.2", "commons-cli"))
         result = subprocess.run(["java", "-cp", f"{self.folder}:{jars}", "org.apache.zookeeper.ZooKeeperMain",
-                                 "-server", self.connect, *words], capture_output=True, text=True, timeout=60,
+                                 "-server", self.connect, *words], capture_output=True, text=True, timeout=PATIENCE,
                                 check=False)
         return result.stdout
 
@@ -159,6 +178,7 @@ class Broker:
         self.port = free_port()
         self.overrides = dict(overrides)
         self.process = None
+        self.paused = False
         self.admin = None
 
     @property
@@ -192,9 +212,15 @@ class Broker:
     def ready_line(self):
         return re.search(rf"tidemark broker (\d+) ready listeners=(\S+) admin=(\S+)", self.log()[self.mark:])
 
+    @property
+    def serving(self):
+        """Its process runs: neither ended, whoever ended it, nor paused."""
+        return self.process is not None and self.process.poll() is None and not self.paused
+
     def start(self):
         self.spawn()
         self.wait_ready()
+        self.cluster.wait_acquainted()
         return self
 
     def wait_ready(self):
@@ -210,12 +236,15 @@ class Broker:
             self.process.kill()
             self.process.wait()
             self.process = None
+            self.paused = False
 
     def pause(self):
         self.process.send_signal(signal.SIGSTOP)
+        self.paused = True
 
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
+        self.paused = False
 
     def terminate(self, patience=PATIENCE):
         """SIGTERM; returns the exit status."""
@@ -223,6 +252,20 @@ class Broker:
         status = self.process.wait(timeout=patience)
         self.process = None
         return status
+
+    def metadata(self, *topics):
+        """The cluster as this broker tells it."""
+        request = envelope_pb2.Request()
+        for topic in topics:
+            request.metadata.topics.add(name=topic)
+        request.metadata.SetInParent()
+        with Wire(self.address) as wire:
+            return wire.call(request).metadata
+
+    def partitions(self, topic):
+        """partition -> (leader, replicas, isr), as this broker tells it."""
+        return {p.partition: (p.leader, list(p.replicas), sorted(p.isr))
+                for p in self.metadata(topic).topics[0].partitions}
 
     def http(self, path):
         """(status, body) of the admin listener."""
@@ -248,13 +291,31 @@ class Cluster:
     def bootstrap(self):
         return ",".join(broker.address for broker in self.brokers)
 
+    @property
+    def serving(self):
+        return [broker for broker in self.brokers if broker.serving]
+
     def start(self):
         self.zookeeper.start()
-        for broker in self.brokers:
-            broker.spawn()
-        for broker in self.brokers:
-            broker.wait_ready()
+        self.start_brokers()
         return self
+
+    def start_brokers(self):
+        """Starts all that are down, at once."""
+        down = [broker for broker in self.brokers if broker.process is None]
+        for broker in down:
+            broker.spawn()
+        for broker in down:
+            broker.wait_ready()
+        self.wait_acquainted()
+
+    def wait_acquainted(self):
+        """A broker is ready when it has heard of itself: waits until each has heard of all, and of a controller."""
+        def acquainted():
+            ids = {int(broker.ready_line()[1]) for broker in self.serving}
+            answers = [broker.metadata() for broker in self.serving]
+            return all(ids <= {b.id for b in answer.brokers} and answer.controller_id in ids for answer in answers)
+        wait_for("every broker knows the others and the controller", acquainted)
 
     def stop(self):
         for broker in self.brokers:
@@ -267,16 +328,24 @@ class Cluster:
                 self.zookeeper.resume()
             self.zookeeper.kill()
 
-    def tool(self, name, *words, stdin=None, check=True, patience=120):
+    def tool(self, name, *words, stdin=None, check=True, patience=2 * PATIENCE):
         """Runs tidemark-NAME; with check, a failure shows what it printed."""
+        return self._run(f"tidemark-{name}", *words, stdin=stdin, check=check, patience=patience)
+
+    def verb(self, *words, stdin=None, check=True, patience=2 * PATIENCE):
+        """Runs `tidemark NOUN VERB ...` likewise."""
+        return self._run("tidemark", *words, "-b", self.bootstrap, stdin=stdin, check=check, patience=patience)
+
+    @staticmethod
+    def _run(program, *words, stdin, check, patience):
         data = stdin.encode() if isinstance(stdin, str) else stdin
         keywords = {"input": data} if data is not None else {"stdin": subprocess.DEVNULL}
-        result = subprocess.run([str(BIN / f"tidemark-{name}"), *map(str, words)], capture_output=True,
+        result = subprocess.run([str(BIN / program), *map(str, words)], capture_output=True,
                                 timeout=patience, check=False, **keywords)
         result.out = result.stdout.decode(errors="replace")
         result.err = result.stderr.decode(errors="replace")
         if check and result.returncode != 0:
-            raise AssertionError(f"tidemark-{name} {' '.join(map(str, words))} ended with {result.returncode}\n"
+            raise AssertionError(f"{program} {' '.join(map(str, words))} ended with {result.returncode}\n"
                                  f"{result.out[-2000:]}{result.err[-2000:]}")
         return result
 
@@ -298,22 +367,49 @@ class Cluster:
                                          sorted(int(r) for r in match[4].split(",") if r))
         return partitions
 
+    def wait_partitions(self, what, topic, condition):
+        """Waits until condition(partition -> (leader, replicas, isr)) holds by the word of every serving broker, so that
+        it holds for whomever a tool asks next. Returns what the first of them tells."""
+        def everywhere():
+            told = [broker.partitions(topic) for broker in self.serving]
+            if not told or not all(view and condition(view) for view in told):
+                raise AssertionError(f"the brokers tell {told}")
+            return told[0]
+        return wait_for(what, everywhere)
+
     def wait_isr(self, topic, members):
         """Waits until every partition's ISR is `members` and it has a leader in it."""
         wanted = sorted(members)
+        return self.wait_partitions(f"ISR of {topic} is {wanted}", topic, lambda view: all(
+            isr == wanted and leader in wanted for leader, _, isr in view.values()))
 
-        def whole():
-            state = self.describe(topic)
-            return state and all(isr == wanted and leader in wanted for leader, _, isr in state.values()) and state
-        return wait_for(f"ISR of {topic} is {wanted}", whole)
+    def wait_led(self, topic, leaders, partition=0):
+        """Waits until one of these broker ids leads the partition; returns its id."""
+        return self.wait_partitions(f"one of {sorted(leaders)} leads {topic}-{partition}", topic,
+                                    lambda view: view[partition][0] in leaders)[partition][0]
+
+    @contextlib.contextmanager
+    def noticed(self, pattern):
+        """What is changed in this block is known to every serving broker at its end: each has logged a line like this."""
+        marks = {broker: len(broker.log()) for broker in self.serving}
+        yield
+        for broker, mark in marks.items():
+            wait_for(f"broker {broker.id} logs '{pattern}'",
+                     lambda b=broker, m=mark: re.search(pattern, b.log()[m:], re.M))
 
     def produce(self, topic, lines, *words, check=True):
         return self.tool("console-producer", "--bootstrap-server", self.bootstrap, "--topic", topic, *words,
                          stdin="".join(line + "\n" for line in lines), check=check)
 
-    def consume(self, topic, *words, timeout_ms=5000, check=True):
-        return self.tool("console-consumer", "--bootstrap-server", self.bootstrap, "--topic", topic,
-                         "--from-beginning", "--timeout-ms", timeout_ms, *words, check=check).out.splitlines()
+    def consume(self, topic, *words, form="%v\\n", check=True):
+        """Every record's value (or what `form` says), from the start to what was the end when it began: a slow broker is
+        waited for, where the console consumer would take its silence for the end."""
+        return self.verb("consume", topic, "-e", "-f", form, *words, check=check).out.splitlines()
+
+    def offsets(self, topic, place="latest"):
+        """partition -> offset; `place` as in get-offsets --time."""
+        out = self.tool("get-offsets", "--bootstrap-server", self.bootstrap, "--topic", topic, "--time", place).out
+        return {int(p): int(offset) for p, offset in re.findall(r":(\d+):(\d+)$", out, re.M)}
 
 
 class Wire:

@@ -9,6 +9,7 @@ import random
 import signal
 import sys
 import threading
+import time
 
 from harness import Wire, crc32c, envelope_pb2, record_pb2, wait_for
 
@@ -72,6 +73,7 @@ class Load:
             try:
                 topic_id, leaders = self._leaders()
                 if not leaders:
+                    self.stopping.wait(0.05)
                     continue
                 partition = random.choice(list(leaders))
                 with Wire(leaders[partition], timeout=5) as connection:
@@ -92,9 +94,10 @@ class Load:
         records = record_pb2.RecordSet(records=[
             record_pb2.Record(value=value.encode(), offset_delta=n) for n, value in enumerate(values)])
         records = records.SerializeToString()
+        now = int(time.time() * 1000)  # old records would be deleted by retention
         body = record_pb2.BatchBody(
             record_count=len(values), last_offset_delta=len(values) - 1, records=records, records_size=len(records),
-            base_timestamp=1000, max_timestamp=1000).SerializeToString()
+            base_timestamp=now, max_timestamp=now).SerializeToString()
         request = envelope_pb2.Request()
         request.produce.acks = -1
         request.produce.timeout_ms = 4000
@@ -130,11 +133,11 @@ class Load:
 
         def complete():
             seen.clear()
-            for line in self.cluster.consume(self.topic, timeout_ms=3000, check=False):
+            for line in self.cluster.consume(self.topic, check=False):
                 seen[line] = seen.get(line, 0) + 1
             return not [value for value in acknowledged if value not in seen]
         with contextlib.suppress(AssertionError):
-            wait_for("every acknowledged record is read", complete, patience=30)
+            wait_for("every acknowledged record is read", complete)
         lost = [value for value in acknowledged if value not in seen]
         test.assertEqual(lost[:20], [], f"{len(lost)} of {len(acknowledged)} acknowledged records lost")
         twice = [value for value, count in seen.items() if count > 1]

@@ -5,7 +5,7 @@ import subprocess
 import unittest
 
 import disks
-from harness import BIN, ClusterTest, wait_for
+from harness import BIN, PATIENCE, ClusterTest, wait_for
 
 MIB = 1 << 20
 FLOOR = 24 * MIB
@@ -38,8 +38,8 @@ class DiskFull(ClusterTest):
         return [f"{tag}-{n}-" + "x" * 1000 for n in range(count)]
 
     def quick(self, cluster, topic, lines):
-        return cluster.produce(topic, lines, "--producer-property", "delivery.timeout.ms=4000",
-                               "--producer-property", "request.timeout.ms=2000", "--producer-property",
+        return cluster.produce(topic, lines, "--producer-property", "delivery.timeout.ms=20000",
+                               "--producer-property", "request.timeout.ms=10000", "--producer-property",
                                "linger.ms=0", check=False)
 
     def check_produce_stops_and_resumes(self, kind):
@@ -57,7 +57,7 @@ class DiskFull(ClusterTest):
         refused = self.quick(cluster, "orders", self.lines(5, "refused"))
         self.assertNotEqual(refused.returncode, 0)
         self.assertRegex(refused.err, r"bytes free, log\.dir\.min\.free\.bytes=25165824")
-        self.assertEqual(sorted(cluster.consume("orders", timeout_ms=2000)), sorted(first), "reading goes on")
+        self.assertEqual(sorted(cluster.consume("orders")), sorted(first), "reading goes on")
         self.assertEqual(self.metric(broker, "tidemark_log_directory_short_of_space"), 1)
         self.assertGreater(self.metric(broker, "tidemark_appends_refused_for_space_total"), 0)
 
@@ -73,8 +73,8 @@ class DiskFull(ClusterTest):
         wait_for("its batches are refused", lambda: self.metric(
             broker, "tidemark_appends_refused_for_space_total") > before)
         self.disk.empty()
-        self.assertEqual(patient.wait(timeout=60), 0)
-        self.assertEqual(sorted(cluster.consume("orders", timeout_ms=2000)), sorted(first + second))
+        self.assertEqual(patient.wait(timeout=2 * PATIENCE), 0)
+        self.assertEqual(sorted(cluster.consume("orders")), sorted(first + second))
 
         # Not one byte is left: the reserve is given back. Somebody eats even that, and the broker starts all the same.
         self.disk.fill()
@@ -84,7 +84,7 @@ class DiskFull(ClusterTest):
             stop()
             self.disk.fill()
             broker.start()
-            wait_for("everything is served", lambda: sorted(cluster.consume("orders", timeout_ms=2000, check=False))
+            wait_for("everything is served", lambda: sorted(cluster.consume("orders", check=False))
                      == sorted(first + second))
             self.assertIn("produce_refused", self.disk_state(broker))
         # A topic can be deleted to make room.
@@ -93,7 +93,7 @@ class DiskFull(ClusterTest):
         self.disk.empty()
         third = self.lines(100, "third")
         cluster.produce("orders", third)
-        self.assertEqual(sorted(cluster.consume("orders", timeout_ms=2000)), sorted(first + second + third))
+        self.assertEqual(sorted(cluster.consume("orders")), sorted(first + second + third))
         wait_for("the reserve is made again", lambda: self.disk_state(broker)["reserve_bytes"] == RESERVE)
         self.assertEqual(broker.terminate(), 0)
 
@@ -125,7 +125,7 @@ class DiskFull(ClusterTest):
         self.assertNotIn("offline", self.disk_state(victim))
         self.disk.empty()
         cluster.wait_isr("orders", [0, 1, 2])
-        self.assertEqual(sorted(cluster.consume("orders", timeout_ms=2000)), sorted(lines))
+        self.assertEqual(sorted(cluster.consume("orders")), sorted(lines))
 
 
 if __name__ == "__main__":

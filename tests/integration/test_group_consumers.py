@@ -5,7 +5,7 @@ import contextlib
 import random
 import unittest
 
-from group_members import ConsoleMember, SpreadLoad, owners, wait_even
+from group_members import ConsoleMember, SpreadLoad, wait_even
 from harness import ClusterTest, wait_for
 from test_groups import GroupClient
 
@@ -16,7 +16,7 @@ MEMBERS = 10
 class GroupConsumers(ClusterTest):
     def begin(self):
         cluster = self.cluster(3, offsets__topic__num__partitions=5, group__consumer__heartbeat__interval__ms=500)
-        cluster.create_topic("orders", PARTITIONS, 3, retention__ms=-1)  # the load's records are of 1970
+        cluster.create_topic("orders", PARTITIONS, 3)
         self.brokers, self.members, self.client = cluster, [], GroupClient(cluster, "readers")
         # So that the offsets topic has its replicas before anybody is killed.
         wait_for("a coordinator", self.client.find)
@@ -25,8 +25,8 @@ class GroupConsumers(ClusterTest):
         self.addCleanup(load.stop)
         return cluster, load
 
-    def join(self):
-        member = ConsoleMember(self.brokers, "readers", "orders", len(self.members))
+    def join(self, **settings):
+        member = ConsoleMember(self.brokers, "readers", "orders", len(self.members), **settings)
         self.members.append(member)
         self.addCleanup(member.end)
         return member
@@ -89,7 +89,8 @@ class GroupConsumers(ClusterTest):
     def test_kills_pauses_and_the_coordinators_death_skip_nothing(self):
         cluster, load = self.begin()
         disturbed = collections.defaultdict(list)  # name -> what was committed when it was
-        running = [self.join() for _ in range(MEMBERS)]
+        mortal = {"session_ms": 6000}  # so that who dies is soon found out
+        running = [self.join(**mortal) for _ in range(MEMBERS)]
         wait_even(self.client, PARTITIONS, running)
         order = ["kill", "pause", "coordinator", "kill", "pause and coordinator", "kill"]
         random.shuffle(order)
@@ -99,7 +100,7 @@ class GroupConsumers(ClusterTest):
             if what == "kill":
                 victim.kill()
                 disturbed[victim.name].append(self.client.committed())
-                running.append(self.join())
+                running.append(self.join(**mortal))
             if "pause" in what:
                 victim.pause()
                 disturbed[victim.name].append(self.client.committed())
@@ -128,7 +129,7 @@ class GroupConsumers(ClusterTest):
             place: names for place, names in places.items() if len(names) > 1 and not any(
                 committed.get(place[0], 0) <= place[1] for name in names for committed in disturbed[name])}
         self.assertEqual(unexplained, {}, "a record is read again only past the last commit of who was disturbed")
-        self.assertEqual(set(owners(self.client.describe()).values()), {member.name for member in running})
+        wait_even(self.client, PARTITIONS, running)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import unittest
 
-from harness import BIN, ClusterTest, record_pb2, wait_for
+from harness import BIN, PATIENCE, ClusterTest, record_pb2, wait_for
 
 TOPIC = "packages"
 PARTITIONS = 3
@@ -76,8 +76,8 @@ class KillStream(ClusterTest):
                 victim.start()
                 cluster.wait_isr(TOPIC, [0, 1, 2])
         producer.stdin.close()
-        self.assertEqual(producer.wait(timeout=180), 0, lambda: stderr)
-        reader.join(timeout=10)
+        self.assertEqual(producer.wait(timeout=3 * PATIENCE), 0, lambda: stderr)
+        reader.join(timeout=PATIENCE)
 
         self.check_consumed(cluster, records)
         self.check_replicas(cluster)
@@ -90,15 +90,14 @@ class KillStream(ClusterTest):
     def controller_of(self, cluster):
         client = cluster.zookeeper.client()
         try:
-            data, _ = client.get("/controller")
+            data, _ = wait_for("there is a controller", lambda: client.get("/controller"))
             return cluster.brokers[json.loads(data)["brokerid"]]
         finally:
             client.stop()
             client.close()
 
     def check_consumed(self, cluster, records):
-        lines = cluster.consume(TOPIC, "--property", "print.key=true", "--property", "key.separator=\t",
-                                timeout_ms=10000)
+        lines = cluster.consume(TOPIC, form="%k\\t%v\\n")
         seen = {}  # key -> values in order of first occurrence
         for line in lines:
             key, value = line.split("\t", 1)

@@ -9,6 +9,8 @@ from harness import ClusterTest, wait_for
 from load import Load
 
 MIB = 1 << 20
+RATE = "replica.alter.log.dirs.io.max.bytes.per.second"
+SLOW = MIB // 4  # nothing of these tests is copied at it before the test has looked
 
 
 class LogDirsMoves(ClusterTest):
@@ -55,9 +57,17 @@ class LogDirsMoves(ClusterTest):
     def wait_moved(self, cluster, broker, partition, to):
         wait_for(f"{partition} of broker {broker.id} is in {to}",
                  lambda: self.place(cluster, broker, partition) == (to, None))
-        folders = sorted(os.path.relpath(os.path.join(d, name), broker.folder) for d in broker.directories
-                         for name in os.listdir(d) if name.startswith(partition) and not name.endswith("-delete"))
-        self.assertEqual(folders, [os.path.join(os.path.basename(to), partition)])
+
+        def folders():
+            return [os.path.join(d, name) for d in broker.directories for name in os.listdir(d)
+                    if name.startswith(partition) and not name.endswith("-delete")]
+        wait_for("the folder that it was in is given up", lambda: folders() == [os.path.join(to, partition)])
+
+    def set_rate(self, cluster, rate):
+        """Copies under way go on at it when this returns; it must be another one than before."""
+        with cluster.noticed(f"config {re.escape(RATE)} is now {rate}$"):
+            cluster.tool("configs", "--bootstrap-server", cluster.bootstrap, "--alter", "--broker-defaults",
+                         "--add-config", f"{RATE}={rate}")
 
     def metric(self, broker, name):
         match = re.search(rf"^{name} (\S+)$", broker.http("/metrics")[1], re.M)
@@ -72,11 +82,10 @@ class LogDirsMoves(ClusterTest):
             load.stop()
 
     def fill(self, cluster, topic, mebibytes):
-        """Takes a few seconds to copy at the rates of these tests."""
         cluster.produce(topic, [f"filling {n} ".ljust(1000, "x") for n in range(mebibytes * 1024)])
 
     def test_leader_and_follower_move_while_they_serve(self):
-        cluster = self.with_two_directories(replica__alter__log__dirs__io__max__bytes__per__second=4 * MIB)
+        cluster = self.with_two_directories()
         cluster.create_topic("orders", 3, 3)
         cluster.create_topic("other", 1, 3)
         cluster.wait_isr("orders", [0, 1, 2])
@@ -88,6 +97,7 @@ class LogDirsMoves(ClusterTest):
             for broker in movers:
                 here, _ = self.place(cluster, broker, "orders-0")
                 to = self.other(broker, here)
+                self.set_rate(cluster, SLOW)
                 said = self.move(cluster, broker, "orders-0", to).out
                 self.assertIn(f"Moving orders-0 on broker {broker.id} to {to}", said)
                 self.assertEqual(self.place(cluster, broker, "orders-0"), (here, to), "the copy is under way")
@@ -95,9 +105,10 @@ class LogDirsMoves(ClusterTest):
                 self.assertGreater(lag, 0)
                 self.assertLess(size, 10 * MIB)
                 self.assertEqual(self.metric(broker, "tidemark_log_moves"), 1)
+                self.set_rate(cluster, 4 * MIB)
                 while self.place(cluster, broker, "orders-0")[1] is not None:
                     load.wait_progress()
-                    self.assertEqual(cluster.consume("orders", "--max-messages", 10)[9:] != [], True)
+                    self.assertEqual(len(cluster.consume("orders", "-n", 10)), 10)
                 self.wait_moved(cluster, broker, "orders-0", to)
                 load.wait_progress()
                 self.assertEqual(self.metric(broker, "tidemark_log_moves"), 0)
@@ -115,7 +126,7 @@ class LogDirsMoves(ClusterTest):
         load.check(self)
 
     def test_kill_in_the_middle_of_a_move(self):
-        cluster = self.with_two_directories(replica__alter__log__dirs__io__max__bytes__per__second=3 * MIB)
+        cluster = self.with_two_directories()
         cluster.create_topic("orders", 1, 3)
         cluster.wait_isr("orders", [0, 1, 2])
         self.fill(cluster, "orders", 24)
@@ -124,9 +135,11 @@ class LogDirsMoves(ClusterTest):
             for killed in (cluster.brokers[leader], cluster.brokers[(leader + 1) % 3]):
                 here, _ = self.place(cluster, killed, "orders-0")
                 to = self.other(killed, here)
+                self.set_rate(cluster, MIB)
                 self.move(cluster, killed, "orders-0", to)
                 wait_for("a part of it is copied",
                          lambda: self.described(cluster)[killed.id, to]["orders-0"][0] > 6 * MIB)
+                self.set_rate(cluster, SLOW)
                 load.wait_progress()
                 killed.kill()
                 load.wait_progress()
@@ -134,6 +147,7 @@ class LogDirsMoves(ClusterTest):
                 cluster.wait_isr("orders", [0, 1, 2])
                 load.wait_progress()
                 self.assertRegex(killed.log()[killed.mark:], r"the move of orders-0 to \S+ goes on")
+                self.set_rate(cluster, 8 * MIB)
                 self.wait_moved(cluster, killed, "orders-0", to)
                 copied = self.metric(killed, "tidemark_log_move_bytes_total")
                 size = self.described(cluster)[killed.id, to]["orders-0"][0]
@@ -141,7 +155,7 @@ class LogDirsMoves(ClusterTest):
         load.check(self)
 
     def test_refusals_and_cancellation(self):
-        cluster = self.with_two_directories(replica__alter__log__dirs__io__max__bytes__per__second=1 * MIB)
+        cluster = self.with_two_directories(replica__alter__log__dirs__io__max__bytes__per__second=SLOW)
         cluster.create_topic("orders", 1, 3)
         cluster.wait_isr("orders", [0, 1, 2])
         self.fill(cluster, "orders", 20)
