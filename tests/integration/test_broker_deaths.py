@@ -7,7 +7,7 @@ import subprocess
 import time
 import unittest
 
-from harness import ClusterTest, wait_for
+from harness import PATIENCE, ClusterTest, wait_for
 from load import Load, stop_at_exit
 
 TOPIC = "durable"
@@ -58,7 +58,7 @@ class BrokerDeaths(ClusterTest):
             return victim.process.poll() is not None
         # One call fails; the directory is given up with it, and it was the only one.
         wait_for("the broker gives up", attached_and_failed)
-        tracer.wait(timeout=30)
+        tracer.wait(timeout=PATIENCE)
         self.assertNotEqual(victim.process.returncode, 0)
         self.assertIn("every log directory has failed", victim.log())
         victim.kill()

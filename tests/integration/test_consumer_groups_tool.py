@@ -44,7 +44,11 @@ class ConsumerGroupsTool(ClusterTest):
                             for row in self.table("--describe", "--group", "readers")))
         self.assertEqual(self.consume("--group", "readers", "--from-beginning", "--timeout-ms", 3000), [])
         # Without --from-beginning a new group begins at the end, and what comes later is not passed over.
-        self.assertEqual(self.consume("--group", "late", "--timeout-ms", 3000), [])
+        def knows_its_place():
+            self.assertEqual(self.consume("--group", "late", "--timeout-ms", 3000), [])
+            places = self.committed("late")
+            return "-" not in places.values() and sorted(places) == [0, 1, 2]
+        wait_for("the group has committed where it begins", knows_its_place)
         self.brokers.produce("orders", ["later"])
         self.assertEqual(self.consume("--group", "late", "--max-messages", 1), ["later"])
         for words, shows in ((("--group", "g", "--partition", "0"), "--partition"),
@@ -57,7 +61,7 @@ class ConsumerGroupsTool(ClusterTest):
     def test_records_are_shown_as_what_they_are(self):
         self.brokers.produce("orders", ["8 bytes.", "three"])
         number = ("--from-beginning", "--value-deserializer", "org.apache.kafka.common.serialization.LongDeserializer")
-        self.assertEqual(self.consume(*number, "--skip-message-on-error", "--timeout-ms", 2000),
+        self.assertEqual(self.consume(*number, "--skip-message-on-error", "--max-messages", 2),
                          [str(int.from_bytes(b"8 bytes.", "big"))])
         refused = self.brokers.tool("console-consumer", "--bootstrap-server", self.brokers.bootstrap, "--topic", "orders", *number,
                                     "--group", "numbers", "--max-messages", 2, check=False)
@@ -65,15 +69,17 @@ class ConsumerGroupsTool(ClusterTest):
         self.assertIn("5 bytes where 8 were expected", refused.err)
         self.assertEqual(self.consume("--from-beginning", "--formatter", "kafka.tools.NoOpMessageFormatter", "--max-messages", 2), [])
         self.consume("--group", "readers", "--from-beginning", "--max-messages", 2)
-        words = ("--topic", "__consumer_offsets", "--from-beginning", "--timeout-ms", 2000, "--formatter")
-        shown = self.brokers.tool("console-consumer", "--bootstrap-server", self.brokers.bootstrap, *words,
-                                  "kafka.coordinator.group.GroupMetadataManager$OffsetsMessageFormatter").out
-        records = [json.loads(line) for line in shown.splitlines()]
-        last = {r["key"]["partition"]: int(r["value"]["offset"]) for r in records if r["key"]["group"] == "readers"}
-        self.assertEqual(sum(last.values()), 2, shown)
-        shown = self.brokers.tool("console-consumer", "--bootstrap-server", self.brokers.bootstrap, *words,
-                                  "GroupMetadataMessageFormatter").out
-        self.assertIn('"type":"member"', shown)
+
+        def shown(formatter):
+            words = ("--topic", "__consumer_offsets", "--from-beginning", "--timeout-ms", 2000, "--formatter", formatter)
+            return self.brokers.tool("console-consumer", "--bootstrap-server", self.brokers.bootstrap, *words).out
+
+        def read_by_readers():
+            records = map(json.loads, shown("kafka.coordinator.group.GroupMetadataManager$OffsetsMessageFormatter").splitlines())
+            last = {r["key"]["partition"]: int(r["value"]["offset"]) for r in records if r["key"]["group"] == "readers"}
+            return sum(last.values())
+        wait_for("both commits are shown", lambda: read_by_readers() == 2)
+        wait_for("a member is shown", lambda: '"type":"member"' in shown("GroupMetadataMessageFormatter"))
 
     def test_groups_are_listed_described_and_deleted(self):
         self.assertEqual(self.groups("--list").out, "")

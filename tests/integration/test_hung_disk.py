@@ -8,7 +8,7 @@ from harness import ClusterTest, wait_for
 class HungDisk(ClusterTest):
     def test_broker_leaves_while_its_disk_hangs_and_returns_when_it_answers(self):
         disks.require(self, "ext4")
-        cluster = self.cluster(3, start=False, watchdog__stuck__ms=2000, replica__lag__time__max__ms=20000,
+        cluster = self.cluster(3, start=False, watchdog__stuck__ms=5000, replica__lag__time__max__ms=20000,
                                # The disk is small.
                                log__dir__min__free__bytes=1 << 20, log__dir__reserve__bytes=1 << 20)
         victim = cluster.brokers[0]
@@ -28,12 +28,12 @@ class HungDisk(ClusterTest):
         client = cluster.zookeeper.client()
         self.addCleanup(client.close)
         self.addCleanup(client.stop)
-        epoch = client.exists("/brokers/ids/0").czxid
+        epoch = wait_for("the broker is registered", lambda: client.exists("/brokers/ids/0")).czxid
 
         disk.freeze()
         cluster.produce("orders", lines[1000:2000])
         wait_for("the broker has left ZooKeeper", lambda: client.exists("/brokers/ids/0") is None)
-        self.assertRegex(victim.log()[victim.mark:], r"watchdog\.stuck\.ms=2000\): this broker leaves ZooKeeper")
+        self.assertRegex(victim.log()[victim.mark:], r"watchdog\.stuck\.ms=5000\): this broker leaves ZooKeeper")
         self.assertIsNone(victim.process.poll(), "and lives")
         status, body = victim.http("/readyz")
         self.assertEqual(status, 503)

@@ -4,7 +4,7 @@ import os
 import subprocess
 import unittest
 
-from harness import GENERATED, ROOT, ClusterTest, wait_for
+from harness import GENERATED, PATIENCE, ROOT, ClusterTest, wait_for
 
 from group_members import ConsoleMember
 from test_groups import GroupClient
@@ -15,7 +15,7 @@ EXAMPLE = ROOT / "docs/examples/python/tidemark_client.py"
 class Interoperability(ClusterTest):
     def example(self, cluster, *words, stdin=""):
         return subprocess.run(["/usr/bin/python3", "-B", str(EXAMPLE), cluster.brokers[0].address, *words],
-                              input=stdin, capture_output=True, text=True, timeout=120, check=True,
+                              input=stdin, capture_output=True, text=True, timeout=2 * PATIENCE, check=True,
                               env={**os.environ, "PYTHONPATH": str(GENERATED)}).stdout.splitlines()
 
     def test_python_program_protoc_and_zookeeper_shell(self):
@@ -57,11 +57,11 @@ class Interoperability(ClusterTest):
             return [line for path in paths for line in path.read_text().splitlines()] + [r.value for r in native.records()]
         wait_for("all is read", lambda: len(read()) >= len(lines))
         pythons[0].terminate()
-        self.assertEqual(pythons[0].wait(timeout=60), 0)
+        self.assertEqual(pythons[0].wait(timeout=PATIENCE), 0)
         wait_for("two members hold four partitions", lambda: sorted(
             sum(len(t.partitions) for t in m.assignment.topics) for m in client.describe().members) == [2, 2])
         pythons[1].terminate()
-        self.assertEqual(pythons[1].wait(timeout=60), 0)
+        self.assertEqual(pythons[1].wait(timeout=PATIENCE), 0)
         self.assertEqual(native.leave(), 0, native.said())
         self.assertEqual(sorted(read()), sorted(lines), "each line once")
         self.assertEqual(sum(client.committed().values()), len(lines))

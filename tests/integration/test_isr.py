@@ -1,4 +1,5 @@
 """Followers that lag leave the ISR and return; with too few in sync acks=all is refused and consumers still read."""
+import json
 import time
 import unittest
 
@@ -31,14 +32,16 @@ class Isr(ClusterTest):
         for broker in cluster.brokers:
             if broker is not survivor:
                 broker.kill()
-        wait_for("only the survivor is in sync", lambda: cluster.describe("safe")[0] ==
-                 (survivor.id, cluster.describe("safe")[0][1], [survivor.id]))
+        # By the leader's own word, who may learn it after metadata tells it: until then it would append.
+        wait_for("only the survivor is in sync", lambda: [
+            (p["leader"], p["isr"]) for p in json.loads(survivor.http("/state")[1])["partitions"] if p["topic"] == "safe"]
+            == [(survivor.id, [survivor.id])])
         answer = self.produce_once(survivor, "safe", b"refused")
         self.assertEqual(answer.error.code, error_pb2.NOT_ENOUGH_REPLICAS, answer)
         self.assertEqual(answer.error.error_class, error_pb2.ERROR_CLASS_RETRY)
         result = cluster.tool("console-producer", "--bootstrap-server", survivor.address, "--topic", "safe",
-                              "--producer-property", "delivery.timeout.ms=3000", "--producer-property",
-                              "request.timeout.ms=1000", stdin="refused too\n", check=False)
+                              "--producer-property", "delivery.timeout.ms=20000", "--producer-property",
+                              "request.timeout.ms=10000", stdin="refused too\n", check=False)
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("1", result.err)
         self.assertIn("NOT_ENOUGH_REPLICAS", result.err)

@@ -2,10 +2,9 @@
 import os
 import re
 import subprocess
-import time
 import unittest
 
-from harness import BIN, Broker, Cluster, ClusterTest, free_port, wait_for
+from harness import BIN, PATIENCE, Broker, Cluster, ClusterTest, free_port, wait_for
 
 STOCK = """# Kafka's stock server.properties
 broker.id=0
@@ -31,7 +30,7 @@ group.initial.rebalance.delay.ms=0
 
 
 class Startup(ClusterTest):
-    def refused(self, broker, *words, patience=60):
+    def refused(self, broker, *words, patience=2 * PATIENCE):
         broker.spawn()
         status = broker.process.wait(timeout=patience)
         broker.process = None
@@ -51,11 +50,11 @@ class Startup(ClusterTest):
         broker.overrides = {"log.dirs": None}
         self.refused(broker, "log.dirs")
         result = subprocess.run([str(BIN / "tidemark-server-start"), "--zookeeper", "localhost:2181"],
-                                capture_output=True, text=True, check=False, timeout=30)
+                                capture_output=True, text=True, check=False, timeout=PATIENCE)
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("tidemark-server-stop", result.stderr)
         result = subprocess.run([str(BIN / "tidemark-server-start"), "--help"], capture_output=True, text=True,
-                                check=False, timeout=30)
+                                check=False, timeout=PATIENCE)
         self.assertEqual(result.returncode, 0)
 
     def test_kafkas_stock_properties_start_a_broker(self):
@@ -110,16 +109,14 @@ class Startup(ClusterTest):
         self.refused(first, "Kafka")
 
     def test_killed_broker_registers_again_at_once(self):
-        cluster = self.cluster(1, zookeeper__session__timeout__ms=60000)
+        # Only the closing of its old session lets it in within this test's patience.
+        cluster = self.cluster(1, zookeeper__session__timeout__ms=int(PATIENCE * 10000))
         cluster.create_topic("kept", 1, 1)
         cluster.produce("kept", ["before"])
         broker = cluster.brokers[0]
         for _ in range(3):
             broker.kill()
-            started = time.monotonic()
             broker.start()
-            # Its old session has a minute to live: only closing it first lets the broker in before that.
-            self.assertLess(time.monotonic() - started, 55)
             self.assertEqual(cluster.consume("kept"), ["before"])
 
     def test_generated_broker_id_is_kept(self):
@@ -153,13 +150,13 @@ class Startup(ClusterTest):
         cluster.create_topic("topic", 2, 2)
         cluster.zookeeper.kill()
         for broker in cluster.brokers:
-            self.assertEqual(broker.terminate(patience=30), 0)
+            self.assertEqual(broker.terminate(), 0)
 
     def test_server_stop(self):
         cluster = self.cluster(1)
         broker = cluster.brokers[0]
         cluster.tool("server-stop", broker.folder / "server.properties")
-        self.assertEqual(broker.process.wait(timeout=30), 0)
+        self.assertEqual(broker.process.wait(timeout=PATIENCE), 0)
         broker.process = None
 
     def test_idle_broker_is_small_and_healthy(self):

@@ -5,7 +5,7 @@ import threading
 import time
 import unittest
 
-from harness import BIN, ClusterTest, wait_for
+from harness import BIN, PATIENCE, ClusterTest, wait_for
 
 
 class Stream:
@@ -31,9 +31,9 @@ class Stream:
 
     def finish(self):
         self.running = False
-        self.thread.join(timeout=60)
+        self.thread.join(timeout=PATIENCE)
         err = self.process.stderr.read().decode(errors="replace")
-        return self.process.wait(timeout=180), err
+        return self.process.wait(timeout=3 * PATIENCE), err
 
 
 class ZooKeeperOutage(ClusterTest):
