@@ -50,6 +50,11 @@ size_t DamageList::CountFrom(Offset start) const {
                              std::ranges::lower_bound(ranges_, start, {}, &DamagedRange::last));
 }
 
+const DamagedRange* DamageList::LastBelow(Offset offset) const {
+  const auto after = std::ranges::lower_bound(ranges_, offset, {}, &DamagedRange::last);
+  return after == ranges_.begin() ? nullptr : &*(after - 1);
+}
+
 void DamageList::TruncateTo(Offset end) {
   std::erase_if(ranges_, [end](const DamagedRange& range) { return range.first >= end; });
   if (!ranges_.empty() && ranges_.back().last >= end) ranges_.back().last = end - 1;

@@ -33,6 +33,8 @@ class DamageList {
   // The first range that holds an offset at or above `start`; null when there is none.
   const DamagedRange* FirstFrom(Offset start) const;
   size_t CountFrom(Offset start) const;
+  // The last range that ends below `offset`; null when there is none.
+  const DamagedRange* LastBelow(Offset offset) const;
 
   void TruncateTo(Offset end);
   // What was repaired, deleted or compacted away: the ranges of one segment.

@@ -355,7 +355,8 @@ class Log {
   static uint64_t ReadEnd(const Segment& segment, uint64_t size, uint64_t position, size_t want);
   void Advise(std::shared_ptr<File> file, const ReadAdvice& advice);
 
-  uint64_t SkipDamage(const Segment& segment, Offset from) const;
+  // Where the batches of a segment begin that follow the last damage below `from`, and at which offset.
+  std::pair<uint64_t, Offset> SkipDamage(const Segment& segment, Offset from) const;
   Task<Result<std::optional<TimestampLookup>>> FindTimestampOnce(
       WallMillis timestamp, Offset below, std::vector<std::shared_ptr<Segment>>* searched);
 

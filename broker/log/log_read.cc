@@ -21,10 +21,13 @@ constexpr WallMillis kGreatestTimestamp = -3;
 struct SearchPlace {
   std::string path_prefix;
   Offset base = 0;
+  Offset end = 0;  // one past its last offset
   uint64_t size = 0;
-  WallMillis reached = 0;            // no record in it is later
-  uint64_t skip_to = 0;              // no earlier than here
+  WallMillis reached = 0;  // no record in it is later
+  uint64_t skip_to = 0;    // no earlier than here, where `skip_next` begins
+  Offset skip_next = 0;
   std::optional<uint64_t> position;  // where to start; looked up in the index files when empty
+  std::string missing;               // why nothing of it can be read
 };
 
 struct SearchRange {
@@ -59,6 +62,7 @@ WallMillis BatchTimestamp(const BatchView& batch, const BodyInfo& info) {
 Result<std::optional<TimestampLookup>> SearchSegment(FileSystem& files, const PartitionKey& key,
                                                      const SearchPlace& place, const SearchRange& range,
                                                      bool greatest) {
+  if (!place.missing.empty()) return Fail(v1::CORRUPT_MESSAGE, "{}", place.missing);
   TM_ASSIGN_OR_RETURN(const auto file, files.Open(place.path_prefix + ".log", OpenMode::kRead));
   uint64_t position = 0;
   if (!greatest) {
@@ -67,6 +71,10 @@ Result<std::optional<TimestampLookup>> SearchSegment(FileSystem& files, const Pa
                    : LookUpTimestamp(files, place.path_prefix, place.base, range.timestamp).value_or(0);
   }
   position = std::max(position, place.skip_to);
+  // What is not there cannot be told from what is not late enough, so it is missed where it belongs.
+  std::optional<Offset> expected;
+  if (position == 0) expected = place.base;
+  if (position > 0 && position == place.skip_to) expected = place.skip_next;
   BatchScanner scanner(*file, key, position, place.size);
   ScratchBuffer scratch;
   std::optional<TimestampLookup> best;
@@ -74,7 +82,9 @@ Result<std::optional<TimestampLookup>> SearchSegment(FileSystem& files, const Pa
   BodyInfo info;
   BatchScanner::Step step;
   while ((step = scanner.Next(&batch, &info)) == BatchScanner::Step::kBatch) {
-    if (batch.base_offset >= range.below) break;
+    if (batch.base_offset != expected.value_or(batch.base_offset)) break;
+    if (batch.base_offset >= range.below) return best;
+    expected = batch.base_offset + info.last_offset_delta + 1;
     if (batch.base_offset + info.last_offset_delta < range.from) continue;
     const WallMillis timestamp = BatchTimestamp(batch, info);
     if (greatest ? best && timestamp <= best->timestamp : timestamp < range.timestamp) continue;
@@ -84,10 +94,12 @@ Result<std::optional<TimestampLookup>> SearchSegment(FileSystem& files, const Pa
     if (found && !greatest) return found;
     if (found) best = found;
   }
+  if (expected && (*expected >= range.below || *expected == place.end)) return best;
   if (step == BatchScanner::Step::kBad || step == BatchScanner::Step::kIoError) {
     return std::unexpected(scanner.error());
   }
-  return best;
+  return Fail(v1::CORRUPT_MESSAGE, "byte {} of {}.log: the batch at offset {} is missing", scanner.position(),
+              place.path_prefix, expected.value_or(place.base));
 }
 
 // Pool thread: scans a whole sealed segment whose index files are damaged.
@@ -313,12 +325,10 @@ void Log::Advise(std::shared_ptr<File> file, const ReadAdvice& advice) {
 }
 
 // Between an index entry and what is wanted there may be damage: one past what is known of it below `from`.
-uint64_t Log::SkipDamage(const Segment& segment, Offset from) const {
-  uint64_t position = 0;
-  for (const DamagedRange& range : damaged_.ranges()) {
-    if (range.segment == segment.base_offset && range.last < from) position = range.end;
-  }
-  return position;
+std::pair<uint64_t, Offset> Log::SkipDamage(const Segment& segment, Offset from) const {
+  const DamagedRange* const range = damaged_.LastBelow(from);
+  if (range == nullptr || range->segment != segment.base_offset) return {0, segment.base_offset};
+  return {range->end, range->last + 1};
 }
 
 Task<Result<LogRead>> Log::ReadSegment(std::shared_ptr<Segment> segment, Offset from, Offset limit,
@@ -336,7 +346,7 @@ Task<Result<LogRead>> Log::ReadSegment(std::shared_ptr<Segment> segment, Offset 
   const bool goes_on = cursor != nullptr || from <= segment->base_offset;
   TM_CO_ASSIGN_OR_RETURN(const auto file, co_await OpenForRead(segment));
   TM_CO_ASSIGN_OR_RETURN(uint64_t position, co_await FindPosition(segment, from));
-  position = std::max(position, SkipDamage(*segment, from));
+  position = std::max(position, SkipDamage(*segment, from).first);
   LogRead out{.next_offset = from};
   size_t want = max_bytes;
   while (position < size) {
@@ -448,16 +458,23 @@ Task<Result<std::optional<TimestampLookup>>> Log::FindTimestampOnce(
   const bool greatest = timestamp == kGreatestTimestamp;
   const SearchRange range{timestamp, start_, std::min(below, end_)};
   std::vector<SearchPlace> places;
-  for (const auto& segment : segments_) {
+  for (size_t i = 0; i < segments_.size(); ++i) {
+    const std::shared_ptr<Segment>& segment = segments_[i];
     if (segment->base_offset >= range.below || (segment == segments_.back() && segment->size == 0)) break;
-    const DamagedRange* const damaged = damaged_.Find(segment->base_offset);
-    if (segment->size == 0 && damaged != nullptr && damaged->last >= start_) {
-      co_return Fail(v1::CORRUPT_MESSAGE, "{}", damaged->reason);
-    }
+    const Offset end = i + 1 < segments_.size() ? segments_[i + 1]->base_offset : end_;
+    if (end <= start_) continue;
     const WallMillis reached = segment->index ? segment->index->max_timestamp() : segment->max_timestamp;
     if (!greatest && reached < timestamp) continue;
-    SearchPlace place{segment->path_prefix,         segment->base_offset, segment->size, reached,
-                      SkipDamage(*segment, start_), std::nullopt};
+    const auto [skip_to, skip_next] = SkipDamage(*segment, start_);
+    SearchPlace place{.path_prefix = segment->path_prefix,
+                      .base = segment->base_offset,
+                      .end = end,
+                      .size = segment->size,
+                      .reached = reached,
+                      .skip_to = skip_to,
+                      .skip_next = skip_next};
+    const DamagedRange* const damaged = damaged_.Find(std::max(start_, segment->base_offset));
+    if (segment->size == 0 && damaged != nullptr) place.missing = damaged->reason;
     if (segment->index && !greatest) place.position = segment->index->PositionForTimestamp(timestamp);
     places.push_back(std::move(place));
     searched->push_back(segment);
@@ -481,7 +498,13 @@ Task<Result<std::optional<TimestampLookup>>> Log::FindTimestampOnce(
         return best;
       });
   // A truncation or deletion under the search explains any answer; the caller asks again.
-  if (generation != generation_ || cleaning_.swapping || (!found && found.error().code == v1::NOT_FOUND)) {
+  const bool gone = !found && found.error().code == v1::NOT_FOUND;
+  const bool removed = std::ranges::any_of(*searched, [this](const auto& segment) {
+    return std::ranges::find(segments_, segment) == segments_.end();
+  });
+  if (gone && !removed && generation == generation_ && !cleaning_.swapping)
+    co_return Fail(v1::CORRUPT_MESSAGE, "{}", found.error().message);
+  if (generation != generation_ || cleaning_.swapping || gone) {
     co_return Fail(v1::OFFSET_NOT_AVAILABLE, "the log of {}-{} changed during the search", place_.topic,
                    place_.key.partition);
   }

@@ -1,5 +1,6 @@
 #include "broker/log/segment_survey.h"
 
+#include <limits>
 #include <utility>
 
 #include <glog/logging.h>
@@ -22,10 +23,11 @@ Result<SegmentSurvey> SurveySegment(FileSystem& files, const PartitionKey& key, 
     return Fail(v1::KAFKA_STORAGE_ERROR, "{}", file.error().message);
   if (!file && !missing) return std::unexpected(file.error());
   SegmentSurvey out;
+  auto seal = ReadSeal(files, place.path_prefix, place.base_offset);
+  if (seal && seal->end != place.next_base) seal.reset();
   if (!missing) {
     TM_ASSIGN_OR_RETURN(out.size, (*file)->Size());
-    const auto seal = ReadSeal(files, place.path_prefix, place.base_offset);
-    if (seal && seal->end == place.next_base && seal->size == out.size) {
+    if (seal && seal->size == out.size) {
       out.max_timestamp = seal->max_timestamp;
       out.max_timestamp_offset = seal->max_timestamp_offset;
       return out;
@@ -41,7 +43,14 @@ Result<SegmentSurvey> SurveySegment(FileSystem& files, const PartitionKey& key, 
   SegmentIndex index = scrub.TakeIndex();
   out.max_timestamp = index.max_timestamp();
   out.max_timestamp_offset = index.max_timestamp_offset();
-  if (out.damage.empty()) out.rebuilt = std::move(index);
+  if (out.damage.empty()) {
+    out.rebuilt = std::move(index);
+  } else if (seal) {
+    out.max_timestamp = seal->max_timestamp;
+    out.max_timestamp_offset = seal->max_timestamp_offset;
+  } else {
+    out.max_timestamp = std::numeric_limits<WallMillis>::max();
+  }
   return out;
 }
 

@@ -29,8 +29,8 @@ struct SegmentSurvey {
   Offset max_timestamp_offset = 0;
   // Where the index files did not match the segment: made from its batches, to be written.
   std::optional<SegmentIndex> rebuilt;
-  // Where the batches are not those up to next_base; the timestamps are those of the others then. A missing
-  // file is damaged whole.
+  // Where the batches are not those up to next_base; a missing file is damaged whole. The greatest timestamp
+  // is that of the seal then, or later than any other: what is left says nothing of what is not.
   std::vector<DamagedRange> damage;
 };
 

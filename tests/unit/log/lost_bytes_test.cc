@@ -144,6 +144,63 @@ TEST_F(LostBytes, ATruncationDoesNotCutAwayWhatIsMissing) {
   }
 }
 
+// What is left of a segment says nothing of what is not there.
+TEST_F(LostBytes, ALookupByTimePassesOverNothingThatIsOnlyMissingHere) {
+  // Of each batch its first record's time is its number.
+  enum class Lost { kTail, kAll, kTailAndSeal };
+  for (const Lost lost : {Lost::kTail, Lost::kAll, Lost::kTailAndSeal}) {
+    SCOPED_TRACE(static_cast<int>(lost));
+    LogWorld world;
+    Log* log = &world.Start();
+    for (int i = 0; i < 60; ++i)
+      CHECK(world.Append(*log, MakeBatch(fmt::format("b{}", i), 2, 100, 1000 + 10 * i), 1));
+    world.WaitForFlush(*log);
+    ASSERT_TRUE(world.CloseCleanly());
+    const std::string path = world.LogPath(bases_[1]);
+    if (lost == Lost::kAll) {
+      world.disk().RemovePath(path);
+    } else {
+      const std::string content = *world.disk().Content(path);
+      ASSERT_TRUE(world.disk().SetContent(path, content.substr(0, content.size() / 2)));
+    }
+    if (lost == Lost::kTailAndSeal) {
+      for (const char* suffix : {".index", ".timeindex"})
+        world.disk().RemovePath(world.LogPath(bases_[1], suffix));
+    }
+    log = &world.Start();
+    const auto find = [&](WallMillis time, Offset below = ~0ull) {
+      return world.process().Await([&] { return log->FindTimestamp(time, below); });
+    };
+    const auto time_of = [](Offset offset) { return static_cast<WallMillis>(1000 + 10 * (offset / 2)); };
+    // The last batch of the damaged segment.
+    const auto in_what_is_lost = find(time_of(bases_[2] - 2));
+    ASSERT_FALSE(in_what_is_lost);
+    EXPECT_EQ(in_what_is_lost.error().code, v1::CORRUPT_MESSAGE) << ToString(in_what_is_lost.error());
+    ASSERT_TRUE(find(1000)) << "it comes before the damage";
+    EXPECT_EQ(find(1000).value()->offset, 0u);
+    EXPECT_EQ(find(time_of(bases_[1] - 2), bases_[1]).value()->offset, bases_[1] - 2);
+    EXPECT_EQ(find(1'000'000, bases_[1]).value(), std::nullopt) << "the damage is above what may be told";
+    const auto behind = find(time_of(bases_[2]) + 2);
+    const auto greatest = find(-3);
+    if (lost != Lost::kTail) {
+      EXPECT_EQ(behind.error().code, v1::CORRUPT_MESSAGE) << "it may have been in what is lost";
+      EXPECT_EQ(greatest.error().code, v1::CORRUPT_MESSAGE);
+    } else {
+      ASSERT_TRUE(behind) << ToString(behind.error());
+      EXPECT_EQ(behind.value()->offset, bases_[2] + 2) << "the seal tells how late the damaged ones are";
+      EXPECT_EQ(greatest.value()->offset, 119u);
+    }
+  }
+}
+
+TEST_F(LostBytes, ALookupByTimeNotesAFileThatIsGone) {
+  world_.disk().RemovePath(world_.LogPath(bases_[1]));
+  const auto found = world_.process().Await([&] { return log_->FindTimestamp(-3, bases_[2]); });
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code, v1::CORRUPT_MESSAGE);
+  EXPECT_NE(log_->damaged().Find(bases_[1]), nullptr);
+}
+
 TEST_F(LostBytes, AStartNoticesABatchThatIsGone) {
   Stop(false);
   std::string content = *world_.disk().Content(world_.LogPath(0));
