@@ -201,14 +201,15 @@ class Log {
 
   // --- Repair (log_repair.cc)
 
-  // Whole batches of another replica from the one at `from` on; the error ends the repair.
+  // Whole batches of another replica from the one that holds `from` on.
   using FetchRange = std::function<Task<Result<std::string>>(Offset from)>;
   // Damaged ranges may be filled with what another replica has: no compaction has been at work, so replicas
   // agree batch by batch.
   bool spliceable() const;
-  // Repairs the segment of the damaged range that holds `offset` with what `fetch` gives. INVALID_RECORD:
-  // that is not what this log held. BROKER_NOT_READY, CANCELLED, DISK_FULL, CORRUPT_MESSAGE (more damage was
-  // met and noted) and the errors of `fetch`: nothing has changed, try again.
+  // Repairs the segment of the damaged range that holds `offset`, whose other ranges are filled as well as
+  // far as `fetch` gives them: CORRUPT_MESSAGE and OFFSET_NOT_AVAILABLE of it mean that one only.
+  // INVALID_RECORD: that is not what this log held. BROKER_NOT_READY, CANCELLED, DISK_FULL, CORRUPT_MESSAGE
+  // (more damage was met and noted) and the errors of `fetch`: nothing has changed, try again.
   Task<Result<>> Repair(Offset offset, FetchRange fetch);
 
   // Asks the directory's group commit to make everything appended so far durable; the flush listener is told.
@@ -301,6 +302,7 @@ class Log {
     SegmentIndex index;
     std::shared_ptr<File> file;
     Offset dropped_tombstones_below = 0;
+    std::vector<DamagedRange> damage;  // that it has
   };
   class Operation;    // counts an operation under way
   class Change;       // ends what LockForChange began
@@ -368,6 +370,8 @@ class Log {
   Task<void> PromiseFlushed();
 
   // log_repair.cc
+  Result<> MayRepair() const;
+  Task<Result<std::string>> FetchFirst(Offset* offset, FetchRange fetch);
   Task<Result<>> FillSplicer(std::shared_ptr<SegmentSplicer> splicer, std::shared_ptr<Segment> segment,
                              uint64_t generation, FetchRange fetch);
   Task<Result<>> SwapInRepaired(std::shared_ptr<SegmentSplicer> splicer, std::shared_ptr<Segment> segment);

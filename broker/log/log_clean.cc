@@ -297,6 +297,7 @@ Task<Result<>> Log::ReplaceSegments(NewSegment with, std::vector<std::shared_ptr
   std::vector<std::string> others;
   for (size_t i = 1; i < sources.size(); ++i) others.push_back(sources[i]->path_prefix);
   for (const auto& source : sources) damaged_.DropSegment(source->base_offset);
+  for (DamagedRange& range : with.damage) damaged_.Add(std::move(range));
   const auto first = std::ranges::find(segments_, sources.front());
   *first = segment;
   segments_.erase(first + 1, first + static_cast<ptrdiff_t>(sources.size()));

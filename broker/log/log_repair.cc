@@ -15,18 +15,38 @@ namespace {
 
 constexpr uint64_t kStepBytes = 16 << 20;
 
+Task<Result<std::string>> Ready(std::string bytes) { co_return bytes; }
+
 }  // namespace
 
 bool Log::spliceable() const {
   return !config_.compaction.enabled && cleaning_.cleaned_to == 0 && cleaning_.drops.below() == 0;
 }
 
+// What the range that is asked for begins with, before anything is copied: where it is to be had nowhere,
+// nothing but this question is repeated.
+Task<Result<std::string>> Log::FetchFirst(Offset* offset, FetchRange fetch) {
+  const DamagedRange* range = damaged_.Find(*offset);
+  CHECK(range != nullptr) << place_.path;
+  *offset = std::max(range->first, start_);
+  co_return co_await fetch(*offset);
+}
+
+Result<> Log::MayRepair() const {
+  TM_RETURN_IF_ERROR(Usable());
+  if (damage_) return std::unexpected(*damage_);
+  return {};
+}
+
 Task<Result<>> Log::Repair(Offset offset, FetchRange fetch) {
   const Operation operation(*this);
-  TM_CO_RETURN_IF_ERROR(Usable());
-  if (damage_) co_return std::unexpected(*damage_);
-  const DamagedRange* range = damaged_.Find(offset);
-  if (range == nullptr) co_return {};
+  TM_CO_RETURN_IF_ERROR(MayRepair());
+  if (damaged_.Find(offset) == nullptr) co_return {};
+  Offset asked = offset;
+  TM_CO_ASSIGN_OR_RETURN(std::string first, co_await FetchFirst(&asked, fetch));
+  TM_CO_RETURN_IF_ERROR(MayRepair());
+  const DamagedRange* range = damaged_.Find(asked);
+  if (range == nullptr || range->last < start_) co_return {};
   const std::shared_ptr<Segment> segment = segments_[SegmentIndexFor(range->segment)];
   CHECK_EQ(segment->base_offset, range->segment) << place_.path;
   if (segment == segments_.back()) TM_CO_RETURN_IF_ERROR(RollActive());
@@ -42,42 +62,52 @@ Task<Result<>> Log::Repair(Offset offset, FetchRange fetch) {
                                 .bytes = segment->size,
                                 .epochs = epochs_,
                                 .log_start = start_,
+                                .max_timestamp = segment->max_timestamp,
                                 .index_interval = config_.index_interval_bytes};
   for (const DamagedRange& each : damaged_.ranges()) {
     if (each.segment == segment->base_offset) source.damage.push_back(each);
   }
   const auto splicer = DroppedOnPool(pool_, std::make_unique<SegmentSplicer>(files_, std::move(source)));
-  auto done = co_await FillSplicer(splicer, segment, generation_, std::move(fetch));
+  // What was asked for is asked for again where it has moved.
+  FetchRange with_first = [fetch = std::move(fetch), asked,
+                           first = std::make_shared<std::string>(std::move(first))](Offset from) {
+    return from == asked && !first->empty() ? Ready(std::exchange(*first, {})) : fetch(from);
+  };
+  auto done = co_await FillSplicer(splicer, segment, generation_, std::move(with_first));
   if (done) done = co_await SwapInRepaired(splicer, segment);
   if (done) {
     LOG(WARNING) << place_.topic << "-" << place_.key.partition << ": " << segment->log_path()
-                 << " is repaired from another replica";
+                 << " is repaired from another replica"
+                 << (splicer->kept().empty() ? ""
+                                             : fmt::format(", but for {} ranges", splicer->kept().size()));
     co_return {};
   }
   co_await RunBlocking(pool_, loop_, "repair: discard", [splicer] {
     splicer->Discard();
     return true;
   });
-  if (done.error().code != v1::CORRUPT_MESSAGE) co_return done;
-  (void)co_await SearchDamage(segment);
   co_return done;
 }
 
 Task<Result<>> Log::FillSplicer(std::shared_ptr<SegmentSplicer> splicer, std::shared_ptr<Segment> segment,
                                 uint64_t generation, FetchRange fetch) {
   std::string given;
+  std::optional<Error> refused;
   while (true) {
     auto stepped =
-        co_await RunBlocking(pool_, loop_, "repair", [splicer, given = std::move(given)]() -> Result<> {
-          if (!given.empty()) TM_RETURN_IF_ERROR(splicer->Give(given));
-          while (!splicer->wanted()) {
-            TM_ASSIGN_OR_RETURN(const bool there, splicer->Step(kStepBytes));
-            if (there && !splicer->wanted()) break;
-          }
-          if (splicer->wanted()) return {};
-          return splicer->Finish();
-        });
+        co_await RunBlocking(pool_, loop_, "repair",
+                             [splicer, given = std::move(given), refused = std::move(refused)]() -> Result<> {
+                               if (refused) splicer->Keep(*refused);
+                               if (!given.empty()) TM_RETURN_IF_ERROR(splicer->Give(given));
+                               if (!splicer->wanted() && !splicer->done())
+                                 TM_RETURN_IF_ERROR(splicer->Step(kStepBytes));
+                               if (!splicer->done()) return {};
+                               // Nothing came of it.
+                               if (splicer->taken() == 0) return std::unexpected(*splicer->refused());
+                               return splicer->Finish();
+                             });
     given.clear();
+    refused.reset();
     TM_CO_RETURN_IF_ERROR(Usable());
     if (generation != generation_ || std::ranges::find(segments_, segment) == segments_.end()) {
       co_return Fail(v1::CANCELLED, "the log changed under its repair");
@@ -86,10 +116,22 @@ Task<Result<>> Log::FillSplicer(std::shared_ptr<SegmentSplicer> splicer, std::sh
       DiskFailed(stepped.error());
       co_return std::unexpected(*failure_);
     }
+    if (!stepped && stepped.error().code == v1::CORRUPT_MESSAGE && !splicer->done())
+      (void)co_await SearchDamage(segment);
     if (!stepped) co_return stepped;
-    if (!splicer->wanted()) co_return {};
-    TM_CO_ASSIGN_OR_RETURN(given, co_await fetch(*splicer->wanted()));
+    if (splicer->done()) co_return {};
+    if (!splicer->wanted()) continue;
+    auto fetched = co_await fetch(*splicer->wanted());
     TM_CO_RETURN_IF_ERROR(Usable());
+    if (fetched) {
+      given = std::move(*fetched);
+    } else if (fetched.error().code == v1::CORRUPT_MESSAGE ||
+               fetched.error().code == v1::OFFSET_NOT_AVAILABLE) {
+      // Not there either, or not yet; the other ranges need not wait for it.
+      refused = std::move(fetched).error();
+    } else {
+      co_return std::unexpected(std::move(fetched).error());
+    }
   }
 }
 
@@ -106,7 +148,8 @@ Task<Result<>> Log::SwapInRepaired(std::shared_ptr<SegmentSplicer> splicer,
                                       .size = splicer->size(),
                                       .first_append_time = splicer->first_append_time(),
                                       .index = splicer->index(),
-                                      .file = splicer->file()},
+                                      .file = splicer->file(),
+                                      .damage = splicer->kept()},
                                      {segment});
 }
 

@@ -108,6 +108,13 @@ void SegmentIndex::OnBatch(Offset base_offset, uint64_t position, WallMillis max
                     static_cast<uint32_t>(max_timestamp_offset_ - std::min(base_, max_timestamp_offset_))});
 }
 
+void SegmentIndex::Reach(WallMillis max_timestamp, Offset offset) {
+  CHECK_GE(offset, base_);
+  if (max_timestamp <= max_timestamp_) return;
+  max_timestamp_ = max_timestamp;
+  max_timestamp_offset_ = offset;
+}
+
 uint64_t SegmentIndex::PositionFor(Offset offset) const {
   const auto after = std::upper_bound(
       offsets_.begin(), offsets_.end(), offset,

@@ -50,6 +50,9 @@ class SegmentIndex {
   // last.
   void OnBatch(Offset base_offset, uint64_t position, WallMillis max_timestamp, uint32_t interval);
 
+  // Batches from `offset` on cannot be read; none of them is later than `max_timestamp`.
+  void Reach(WallMillis max_timestamp, Offset offset);
+
   // Position of the last entry at or below `offset`; 0 when there is none.
   uint64_t PositionFor(Offset offset) const;
   // Position of a batch before which no batch reaches `timestamp`.

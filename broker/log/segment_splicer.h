@@ -2,7 +2,12 @@
 // ranges from what another replica has. Owned by Log::Repair's frame; used by one pool thread at a time.
 // Nothing of the log changes before the swap (cleaner_files.h).
 //
-// Invariant: what is written are whole batches that follow each other from the segment's base offset on.
+// What the other replica does not have stays damaged, with the bytes that it has, so that it keeps no other
+// range waiting. What lies below the log start nobody has any more: a batch without records takes its place.
+//
+// Invariant: what is written are whole batches that follow each other from the segment's base offset on,
+// but for the ranges of kept(). The index's greatest timestamp is not below that of the segment while there
+// are any.
 #pragma once
 
 #include <cstdint>
@@ -33,20 +38,23 @@ class SegmentSplicer {
     std::vector<DamagedRange> damage;  // all of this segment
     EpochTable epochs;                 // of the log
     Offset log_start = 0;
+    WallMillis max_timestamp = kNoTimestamp;  // no record of the segment is later, damaged or not
     uint32_t index_interval = 4096;
   };
 
   SegmentSplicer(FileSystem& files, Source source);
 
-  // Copies about `bytes` more, up to the next damaged range; true when at one, or at the end.
-  // CORRUPT_MESSAGE: there is damage that the list does not name.
-  Result<bool> Step(uint64_t bytes);
+  // Copies about `bytes` more, up to the next range that is to be asked for (wanted()), or to the end
+  // (done()). CORRUPT_MESSAGE: there is damage that the list does not name.
+  Result<> Step(uint64_t bytes);
   // What Give is to begin with; empty: not at a damaged range.
   std::optional<Offset> wanted() const;
-  // Whole batches from the one at wanted() on; what lies past the damaged range is not taken. INVALID_RECORD:
-  // they are not what this log held.
+  // Whole batches from the one that holds wanted() on; what lies past the damaged range is not taken.
+  // INVALID_RECORD: they are not what this log held. Rotten ones are refused as by Keep.
   Result<> Give(std::string_view batches);
-  bool done() const { return next_ == source_.end_offset; }
+  // At wanted(): it cannot be had now. The rest of its range stays damaged.
+  void Keep(Error why);
+  bool done() const { return next_ == source_.end_offset && !keeping_; }
   // When done: makes log and indexes durable under their `.cleaned` names.
   Result<> Finish();
   void Discard();
@@ -58,6 +66,12 @@ class SegmentSplicer {
   const SegmentIndex& index() const { return index_; }
   std::optional<WallMillis> first_append_time() const { return first_append_time_; }
   std::shared_ptr<File> file() const { return output_; }
+  // Batches that were taken from what was given.
+  size_t taken() const { return taken_; }
+  // What stays damaged, as it lies in what is written.
+  const std::vector<DamagedRange>& kept() const { return kept_; }
+  // Why the last one stays so.
+  const std::optional<Error>& refused() const { return refused_; }
   // The last call was at the output: its error is one of writing.
   bool writing() const { return writing_; }
 
@@ -65,7 +79,10 @@ class SegmentSplicer {
   Result<> Open();
   Result<> Write(std::string_view bytes);
   Result<> CheckGiven(const BatchView& batch, const BodyInfo& body, Offset last) const;
-  void Note(const BatchView& batch, const BodyInfo& body);
+  Result<> Take(const BatchView& batch, const BodyInfo& body);
+  Result<> CopyBatches(uint64_t bytes, uint64_t until, Offset end);
+  Result<> CopyKept(uint64_t bytes);
+  Result<> FillHole(LeaderEpoch epoch);
 
   FileSystem& files_;
   const Source source_;
@@ -74,6 +91,15 @@ class SegmentSplicer {
   uint64_t position_ = 0;   // in the input
   size_t next_damage_ = 0;  // of source_.damage
   Offset next_;             // the next batch begins here
+  // The offsets from here to next_ are below the log start and not written yet: their epoch is that of what
+  // follows.
+  std::optional<Offset> hole_;
+  bool keeping_ = false;  // the range's bytes are being copied as they are
+  uint64_t kept_begin_ = 0;
+  Offset kept_first_ = 0;
+  std::vector<DamagedRange> kept_;
+  std::optional<Error> refused_;
+  size_t taken_ = 0;
   LeaderEpoch epoch_ = 0;
   uint64_t written_ = 0;
   SegmentIndex index_;

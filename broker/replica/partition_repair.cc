@@ -166,9 +166,8 @@ Task<Result<std::string>> Partition::FetchForRepair(ReplicationChannel* channel,
       if (answer.partition() != key_.partition) continue;
       if (answer.error().code() == v1::OFFSET_OUT_OF_RANGE && from < answer.log_start_offset()) {
         // Once this log starts there as well, there may be nothing left to repair.
-        const bool adopted = log_->start_offset() >= answer.log_start_offset();
-        co_return Fail(adopted ? v1::INVALID_RECORD : v1::OFFSET_NOT_AVAILABLE,
-                       "the leader's log starts at {}, above {}", answer.log_start_offset(), from);
+        co_return Fail(v1::OFFSET_NOT_AVAILABLE, "the leader's log starts at {}, above {}",
+                       answer.log_start_offset(), from);
       }
       if (answer.error().code() != v1::NONE) co_return std::unexpected(FromProto(answer.error()));
       if (answer.leader_epoch() != epoch)

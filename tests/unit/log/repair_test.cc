@@ -1,4 +1,6 @@
 // Repair of damaged ranges from what another replica has.
+#include <set>
+
 #include "broker/log/cleaner_files.h"
 #include "broker/log/scrub_cursor.h"
 #include "tests/unit/log/log_fixture.h"
@@ -52,18 +54,27 @@ class RepairedLog : public testing::Test {
   Task<Result<std::string>> Fetch(Offset from) {
     asked_.push_back(from);
     if (refuse_) co_return std::unexpected(*refuse_);
+    if (rotten_.contains(from)) co_return Fail(v1::CORRUPT_MESSAGE, "rotten here as well");
     std::string_view rest = source_.empty() ? whole_ : source_;
     while (!rest.empty()) {
       BatchView batch;
       CHECK(ParseBatch(rest, &batch, nullptr, nullptr) == BatchParse::kOk);
-      if (batch.base_offset >= from) break;
+      const Offset next = batch.base_offset + ParseBody(batch.body)->last_offset_delta + 1;
+      if (next > from) break;
       rest.remove_prefix(batch.total_bytes());
     }
-    co_return std::string(rest.substr(0, max_));
+    size_t good = 0;  // up to what is rotten there
+    while (good < rest.size() && good < max_) {
+      BatchView batch;
+      CHECK(ParseBatch(rest.substr(good), &batch, nullptr, nullptr) == BatchParse::kOk);
+      if (rotten_.contains(batch.base_offset)) break;
+      good += batch.total_bytes();
+    }
+    co_return std::string(rest.substr(0, std::min(good, max_)));
   }
 
-  Result<> RepairOnce() {
-    const Offset first = log_->damaged().ranges().front().first;
+  Result<> RepairOnce() { return RepairAt(log_->damaged().ranges().front().first); }
+  Result<> RepairAt(Offset first) {
     return world_.process().Await(
         [&] { return log_->Repair(first, [this](Offset from) { return Fetch(from); }); });
   }
@@ -87,6 +98,7 @@ class RepairedLog : public testing::Test {
   std::string source_;
   size_t max_ = ~size_t{0};
   std::optional<Error> refuse_;
+  std::set<Offset> rotten_;  // offsets that are not to be had
   std::vector<Offset> asked_;
 };
 
@@ -186,6 +198,114 @@ TEST_F(RepairedLog, DamageMetOnTheWayIsNotedAndRepairedToo) {
   EXPECT_EQ(log_->damaged().ranges().size(), 2u);
   RepairAll();
   EXPECT_EQ(world_.ReadAll(*log_), before_);
+}
+
+TEST_F(RepairedLog, WhatNobodyHasKeepsNothingElseWaiting) {
+  const std::string content = *world_.disk().Content(segments_[0]);
+  for (const size_t batch : {3, 4, 5, 8, 10}) FlipIn(batch);
+  Scrub();
+  ASSERT_EQ(log_->damaged().ranges().size(), 3u);
+  const Offset middle = before_[4].base_offset;
+  rotten_ = {middle, before_[8].base_offset};
+  // Asked for what can be had.
+  ASSERT_TRUE(RepairAt(before_[10].base_offset));
+  const auto left = log_->damaged().ranges();
+  ASSERT_EQ(left.size(), 2u);
+  EXPECT_EQ(left[0].first, before_[3].next_offset) << "the batches before it came";
+  EXPECT_EQ(left[0].last, before_[5].next_offset - 1);
+  EXPECT_EQ(left[1].first, before_[8].base_offset);
+  for (const SeenBatch& batch : before_) {
+    const bool kept = log_->damaged().Find(batch.base_offset) != nullptr;
+    const auto read = world_.Read(*log_, batch.base_offset, ~0ull, 1);
+    ASSERT_EQ(read.has_value(), !kept) << batch.base_offset;
+    if (read) {
+      EXPECT_EQ(ParseBatches(read->bytes).at(0), batch);
+    }
+  }
+  Scrub();
+  EXPECT_EQ(log_->damaged().ranges().size(), 2u) << "what stays damaged is found where it was";
+  EXPECT_EQ(RepairAt(middle).error().code, v1::CORRUPT_MESSAGE);
+  // Once there is one who has them.
+  rotten_.clear();
+  RepairAll();
+  EXPECT_EQ(*world_.disk().Content(segments_[0]), content);
+  EXPECT_EQ(world_.ReadAll(*log_), before_);
+}
+
+TEST_F(RepairedLog, WhatStaysDamagedIsStillAsLateAsItWas) {
+  WallMillis latest = 0;
+  for (int i = 0; i < 60; ++i) {
+    const WallMillis time = i == 20 ? 2'000'000 : 1'000'000 + i;
+    if (i == 20) latest = time;
+    CHECK(world_.Append(*log_, MakeBatch(fmt::format("t{}", i), 1, 60, time), 9));
+  }
+  ASSERT_TRUE(world_.Call([&] { return log_->RollActive(); }));
+  world_.WaitForFlush(*log_);
+  world_.world().RunFor(1s);
+  before_ = world_.ReadAll(*log_);
+  segments_.clear();
+  for (const std::string& path : world_.disk().Paths()) {
+    if (path.ends_with(".log")) segments_.push_back(path);
+  }
+  whole_.clear();
+  for (Offset at = 0; at < log_->end_offset();) {
+    const auto read = world_.Read(*log_, at);
+    whole_ += read->bytes;
+    at = read->next_offset;
+  }
+  FlipIn(120);
+  FlipIn(122);
+  Scrub();
+  rotten_ = {before_[120].base_offset};
+  ASSERT_TRUE(RepairAt(before_[122].base_offset));
+  ASSERT_EQ(log_->damaged().ranges().size(), 1u);
+  for (const bool restarted : {false, true}) {
+    if (restarted) {
+      ASSERT_TRUE(world_.CloseCleanly());
+      log_ = &world_.Start();
+    }
+    const auto found = world_.process().Await([&] { return log_->FindTimestamp(latest, ~0ull); });
+    ASSERT_FALSE(found) << "it is in what is damaged; restarted: " << restarted;
+    EXPECT_EQ(found.error().code, v1::CORRUPT_MESSAGE);
+  }
+}
+
+TEST_F(RepairedLog, WhatIsBelowTheLogStartIsNotAskedFor) {
+  // Below the start, across it, and above.
+  for (const size_t batch : {1, 4, 7, 8, 9, 12}) FlipIn(batch);
+  Scrub();
+  const Offset start = before_[8].base_offset + 1;
+  world_.Call([&] {
+    log_->AdvanceStartTo(start);
+    return true;
+  });
+  ASSERT_TRUE(RepairAt(before_[12].base_offset));
+  EXPECT_TRUE(log_->damaged().empty());
+  for (const Offset from : asked_) EXPECT_GE(from, start) << "no other replica has it any more";
+  const auto all = world_.ReadAll(*log_);
+  EXPECT_EQ(all, std::vector(before_.begin() + 8, before_.end()));
+  Scrub();
+  EXPECT_TRUE(log_->damaged().empty()) << "the batches follow each other";
+  ASSERT_TRUE(world_.Checkpoint());
+  world_.Kill(true);
+  for (const char* suffix : {".index", ".timeindex"}) world_.disk().RemovePath(world_.LogPath(0, suffix));
+  log_ = &world_.Start();
+  EXPECT_FALSE(log_->damage()) << log_->damage()->message;
+  EXPECT_EQ(world_.ReadAll(*log_), all);
+}
+
+TEST_F(RepairedLog, AskingInVainCopiesNothing) {
+  FlipIn(10);
+  Scrub();
+  refuse_ = Error{v1::CORRUPT_MESSAGE, "rotten here as well"};
+  const auto operations = [this] {
+    return world_.disk().count(DiskOp::kOpen) + world_.disk().count(DiskOp::kRead) +
+           world_.disk().count(DiskOp::kWrite);
+  };
+  const uint64_t before = operations();
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(RepairOnce().error().code, v1::CORRUPT_MESSAGE);
+  EXPECT_EQ(asked_.size(), 10u);
+  EXPECT_EQ(operations(), before);
 }
 
 TEST_F(RepairedLog, ACrashAtAnyStepLeavesTheDamagedOrTheWholeSegment) {
