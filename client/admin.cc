@@ -15,6 +15,15 @@ uint32_t ServerMillis(EventLoop& loop, MonoTime deadline) {
   return static_cast<uint32_t>(std::clamp<int64_t>(ToMillis(deadline - loop.Now()) * 9 / 10, 1, 600'000));
 }
 
+// How long the broker waits by what the request says, and then some for the answer's way back.
+Duration WaitOf(const v1::Request& request) {
+  uint32_t wait_ms = 0;
+  if (request.has_create_topics()) wait_ms = request.create_topics().timeout_ms();
+  if (request.has_delete_topics()) wait_ms = request.delete_topics().timeout_ms();
+  if (request.has_create_partitions()) wait_ms = request.create_partitions().timeout_ms();
+  return std::chrono::milliseconds(wait_ms) + 5s;
+}
+
 Duration Left(EventLoop& loop, MonoTime deadline) { return std::min<Duration>(deadline - loop.Now(), 600s); }
 
 std::unexpected<Error> WrongBody(const char* what) {
@@ -44,8 +53,9 @@ std::string Difference(const v1::MetadataResponse& metadata, const std::string& 
 
 Task<Result<v1::Response>> Admin::CallController(v1::Request request, MonoTime deadline) {
   Backoff backoff(cluster_.options());
+  const Duration longest = WaitOf(request);
   while (true) {
-    auto response = co_await cluster_.CallAny(request, deadline, {});
+    auto response = co_await cluster_.CallAny(request, deadline, {}, longest);
     if (response || !IsRetriable(response.error().code)) co_return response;
     const Duration pause = backoff.Next(cluster_.env().random());
     if (response.error().code == v1::CANCELLED || cluster_.loop().Now() + pause >= deadline)

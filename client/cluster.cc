@@ -335,8 +335,10 @@ std::vector<BrokerId> Cluster::brokers() const {
   }
   return ids;
 }
-Task<Result<v1::Response>> Cluster::CallAny(v1::Request request, MonoTime deadline, std::stop_token stop) {
-  return impl_->CallAny(std::move(request), impl_->options_.request_timeout, deadline, std::move(stop));
+Task<Result<v1::Response>> Cluster::CallAny(v1::Request request, MonoTime deadline, std::stop_token stop,
+                                            Duration longest) {
+  return impl_->CallAny(std::move(request), std::max(impl_->options_.request_timeout, longest), deadline,
+                        std::move(stop));
 }
 Task<Result<v1::Response>> Cluster::AskAny(v1::Request request, MonoTime deadline, std::stop_token stop) {
   return impl_->CallAny(std::move(request), std::min(kMetadataTry, impl_->options_.request_timeout), deadline,

@@ -50,7 +50,10 @@ class Cluster {
   RpcChannel* Channel(BrokerId broker, const Endpoint& endpoint);
   std::vector<BrokerId> brokers() const;
   // Sends to any broker, one after the other until one answers: bootstrap and admin calls.
-  Task<Result<v1::Response>> CallAny(v1::Request request, MonoTime deadline, std::stop_token stop);
+  // Each may take request.timeout.ms, or `longest` where that is longer: a request that says how long the
+  // broker may wait itself is not given up before the broker answers what it waits for.
+  Task<Result<v1::Response>> CallAny(v1::Request request, MonoTime deadline, std::stop_token stop,
+                                     Duration longest = Duration::zero());
   // The same for what a broker answers at once: one that is silent for a few seconds is passed over.
   Task<Result<v1::Response>> AskAny(v1::Request request, MonoTime deadline, std::stop_token stop);
   Task<Result<v1::MetadataResponse>> Metadata(v1::MetadataRequest request, MonoTime deadline,

@@ -84,6 +84,7 @@ listeners=PLAINTEXT://127.0.0.1:$port
 log.dirs=$(folder "$1")/data
 zookeeper.connect=$(cat "$dir/zookeeper.connect")
 zookeeper.session.timeout.ms=6000
+offsets.topic.replication.factor=$((brokers < 3 ? brokers : 3))
 PROPERTIES
 }
 

@@ -44,7 +44,7 @@ void PrintVersions(const v1::BrokerEndpoint& broker, const v1::ApiVersionsRespon
 
 int RunApiVersions(const Arguments& arguments) {
   auto session = ToolSession::Open(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   auto metadata = (*session)->Metadata({}, false);
   if (!metadata) return ReportError(metadata.error());
   std::ranges::sort(*metadata->mutable_brokers(), {}, [](const v1::BrokerEndpoint& b) { return b.id(); });
@@ -72,7 +72,7 @@ int RunCluster(const Arguments& arguments) {
         Error{v1::INVALID_REQUEST, fmt::format("'{}' is neither cluster-id nor unregister", verb)});
   }
   auto session = ToolSession::Open(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   auto metadata = (*session)->Metadata({}, false);
   if (!metadata) return ReportError(metadata.error());
   if (verb == "cluster-id") {

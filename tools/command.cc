@@ -5,14 +5,17 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <optional>
 #include <system_error>
 
 #include <fmt/format.h>
+#include <glog/logging.h>
 #include <google/protobuf/stubs/logging.h>
 
 #include "common/nearest_name.h"
 #include "tools/commands.h"
+#include "tools/output.h"
 #include "tools/verbs.h"
 
 namespace tidemark {
@@ -74,6 +77,8 @@ std::string ProgramOf(const Command& command) {
 
 int RunCommand(const Command& command, int argc, char** argv) {
   if (command.raw_main != nullptr) return command.raw_main(argc, argv);
+  // Errors are the command's to tell, in one line; what libraries log of them is for brokers.
+  FLAGS_minloglevel = google::GLOG_FATAL;
   std::vector<std::string> words(argv + 1, argv + argc);
   std::vector<FlagSpec> flags = command.flags;
   flags.push_back({"help", "", "Shows this text.", false, {"h"}});
@@ -96,9 +101,8 @@ int RunCommand(const Command& command, int argc, char** argv) {
   try {
     return command.run(*arguments);
   } catch (const std::system_error& error) {
-    // fmt says so when stdout cannot be written. Whoever read it has seen enough.
-    if (error.code().value() == EPIPE) return kExitDone;
-    throw;
+    NoteOutputError(error.code().value());  // fmt says so when stdout cannot be written
+    return kExitFailed;
   }
 }
 
@@ -197,11 +201,9 @@ int ReportUsage(const Error& error) {
   return kExitUsage;
 }
 
-int ToolMain(int argc, char** argv) {
-  // A reader that went away (| head) is noticed at the write, not by a signal that kills without a word.
-  std::signal(SIGPIPE, SIG_IGN);
-  // It would write a line to stderr for every request that does not parse, whoever sends it.
-  google::protobuf::SetLogHandler(nullptr);
+namespace {
+
+int RunNamed(int argc, char** argv) {
   std::string name = argc > 0 ? CommandNameOf(argv[0]) : std::string();
   if (!name.empty()) {
     const Command* command = FindCommand(name);
@@ -223,6 +225,21 @@ int ToolMain(int argc, char** argv) {
   if (const std::optional<int> status = VerbMain(argc, argv)) return *status;
   const Command* command = FindCommand(name);
   return command == nullptr ? UnknownCommand(name) : RunCommand(*command, argc - 1, argv + 1);
+}
+
+}  // namespace
+
+int ToolMain(int argc, char** argv) {
+  // A reader that went away (| head) is noticed at the write, not by a signal that kills without a word.
+  std::signal(SIGPIPE, SIG_IGN);
+  // It would write a line to stderr for every request that does not parse, whoever sends it.
+  google::protobuf::SetLogHandler(nullptr);
+  const int status = RunNamed(argc, argv);
+  if (std::fflush(stdout) != 0) NoteOutputError(errno);
+  if (OutputError() == 0) return status;
+  if (OutputError() == EPIPE) return kExitDone;
+  fmt::print(stderr, "error: the output could not be written: {}\n", std::strerror(OutputError()));
+  return kExitFailed;
 }
 
 }  // namespace tidemark

@@ -123,7 +123,7 @@ int RunConfigs(const Arguments& arguments) {
     change = std::move(*wanted);
   }
   auto session = ToolSession::Open(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   return alter ? Alter(**session, change) : Describe(**session, arguments, *subject);
 }
 

@@ -205,7 +205,7 @@ int RunConsoleConsumer(const Arguments& arguments) {
   auto plan = PlanOf(arguments);
   if (!plan) return ReportUsage(plan.error());
   auto session = ToolSession::Open(arguments, plan->options.client);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   auto source = SourceOf(**session, *plan);
   if (!source)
     return ReportError(source.error(), "only a consumer with --group joins topics that are made later");

@@ -127,7 +127,7 @@ int RunConsoleProducer(const Arguments& arguments) {
   auto options = OptionsOf(arguments);
   if (!options) return ReportUsage(options.error());
   auto session = ToolSession::Open(arguments, options->client);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   if (auto known = (*session)->Topic(*topic); !known) {
     return ReportError(known.error(), fmt::format("tidemark-topics --create --topic {} creates it", *topic));
   }

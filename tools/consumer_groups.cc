@@ -66,7 +66,7 @@ int RunConsumerGroups(const Arguments& arguments) {
          "exactly one of --list, --describe, --delete, --delete-offsets and --reset-offsets is required"});
   }
   auto session = ToolSession::Open(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   return action(**session, arguments);
 }
 

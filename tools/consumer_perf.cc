@@ -58,7 +58,7 @@ int RunConsumerPerf(const Arguments& arguments) {
   if (!options) return ReportUsage(options.error());
   if (*fetch) options->max_partition_fetch_bytes = static_cast<uint32_t>(**fetch);
   auto session = ToolSession::Open(arguments, options->client);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
 
   Totals totals;
   auto read = (*session)->Run([&]() -> Task<Result<>> {

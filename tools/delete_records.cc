@@ -29,7 +29,7 @@ int RunDeleteRecords(const Arguments& arguments) {
         R"({"partitions": [{"topic": "orders", "partition": 0, "offset": 100}], "version": 1}; offset -1: all)");
   }
   auto session = ToolSession::Open(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   fmt::print("Executing records delete operation\n");
   std::fflush(stdout);
   const auto outcomes = (*session)->Run(

@@ -13,6 +13,7 @@
 #include "tools/commands.h"
 #include "tools/dump_log_text.h"
 #include "tools/dump_log_verify.h"
+#include "tools/output.h"
 
 namespace tidemark {
 namespace {
@@ -34,6 +35,7 @@ class Output {
       const ssize_t n = ::write(STDOUT_FILENO, buffer_.data() + done, buffer_.size() - done);
       if (n > 0) done += static_cast<size_t>(n);
       failed_ = n < 0 && errno != EINTR;
+      if (failed_) NoteOutputError(errno);
     }
     buffer_.clear();
   }

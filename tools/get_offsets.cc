@@ -78,7 +78,7 @@ int RunGetOffsets(const Arguments& arguments) {
   const auto plan = OffsetPlanOf(arguments);
   if (!plan) return ReportUsage(plan.error());
   auto session = ToolSession::Open(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   auto topics = TopicsMeant(**session, plan->topics, false);
   if (!topics) return ReportError(topics.error());
   int status = kExitDone;

@@ -124,8 +124,4 @@ std::string JsonText(const Listing::Cell& json) {
   return json.dump(2, ' ', false, Listing::Cell::error_handler_t::replace) + "\n";
 }
 
-bool Print(std::string_view text) {
-  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-}
-
 }  // namespace tidemark

@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/result.h"
+#include "tools/output.h"
 
 namespace tidemark {
 
@@ -41,8 +42,5 @@ class Listing {
 
 // JSON as the commands print it: indented, with a line end; bytes that are not UTF-8 are replaced.
 std::string JsonText(const Listing::Cell& json);
-
-// Writes to stdout. False: nobody reads any more, and the command is to end quietly.
-bool Print(std::string_view text);
 
 }  // namespace tidemark

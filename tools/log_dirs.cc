@@ -118,7 +118,7 @@ int RunLogDirs(const Arguments& arguments) {
   if (arguments.Has("describe") == arguments.Has("move"))
     return ReportUsage(Error{v1::INVALID_REQUEST, "exactly one of --describe and --move is required"});
   auto session = ToolSession::Open(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   return arguments.Has("describe") ? Describe(**session, arguments) : Move(**session, arguments);
 }
 

@@ -118,7 +118,7 @@ int RunProducerPerf(const Arguments& arguments) {
   auto options = ProducerOptions::FromProperties(*properties);
   if (!options) return ReportUsage(options.error());
   auto session = ToolSession::Open(arguments, options->client);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   auto load = LoadOf(arguments, **session);
   if (!load) return ReportUsage(load.error());
   if (auto topic = (*session)->Topic(load->topic); !topic) return ReportError(topic.error());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/nearest_name.h"
+#include "tools/output.h"
 #include "tools/record_input.h"
 
 namespace tidemark {
@@ -132,7 +133,10 @@ bool RecordOutput::Flush() {
   while (done < buffer_.size()) {
     const ssize_t n = ::write(STDOUT_FILENO, buffer_.data() + done, buffer_.size() - done);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return false;
+    if (n < 0) {
+      NoteOutputError(errno);
+      return false;
+    }
     done += static_cast<size_t>(n);
   }
   buffer_.clear();

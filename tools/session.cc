@@ -2,6 +2,8 @@
 
 #include "client/list_offsets.h"
 #include "common/config/properties.h"
+#include "tools/command.h"
+#include "tools/commands.h"
 
 namespace tidemark {
 
@@ -11,6 +13,11 @@ std::vector<FlagSpec> ConnectionFlags() {
       {"zookeeper", "HOST:PORT/CHROOT", "Finds the brokers through ZooKeeper instead.", false, {}},
       {"command-config", "FILE", "Properties file with client settings.", false, {}},
   };
+}
+
+int ReportOpening(const Error& error) {
+  const bool flags = error.code == v1::INVALID_REQUEST || error.code == v1::INVALID_CONFIG;
+  return flags ? ReportUsage(error) : ReportError(error);
 }
 
 Result<std::unique_ptr<ToolSession>> ToolSession::Open(const Arguments& arguments, ClientOptions options) {

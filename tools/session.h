@@ -16,6 +16,9 @@ namespace tidemark {
 
 // --bootstrap-server, --zookeeper (only to find brokers), --command-config.
 std::vector<FlagSpec> ConnectionFlags();
+// Prints why a session could not be opened. What these flags say wrong is a wrong command line; that nobody
+// answers is not.
+int ReportOpening(const Error& error);
 
 class ToolSession {
  public:
@@ -52,5 +55,10 @@ class ToolSession {
 
 // How long admin calls may take.
 inline constexpr Duration kAdminTimeout = 60s;
+// How long a deletion is waited for. It goes on by itself; longer than this it waits for a broker that is
+// down.
+inline constexpr Duration kDeletionWait = 15s;
+inline constexpr const char* kDeletionHint =
+    "it goes on by itself when that broker is back; until then --list shows the topic as marked for deletion";
 
 }  // namespace tidemark

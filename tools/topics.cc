@@ -63,7 +63,7 @@ int DeleteTopics(ToolSession& session, const Arguments& arguments) {
   auto topics = TopicsMeant(session, *text, arguments.Has("if-exists"));
   if (!topics) return ReportError(topics.error());
   v1::DeleteTopicsRequest request;
-  request.set_timeout_ms(static_cast<uint32_t>(ToMillis(kAdminTimeout) / 2));
+  request.set_timeout_ms(static_cast<uint32_t>(ToMillis(kDeletionWait)));
   for (const v1::TopicMetadata& topic : *topics) request.add_names(topic.name());
   if (request.names().empty()) return kExitDone;
   auto response =
@@ -73,7 +73,8 @@ int DeleteTopics(ToolSession& session, const Arguments& arguments) {
   for (const v1::DeleteTopicsResponse::Topic& topic : response->topics()) {
     if (topic.error().code() == v1::UNKNOWN_TOPIC_OR_PARTITION && arguments.Has("if-exists")) continue;
     if (topic.error().code() != v1::NONE) {
-      status = ReportError(FromProto(topic.error()));
+      const bool marked = topic.error().code() == v1::REQUEST_TIMED_OUT;
+      status = ReportError(FromProto(topic.error()), marked ? kDeletionHint : "");
       continue;
     }
     auto gone = session.Run(
@@ -110,7 +111,7 @@ int RunTopics(const Arguments& arguments) {
                              "exactly one of --create, --list, --describe, --alter, --delete is required"});
   }
   auto session = ToolSession::Open(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   if (arguments.Has("create")) return Create(**session, arguments);
   if (arguments.Has("delete")) return DeleteTopics(**session, arguments);
   if (arguments.Has("list")) return ListTopics(**session, arguments);

@@ -18,7 +18,7 @@ int RunInfo(const Arguments& arguments) {
   const auto format = FormatOf(arguments);
   if (!format) return ReportUsage(format.error());
   auto session = OpenSession(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   auto metadata = (*session)->Metadata({}, true);
   if (!metadata) return ReportError(metadata.error());
   std::map<int32_t, std::pair<int, int>> held;  // broker -> led, replicas
@@ -103,7 +103,7 @@ int RunHealth(const Arguments& arguments) {
   const auto format = FormatOf(arguments);
   if (!format) return ReportUsage(format.error());
   auto session = OpenSession(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   auto topics = TopicsMeant(**session, "", true);
   if (!topics) return ReportError(topics.error());
   auto metadata = (*session)->Metadata({}, false);

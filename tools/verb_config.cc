@@ -77,7 +77,7 @@ int RunGet(const Arguments& arguments) {
   if (!entity) return ReportUsage(entity.error());
   names.erase(names.begin());
   auto session = OpenSession(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   const auto configs = ConfigsOf(**session, *entity);
   if (!configs) return ReportError(configs.error());
   std::vector<std::string> known;
@@ -109,7 +109,7 @@ int Change(const Arguments& arguments, v1::AlterConfigsRequest::Change change) {
   const auto format = FormatOf(arguments);
   if (!format) return ReportUsage(format.error());
   auto session = OpenSession(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   const auto before = ConfigsOf(**session, change.entity());
   if (!before) return ReportError(before.error());
   v1::AlterConfigsRequest request;
@@ -180,7 +180,7 @@ int RunDiff(const Arguments& arguments) {
     entities.push_back(*entity);
   }
   auto session = OpenSession(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   std::vector<std::map<std::string, Entry>> configs;
   for (const v1::ConfigEntity& entity : entities) {
     auto one = ConfigsOf(**session, entity);

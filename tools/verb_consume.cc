@@ -159,7 +159,7 @@ int RunConsume(const Arguments& arguments) {
   const auto reading = ReadingOf(arguments, clock_source.clock().WallNow());
   if (!reading) return ReportUsage(reading.error());
   auto session = OpenSession(arguments, reading->options.client);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   const auto spans = SpansOf(**session, *reading);
   if (!spans) return ReportError(spans.error(), "tidemark topic list shows what there is");
   std::signal(SIGINT, [](int) { g_stopped = true; });

@@ -41,7 +41,7 @@ int RunList(const Arguments& arguments) {
   const auto match = TopicMatch::Of(patterns.empty() ? "" : patterns[0]);
   if (!match) return ReportUsage(match.error());
   auto session = OpenSession(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   GroupAdmin admin((*session)->cluster());
   const auto groups = GroupsThatAre(**session, admin, *states);
   if (!groups) return ReportError(groups.error());
@@ -194,7 +194,7 @@ int RunDescribe(const Arguments& arguments) {
   const auto format = FormatOf(arguments);
   if (!format) return ReportUsage(format.error());
   auto session = OpenSession(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   GroupAdmin admin((*session)->cluster());
   Listing listing(
       {"group", "topic", "partition", "committed", "end", "lag", "lag_seconds", "member", "client"});

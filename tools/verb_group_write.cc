@@ -141,7 +141,7 @@ int RunSeek(const Arguments& arguments) {
   if (arguments.Has("create") && arguments.All("topic").empty())
     return ReportUsage({v1::INVALID_REQUEST, "--create needs --topic NAME[:0,1]"});
   auto session = OpenSession(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   const auto place = ParseLogPlace(*text, (*session)->env().clock().WallNow());
   if (!place) return ReportUsage(place.error());
   const std::string& group = arguments.positionals()[0];
@@ -181,7 +181,7 @@ int RunDelete(const Arguments& arguments) {
   const auto format = FormatOf(arguments);
   if (!format) return ReportUsage(format.error());
   auto session = OpenSession(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   GroupAdmin admin((*session)->cluster());
   const auto groups = GroupsThatAre(**session, admin, {});
   if (!groups) return ReportError(groups.error());

@@ -140,7 +140,7 @@ int RunBenchLatency(const Arguments& arguments) {
   const auto options = ProducerOptions::FromProperties(*settings);
   if (!options) return ReportUsage(options.error());
   auto session = OpenSession(arguments, options->client);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   const LatencyRun run{.topic = arguments.positionals()[0],
                        .count = static_cast<uint64_t>(count->value_or(1000)),
                        .value = std::string(static_cast<size_t>(size->value_or(1024)), 'x')};

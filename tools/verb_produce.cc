@@ -163,7 +163,7 @@ int RunProduce(const Arguments& arguments) {
   const auto sending = SendingOf(arguments);
   if (!sending) return ReportUsage(sending.error());
   auto session = OpenSession(arguments, sending->options.client);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   if (const auto topic = (*session)->Topic(sending->topic); !topic) {
     return ReportError(topic.error(), fmt::format("tidemark topic create {} creates it", sending->topic));
   }

@@ -42,7 +42,7 @@ int RunList(const Arguments& arguments) {
   const auto match = TopicMatch::Of(patterns.empty() ? "" : patterns[0]);
   if (!match) return ReportUsage(match.error());
   auto session = OpenSession(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   auto metadata = (*session)->Metadata({}, true);
   if (!metadata) return ReportError(metadata.error());
   std::set<int32_t> live;
@@ -105,7 +105,7 @@ int RunDescribe(const Arguments& arguments) {
   const auto filter = FilterOf(arguments);
   if (!filter) return ReportUsage(filter.error());
   auto session = OpenSession(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   auto topics = Named(**session, arguments.positionals());
   if (!topics) return ReportError(topics.error(), "tidemark topic list shows what there is");
   auto live = LiveBrokers(**session);
@@ -188,7 +188,7 @@ int RunOffsets(const Arguments& arguments) {
   const auto format = FormatOf(arguments);
   if (!format) return ReportUsage(format.error());
   auto session = OpenSession(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   auto topics = Named(**session, arguments.positionals());
   if (!topics) return ReportError(topics.error(), "tidemark topic list shows what there is");
   size_t failed = 0;

@@ -48,7 +48,7 @@ int RunCreate(const Arguments& arguments) {
   const auto request = CreationOf(arguments);
   if (!request) return ReportUsage(request.error());
   auto session = OpenSession(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   auto response = (*session)->Run(
       [&] { return (*session)->admin().CreateTopics(*request, (*session)->After(kAdminTimeout)); });
   if (!response) return ReportError(response.error());
@@ -107,7 +107,7 @@ int RunDelete(const Arguments& arguments) {
          fmt::format("'{}' cannot be a topic's name; with --regex it is an expression", name)});
   }
   auto session = OpenSession(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   const auto names = DoomedTopics(**session, arguments);
   if (!names) return ReportError(names.error(), "tidemark topic list shows what there is");
   Listing listing({"topic", "result"});
@@ -120,7 +120,7 @@ int RunDelete(const Arguments& arguments) {
       names->size() == 1 ? "the topic" : fmt::format("{} topics", names->size()), fmt::join(*names, ", "));
   if (const int status = Confirm(arguments, question); status != kExitDone) return status;
   v1::DeleteTopicsRequest request;
-  request.set_timeout_ms(ServerTimeout());
+  request.set_timeout_ms(static_cast<uint32_t>(ToMillis(kDeletionWait)));
   for (const std::string& name : *names) request.add_names(name);
   auto response = (*session)->Run(
       [&] { return (*session)->admin().DeleteTopics(request, (*session)->After(kAdminTimeout)); });
@@ -137,7 +137,8 @@ int RunDelete(const Arguments& arguments) {
     }
     if (!done) {
       ++failed;
-      status = ReportError(done.error());
+      const bool marked = topic.error().code() == v1::REQUEST_TIMED_OUT;
+      status = ReportError(done.error(), marked ? kDeletionHint : "");
     }
     listing.Add({topic.name(), done ? "deleted" : "failed"});
   }
@@ -152,7 +153,7 @@ int RunAddPartitions(const Arguments& arguments) {
   if (!count) return ReportUsage(count.error());
   if (!*count) return ReportUsage({v1::INVALID_REQUEST, "--to N says how many partitions there are to be"});
   auto session = OpenSession(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   const std::string& name = arguments.positionals()[0];
   const auto before = (*session)->Topic(name);
   if (!before) return ReportError(before.error());
@@ -255,7 +256,7 @@ int RunTrim(const Arguments& arguments) {
   const auto partitions_asked = ParsePartitions(arguments.GetOr("partitions", ""));
   if (!partitions_asked) return ReportUsage(partitions_asked.error());
   auto session = OpenSession(arguments);
-  if (!session) return ReportError(session.error());
+  if (!session) return ReportOpening(session.error());
   const auto place = ParseLogPlace(*text, (*session)->env().clock().WallNow());
   if (!place) return ReportUsage(place.error());
   const std::string& name = arguments.positionals()[0];

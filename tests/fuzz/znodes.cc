@@ -102,7 +102,19 @@ void Change(SimZooKeeper& zookeeper, int number, ByteSource& source, const Value
       {std::string(zkpath::kLogDirEventNotification) + "/log_dir_event_0000000001", 7},
       {std::string(zkpath::kTopics) + "/bad name", 0},
   };
-  const Place& place = places[source.Below(places.size())];
+  static const std::vector<Place> more = {
+      {fmt::format("{}/{}", zkpath::kConfig, zkpath::ClientEntity("orders")), 2},
+      {fmt::format("{}/{}", zkpath::kConfig, zkpath::ClientEntity("")), 2},
+      {fmt::format("{}/{}", zkpath::kConfig, zkpath::UserEntity("orders")), 2},
+      {std::string(zkpath::kConfigClients) + "/%zz", 2},
+      {std::string(zkpath::kController), 6},
+      {std::string(zkpath::kControllerEpoch), 7},
+      {std::string(zkpath::kClusterId), 7},
+  };
+  // Inputs of the corpus keep their meaning.
+  constexpr size_t kOfMore = 18;
+  const size_t chosen = source.Below(256);
+  const Place& place = chosen < 256 - kOfMore ? places[chosen % places.size()] : more[chosen % more.size()];
   if (source.Below(8) == 7) {
     if (zookeeper.Peek(place.path)) zookeeper.PokeDelete(place.path);
     return;

@@ -4,6 +4,7 @@ Each case is the command line itself, run by a shell in one cluster, in the docu
 Only addresses are replaced: the documents' ports by those of the test's cluster.
 """
 import os
+import re
 import subprocess
 import unittest
 
@@ -20,10 +21,7 @@ class DocumentedCommands(ClusterTest):
         home = self.work / "home"
         home.mkdir(parents=True)
         (home / "bin").symlink_to(BIN)
-        # On file systems that tell no case, the same file.
-        (self.work / "names").mkdir()
-        (self.work / "names" / "Tidemark-configs").symlink_to(BIN / "tidemark-configs")
-        self.environment = {**os.environ, "TIDEMARK_HOME": str(home), "PATH": f"{BIN}:{self.work}/names:{os.environ['PATH']}"}
+        self.environment = {**os.environ, "TIDEMARK_HOME": str(home), "PATH": f"{BIN}:{os.environ['PATH']}"}
 
     def command(self, line):
         """The line as the shell of this test runs it."""
@@ -32,6 +30,11 @@ class DocumentedCommands(ClusterTest):
         return line.replace("$KAFKA_HOME", "$TIDEMARK_HOME").replace("kafka-", "tidemark-").replace("Kafka-", "Tidemark-")
 
     def run_line(self, line, stdin=""):
+        # The same program by its other name, with or without .sh.
+        for name in re.findall(r"\b[Tt]idemark-[a-z-]+(?=[. ])", self.command(line)):
+            for spelling in (name, f"{name}.sh"):
+                if (BIN / name).exists():
+                    self.assertTrue((BIN / spelling).samefile(BIN / "tidemark"), spelling)
         return subprocess.run(["bash", "-c", self.command(line)], input=stdin, capture_output=True, text=True, check=False,
                               timeout=2 * PATIENCE, cwd=self.work, env=self.environment)
 

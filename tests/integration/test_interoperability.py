@@ -2,6 +2,7 @@
 import json
 import os
 import subprocess
+import sys
 import unittest
 
 from harness import GENERATED, PATIENCE, ROOT, ClusterTest, wait_for
@@ -13,6 +14,13 @@ EXAMPLE = ROOT / "docs/examples/python/tidemark_client.py"
 
 
 class Interoperability(ClusterTest):
+    def test_the_example_is_short_and_stands_on_generated_code_alone(self):
+        """How thin a client can be: producer, consumer and member of a group."""
+        lines = EXAMPLE.read_text().splitlines()
+        self.assertLess(len(lines), 275)
+        used = {word.split(".")[0] for line in lines if line.startswith(("import ", "from ")) for word in [line.split()[1]]}
+        self.assertEqual(used - set(sys.stdlib_module_names), {"tidemark"})
+
     def example(self, cluster, *words, stdin=""):
         return subprocess.run(["/usr/bin/python3", "-B", str(EXAMPLE), cluster.brokers[0].address, *words],
                               input=stdin, capture_output=True, text=True, timeout=2 * PATIENCE, check=True,

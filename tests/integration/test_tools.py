@@ -153,17 +153,49 @@ class Tools(ClusterTest):
             return result
         self.assertEqual(refused("topics", "--lsit").returncode, 2)
         self.assertIn("--list", refused("topics", "--lsit").stderr)
-        self.assertEqual(refused("topics", "--list").returncode, 1)
+        self.assertEqual(refused("topics", "--list").returncode, 2)
         unreachable = refused("topics", "--bootstrap-server", "127.0.0.1:1", "--list")
         self.assertEqual(unreachable.returncode, 3)
         self.assertIn("127.0.0.1:1", unreachable.stderr)
-        for name in ("topics", "configs", "console-producer", "console-consumer", "delete-records", "dump-log", "get-offsets", "cluster",
+        nowhere = refused("topics", "--zookeeper", "127.0.0.1:1", "--list")
+        self.assertEqual((nowhere.returncode, nowhere.stderr.count("\n")), (3, 1), nowhere.stderr)
+        for name in ("topics", "configs", "consumer-groups", "log-dirs", "console-producer", "console-consumer", "delete-records",
+                     "dump-log", "get-offsets", "cluster",
                      "broker-api-versions", "producer-perf-test",
                      "consumer-perf-test", "server-start", "server-stop"):
             for program in (f"tidemark-{name}", f"tidemark-{name}.sh"):
                 result = subprocess.run([str(BIN / program), "--help"], capture_output=True, text=True, timeout=PATIENCE, check=False)
                 self.assertEqual(result.returncode, 0, program)
                 self.assertIn(name, result.stdout)
+
+    def test_output_that_cannot_be_written_is_an_error(self):
+        cluster = self.cluster(1)
+        cluster.create_topic("lines", 1, 1)
+        cluster.produce("lines", ["one", "two"])
+        where = f"--bootstrap-server {cluster.bootstrap}"
+        for line in (f"tidemark-topics {where} --describe", f"tidemark-topics {where} --list", f"tidemark-get-offsets {where}",
+                     f"tidemark-console-consumer {where} --topic lines --from-beginning --max-messages 2",
+                     f"tidemark topic list {where} -o json", f"tidemark consume lines {where} -e -o 0", "tidemark-topics --help",
+                     f"tidemark-dump-log --verify {cluster.brokers[0].data}"):
+            result = subprocess.run(["bash", "-c", f"{BIN}/{line} > /dev/full"], capture_output=True, text=True, check=False,
+                                    timeout=PATIENCE)
+            self.assertEqual(result.returncode, 1, f"{line}: {result.stderr}")
+            self.assertIn("error: the output could not be written: No space left on device", result.stderr, line)
+
+    def test_a_deletion_that_waits_for_a_dead_broker_says_so(self):
+        cluster = self.cluster(2)
+        cluster.create_topic("orders", 2, 2)
+        cluster.wait_isr("orders", [0, 1])
+        dead = cluster.brokers[1]
+        dead.kill()
+        where = ["--bootstrap-server", cluster.brokers[0].address]
+        wait_for("its death is noticed", lambda: re.search(r"broker 1 \(epoch \d+\) is gone", cluster.brokers[0].log()))
+        result = cluster.tool("topics", *where, "--delete", "--topic", "orders", check=False)
+        self.assertEqual(result.returncode, 3, result.err)
+        self.assertIn("the topic is marked for deletion, which waits for broker 1, which is down", result.err)
+        self.assertEqual(cluster.tool("topics", *where, "--list").out, "orders - marked for deletion\n")
+        dead.start()
+        wait_for("the topic is gone", lambda: cluster.tool("topics", *where, "--list").out == "")
 
     def test_perf_tools(self):
         cluster = self.cluster(1)
