@@ -187,6 +187,12 @@ Result<> Log::OpenActive() {
   auto opened = files_.Open(active().log_path(), OpenMode::kReadWrite);
   if (!opened) {
     if (opened.error().code == v1::DISK_FULL) return std::unexpected(std::move(opened).error());
+    if (opened.error().code == v1::NOT_FOUND) {
+      // Of this log, not of its directory. What was in it is missed, and nothing may be appended behind that.
+      SetDamage({v1::KAFKA_STORAGE_ERROR,
+                 fmt::format("damaged log in {}: {}", place_.path, opened.error().message)});
+      return std::unexpected(*damage_);
+    }
     DiskFailed(opened.error());
     return std::unexpected(*failure_);
   }
