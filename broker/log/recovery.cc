@@ -32,6 +32,7 @@ class Recovery {
   // Takes segment `i` over; false when the log ends in it (cut or damaged).
   Result<bool> TakeSegment(size_t i);
   Result<bool> TakeSealed(Segment& segment, Offset next_base);
+  bool LeaveToSurvey(Segment& segment, Offset next_base);
   Result<bool> ScanSegment(Segment& segment, std::optional<Offset> next_base);
   SegmentIndex LoadIndex(Segment& segment);
   void MendIndex(const Segment& segment, const SegmentIndex& good);
@@ -280,6 +281,18 @@ Result<> Recovery::GoOn() const {
   return {};
 }
 
+// Where it ends and what follows it is known, so what is damaged is noted range by range, as after a clean
+// stop.
+bool Recovery::LeaveToSurvey(Segment& segment, Offset next_base) {
+  segment = Segment{.base_offset = segment.base_offset,
+                    .path_prefix = segment.path_prefix,
+                    .surveyed = false,
+                    .sealed = true};
+  end_ = next_base;
+  damage_.reset();
+  return true;
+}
+
 Result<bool> Recovery::TakeSegment(size_t i) {
   TM_RETURN_IF_ERROR(GoOn());
   auto segment = std::make_shared<Segment>();
@@ -303,6 +316,7 @@ Result<bool> Recovery::TakeSegment(size_t i) {
     Note("index of {} is missing or wrong and is rebuilt", segment->log_path());
   }
   TM_ASSIGN_OR_RETURN(const bool whole, ScanSegment(*segment, next_base));
+  if (damage_ && on_disk) return LeaveToSurvey(*segment, *next_base);
   if (!damage_) TM_RETURN_IF_ERROR(FinishSegment(*segment, !next_base || !whole));
   return whole;
 }

@@ -13,8 +13,10 @@
 //   - Where the log begins is told twice, by the checkpoint of its start and by the epoch table, neither of
 //   which is ever above the first segment: what lies between them and the first segment that is there is a
 //   missing file too. After what lies after it is repaired, as any damaged range.
-//   - A bad batch below R, a missing file below R, or a log that ends below R is rot: nothing is cut, damage
-//   is set.
+//   - A bad batch below R, a missing file below R, or a log that ends below R is rot: nothing is cut. In a
+//   segment
+//     that ends below R it is noted range by range when the segment is surveyed, as after a clean stop, and
+//     the rest of the log goes on; else damage is set.
 //   - When R is unknown (its checkpoint file is damaged, so rot is about) a bad batch with a good one after
 //   it is
 //     damage too; with nothing good after it it is a torn tail.

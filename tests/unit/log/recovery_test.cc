@@ -144,12 +144,40 @@ TEST(Recovery, AMissingSegmentIsDamage) {
     if (path.ends_with(".log")) segments.push_back(path);
   }
   world.disk().RemovePath(segments[1]);
-  Log& again = world.Start();
-  EXPECT_TRUE(world.world().RunUntil([&] { return !again.damaged().empty(); }, 60s))
-      << "after a clean stop it is found by the survey";
-  EXPECT_FALSE(again.damage()) << "the other segments go on";
+  for (const char* stop : {"a clean", "an unclean"}) {
+    Log& again = world.Start();
+    EXPECT_TRUE(world.world().RunUntil([&] { return !again.damaged().empty(); }, 60s))
+        << "after " << stop << " stop it is found by the survey";
+    EXPECT_FALSE(again.damage()) << "the other segments go on";
+    EXPECT_EQ(again.end_offset(), 100u);
+    world.Kill(false);
+  }
+}
+
+// One replica of three may be the only one in sync when it comes back: it must go on with all that it has.
+TEST(Recovery, RotInTheMiddleLeavesTheRestInServiceAfterAnUncleanStopToo) {
+  LogWorld world;
+  Log& log = world.Start();
+  Fill(world, log, 100);
+  ASSERT_GT(log.segment_count(), 3u);
+  ASSERT_TRUE(world.CloseCleanly());
+  ASSERT_TRUE(world.Start().flushed_end() == 100u);
   world.Kill(false);
-  EXPECT_TRUE(world.Start().damage()) << "after an unclean one at once";
+  std::vector<std::string> segments;
+  for (const std::string& path : world.disk().Paths()) {
+    if (path.ends_with(".log")) segments.push_back(path);
+  }
+  const std::string whole = *world.disk().Content(segments[1]);
+  ASSERT_TRUE(world.disk().SetContent(segments[1], whole.substr(0, whole.size() / 2)));
+  Log& again = world.Start();
+  EXPECT_FALSE(again.damage());
+  EXPECT_EQ(again.end_offset(), 100u);
+  ASSERT_TRUE(world.process().Await([&] { return again.Survey(); }));
+  ASSERT_EQ(again.damaged().ranges().size(), 1u);
+  EXPECT_EQ(world.Read(again, again.damaged().ranges()[0].first).error().code, v1::CORRUPT_MESSAGE);
+  EXPECT_TRUE(world.Read(again, again.damaged().ranges()[0].last + 1));
+  EXPECT_TRUE(world.Append(again, MakeBatch("more"), 9));
+  EXPECT_EQ(world.disk().Content(segments[1])->size(), whole.size() / 2) << "nothing is cut";
 }
 
 TEST(Recovery, MissingAndWrongIndexesAreRebuilt) {
