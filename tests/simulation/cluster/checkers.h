@@ -5,9 +5,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "common/time.h"
 #include "common/types.h"
 #include "tests/simulation/env/sim_disk.h"
 
@@ -19,11 +21,14 @@ struct AckedRecord {
   PartitionIndex partition = 0;
   Offset offset = 0;
   std::string value;
+  MonoTime at{};  // when
 };
 
 struct LoggedRecord {
   Offset offset = 0;
   std::string value;
+  std::optional<std::string> key = std::nullopt;
+  bool tombstone = false;  // no value
 };
 struct LoggedBatch {
   Offset base_offset = 0;

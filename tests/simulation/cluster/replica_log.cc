@@ -15,8 +15,12 @@ Result<LoggedBatch> Decode(const BatchView& view, const TopicId& topic, Partitio
                     .epoch = view.leader_epoch,
                     .bytes = std::string(view.bytes)};
   RecordView record;
-  while (reader.Next(&record))
-    batch.records.push_back({record.offset, std::string(record.value.value_or(""))});
+  while (reader.Next(&record)) {
+    batch.records.push_back({.offset = record.offset,
+                             .value = std::string(record.value.value_or("")),
+                             .key = record.key ? std::optional(std::string(*record.key)) : std::nullopt,
+                             .tombstone = !record.value});
+  }
   if (reader.error()) return std::unexpected(*reader.error());
   return batch;
 }

@@ -4,11 +4,8 @@
 
 #include <algorithm>
 #include <memory>
-#include <set>
 
-#include "common/zk/zk_paths.h"
-#include "common/zk/znodes.h"
-#include "tests/simulation/env/sim_disk.h"
+#include "tests/simulation/runs/cluster_view.h"
 #include "tests/simulation/runs/fault_schedule.h"
 #include "tests/simulation/runs/run_clients.h"
 
@@ -110,62 +107,16 @@ class ClusterRun {
     return WaitFor([this] { return faults_.AllServing(); });
   }
 
-  std::optional<v1::PartitionStateZnode> StateOf(PartitionIndex partition) {
-    const auto node = world_.zookeeper().Peek(zkpath::PartitionState(kTopic, partition));
-    if (!node) return std::nullopt;
-    auto state = DecodePartitionState(node->data);
-    if (!state) return std::nullopt;
-    return *state;
-  }
-
   bool WaitWhole() {
     const bool whole = WaitFor([this] {
       for (PartitionIndex p = 0; p < kPartitions; ++p) {
-        const auto state = StateOf(p);
+        const auto state = PartitionStateOf(world_, kTopic, p);
         if (!state || state->leader() < 0 || state->isr_size() != kBrokers) return false;
       }
       return true;
     });
     faults_.RunFor(10s);  // followers learn the last high watermark and flush
     return whole;
-  }
-
-  // Who led in which epoch, and how often leaders changed, as ZooKeeper saw it.
-  std::vector<LeaderClaim> Claims() {
-    std::vector<LeaderClaim> claims;
-    std::set<std::pair<PartitionIndex, LeaderEpoch>> seen;
-    for (const SimZkRecord& record : world_.zookeeper().history()) {
-      for (PartitionIndex p = 0; p < kPartitions; ++p) {
-        if (record.path != zkpath::PartitionState(kTopic, p)) continue;
-        auto state = DecodePartitionState(record.data);
-        if (!state || state->leader() < 0) continue;
-        claims.push_back({kTopic, p, state->leader_epoch(), state->leader()});
-        // The first leader of a partition is placed, not elected.
-        if (seen.insert({p, state->leader_epoch()}).second && state->leader_epoch() > 0)
-          ++result_.counts.elections;
-      }
-    }
-    return claims;
-  }
-
-  // The high watermark that each replica holds by its own word.
-  std::map<std::pair<int, PartitionIndex>, Offset> HighWatermarks() {
-    std::map<std::pair<int, PartitionIndex>, Offset> found;
-    for (int id = 0; id < kBrokers; ++id) {
-      if (brokers_.broker(id) == nullptr) continue;
-      v1::Request request;
-      request.mutable_describe_replicas()->add_topic_ids(topic_.ToBytes());
-      const Result<v1::Response> response = brokers_.Call(id, request);
-      if (!response) continue;
-      for (const auto& replica : response->describe_replicas().replicas()) {
-        found[{id, replica.partition()}] = replica.high_watermark();
-        if (replica.has_offline()) {
-          result_.stuck.push_back(fmt::format("{}-{} is offline on broker {}: {}", kTopic,
-                                              replica.partition(), id, replica.offline().message()));
-        }
-      }
-    }
-    return found;
   }
 
   // What the client library reads holds every acknowledged record at its offset.
@@ -185,29 +136,6 @@ class ClusterRun {
     }
   }
 
-  std::vector<DiskLog> ReadDisks(std::map<PartitionIndex, Offset>* ends) {
-    const auto high_watermarks = HighWatermarks();
-    std::vector<DiskLog> logs;
-    for (PartitionIndex p = 0; p < kPartitions; ++p) {
-      const auto state = StateOf(p);
-      for (int id = 0; id < kBrokers; ++id) {
-        const auto known = high_watermarks.find({id, p});
-        const bool in_sync = state && std::ranges::count(state->isr(), id) > 0;
-        if (known == high_watermarks.end() && in_sync) {
-          result_.stuck.push_back(
-              fmt::format("broker {} does not tell the high watermark of {}-{}", id, kTopic, p));
-        }
-        const Offset end = known == high_watermarks.end() ? 0 : known->second;
-        if (state && state->leader() == id) (*ends)[p] = end;
-        logs.push_back(ReadDiskLog(world_.disk(fmt::format("host{}", id)),
-                                   fmt::format("/data/{}-{}", kTopic, p), id, kTopic, topic_, p, end,
-                                   &result_.violations));
-        logs.back().in_sync = in_sync;
-      }
-    }
-    return logs;
-  }
-
   void Check() {
     std::vector<AckedRecord> acked;
     for (const auto& stream : streams_) acked.insert(acked.end(), stream->acked.begin(), stream->acked.end());
@@ -216,12 +144,13 @@ class ClusterRun {
     result_.counts.truncations = counters.truncations;
     result_.counts.fenced = counters.fenced_requests;
     result_.counts.expiries = world_.zookeeper().expiries();
-    std::map<PartitionIndex, Offset> ends;
-    const std::vector<DiskLog> logs = ReadDisks(&ends);
+    const auto [logs, ends] =
+        ReadTopic(brokers_, kBrokers, kTopic, topic_, kPartitions, &result_.violations, &result_.stuck);
     Take(CheckNothingLost(acked, logs));
     Take(CheckAckedOnce(acked));
     Take(CheckReplicasAgree(logs));
-    Take(CheckOneLeaderPerEpoch(logs, Claims()));
+    Take(
+        CheckOneLeaderPerEpoch(logs, LeaderClaimsOf(world_, kTopic, kPartitions, &result_.counts.elections)));
     Take(CheckContiguous(logs));
     for (const auto& observer : observers_) Take(CheckHighWatermarks(observer->seen));
     if (result_.stuck.empty()) CheckReadBack(acked, ends);

@@ -8,6 +8,7 @@
 
 #include "tests/simulation/cluster/checkers.h"
 #include "tests/simulation/groups/group_counts.h"
+#include "tests/simulation/rot/rot_counts.h"
 
 namespace tidemark {
 
@@ -16,6 +17,7 @@ struct RunResult {
   Violations stuck;       // what did not become whole again, or did not end
   RunCounts counts;
   GroupRunCounts groups;  // of a run of a group (../groups)
+  RotRunCounts rot;       // of a run with rot (../rot)
   uint64_t trace = 0;     // equal for equal runs
 };
 

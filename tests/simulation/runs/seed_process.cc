@@ -21,6 +21,7 @@ struct Wire {
   uint64_t stuck = 0;
   RunCounts counts;
   GroupRunCounts groups;
+  RotRunCounts rot;
   uint64_t trace = 0;
   char first[400] = {};
 };
@@ -40,7 +41,13 @@ Wire RunHere(uint64_t seed, const std::string& planted, SeedRun run) {
     if (std::freopen("/dev/null", "w", stderr) == nullptr) _exit(4);
   }
   const RunResult result = run(seed);
-  Wire wire{result.violations.size(), result.stuck.size(), result.counts, result.groups, result.trace, {}};
+  Wire wire{result.violations.size(),
+            result.stuck.size(),
+            result.counts,
+            result.groups,
+            result.rot,
+            result.trace,
+            {}};
   size_t printed = 0;
   for (const Violations* found : {&result.violations, &result.stuck}) {
     for (const std::string& what : *found) {
@@ -82,6 +89,7 @@ SeedReport Collect(const Child& child) {
   report.stuck = wire.stuck;
   report.counts = wire.counts;
   report.groups = wire.groups;
+  report.rot = wire.rot;
   report.trace = wire.trace;
   report.first = wire.first;
   return report;

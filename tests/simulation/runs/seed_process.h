@@ -16,6 +16,7 @@ struct SeedReport {
   uint64_t stuck = 0;
   RunCounts counts;
   GroupRunCounts groups;
+  RotRunCounts rot;
   uint64_t trace = 0;
   std::string first;  // the first violation, or what is stuck; shortened
 };
