@@ -9,6 +9,18 @@ constexpr size_t kWindowBytes = 256 << 10;
 
 }  // namespace
 
+std::optional<WallMillis> FirstAppendTime(File& file, const PartitionKey& key, uint64_t size) {
+  std::string bytes(std::min<uint64_t>(kMaxBatchPrefixBytes, size), '\0');
+  const auto read = file.ReadAt(0, bytes);
+  BatchHeader header;
+  if (!read || ParseBatchHeader(std::string_view(bytes).substr(0, *read), &header, nullptr, nullptr) !=
+                   BatchParse::kOk) {
+    return std::nullopt;
+  }
+  if (!VerifyHeaderCrc(header, key.topic, key.partition)) return std::nullopt;
+  return header.append_time;
+}
+
 BatchScanner::BatchScanner(File& file, const PartitionKey& key, uint64_t position, uint64_t size)
     : file_(file), key_(key), size_(size), position_(position), next_(position) {}
 

@@ -12,6 +12,9 @@
 
 namespace tidemark {
 
+// When the first batch of a segment file was appended; empty where none can be read.
+std::optional<WallMillis> FirstAppendTime(File& file, const PartitionKey& key, uint64_t size);
+
 class BatchScanner {
  public:
   enum class Step {

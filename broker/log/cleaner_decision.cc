@@ -7,17 +7,29 @@
 namespace tidemark {
 namespace {
 
+enum class Age { kOld, kYoung, kUnknown };
+
+// By min.compaction.lag.ms.
+Age AgeOf(const CleanableSegment& segment, Duration min_lag, WallMillis now) {
+  const WallMillis limit = now - ToMillis(min_lag);
+  if (min_lag <= Duration::zero() || segment.bytes == 0) return Age::kOld;
+  if (segment.max_timestamp != kNoTimestamp && segment.max_timestamp <= limit) return Age::kOld;
+  // The append time only ever makes it older.
+  if (!segment.last_append_time) return Age::kUnknown;
+  return *segment.last_append_time <= limit ? Age::kOld : Age::kYoung;
+}
+
 // The bases of segments up to which a pass may go.
 Offset FirstUncleanable(const CleanableLog& log, const CompactionConfig& config, Offset first_dirty,
-                        WallMillis now) {
+                        WallMillis now, std::optional<Offset>* append_time_wanted) {
   const Offset committed = std::min(log.high_watermark, log.flushed_end);
   Offset end = log.segments.front().base_offset;
   for (const CleanableSegment& segment : log.segments) {
     if (!segment.settled || segment.end_offset > committed) break;
     // What is clean already has waited long enough.
-    const bool young = config.min_lag > Duration::zero() && segment.max_timestamp != kNoTimestamp &&
-                       segment.max_timestamp > now - ToMillis(config.min_lag);
-    if (young && segment.end_offset > first_dirty) break;
+    const Age age = segment.end_offset > first_dirty ? AgeOf(segment, config.min_lag, now) : Age::kOld;
+    if (age == Age::kUnknown) *append_time_wanted = segment.base_offset;
+    if (age != Age::kOld) break;
     end = segment.end_offset;
   }
   return end;
@@ -38,7 +50,8 @@ CleanDecision DecideClean(const CleanableLog& log, const CompactionConfig& confi
   out.first_dirty = log.cleaned_to > log_end ? base : std::max({log.cleaned_to, base, log.log_start});
   out.end = out.first_dirty;
   if (!config.enabled) return out;
-  out.end = std::max(out.first_dirty, FirstUncleanable(log, config, out.first_dirty, now));
+  out.end = std::max(out.first_dirty,
+                     FirstUncleanable(log, config, out.first_dirty, now, &out.append_time_wanted));
   for (const CleanableSegment& segment : log.segments) {
     if (segment.base_offset >= out.end) break;
     // A segment that a pass ended in the middle of (its map was full) counts as dirty.

@@ -7,6 +7,11 @@
 // than min.cleanable.dirty.ratio of what a pass would read, or when something dirty is older than
 // max.compaction.lag.ms. The active segment is never cleaned; one that holds something older than that is
 // rolled.
+//
+// A segment's age for min.compaction.lag.ms counts from its greatest timestamp, but never from later than the
+// append of its last batch, so that one record of the year 2100 does not stop compaction for ever; where that
+// append time is needed and not known, the decision asks for it. max.compaction.lag.ms counts from the append
+// of its first batch.
 #pragma once
 
 #include <cstdint>
@@ -27,8 +32,9 @@ struct CleanableSegment {
   Offset end_offset = 0;  // of the last one: the log's end
   uint64_t bytes = 0;
   WallMillis max_timestamp = kNoTimestamp;
-  // Of its first batch; empty when not known.
+  // Of its first and last batch; empty when not known.
   std::optional<WallMillis> first_append_time;
+  std::optional<WallMillis> last_append_time;
   // Sealed, and the seal is on disk.
   bool settled = false;
 };
@@ -54,6 +60,8 @@ struct CleanDecision {
   bool due = false;
   // The active segment holds up something overdue.
   bool roll_active = false;
+  // Whether the segment with this base may be cleaned hangs on when its last batch was appended.
+  std::optional<Offset> append_time_wanted;
 };
 
 CleanDecision DecideClean(const CleanableLog& log, const CompactionConfig& config, WallMillis now);

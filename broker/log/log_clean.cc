@@ -48,6 +48,7 @@ CleanableLog Log::DescribeForCleaning() const {
          .bytes = segment.size,
          .max_timestamp = segment.index ? segment.index->max_timestamp() : segment.max_timestamp,
          .first_append_time = segment.first_append_time,
+         .last_append_time = segment.last_append_time,
          .settled = segment.sealed && !segment.index && !segment.dirty && segment.entry_synced});
   }
   return out;
@@ -59,6 +60,7 @@ CleanDecision Log::DecideCleaning(WallMillis now) const {
   if (cleaning_.running || cleaning_.held || cleaning_.uncleanable || failure_ || damage_ ||
       !damaged_.empty() || closing_ || !surveyed()) {
     decision.due = decision.roll_active = false;
+    decision.append_time_wanted.reset();
   }
   return decision;
 }

@@ -62,6 +62,7 @@ Task<Result<>> Log::SurveySome(std::vector<std::shared_ptr<Segment>> some) {
     segment.surveyed = true;
     segment.size = found[i]->size;
     segment.trusted_from = found[i]->size;
+    segment.first_append_time = found[i]->first_append_time;
     segment.max_timestamp = found[i]->max_timestamp;
     segment.max_timestamp_offset = found[i]->max_timestamp_offset;
     ScrubProgress ignored;

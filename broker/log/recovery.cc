@@ -123,6 +123,7 @@ Result<bool> Recovery::TakeSealed(Segment& segment, Offset next_base) {
   const auto seal = ReadSeal(files_, segment.path_prefix, segment.base_offset);
   if (!seal || seal->end != next_base || seal->size != segment.size) return false;
   segment.sealed = true;
+  segment.first_append_time = FirstAppendTime(*segment.file, input_.key, segment.size);
   segment.max_timestamp = seal->max_timestamp;
   segment.max_timestamp_offset = seal->max_timestamp_offset;
   segment.trusted_from = segment.size;
@@ -360,6 +361,7 @@ Result<> Recovery::FinishSegment(Segment& segment, bool is_last) {
     TM_RETURN_IF_ERROR(segment.file->Sync());
   }
   segment.dirty = false;
+  segment.first_append_time = FirstAppendTime(*segment.file, input_.key, segment.size);
   if (is_last) return {};
   IndexWrite write{.path_prefix = segment.path_prefix, .truncate_first = true, .sync = true};
   write.offsets = segment.index->EncodeOffsets(0) + segment.index->SealOffsets(end_, segment.size);
@@ -382,16 +384,6 @@ Result<> Recovery::MakeDurable() {
     const auto written = WriteFileDurably(files_, EpochFilePath(input_.folder), bytes);
     if (!written && written.error().code != v1::DISK_FULL) return written;
     epochs_stale_ = !written;
-  }
-  Segment& active = *segments_.back();
-  if (active.size > 0) {
-    std::string bytes(kMaxBatchPrefixBytes, '\0');
-    TM_ASSIGN_OR_RETURN(const size_t read, active.file->ReadAt(0, bytes));
-    BatchHeader header;
-    if (ParseBatchHeader(std::string_view(bytes).substr(0, read), &header, nullptr, nullptr) ==
-        BatchParse::kOk) {
-      active.first_append_time = header.append_time;
-    }
   }
   return {};
 }

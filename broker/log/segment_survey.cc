@@ -5,6 +5,7 @@
 
 #include <glog/logging.h>
 
+#include "broker/log/batch_scan.h"
 #include "broker/log/segment_scrub.h"
 
 namespace tidemark {
@@ -27,6 +28,7 @@ Result<SegmentSurvey> SurveySegment(FileSystem& files, const PartitionKey& key, 
   if (seal && seal->end != place.next_base) seal.reset();
   if (!missing) {
     TM_ASSIGN_OR_RETURN(out.size, (*file)->Size());
+    out.first_append_time = FirstAppendTime(**file, key, out.size);
     if (seal && seal->size == out.size) {
       out.max_timestamp = seal->max_timestamp;
       out.max_timestamp_offset = seal->max_timestamp_offset;

@@ -27,6 +27,8 @@ struct SegmentSurvey {
   uint64_t size = 0;
   WallMillis max_timestamp = kNoTimestamp;
   Offset max_timestamp_offset = 0;
+  // Of the first batch; empty where there is none or it is damaged.
+  std::optional<WallMillis> first_append_time;
   // Where the index files did not match the segment: made from its batches, to be written.
   std::optional<SegmentIndex> rebuilt;
   // Where the batches are not those up to next_base; a missing file is damaged whole. The greatest timestamp

@@ -28,6 +28,20 @@ struct ShardDirt {
   double max_dirty_ratio = 0;
 };
 
+// On the shard. Makes known what a decision about the log needs; null when the log has gone.
+Task<Log*> LookInto(Shard& shard, PartitionKey key, WallMillis now) {
+  Log* log = shard.logs()->Find(key);
+  if (log != nullptr && !log->surveyed()) (void)co_await log->Survey();
+  std::optional<Offset> asked;
+  while (!shard.scope().stopping() && (log = shard.logs()->Find(key)) != nullptr) {
+    const std::optional<Offset> wanted = log->DecideCleaning(now).append_time_wanted;
+    // What cannot be read is asked for again at the next look.
+    if (!wanted || wanted == asked || !co_await log->LearnAppendTime(*wanted)) break;
+    asked = wanted;
+  }
+  co_return shard.scope().stopping() ? nullptr : shard.logs()->Find(key);
+}
+
 // On the shard.
 Task<ShardDirt> LookOn(Shard& shard, WallMillis now) {
   ShardDirt out;
@@ -38,9 +52,7 @@ Task<ShardDirt> LookOn(Shard& shard, WallMillis now) {
   }
   for (const PartitionKey& key : compacted) {
     // Looking into old segments suspends; the log may be gone afterwards.
-    Log* log = shard.logs()->Find(key);
-    if (log != nullptr && !log->surveyed()) (void)co_await log->Survey();
-    log = shard.scope().stopping() ? nullptr : shard.logs()->Find(key);
+    Log* log = shard.scope().stopping() ? nullptr : co_await LookInto(shard, key, now);
     if (log == nullptr) continue;
     if (log->compaction_blocked()) ++out.uncleanable;
     const CleanDecision decision = log->DecideCleaning(now);

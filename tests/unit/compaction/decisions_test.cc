@@ -103,6 +103,30 @@ TEST(DecideClean, MinCompactionLagProtectsTheYoung) {
   EXPECT_EQ(DecideClean(log, config, kNow).end, 30u);
 }
 
+TEST(DecideClean, MinCompactionLagCountsFromTheAppendWhereTimestampsAreOfTheFuture) {
+  CleanableLog log = ThreeSealed();
+  CompactionConfig config = Compacted();
+  config.min_lag = 10s;
+  log.segments[1].max_timestamp = kNow + 1'000'000'000;
+  log.segments[2].max_timestamp = kNoTimestamp;
+  CleanDecision decision = DecideClean(log, config, kNow);
+  EXPECT_EQ(decision.end, 10u);
+  EXPECT_EQ(decision.append_time_wanted, 10u);
+  log.segments[1].last_append_time = kNow - 9'000;
+  decision = DecideClean(log, config, kNow);
+  EXPECT_EQ(decision.end, 10u) << "it is young";
+  EXPECT_FALSE(decision.append_time_wanted);
+  decision = DecideClean(log, config, kNow + 1'000);
+  EXPECT_EQ(decision.end, 20u);
+  EXPECT_EQ(decision.append_time_wanted, 20u) << "nothing else tells the age of records without timestamps";
+  log.segments[2].last_append_time = kNow - 9'000;
+  EXPECT_EQ(DecideClean(log, config, kNow + 1'000).end, 30u);
+  // What was cleaned empty has no append time, nor anything to protect.
+  log.segments[1].last_append_time.reset();
+  log.segments[1].bytes = 0;
+  EXPECT_EQ(DecideClean(log, config, kNow + 1'000).end, 30u);
+}
+
 TEST(DecideClean, MaxCompactionLagMakesDueAndRollsTheActiveSegment) {
   CleanableLog log = ThreeSealed();
   CompactionConfig config = Compacted();

@@ -110,6 +110,37 @@ TEST_F(CompactedLog, IsTheSameAfterAReopening) {
   }
 }
 
+TEST_F(CompactedLog, ItsLagsCountFromTheAppendAlsoAfterAReopening) {
+  constexpr WallMillis kAppended = 5000;
+  constexpr WallMillis kFuture = 4'000'000'000'000;
+  for (int i = 0; i < 60; ++i) {
+    const FinishedBatch batch = MakeKeyed({{fmt::format("k{}", i % 3), std::string(60, 'x')}}, kFuture);
+    ASSERT_TRUE(world_.Append(*log_, batch, 0, kAppended));
+  }
+  Settle();
+  ASSERT_TRUE(world_.Checkpoint());
+  world_.config().compaction.min_lag = 10s;
+  world_.config().compaction.max_lag = 60s;
+  for (const bool clean : {true, false}) {
+    if (clean) {
+      ASSERT_TRUE(world_.CloseCleanly());
+    } else {
+      world_.Kill(/*power_loss=*/true);
+    }
+    log_ = &world_.Start();
+    ASSERT_TRUE(world_.process().Await([this] { return log_->Survey(); }));
+    size_t learnt = 0;
+    while (const auto wanted = log_->DecideCleaning(kAppended + 70'000).append_time_wanted) {
+      ASSERT_TRUE(world_.process().Await([&] { return log_->LearnAppendTime(*wanted); }));
+      ASSERT_LE(++learnt, log_->segment_count());
+    }
+    EXPECT_FALSE(log_->DecideCleaning(kAppended + 9'000).due) << "it is young";
+    EXPECT_TRUE(log_->DecideCleaning(kAppended + 11'000).due);
+    EXPECT_FALSE(log_->DecideCleaning(kAppended + 11'000).overdue);
+    EXPECT_TRUE(log_->DecideCleaning(kAppended + 61'000).overdue);
+  }
+}
+
 TEST_F(CompactedLog, SecondPassesCleanWhatCameSince) {
   for (int pass = 0; pass < 5; ++pass) {
     Fill(60, 9 + pass);

@@ -209,7 +209,8 @@ TEST_F(LostBytes, AStartNoticesABatchThatIsGone) {
   ASSERT_TRUE(world_.disk().SetContent(world_.LogPath(0), content.substr(batch.total_bytes())));
   for (const char* suffix : {".index", ".timeindex"}) world_.disk().RemovePath(world_.LogPath(0, suffix));
   log_ = &world_.Start();
-  EXPECT_TRUE(log_->damage()) << "offset 0 was on disk and is not there";
+  ASSERT_TRUE(world_.process().Await([&] { return log_->Survey(); }));
+  EXPECT_NE(log_->damaged().Find(0), nullptr) << "offset 0 was on disk and is not there";
 }
 
 TEST_F(LostBytes, AReplicaInSyncWhoseFolderIsGoneIsNotMadeAnew) {

@@ -149,7 +149,7 @@ TEST(Recovery, AMissingSegmentIsDamage) {
     EXPECT_TRUE(world.world().RunUntil([&] { return !again.damaged().empty(); }, 60s))
         << "after " << stop << " stop it is found by the survey";
     EXPECT_FALSE(again.damage()) << "the other segments go on";
-    EXPECT_EQ(again.end_offset(), 100u);
+    EXPECT_EQ(again.end_offset(), 200u);
     world.Kill(false);
   }
 }
@@ -161,7 +161,7 @@ TEST(Recovery, RotInTheMiddleLeavesTheRestInServiceAfterAnUncleanStopToo) {
   Fill(world, log, 100);
   ASSERT_GT(log.segment_count(), 3u);
   ASSERT_TRUE(world.CloseCleanly());
-  ASSERT_TRUE(world.Start().flushed_end() == 100u);
+  ASSERT_EQ(world.Start().flushed_end(), 200u);
   world.Kill(false);
   std::vector<std::string> segments;
   for (const std::string& path : world.disk().Paths()) {
@@ -171,7 +171,7 @@ TEST(Recovery, RotInTheMiddleLeavesTheRestInServiceAfterAnUncleanStopToo) {
   ASSERT_TRUE(world.disk().SetContent(segments[1], whole.substr(0, whole.size() / 2)));
   Log& again = world.Start();
   EXPECT_FALSE(again.damage());
-  EXPECT_EQ(again.end_offset(), 100u);
+  EXPECT_EQ(again.end_offset(), 200u);
   ASSERT_TRUE(world.process().Await([&] { return again.Survey(); }));
   ASSERT_EQ(again.damaged().ranges().size(), 1u);
   EXPECT_EQ(world.Read(again, again.damaged().ranges()[0].first).error().code, v1::CORRUPT_MESSAGE);

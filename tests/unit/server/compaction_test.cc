@@ -22,13 +22,14 @@ using Values = std::map<std::string, std::vector<std::optional<std::string>>>;
 
 class Compaction : public testing::Test {
  protected:
-  explicit Compaction(Properties more = {}) : cluster_(11, 3, With(std::move(more))) {
+  explicit Compaction(Properties more = {}, std::map<std::string, std::string> topic = {})
+      : cluster_(11, 3, With(std::move(more))) {
     cluster_.StartAll();
-    id_ = cluster_.CreateTopic("orders", 1, 3,
-                               {{"cleanup.policy", "compact"},
-                                {"segment.bytes", "2000"},
-                                {"min.cleanable.dirty.ratio", "0.01"},
-                                {"delete.retention.ms", "1000"}});
+    topic.insert({{"cleanup.policy", "compact"},
+                  {"segment.bytes", "2000"},
+                  {"min.cleanable.dirty.ratio", "0.01"},
+                  {"delete.retention.ms", "1000"}});
+    id_ = cluster_.CreateTopic("orders", 1, 3, std::move(topic));
     CHECK(cluster_.WaitForLeaders("orders"));
   }
   static Properties With(Properties more) {
@@ -41,7 +42,7 @@ class Compaction : public testing::Test {
   v1::ProduceResponse::Partition PutOnce(int leader, std::optional<std::string_view> key,
                                          std::optional<std::string_view> value) {
     BatchBuilder builder;
-    CHECK(builder.Append(key, value, cluster_.world().WallNow()));
+    CHECK(builder.Append(key, value, cluster_.world().WallNow() + ahead_));
     const FinishedBatch batch = *builder.Finish(v1::COMPRESSION_NONE);
     v1::Request request;
     request.mutable_produce()->set_acks(-1);
@@ -113,6 +114,7 @@ class Compaction : public testing::Test {
   SimBrokers cluster_;
   TopicId id_;
   int filled_ = 0;
+  WallMillis ahead_ = 0;  // of the clock: the timestamps of what is put
 };
 
 TEST_F(Compaction, EveryReplicaKeepsTheLastValueOfEachKey) {
@@ -189,6 +191,21 @@ TEST_F(Compaction, AnEmptyReplicaCopiesACompactedLogOnce) {
   ASSERT_TRUE(Until([&] { return On(away).contains("a"); }));
   ASSERT_TRUE(WaitForIsr({0, 1, 2}));
   EXPECT_THAT(On(away), Not(Contains(Key("b"))));
+}
+
+class LateCompaction : public Compaction {
+ protected:
+  LateCompaction() : Compaction({}, {{"min.compaction.lag.ms", "60000"}}) {}
+};
+
+TEST_F(LateCompaction, RecordsOfTheFutureDoNotStopItForEverAlsoAfterARestart) {
+  ahead_ = ToMillis(std::chrono::hours(24 * 365));
+  Fill(100);
+  cluster_.world().RunFor(10s);
+  for (const int broker : {0, 1, 2}) EXPECT_EQ(CountOn(broker), 100u) << "they are young";
+  cluster_.Kill(0);
+  ASSERT_TRUE(cluster_.Start(0));
+  for (const int broker : {0, 1, 2}) EXPECT_TRUE(Until([&] { return CountOn(broker) < 40; })) << broker;
 }
 
 class SlowCompaction : public Compaction {
