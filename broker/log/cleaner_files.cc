@@ -63,7 +63,7 @@ Result<std::optional<Offset>> EndOfSegment(FileSystem& files, const std::string&
       case BatchScanner::Step::kBad:
         return std::nullopt;
       case BatchScanner::Step::kIoError:
-        return std::unexpected(scanner.error());
+        return Fail(v1::CORRUPT_MESSAGE, "{}", scanner.error().message);
     }
   }
 }

@@ -40,6 +40,7 @@ Result<> CompleteSwap(FileSystem& files, const std::string& folder, const std::s
                       const std::vector<std::string>& others);
 
 // One past the last offset of the segment in a file that a crash may have left; empty where it is damaged.
+// CORRUPT_MESSAGE: it cannot be read.
 Result<std::optional<Offset>> EndOfSegment(FileSystem& files, const std::string& path,
                                            const PartitionKey& key, Offset base);
 

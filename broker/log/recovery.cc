@@ -27,6 +27,8 @@ class Recovery {
   using SegmentPtr = std::shared_ptr<Segment>;
 
   Result<std::vector<Offset>> ListSegments();
+  void LeaveUnread();
+  Result<> TakeSegments();
   void TakeMissingFront();
   Result<> LoadEpochs(bool has_segments);
   // Takes segment `i` over; false when the log ends in it (cut or damaged).
@@ -73,12 +75,17 @@ class Recovery {
 };
 
 Result<std::vector<Offset>> Recovery::ListSegments() {
-  TM_RETURN_IF_ERROR(FinishSwaps(files_, input_.folder, input_.key, &notes_));
+  const auto swapped = FinishSwaps(files_, input_.folder, input_.key, &notes_);
+  if (!swapped && swapped.error().code != v1::CORRUPT_MESSAGE) return std::unexpected(swapped.error());
   TM_ASSIGN_OR_RETURN(const auto entries, files_.List(input_.folder));
   std::vector<Offset> bases;
   for (const auto& entry : entries) {
     if (const auto base = ParseSegmentName(entry.name, ".log"); base && !entry.is_directory)
       bases.push_back(*base);
+  }
+  if (!swapped) {
+    SetDamage(swapped.error().message);
+    return bases;
   }
   for (const auto& entry : entries) {
     std::optional<Offset> base = ParseSegmentName(entry.name, ".index");
@@ -104,11 +111,13 @@ Result<> Recovery::LoadEpochs(bool has_segments) {
     epochs_.TruncateTo(floor_);
     return {};
   }
-  if (table.error().code != v1::NOT_FOUND && table.error().code != v1::CORRUPT_MESSAGE) {
+  const bool missing = table.error().code == v1::NOT_FOUND;
+  // A sector that cannot be read is damage of this file.
+  if (!missing && table.error().code != v1::CORRUPT_MESSAGE && table.error().code != v1::IO_ERROR) {
     return std::unexpected(std::move(table).error());
   }
   rebuild_epochs_ = has_segments;
-  if (table.error().code == v1::CORRUPT_MESSAGE || (has_segments && floor_ > 0)) {
+  if (!missing || (has_segments && floor_ > 0)) {
     Note("epoch table rebuilt from the batches: {}", table.error().message);
   }
   return {};
@@ -218,8 +227,13 @@ Result<bool> Recovery::ScanSegment(Segment& segment, std::optional<Offset> next_
   segment.trusted_from = segment.size;
   if (end_ > floor_) segment.dirty = true;
   if (!why.empty()) {
-    // Only an unreadable disk below the recovery point is damage; above it the cut would be a guess.
-    if (step == BatchScanner::Step::kIoError && end_ >= floor_) return std::unexpected(scanner.error());
+    // An unreadable sector is damage of this log wherever it is: a cut would be a guess, and the directory's
+    // others have nothing to do with it.
+    if (step == BatchScanner::Step::kIoError) {
+      SetDamage(fmt::format("after offset {}: {} at byte {} of {}", end_, why, segment.size,
+                            segment.log_path()));
+      return false;
+    }
     return EndAt(segment, &scanner,
                  fmt::format("{} at byte {} of {}", why, segment.size, segment.log_path()));
   }
@@ -237,6 +251,7 @@ size_t Recovery::CountGoodAfter(BatchScanner& scanner) {
   while (scanner.Resync()) {
     BatchScanner::Step step;
     while ((step = scanner.Next(&batch, nullptr)) == BatchScanner::Step::kBatch) ++good;
+    if (step == BatchScanner::Step::kIoError) ++good;  // it may be
     if (step != BatchScanner::Step::kBad) break;
   }
   return good;
@@ -319,7 +334,7 @@ Result<bool> Recovery::TakeSegment(size_t i) {
   TM_ASSIGN_OR_RETURN(const bool whole, ScanSegment(*segment, next_base));
   if (damage_ && on_disk) return LeaveToSurvey(*segment, *next_base);
   if (!damage_) TM_RETURN_IF_ERROR(FinishSegment(*segment, !next_base || !whole));
-  return whole;
+  return whole && !damage_;
 }
 
 // The oldest segments' files are gone, though the log began before the first one that is there: they are one
@@ -347,8 +362,12 @@ Result<> Recovery::RewriteAboveFloor(Segment& segment) {
   for (uint64_t at = above_floor_; at < segment.size; at += buffer.size()) {
     TM_RETURN_IF_ERROR(GoOn());
     buffer.resize(std::min(kRewriteBytes, segment.size - at));
-    TM_ASSIGN_OR_RETURN(const size_t read, segment.file->ReadAt(at, buffer));
-    if (read < buffer.size()) return Fail(v1::IO_ERROR, "{} became shorter", segment.log_path());
+    const auto read = segment.file->ReadAt(at, buffer);
+    if (!read) {  // of the scan it could be read: as there
+      SetDamage(fmt::format("{} at byte {} of {}", read.error().message, at, segment.log_path()));
+      return {};
+    }
+    if (*read < buffer.size()) return Fail(v1::IO_ERROR, "{} became shorter", segment.log_path());
     TM_RETURN_IF_ERROR(segment.file->WriteAt(at, buffer));
   }
   return {};
@@ -358,6 +377,7 @@ Result<> Recovery::RewriteAboveFloor(Segment& segment) {
 Result<> Recovery::FinishSegment(Segment& segment, bool is_last) {
   if (segment.dirty) {
     TM_RETURN_IF_ERROR(RewriteAboveFloor(segment));
+    if (damage_) return {};
     TM_RETURN_IF_ERROR(segment.file->Sync());
   }
   segment.dirty = false;
@@ -388,8 +408,17 @@ Result<> Recovery::MakeDurable() {
   return {};
 }
 
-Result<Recovered> Recovery::Run() {
-  TM_ASSIGN_OR_RETURN(bases_, ListSegments());
+// Nothing of the log is known, and nothing of it may be touched.
+void Recovery::LeaveUnread() {
+  end_ = bases_.empty() ? 0 : bases_.front();
+  auto segment = std::make_shared<Segment>();
+  segment->base_offset = end_;
+  segment->path_prefix = SegmentPathPrefix(input_.folder, end_);
+  segment->index.emplace(end_);
+  segments_.push_back(std::move(segment));
+}
+
+Result<> Recovery::TakeSegments() {
   TM_RETURN_IF_ERROR(LoadEpochs(!bases_.empty()));
   if (bases_.empty()) {
     TM_ASSIGN_OR_RETURN(auto segment, CreateSegment(files_, input_.folder, 0));
@@ -407,6 +436,16 @@ Result<Recovered> Recovery::Run() {
   }
   if (!damage_ && end_ < floor_) {
     SetDamage(fmt::format("it ends at offset {}, but was on disk up to {}", end_, floor_));
+  }
+  return {};
+}
+
+Result<Recovered> Recovery::Run() {
+  TM_ASSIGN_OR_RETURN(bases_, ListSegments());
+  if (damage_) {
+    LeaveUnread();
+  } else {
+    TM_RETURN_IF_ERROR(TakeSegments());
   }
   Offset start = std::max(segments_.front()->base_offset, std::min(input_.log_start, end_));
   // The table is cut at the front when the start moves, and may be on disk before the start's checkpoint is.

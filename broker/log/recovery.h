@@ -20,6 +20,8 @@
 //   - When R is unknown (its checkpoint file is damaged, so rot is about) a bad batch with a good one after
 //   it is
 //     damage too; with nothing good after it it is a torn tail.
+//   - A sector that cannot be read is damage of its log too, above R as below it: what it holds is not known,
+//   and the directory's other logs have nothing to do with it.
 // What was found above R may only be in the page cache, so it is synced before the log counts it as flushed;
 // and written again before that, because after a failed sync the page cache takes for clean what never
 // reached the disk.

@@ -36,7 +36,8 @@ struct Folder {
 Result<bool> BelongsTo(FileSystem& files, const std::string& folder, const PartitionKey& key) {
   const auto id = ReadPartitionMetadata(files, folder);
   if (id) return *id == key.topic;
-  if (id.error().code != v1::NOT_FOUND && id.error().code != v1::CORRUPT_MESSAGE) {
+  if (id.error().code != v1::NOT_FOUND && id.error().code != v1::CORRUPT_MESSAGE &&
+      id.error().code != v1::IO_ERROR) {
     return std::unexpected(id.error());
   }
   TM_ASSIGN_OR_RETURN(const auto entries, files.List(folder));

@@ -52,7 +52,8 @@ void VerifyIndex(FileSystem& files, const std::string& prefix, Offset base,
 Result<> TakeSwaps(FileSystem& files, const std::vector<Offset>& swaps, PartitionFolder* folder) {
   for (const Offset base : swaps) {
     const std::string path = SegmentPathPrefix(folder->path, base) + ".log" + std::string(kSwapSuffix);
-    const auto end = EndOfSegment(files, path, folder->key, base);
+    auto end = EndOfSegment(files, path, folder->key, base);
+    if (!end && end.error().code == v1::CORRUPT_MESSAGE) end = std::nullopt;
     // A running broker has just gone through with it.
     if (!end && end.error().code == v1::NOT_FOUND) continue;
     if (!end) return std::unexpected(end.error());

@@ -49,7 +49,10 @@ LogCounts LogHistory::Run(uint64_t operations) {
 
 void LogHistory::SetSick(bool sick) {
   sick_ = sick;
-  for (const auto& run : runs_) run->set_disk_sick(sick);
+  for (const auto& run : runs_) {
+    run->set_disk_sick(sick);
+    if (!sick) run->set_reads_fail(false);
+  }
 }
 
 void LogHistory::PlanKill() {
@@ -64,12 +67,14 @@ void LogHistory::PlanKill() {
 
 void LogHistory::PlanDiskFaults() {
   constexpr DiskOp kOps[] = {DiskOp::kWrite,  DiskOp::kSync,          DiskOp::kTruncate, DiskOp::kRename,
-                             DiskOp::kRemove, DiskOp::kSyncDirectory, DiskOp::kOpen};
+                             DiskOp::kRemove, DiskOp::kSyncDirectory, DiskOp::kOpen,     DiskOp::kRead};
   constexpr DiskFault kFaults[] = {DiskFault::kIoError, DiskFault::kReadOnly, DiskFault::kHang};
   if (random_.Chance(0.15)) {
     SetSick(true);
-    VLOG(1) << "the disk is to fail";
-    machine_.disk().Fail({.op = kOps[random_.Below(std::size(kOps))],
+    const DiskOp op = kOps[random_.Below(std::size(kOps))];
+    VLOG(1) << "the disk is to fail: " << ToString(op);
+    for (const auto& run : runs_) run->set_reads_fail(op == DiskOp::kRead);
+    machine_.disk().Fail({.op = op,
                           .path = random_.Chance(0.5) ? "/data" : "",
                           .fault = kFaults[random_.Below(std::size(kFaults))],
                           .nth = 1 + static_cast<int>(random_.Below(100)),

@@ -62,7 +62,13 @@ Task<void> PartitionRun::RandomOperation() {
           << "): " << operation->name;
   ++counts_.operations;
   co_await (this->*operation->run)();
-  if (HiddenRotMet()) co_await SetAside(DamageOf(*log_));
+  if (DamageMet() && hidden_rot_ == Rot::kNone) {
+    // Of what cannot be read now nothing more is asked in this life; the next one finds all of it.
+    ++counts_.unreadable;
+    failed_ = true;
+  } else if (DamageMet()) {
+    co_await SetAside(DamageOf(*log_));
+  }
   CheckState();
 }
 
@@ -81,7 +87,9 @@ Task<void> PartitionRun::AppendAsLeader() {
   const size_t segments = log_->segment_count();
   const auto result = log_->AppendAsLeader(unstamped, epoch_, now_);
   if (machine_.alive() && largest > config_.segment_bytes) {
-    CHECK(!result && (failed_ || result.error().code == v1::RECORD_LIST_TOO_LARGE ||
+    // The directory may have failed through another partition since the state was checked last.
+    CHECK(!result && (failed_ || log_->failure() || DamageMet() ||
+                      result.error().code == v1::RECORD_LIST_TOO_LARGE ||
                       result.error().code == v1::BROKER_NOT_READY));
     ++counts_.refused;
     model_ = std::move(before);
@@ -143,7 +151,7 @@ Task<void> PartitionRun::AppendDamagedAsFollower() {
   }
   const auto result = log_->AppendAsFollower(bytes);
   CHECK(!result) << "damaged batches were taken";
-  CHECK(failed_ || log_->failure() || result.error().code == v1::CORRUPT_MESSAGE ||
+  CHECK(failed_ || log_->failure() || DamageMet() || result.error().code == v1::CORRUPT_MESSAGE ||
         result.error().code == v1::BROKER_NOT_READY)
       << ToString(result.error());
   ++counts_.refused;
@@ -158,6 +166,7 @@ Task<void> PartitionRun::ReadSomewhere() {
   const auto read = co_await log_->Read(from, below, max_bytes);
   if (!machine_.alive() || failed_ || log_->failure()) co_return;
   if (!read && disk_sick_ && read.error().code == v1::KAFKA_STORAGE_ERROR) co_return;
+  if (!read && (DamageMet() || IsOfUnreadable(read.error()))) co_return;
   const std::string wrong = model_.CheckRead(from, below, max_bytes, read);
   CHECK(wrong.empty()) << wrong;
   ++counts_.reads;
@@ -182,7 +191,7 @@ Task<void> PartitionRun::FindTimestamp() {
   const auto found = co_await log_->FindTimestamp(timestamp, below);
   if (!machine_.alive() || failed_ || log_->failure()) co_return;
   if (!found && found.error().code == v1::OFFSET_NOT_AVAILABLE) co_return;  // changed on the way
-  if (!found && (disk_sick_ || HiddenRotMet())) co_return;
+  if (!found && (disk_sick_ || DamageMet())) co_return;
   CHECK(found) << ToString(found.error());
   const auto wanted = greatest ? model_.FindGreatest(below) : model_.Find(timestamp, below);
   CHECK_EQ(found->has_value(), wanted.has_value()) << "timestamp " << timestamp << " below " << below;
@@ -333,9 +342,9 @@ Task<void> PartitionRun::Compact() {
   // The log's own rounds may take segments away that it was reading.
   const bool overtaken = !report && report.error().code == v1::CANCELLED;
   if (!overtaken) Accept(report ? Result<>() : std::unexpected(report.error()), "compact");
-  if (!machine_.alive() || failed_ || log_->failure() || HiddenRotMet()) co_return;
+  if (!machine_.alive() || failed_ || log_->failure() || DamageMet()) co_return;
   const auto bytes = co_await Everything();
-  if (!machine_.alive() || log_->failure() || HiddenRotMet()) co_return;
+  if (!machine_.alive() || log_->failure() || DamageMet()) co_return;
   if (!bytes && disk_sick_) {  // some of it may be compacted: what, the next opening finds
     failed_ = true;
     co_return;

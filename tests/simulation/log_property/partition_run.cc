@@ -34,9 +34,9 @@ std::string ToString(const LogCounts& c) {
   return fmt::format(
       "operations={} appends={} refused={} rolls={} truncations={} restarts={} removals={} compactions={} "
       "reads={} lives={} "
-      "clean_closes={} kills={} power_losses={} io_errors={} disk_full={} hangs={} flips={} flips_seen={}",
+      "clean_closes={} kills={} power_losses={} io_errors={} unreadable={} disk_full={} hangs={} flips={} flips_seen={}",
       c.operations, c.appends, c.refused, c.rolls, c.truncations, c.restarts, c.removals, c.compactions,
-      c.reads, c.lives, c.clean_closes, c.kills, c.power_losses, c.io_errors, c.disk_full, c.hangs, c.flips,
+      c.reads, c.lives, c.clean_closes, c.kills, c.power_losses, c.io_errors, c.unreadable, c.disk_full, c.hangs, c.flips,
       c.flips_seen);
 }
 
@@ -80,7 +80,7 @@ std::shared_ptr<const ModelBatch> PartitionRun::MakeBatch(Offset base, LeaderEpo
 bool PartitionRun::Accept(const Result<>& result, const char* what) {
   if (!machine_.alive()) return false;
   if (result) return true;
-  if (HiddenRotMet()) return false;
+  if (DamageMet() || IsOfUnreadable(result.error())) return false;
   if (result.error().code == v1::DISK_FULL && disk_sick_) {
     ++counts_.disk_full;
     return false;
@@ -98,8 +98,9 @@ std::string PartitionRun::DamageOf(const Log& log) {
   return log.damaged().empty() ? "" : log.damaged().ranges().front().reason;
 }
 
-bool PartitionRun::HiddenRotMet() const {
-  return hidden_rot_ != Rot::kNone && machine_.alive() && log_ != nullptr && !DamageOf(*log_).empty();
+bool PartitionRun::DamageMet() const {
+  return (hidden_rot_ != Rot::kNone || reads_fail_) && machine_.alive() && log_ != nullptr &&
+         !DamageOf(*log_).empty();
 }
 
 void PartitionRun::CheckTombstones() const {
@@ -108,7 +109,7 @@ void PartitionRun::CheckTombstones() const {
 }
 
 void PartitionRun::CheckState() {
-  if (!machine_.alive() || log_ == nullptr) return;
+  if (!machine_.alive() || log_ == nullptr || failed_) return;
   if (log_->failure()) {
     // Of a log that has failed nothing more is asked; it is opened again in the next life.
     CHECK(disk_sick_) << log_->failure()->message;
@@ -174,9 +175,11 @@ Task<void> PartitionRun::Open(Rot where) {
   log_ = *log;
   created_ = true;
   if (disk_sick_) model_.durable_start = 0;  // its checkpoint may have been unreadable
-  if (disk_sick_ && log_->damage() &&
-      log_->damage()->message.find("recovery point unknown") != std::string::npos) {
-    log_ = nullptr;  // the same: nothing is cut then, and nothing is lost
+  if (reads_fail_ && !DamageOf(*log_).empty()) ++counts_.unreadable;
+  if (log_->damage() &&
+      (reads_fail_ ||
+       (disk_sick_ && log_->damage()->message.find("recovery point unknown") != std::string::npos))) {
+    log_ = nullptr;  // the same, or its bytes were: nothing is cut then, and nothing is lost
     failed_ = true;
     co_return;
   }
@@ -185,6 +188,7 @@ Task<void> PartitionRun::Open(Rot where) {
   const auto found = co_await Everything();
   if (!machine_.alive()) co_return;
   if (!found && disk_sick_ && !rot) {
+    if (reads_fail_) ++counts_.unreadable;
     failed_ = true;
     co_return;
   }
@@ -257,7 +261,8 @@ Task<void> PartitionRun::JoinReads(std::vector<std::shared_ptr<ReadUnderWay>> re
     ++counts_.reads;
     if (!answer) {
       const bool explained = answer.error().code == v1::OFFSET_OUT_OF_RANGE ||
-                             (disk_sick_ && answer.error().code == v1::KAFKA_STORAGE_ERROR) || HiddenRotMet();
+                             (disk_sick_ && answer.error().code == v1::KAFKA_STORAGE_ERROR) ||
+                             IsOfUnreadable(answer.error()) || DamageMet();
       CHECK(explained) << ToString(answer.error());
       continue;
     }

@@ -33,6 +33,7 @@ struct LogCounts {
   uint64_t kills = 0;
   uint64_t power_losses = 0;
   uint64_t io_errors = 0;   // injected, that took a directory offline
+  uint64_t unreadable = 0;  // logs of which a sector could not be read for a while
   uint64_t disk_full = 0;   // operations refused for want of space
   uint64_t hangs = 0;       // of the disk
   uint64_t flips = 0;       // of bits in files of any kind
@@ -58,6 +59,8 @@ class PartitionRun {
   bool failed() const { return failed_; }
   // The log directory's faults in force; what they explain is no finding.
   void set_disk_sick(bool sick) { disk_sick_ = sick; }
+  // Some sectors cannot be read in this life: what is called damaged because of it is whole in the next.
+  void set_reads_fail(bool fail) { reads_fail_ = fail; }
 
   // Opens the log and compares it with the model. After rot data above the recovery point may be cut off and
   // deleted records may come back, but nothing wrong is served, and what is lost below the recovery point is
@@ -98,8 +101,12 @@ class PartitionRun {
   std::shared_ptr<const ModelBatch> MakeBatch(Offset base, LeaderEpoch epoch);
   // Whether the operation was let through; a refusal that no fault explains is fatal.
   bool Accept(const Result<>& result, const char* what);
-  // A bit that was flipped below the log start was met by now.
-  bool HiddenRotMet() const;
+  // A bit that was flipped below the log start was met by now, or a sector that cannot be read.
+  bool DamageMet() const;
+  // What a sector explains that could not be read when it was asked for, and perhaps can by now.
+  bool IsOfUnreadable(const Error& error) const {
+    return reads_fail_ && (error.code == v1::CORRUPT_MESSAGE || error.code == v1::IO_ERROR);
+  }
   // A log knows of the tombstones that it lacks.
   void CheckTombstones() const;
   // Empty: none is known.
@@ -123,6 +130,7 @@ class PartitionRun {
   bool created_ = false;
   bool failed_ = false;
   bool disk_sick_ = false;
+  bool reads_fail_ = false;
   // Rot that was met by nobody yet (below the log start), or that weakens what is known of this log.
   Rot hidden_rot_ = Rot::kNone;
   LeaderEpoch epoch_ = 0;

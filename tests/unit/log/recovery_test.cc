@@ -107,6 +107,49 @@ TEST(Recovery, AFlippedBitBelowTheRecoveryPointIsDamageAndNothingIsCut) {
   EXPECT_EQ(last.end_offset(), 1u);
 }
 
+TEST(Recovery, AnUnreadableSectorIsDamageOfOneLogAboveTheRecoveryPointToo) {
+  LogWorld world;
+  Log& log = world.Start();
+  const auto before = Fill(world, log, 12);
+  const std::string path = world.LogPath(0);
+  const std::string good = *world.disk().Content(path);
+  const PartitionKey key = world.key();
+  // At the scan, and when what it found is written again.
+  for (const int nth : {1, 2}) {
+    world.Kill(false);
+    world.disk().Fail({.op = DiskOp::kRead, .path = path, .nth = nth, .times = 1000});
+    Log& again = world.Start();
+    ASSERT_TRUE(again.damage()) << "at the read " << nth;
+    EXPECT_THAT(again.damage()->message, HasSubstr("Input/output error"));
+    EXPECT_EQ(*world.disk().Content(path), good);
+    EXPECT_FALSE(world.dirs().directories().front()->failed);
+    world.set_key({MakeTopicId(9), 0});
+    EXPECT_TRUE(world.OpenLog(fmt::format("other{}", nth))) << "the directory's other logs";
+    world.set_key(key);
+    world.disk().ClearFailures();
+    world.Kill(false);
+    // It can be read again.
+    Log& healthy = world.Start();
+    ASSERT_FALSE(healthy.damage());
+    EXPECT_EQ(world.ReadAll(healthy), before);
+  }
+}
+
+TEST(Recovery, AnUnreadableEpochTableIsRebuilt) {
+  LogWorld world;
+  Log& log = world.Start();
+  const auto before = Fill(world, log, 60);
+  const auto epochs = log.epochs().entries();
+  ASSERT_TRUE(world.Checkpoint());
+  world.Kill(false);
+  world.disk().Fail({.op = DiskOp::kRead, .path = "orders-0/leader-epoch-checkpoint", .times = 1000});
+  world.disk().Fail({.op = DiskOp::kRead, .path = "orders-0/partition.metadata", .times = 1000});
+  Log& again = world.Start();
+  ASSERT_FALSE(again.damage());
+  EXPECT_EQ(again.epochs().entries(), epochs);
+  EXPECT_EQ(world.ReadAll(again), before);
+}
+
 TEST(Recovery, ARottenBatchIsSeenWhenItIsRead) {
   LogWorld world;
   Log& log = world.Start();
