@@ -62,7 +62,7 @@ class Broker {
   // Empty without an admin listener.
   std::optional<Endpoint> admin_endpoint() const;
   bool is_controller() const;
-  // What shards tell of themselves; those that do not answer within a second are left out.
+  // What shards tell of themselves; one that does not answer within a second, as it last told.
   Task<std::vector<ShardReport>> Reports();
 
  private:

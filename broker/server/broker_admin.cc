@@ -1,5 +1,7 @@
 // What a broker tells about itself over HTTP: /livez, /readyz, /metrics, /state; /restartz is in
 // broker_restartz.cc.
+#include <algorithm>
+
 #include <glog/logging.h>
 #include <nlohmann/json.hpp>
 
@@ -71,6 +73,18 @@ void AddMemoryMetrics(const RpcServerStats& sum, Exposition* out) {
   out->Gauge("tidemark_connections_limit", static_cast<double>(sum.connections_limit));
 }
 
+// Of the results of a gathering, by shard: whose are missing.
+template <typename R>
+std::vector<size_t> Silent(const std::vector<std::optional<R>>& results) {
+  std::vector<size_t> out;
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (!results[i]) out.push_back(i);
+  }
+  return out;
+}
+
+std::string NameOfShard(size_t index) { return fmt::format("shard-{}", index); }
+
 Task<v1::DescribeReplicasResponse> DescribeAll(Shard& owner) {
   v1::DescribeReplicasResponse out;
   if (owner.active()) owner.table()->Describe({}, &out);
@@ -106,17 +120,26 @@ std::vector<std::string> Broker::Impl::NotReadyReasons() const {
   return reasons;
 }
 
-Task<std::vector<ShardReport>> Broker::Impl::Reports() {
+Task<std::vector<size_t>> Broker::Impl::AskShards() {
   auto ask = [](Shard& shard) -> Task<ShardReport> { co_return shard.Report(); };
+  last_reports_.resize(context_.shards.size());
   Gather<ShardReport> gather(loop_, context_.shards.size());
+  // As they come: who still waits for one shard must not put back what another has told since.
+  gather.SetListener(
+      [this, &gather](size_t shard) { last_reports_[shard] = std::move(*gather.results()[shard]); });
   for (const auto& shard : context_.shards) {
     gather.Start(shard->index(), shard->loop(), shard->life_scope(), "report",
                  [&shard = *shard, ask] { return ask(shard); });
   }
   (void)co_await gather.Wait("shard reports", loop_.Now() + kReportPatience, scope_.stop_token());
+  co_return Silent(gather.results());
+}
+
+Task<std::vector<ShardReport>> Broker::Impl::Reports() {
+  (void)co_await AskShards();
   std::vector<ShardReport> reports;
-  for (auto& report : gather.results()) {
-    if (report) reports.push_back(std::move(*report));
+  for (const auto& report : last_reports_) {
+    if (report) reports.push_back(*report);
   }
   co_return reports;
 }
@@ -150,8 +173,8 @@ Task<void> Broker::Impl::AnswerHttp(AdminRequest request, AdminReplyFn reply) {
     std::string text = co_await Metrics();
     reply({.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = std::move(text)});
   } else if (request.path == "/state") {
-    std::string text = co_await State();
-    reply({.content_type = "application/json", .body = std::move(text)});
+    AdminReply answer = co_await State();
+    reply(std::move(answer));
   } else {
     reply({.status = 404, .body = "there are /livez, /readyz, /restartz, /metrics and /state\n"});
   }
@@ -201,12 +224,14 @@ void Broker::Impl::AddOwnMetrics(Exposition* out) const {
 }
 
 Task<std::string> Broker::Impl::Metrics() {
-  const std::vector<ShardReport> reports = co_await Reports();
+  const std::vector<size_t> silent = co_await AskShards();
   Exposition out;
   AddOwnMetrics(&out);
+  out.Gauge("tidemark_shards_not_answering", static_cast<double>(silent.size()));
   ShardReport sum;
-  for (size_t i = 0; i < reports.size(); ++i) {
-    const ShardReport& report = reports[i];
+  for (size_t i = 0; i < last_reports_.size(); ++i) {
+    if (!last_reports_[i]) continue;
+    const ShardReport& report = *last_reports_[i];
     const Exposition::Labels shard = {{"shard", std::to_string(i)}};
     out.Gauge("tidemark_connections", static_cast<double>(report.rpc.connections), shard);
     out.Counter("tidemark_connection_bytes_in_total", report.rpc.bytes_in, shard);
@@ -215,8 +240,7 @@ Task<std::string> Broker::Impl::Metrics() {
     AddMemory(report.rpc, &sum.rpc);
     out.Counter("tidemark_connection_refused_frames_total", report.rpc.refused_frames, shard);
     out.Counter("tidemark_connection_paused_total", report.rpc.paused_for_budget, shard);
-    out.Gauge("tidemark_loop_waits", static_cast<double>(report.waits.size()),
-              {{"loop", fmt::format("shard-{}", i)}});
+    out.Gauge("tidemark_loop_waits", static_cast<double>(report.waits.size()), {{"loop", NameOfShard(i)}});
     sum.replicas += report.replicas;
     sum.moves += report.moves;
     AddGroups(report, &sum);
@@ -262,18 +286,23 @@ Task<std::string> Broker::Impl::Metrics() {
   co_return out.Text();
 }
 
-Task<std::string> Broker::Impl::State() {
-  const std::vector<ShardReport> reports = co_await Reports();
+// Who reads this wants to know how things are now: a shard that does not answer is named instead of shown as
+// it was, and the status says that the picture is not whole.
+Task<AdminReply> Broker::Impl::State() {
   Gather<v1::DescribeReplicasResponse> gather(loop_, context_.shards.size());
   for (const auto& shard : context_.shards) {
     gather.Start(shard->index(), shard->loop(), shard->life_scope(), "state",
                  [&shard = *shard] { return DescribeAll(shard); });
   }
-  (void)co_await gather.Wait("shard state", loop_.Now() + kReportPatience, scope_.stop_token());
+  const MonoTime deadline = loop_.Now() + kReportPatience;
+  std::vector<size_t> silent = co_await AskShards();
+  (void)co_await gather.Wait("shard state", deadline, scope_.stop_token());
+  if (silent.empty()) silent = Silent(gather.results());
   const MonoTime now = loop_.Now();
   Json state;
   state["broker"] = {{"id", identity_.broker_id}, {"epoch", epoch()}, {"cluster", identity_.cluster_id}};
   state["not_ready"] = NotReadyReasons();
+  for (const size_t shard : silent) state["not_answering"].push_back(NameOfShard(shard));
   if (keeper_ != nullptr) {
     const ZkSession* session = keeper_->session();
     state["zookeeper"] = {{"connect", keeper_->connect()},
@@ -303,9 +332,10 @@ Task<std::string> Broker::Impl::State() {
   }
   state["listeners"] = std::move(listeners);
   state["loops"]["control"] = {{"waits", WaitsOf(loop_.waits().Snapshot(), now)}};
-  for (size_t i = 0; i < reports.size(); ++i) {
-    state["loops"][fmt::format("shard-{}", i)] = {{"connections", reports[i].rpc.connections},
-                                                  {"waits", WaitsOf(reports[i].waits, now)}};
+  for (size_t i = 0; i < last_reports_.size(); ++i) {
+    if (!last_reports_[i] || std::ranges::find(silent, i) != silent.end()) continue;
+    state["loops"][NameOfShard(i)] = {{"connections", last_reports_[i]->rpc.connections},
+                                      {"waits", WaitsOf(last_reports_[i]->waits, now)}};
   }
   Json partitions = Json::array();
   for (const auto& part : gather.results()) {
@@ -313,7 +343,7 @@ Task<std::string> Broker::Impl::State() {
     for (const auto& replica : part->replicas()) partitions.push_back(ReplicaJson(replica));
   }
   state["partitions"] = std::move(partitions);
-  co_return JsonReply(200, state).body;
+  co_return JsonReply(silent.empty() ? 200 : 503, state);
 }
 
 }  // namespace tidemark

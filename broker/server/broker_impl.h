@@ -96,8 +96,10 @@ class Broker::Impl final : public ControlPlane {
   void OnHttp(const AdminRequest& request, AdminReplyFn reply);
   Task<void> AnswerHttp(AdminRequest request, AdminReplyFn reply);
   AdminReply Readyz(const AdminRequest& request) const;
+  // Asks every shard what it tells of itself (last_reports_). The shards that do not answer in time.
+  Task<std::vector<size_t>> AskShards();
   Task<std::string> Metrics();
-  Task<std::string> State();
+  Task<AdminReply> State();
   void AddOwnMetrics(Exposition* out) const;
 
   // broker_restartz.cc
@@ -142,6 +144,9 @@ class Broker::Impl final : public ControlPlane {
   std::unique_ptr<LogCleaner> cleaner_;
   std::unique_ptr<GroupLags> lags_;
 
+  // What each shard told last; absent: nothing yet. One that does not answer counts as it last told, so that
+  // no counter of the broker goes back.
+  std::vector<std::optional<ShardReport>> last_reports_;
   // Expires when no HTTP request is to be taken any more.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   BrokerIdentity identity_;

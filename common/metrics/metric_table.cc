@@ -93,6 +93,8 @@ const std::vector<MetricDef>& MetricTable() {
       {"tidemark_log_move_bytes_total", kC, "Bytes copied between log directories"},
       {"tidemark_watchdog_stuck", kG,
        "1 while a disk or shard does not answer and the broker has left ZooKeeper"},
+      {"tidemark_shards_not_answering", kG,
+       "Shards that did not answer this scrape within a second: they are counted as they last told"},
       {"tidemark_watchdog_departures_total", kC,
        "Times that the broker left ZooKeeper because a disk or shard did not answer"},
       {"tidemark_throttled_requests_total", kC, "Requests of clients over a quota, answered with a delay"},

@@ -79,6 +79,18 @@ void SimLoop::CancelTimer(TimerId id) {
   process_.world().Cancel(event);
 }
 
+void SimLoop::SetStill(bool still) {
+  still_ = still;
+  if (still_ || !process_.alive()) return;
+  std::vector<Callback> mine;
+  std::erase_if(process_.held_, [&](auto& held) {
+    if (held.first != this) return false;
+    mine.push_back(std::move(held.second));
+    return true;
+  });
+  for (Callback& fn : mine) Schedule(Now(), std::move(fn));  // held again where the process is paused
+}
+
 void SimLoop::RunDeferred() {
   int count = 0;
   while (!deferred_.empty() && process_.alive()) {
@@ -223,6 +235,12 @@ void SimProcess::Exit() {
   alive_ = false;
   world_.network().CloseProcess(this, true);
   world_.disk(host_).ProcessGone(pid_, false);
+}
+
+SimLoop& SimProcess::LoopNamed(std::string_view name) {
+  const auto it = std::ranges::find(loops_, name, &SimLoop::name);
+  CHECK(it != loops_.end()) << "no loop '" << name << "'";
+  return **it;
 }
 
 void SimProcess::Pause() { paused_ = true; }

@@ -46,6 +46,9 @@ class SimLoop final : public EventLoop {
   // The code that drives the world counts as this loop's thread while the world itself runs nothing: for
   // tests that call loop-affine things directly.
   void SetDrivenFromOutside() { driven_from_outside_ = true; }
+  // While it stands still nothing of it runs: a thread that waits for a disk.
+  void SetStill(bool still);
+  bool still() const { return still_; }
   // Runs what was deferred, until nothing is left.
   void RunDeferred();
   // Schedules `fn` on this loop: the kernel telling it something.
@@ -58,6 +61,7 @@ class SimLoop final : public EventLoop {
   uint64_t source_;
   bool ended_ = false;
   bool driven_from_outside_ = false;
+  bool still_ = false;
   TimerId last_timer_ = 0;
   std::map<TimerId, SimEventId> timers_;
   std::map<uint64_t, MonoTime> last_post_;  // by source
@@ -108,6 +112,8 @@ class SimProcess final : public Environment {
   SimFileSystem& sim_files() { return *files_; }
   // The loop of main(); lives as long as the process.
   SimLoop& main_loop() { return *main_loop_; }
+  // The loop of this name; CHECKs that there is one.
+  SimLoop& LoopNamed(std::string_view name);
   // Starts a coroutine on the main loop.
   void Spawn(const char* name, std::function<Task<void>()> body);
   // Starts `body` on the main loop and runs the world until it has ended; CHECKs that it does within `limit`.
@@ -135,7 +141,7 @@ class SimProcess final : public Environment {
   const std::string& host() const { return host_; }
   SimWorld& world() const { return world_; }
   void SetWallOffset(Duration offset) { wall_offset_ = offset; }
-  // Holds an event of a paused process back until Resume.
+  // Holds an event of a paused process or of a loop that stands still back until it goes on.
   void Hold(SimLoop* loop, Callback fn) { held_.emplace_back(loop, std::move(fn)); }
   // Keeps a callback that nobody may run or destroy any more.
   static void Bury(Callback fn);

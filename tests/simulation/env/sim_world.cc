@@ -123,7 +123,7 @@ bool SimWorld::Step() {
   if (event.process != nullptr) {
     CHECK(event.process->alive()) << "an event of a dead process";
     trace_hash_ = Mix(trace_hash_, static_cast<uint64_t>(event.process->pid()));
-    if (event.process->paused()) {
+    if (event.process->paused() || (event.loop != nullptr && event.loop->still())) {
       event.process->Hold(event.loop, std::move(event.fn));
       return true;
     }
