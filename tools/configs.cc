@@ -5,6 +5,7 @@
 
 #include <cstdio>
 
+#include "tools/action_flags.h"
 #include "tools/commands.h"
 #include "tools/config_entity.h"
 #include "tools/config_reading.h"
@@ -101,19 +102,11 @@ int Alter(ToolSession& session, const v1::AlterConfigsRequest::Change& change) {
 }
 
 int RunConfigs(const Arguments& arguments) {
-  if (arguments.Has("describe") == arguments.Has("alter")) {
-    return ReportUsage(Error{v1::INVALID_REQUEST, "exactly one of --describe and --alter is required"});
-  }
-  const bool alter = arguments.Has("alter");
-  for (const char* flag : {"add-config", "add-config-file", "delete-config"}) {
-    if (!alter && arguments.Has(flag)) {
-      return ReportUsage(Error{v1::INVALID_REQUEST, fmt::format("--{} goes with --alter", flag)});
-    }
-  }
+  const auto action = ActionOf(arguments, {{"describe", {"all", "output"}},
+                                           {"alter", {"add-config", "add-config-file", "delete-config"}}});
+  if (!action) return ReportUsage(action.error());
   if (const auto format = FormatOf(arguments); !format) return ReportUsage(format.error());
-  if (alter && arguments.Has("output")) {
-    return ReportUsage(Error{v1::INVALID_REQUEST, "--output goes with --describe"});
-  }
+  const bool alter = *action == "alter";
   const Result<ConfigSubject> subject = SubjectOf(arguments);
   if (!subject) return ReportUsage(subject.error());
   v1::AlterConfigsRequest::Change change;

@@ -8,8 +8,9 @@
 
 #include "common/config/properties.h"
 #include "common/nearest_name.h"
+#include "tools/action_flags.h"
 #include "tools/commands.h"
-#include "tools/offset_resets.h"
+#include "tools/kafka_rows.h"
 #include "tools/text_table.h"
 
 namespace tidemark {
@@ -48,26 +49,28 @@ Result<GroupAdmin::Listing> Listed(ToolSession& session, GroupAdmin& admin,
   return listing;
 }
 
+std::vector<ActionFlags> Actions() {
+  return {
+      {"list", {"state"}},
+      {"describe", {"group", "all-groups", "offsets", "members", "state", "verbose"}},
+      {"delete", {"group", "all-groups", "dry-run"}},
+      {"delete-offsets", {"group", "topic", "dry-run"}},
+      {"reset-offsets",
+       {"group", "all-groups", "topic", "all-topics", "to-earliest", "to-latest", "to-current", "to-offset",
+        "to-datetime", "by-duration", "shift-by", "from-file", "dry-run", "execute", "export"}}};
+}
+
 int RunConsumerGroups(const Arguments& arguments) {
-  using Action = int (*)(ToolSession&, const Arguments&);
-  const std::pair<const char*, Action> actions[] = {{"list", ListGroupsAction},
-                                                    {"describe", DescribeGroupsAction},
-                                                    {"delete", DeleteGroupsAction},
-                                                    {"delete-offsets", DeleteOffsetsAction},
-                                                    {"reset-offsets", ResetOffsetsAction}};
-  Action action = nullptr;
-  for (const auto& [name, run] : actions) {
-    if (arguments.Has(name)) action = run;
-  }
-  const auto asked = std::ranges::count_if(actions, [&](const auto& a) { return arguments.Has(a.first); });
-  if (asked != 1) {
-    return ReportUsage(
-        {v1::INVALID_REQUEST,
-         "exactly one of --list, --describe, --delete, --delete-offsets and --reset-offsets is required"});
-  }
+  const auto action = ActionOf(arguments, Actions());
+  if (!action) return ReportUsage(action.error());
+  if (const auto rows = RowFormatOf(arguments); !rows) return ReportUsage(rows.error());
   auto session = ToolSession::Open(arguments);
   if (!session) return ReportOpening(session.error());
-  return action(**session, arguments);
+  if (*action == "list") return ListGroupsAction(**session, arguments);
+  if (*action == "describe") return DescribeGroupsAction(**session, arguments);
+  if (*action == "delete") return DeleteGroupsAction(**session, arguments);
+  if (*action == "delete-offsets") return DeleteOffsetsAction(**session, arguments);
+  return ResetOffsetsAction(**session, arguments);
 }
 
 }  // namespace
@@ -145,68 +148,6 @@ int ListGroupsAction(ToolSession& session, const Arguments& arguments) {
   return listing->missing.empty() ? kExitDone : kExitPartly;
 }
 
-int DeleteGroupsAction(ToolSession& session, const Arguments& arguments) {
-  GroupAdmin admin(session.cluster());
-  const auto groups = GroupsMeant(session, admin, arguments);
-  if (!groups)
-    return groups.error().code == v1::INVALID_REQUEST ? ReportUsage(groups.error())
-                                                      : ReportError(groups.error());
-  std::vector<std::string> deleted;
-  int status = kExitDone;
-  for (const std::string& group : *groups) {
-    const auto result = session.Run([&] { return admin.Delete(group, session.After(kAdminTimeout)); });
-    if (result) {
-      deleted.push_back("'" + group + "'");
-      continue;
-    }
-    status = ReportError({result.error().code,
-                          fmt::format("group '{}' was not deleted: {}", group, ToString(result.error()))});
-  }
-  if (!deleted.empty()) {
-    fmt::print("Deletion of requested consumer groups ({}) was successful.\n", fmt::join(deleted, ", "));
-  }
-  return StatusOf(deleted.size(), status, groups->size() - deleted.size());
-}
-
-int DeleteOffsetsAction(ToolSession& session, const Arguments& arguments) {
-  const auto group = arguments.Require("group");
-  if (!group) return ReportUsage(group.error());
-  GroupAdmin admin(session.cluster());
-  std::vector<TopicPartition> partitions;
-  for (const std::string& text : arguments.All("topic")) {
-    const auto choice = ParseTopicChoice(text);
-    if (!choice) return ReportUsage(choice.error());
-    for (const PartitionIndex partition : choice->partitions)
-      partitions.push_back({choice->topic, partition});
-    if (!choice->partitions.empty()) continue;
-    const auto committed =
-        session.Run([&] { return admin.FetchOffsets(*group, session.After(kAdminTimeout)); });
-    if (!committed) return ReportError(committed.error());
-    for (const v1::CommittedTopic& topic : *committed) {
-      for (const auto& offset : topic.partitions()) {
-        if (topic.topic() == choice->topic) partitions.push_back({topic.topic(), offset.partition()});
-      }
-    }
-  }
-  if (arguments.All("topic").empty())
-    return ReportUsage({v1::INVALID_REQUEST, "--delete-offsets needs --topic NAME or --topic NAME:0,1"});
-  if (partitions.empty())
-    return ReportError(
-        {v1::NOT_FOUND, fmt::format("group '{}' has committed nothing of these topics", *group)});
-  const auto outcomes =
-      session.Run([&] { return admin.DeleteOffsets(*group, partitions, session.After(kAdminTimeout)); });
-  if (!outcomes) return ReportError(outcomes.error());
-  TextTable table({"TOPIC", "PARTITION", "STATUS"});
-  size_t failed = 0;
-  for (const CommitOutcome& outcome : *outcomes) {
-    failed += outcome.result ? 0 : 1;
-    table.Add({outcome.at.topic, std::to_string(outcome.at.partition),
-               outcome.result ? "Successful" : "Error: " + ToString(outcome.result.error())});
-  }
-  fmt::print("{}", table.Text());
-  return StatusOf(outcomes->size() - failed, kExitFailed, failed);
-}
-
 Command ConsumerGroupsCommand() {
   std::vector<FlagSpec> flags = ConnectionFlags();
   const std::vector<FlagSpec> own = {
@@ -215,8 +156,8 @@ Command ConsumerGroupsCommand() {
       {"delete", "", "Deletes groups that have no members, with their offsets."},
       {"delete-offsets", "", "Deletes offsets of --topic."},
       {"reset-offsets", "", "Sets the offsets of groups that have no members; only shown without --execute."},
-      {"group", "NAME", "Which group.", true},
-      {"all-groups", "", "All groups."},
+      {"group", "NAME", "Which group; with all actions but --list.", true},
+      {"all-groups", "", "All groups; with --describe, --delete and --reset-offsets."},
       {"offsets", "", "With --describe: offsets and lag (what is shown anyway)."},
       {"members", "", "With --describe: the members."},
       {.name = "state",
@@ -227,18 +168,20 @@ Command ConsumerGroupsCommand() {
       {"topic", "NAME[:0,1]", "With --delete-offsets and --reset-offsets: which topic, or which partitions.",
        true},
       {"all-topics", "", "With --reset-offsets: all of which the group has offsets."},
-      {"to-earliest", "", "Resets to the log start."},
-      {"to-latest", "", "Resets to the log end."},
-      {"to-current", "", "Keeps the offsets (to export them)."},
-      {"to-offset", "N", "Resets to an offset."},
-      {"to-datetime", "TIME",
-       "Resets to the first record at or after a time: 2026-01-02T03:04:05.678[+02:00]."},
-      {"by-duration", "P7DT1H", "Resets to the first record of the time that long ago."},
-      {"shift-by", "N", "Moves the offsets forward, or back where N is negative."},
-      {"from-file", "FILE", "Resets to the offsets of a CSV file, as --export writes it."},
-      {"dry-run", "", "Only shows the new offsets (what is done anyway without --execute)."},
-      {"execute", "", "Does it."},
-      {"export", "", "Writes the new offsets as CSV."},
+      {"to-earliest", "", "With --reset-offsets: to the log start."},
+      {"to-latest", "", "... to the log end."},
+      {"to-current", "", "... to the offsets that there are (to export them)."},
+      {"to-offset", "N", "... to an offset."},
+      {"to-datetime", "TIME", "... to the first record at or after a time: 2026-01-02T03:04:05.678[+02:00]."},
+      {"by-duration", "P7DT1H", "... to the first record of the time that long ago."},
+      {"shift-by", "N", "... forward, or back where N is negative."},
+      {"from-file", "FILE", "... to the offsets of a CSV file, as --export writes it."},
+      {"dry-run", "",
+       "With --delete and --delete-offsets: only checks and shows what would go. With --reset-offsets: only "
+       "shows the new offsets (what is done anyway without --execute)."},
+      {"execute", "", "With --reset-offsets: does it."},
+      {"export", "", "With --reset-offsets: writes the new offsets as CSV."},
+      RowsFlag(),
       {"timeout", "MS", "Accepted; calls take a minute at most."},
   };
   flags.insert(flags.end(), own.begin(), own.end());

@@ -1,4 +1,4 @@
-// What the group verbs share. Main thread.
+// What the group verbs share, with each other and with tidemark-consumer-groups. Main thread.
 #pragma once
 
 #include <map>
@@ -19,6 +19,9 @@ Result<std::vector<v1::ListGroupsResponse::Group>> GroupsThatAre(ToolSession& se
                                                                  std::vector<v1::GroupState> states);
 // GROUP_ID_NOT_FOUND with the nearest name of a group that there is.
 Error NoSuchGroup(ToolSession& session, GroupAdmin& admin, const std::string& group);
+
+// NON_EMPTY_GROUP names the members, GROUP_ID_NOT_FOUND the nearest group.
+Result<> CheckIdle(ToolSession& session, GroupAdmin& admin, const std::string& group);
 
 // What a group has committed, and how far that is behind.
 struct PartitionLag {

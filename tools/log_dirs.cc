@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/config/properties.h"
+#include "tools/action_flags.h"
 #include "tools/commands.h"
 #include "tools/session.h"
 
@@ -115,11 +116,12 @@ int Move(ToolSession& session, const Arguments& arguments) {
 }
 
 int RunLogDirs(const Arguments& arguments) {
-  if (arguments.Has("describe") == arguments.Has("move"))
-    return ReportUsage(Error{v1::INVALID_REQUEST, "exactly one of --describe and --move is required"});
+  const auto action =
+      ActionOf(arguments, {{"describe", {"broker-list", "topic-list"}}, {"move", {"broker", "to"}}});
+  if (!action) return ReportUsage(action.error());
   auto session = ToolSession::Open(arguments);
   if (!session) return ReportOpening(session.error());
-  return arguments.Has("describe") ? Describe(**session, arguments) : Move(**session, arguments);
+  return *action == "describe" ? Describe(**session, arguments) : Move(**session, arguments);
 }
 
 }  // namespace

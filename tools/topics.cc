@@ -5,9 +5,12 @@
 #include <cstdio>
 #include <map>
 
+#include "tools/action_flags.h"
 #include "tools/commands.h"
+#include "tools/kafka_rows.h"
 #include "tools/session.h"
 #include "tools/topic_match.h"
+#include "tools/topic_rows.h"
 #include "tools/topics.h"
 
 namespace tidemark {
@@ -36,7 +39,20 @@ Result<v1::CreateTopicsRequest> CreateRequest(const Arguments& arguments, const 
   TM_ASSIGN_OR_RETURN(const auto configs, arguments.GetProperties("config"));
   topic->mutable_configs()->insert(configs.begin(), configs.end());
   request.set_timeout_ms(static_cast<uint32_t>(ToMillis(kAdminTimeout) / 2));
+  request.set_validate_only(arguments.Has("dry-run"));
   return request;
+}
+
+// What became of a topic, in Kafka's words or as a row.
+int Tell(const Arguments& arguments, const std::string& kafka, const std::string& topic, const char* result) {
+  const auto format = *RowFormatOf(arguments);
+  if (!format) {
+    fmt::print("{}", kafka);
+    return kExitDone;
+  }
+  Listing listing({"topic", "result"});
+  listing.Add({topic, result});
+  return Finish(listing, *format);
 }
 
 int Create(ToolSession& session, const Arguments& arguments) {
@@ -48,13 +64,17 @@ int Create(ToolSession& session, const Arguments& arguments) {
       session.Run([&] { return session.admin().CreateTopics(*request, session.After(kAdminTimeout)); });
   if (!response) return ReportError(response.error());
   const v1::CreateTopicsResponse::Topic& topic = response->topics(0);
-  if (topic.error().code() == v1::TOPIC_ALREADY_EXISTS && arguments.Has("if-not-exists")) return kExitDone;
-  if (topic.error().code() != v1::NONE) return ReportError(FromProto(topic.error()));
+  if (topic.error().code() == v1::TOPIC_ALREADY_EXISTS && arguments.Has("if-not-exists"))
+    return Tell(arguments, "", *name, "exists");
+  if (topic.error().code() != v1::NONE) {
+    (void)Tell(arguments, "", *name, "failed");
+    return ReportError(FromProto(topic.error()));
+  }
+  if (request->validate_only()) return Tell(arguments, "", *name, "would be created");
   auto seen =
       session.Run([&] { return session.admin().AwaitTopic(*name, false, session.After(kAdminTimeout)); });
   if (!seen) return ReportError(seen.error(), "the topic is created; the cluster is slow to take it over");
-  fmt::print("Created topic {}.\n", *name);
-  return kExitDone;
+  return Tell(arguments, fmt::format("Created topic {}.\n", *name), *name, "created");
 }
 
 int DeleteTopics(ToolSession& session, const Arguments& arguments) {
@@ -65,7 +85,12 @@ int DeleteTopics(ToolSession& session, const Arguments& arguments) {
   v1::DeleteTopicsRequest request;
   request.set_timeout_ms(static_cast<uint32_t>(ToMillis(kDeletionWait)));
   for (const v1::TopicMetadata& topic : *topics) request.add_names(topic.name());
-  if (request.names().empty()) return kExitDone;
+  const auto format = *RowFormatOf(arguments);
+  Listing listing({"topic", "result"});
+  if (request.names().empty() || arguments.Has("dry-run")) {
+    for (const std::string& name : request.names()) listing.Add({name, "would be deleted"});
+    return format ? Finish(listing, *format) : kExitDone;
+  }
   auto response =
       session.Run([&] { return session.admin().DeleteTopics(request, session.After(kAdminTimeout)); });
   if (!response) return ReportError(response.error());
@@ -75,16 +100,20 @@ int DeleteTopics(ToolSession& session, const Arguments& arguments) {
     if (topic.error().code() != v1::NONE) {
       const bool marked = topic.error().code() == v1::REQUEST_TIMED_OUT;
       status = ReportError(FromProto(topic.error()), marked ? kDeletionHint : "");
+      listing.Add({topic.name(), "failed"});
       continue;
     }
     auto gone = session.Run(
         [&] { return session.admin().AwaitTopic(topic.name(), true, session.After(kAdminTimeout)); });
     if (!gone) {
       status = ReportError(gone.error());
+      listing.Add({topic.name(), "failed"});
       continue;
     }
-    fmt::print("Deleted topic {}.\n", topic.name());
+    listing.Add({topic.name(), "deleted"});
+    if (!format) fmt::print("Deleted topic {}.\n", topic.name());
   }
+  if (format) (void)Print(listing.Text(*format));
   return request.names_size() > 1 && status != kExitDone ? kExitPartly : status;
 }
 
@@ -93,9 +122,12 @@ int ListTopics(ToolSession& session, const Arguments& arguments) {
   if (!match) return ReportUsage(match.error());
   auto metadata = session.Metadata({}, true);
   if (!metadata) return ReportError(metadata.error());
+  const bool internal = !arguments.Has("exclude-internal");
+  if (const auto format = *RowFormatOf(arguments))
+    return Finish(TopicRows(*metadata, *match, internal), *format);
   std::map<std::string, bool> names;  // name -> being deleted
   for (const v1::TopicMetadata& topic : metadata->topics()) {
-    if (arguments.Has("exclude-internal") && topic.internal()) continue;
+    if (!internal && topic.internal()) continue;
     if (match->Matches(topic.name())) names[topic.name()] = topic.deleting();
   }
   for (const auto& [name, deleting] : names)
@@ -103,19 +135,32 @@ int ListTopics(ToolSession& session, const Arguments& arguments) {
   return kExitDone;
 }
 
+std::vector<ActionFlags> Actions() {
+  return {{"create",
+           {"partitions", "replication-factor", "replica-assignment", "config", "if-not-exists", "dry-run"}},
+          {"list", {"exclude-internal"}},
+          {"describe",
+           {"if-exists", "exclude-internal", "under-replicated-partitions", "unavailable-partitions",
+            "under-min-isr-partitions", "at-min-isr-partitions", "topics-with-overrides"}},
+          {"alter", {"partitions", "replica-assignment", "if-exists", "dry-run"}},
+          {"delete", {"if-exists", "dry-run"}}};
+}
+
 int RunTopics(const Arguments& arguments) {
-  const char* const kActions[] = {"create", "list", "describe", "delete", "alter"};
-  const auto given = std::ranges::count_if(kActions, [&](const char* a) { return arguments.Has(a); });
-  if (given != 1) {
-    return ReportUsage(Error{v1::INVALID_REQUEST,
-                             "exactly one of --create, --list, --describe, --alter, --delete is required"});
+  if (arguments.Has("alter") && arguments.Has("config")) {
+    return ReportUsage({v1::INVALID_REQUEST,
+                        "--config goes with --create; configs of a topic that is there are changed by "
+                        "tidemark-configs --alter --topic NAME --add-config NAME=VALUE"});
   }
+  const auto action = ActionOf(arguments, Actions());
+  if (!action) return ReportUsage(action.error());
+  if (const auto format = RowFormatOf(arguments); !format) return ReportUsage(format.error());
   auto session = ToolSession::Open(arguments);
   if (!session) return ReportOpening(session.error());
-  if (arguments.Has("create")) return Create(**session, arguments);
-  if (arguments.Has("delete")) return DeleteTopics(**session, arguments);
-  if (arguments.Has("list")) return ListTopics(**session, arguments);
-  if (arguments.Has("alter")) return AlterTopicsAction(**session, arguments);
+  if (*action == "create") return Create(**session, arguments);
+  if (*action == "delete") return DeleteTopics(**session, arguments);
+  if (*action == "list") return ListTopics(**session, arguments);
+  if (*action == "alter") return AlterTopicsAction(**session, arguments);
   return DescribeTopicsAction(**session, arguments);
 }
 
@@ -162,13 +207,15 @@ Command TopicsCommand() {
       {"config", "NAME=VALUE", "A config of the new topic.", true},
       {"if-not-exists", "", "With --create: an existing topic is no error."},
       {"if-exists", "", "With --describe, --alter and --delete: a missing topic is no error."},
-      {"exclude-internal", "", "Leaves out the system's own topics."},
+      {"exclude-internal", "", "With --list and --describe: leaves out the system's own topics."},
       {"under-replicated-partitions", "", "With --describe: only partitions whose ISR is not all replicas."},
       {"unavailable-partitions", "", "With --describe: only partitions without a live leader."},
       {"under-min-isr-partitions", "",
        "With --describe: only partitions that refuse acks=all for want of ISR."},
       {"at-min-isr-partitions", "", "With --describe: only partitions whose ISR may not lose one more."},
       {"topics-with-overrides", "", "With --describe: only topics with configs of their own."},
+      DryRunFlag(),
+      RowsFlag(),
   };
   flags.insert(flags.end(), own.begin(), own.end());
   return {"topics",

@@ -3,9 +3,11 @@
 
 #include <charconv>
 #include <cstdio>
+#include <map>
 
 #include "common/config/properties.h"
 #include "tools/commands.h"
+#include "tools/kafka_rows.h"
 #include "tools/topics.h"
 
 namespace tidemark {
@@ -57,6 +59,7 @@ int AlterTopicsAction(ToolSession& session, const Arguments& arguments) {
   auto topics = TopicsMeant(session, *text, arguments.Has("if-exists"));
   if (!topics) return ReportError(topics.error());
   v1::CreatePartitionsRequest request;
+  request.set_validate_only(arguments.Has("dry-run"));
   for (const v1::TopicMetadata& topic : *topics) {
     v1::CreatePartitionsRequest::Topic* wish = request.add_topics();
     wish->set_name(topic.name());
@@ -71,10 +74,19 @@ int AlterTopicsAction(ToolSession& session, const Arguments& arguments) {
   auto response =
       session.Run([&] { return session.admin().CreatePartitions(request, session.After(kAdminTimeout)); });
   if (!response) return ReportError(response.error());
+  std::map<std::string, int> before;
+  for (const v1::TopicMetadata& topic : *topics) before[topic.name()] = topic.partitions_size();
+  Listing listing({"topic", "partitions_before", "partitions", "result"});
   int status = kExitDone;
   for (const auto& topic : response->topics()) {
-    if (topic.error().code() != v1::NONE) status = ReportError(FromProto(topic.error()));
+    const bool done = topic.error().code() == v1::NONE;
+    if (!done) status = ReportError(FromProto(topic.error()));
+    listing.Add({topic.name(), before[topic.name()], **partitions,
+                 !done                     ? "failed"
+                 : request.validate_only() ? "would be added"
+                                           : "added"});
   }
+  if (const auto format = *RowFormatOf(arguments)) (void)Print(listing.Text(*format));
   return status != kExitDone && response->topics_size() > 1 ? kExitPartly : status;
 }
 

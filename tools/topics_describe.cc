@@ -9,7 +9,9 @@
 
 #include "common/config/topic_configs.h"
 #include "tools/command.h"
+#include "tools/kafka_rows.h"
 #include "tools/topic_match.h"
+#include "tools/topic_rows.h"
 #include "tools/topics.h"
 
 namespace tidemark {
@@ -88,16 +90,21 @@ int DescribeTopicsAction(ToolSession& session, const Arguments& arguments) {
   if (!topics) return ReportError(topics.error());
   auto metadata = session.Metadata({}, false);
   if (!metadata) return ReportError(metadata.error());
-  std::set<int32_t> live;
-  for (const v1::BrokerEndpoint& broker : metadata->brokers()) live.insert(broker.id());
+  const std::set<int32_t> live = LiveBrokersIn(*metadata);
   auto facts = FactsOf(session, *topics);
   if (!facts) return ReportError(facts.error());
   const PartitionFilter filter = PartitionFilter::Of(arguments);
+  const bool only_overridden = arguments.Has("topics-with-overrides");
+  std::erase_if(*topics, [&](const v1::TopicMetadata& topic) {
+    return (arguments.Has("exclude-internal") && topic.internal()) ||
+           (only_overridden && (*facts)[topic.name()].overrides.empty());
+  });
+  if (const auto format = *RowFormatOf(arguments))
+    return ShowDescriptions(DescribeRows(*topics, *facts, live, filter), *format, filter);
   for (const v1::TopicMetadata& topic : *topics) {
     const TopicFacts& own = (*facts)[topic.name()];
-    if (arguments.Has("exclude-internal") && topic.internal()) continue;
-    if (arguments.Has("topics-with-overrides")) {
-      if (!own.overrides.empty()) PrintHeader(topic, own.overrides);
+    if (only_overridden) {
+      PrintHeader(topic, own.overrides);
       continue;
     }
     if (!filter.any()) PrintHeader(topic, own.overrides);

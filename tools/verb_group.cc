@@ -1,5 +1,6 @@
 // tidemark group list, describe.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -256,6 +257,20 @@ Error NoSuchGroup(ToolSession& session, GroupAdmin& admin, const std::string& gr
   error.message += nearest.empty() ? "; tidemark group list shows what there is"
                                    : fmt::format("; did you mean '{}'?", nearest);
   return error;
+}
+
+Result<> CheckIdle(ToolSession& session, GroupAdmin& admin, const std::string& group) {
+  const auto described =
+      session.Run([&] { return admin.Describe(group, false, session.After(kAdminTimeout)); });
+  if (!described && described.error().code == v1::GROUP_ID_NOT_FOUND)
+    return std::unexpected(NoSuchGroup(session, admin, group));
+  if (!described) return std::unexpected(described.error());
+  std::vector<std::string> members;
+  for (const auto& member : described->groups(0).members())
+    members.push_back(fmt::format("{} at {}", member.client_id(), member.client_host()));
+  if (members.empty()) return {};
+  return Fail(v1::NON_EMPTY_GROUP, "group '{}' has {} members, which would not notice; stop them first ({})",
+              group, members.size(), fmt::join(members, ", "));
 }
 
 std::optional<Offset> PartitionLag::records() const {

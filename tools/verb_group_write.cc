@@ -29,26 +29,6 @@ Result<std::map<TopicPartition, Offset>> CommittedOf(ToolSession& session, Group
   return out;
 }
 
-// NON_EMPTY_GROUP names the members. A group that is not there yet may be given offsets, if it is meant
-// (`created`).
-Result<> CheckIdle(ToolSession& session, GroupAdmin& admin, const std::string& group, bool created) {
-  const auto described =
-      session.Run([&] { return admin.Describe(group, false, session.After(kAdminTimeout)); });
-  if (!described && described.error().code == v1::GROUP_ID_NOT_FOUND) {
-    if (created) return {};
-    Error error = NoSuchGroup(session, admin, group);
-    error.message += "; with --topic and --create it is given offsets before it begins";
-    return std::unexpected(std::move(error));
-  }
-  if (!described) return std::unexpected(described.error());
-  std::vector<std::string> members;
-  for (const auto& member : described->groups(0).members())
-    members.push_back(fmt::format("{} at {}", member.client_id(), member.client_host()));
-  if (members.empty()) return {};
-  return Fail(v1::NON_EMPTY_GROUP, "group '{}' has {} members, which would not notice; stop them first ({})",
-              group, members.size(), fmt::join(members, ", "));
-}
-
 // Of --topic, else all that is committed.
 Result<std::map<std::string, std::vector<PartitionIndex>>> ScopeOf(
     ToolSession& session, const Arguments& arguments, const std::map<TopicPartition, Offset>& committed) {
@@ -146,8 +126,12 @@ int RunSeek(const Arguments& arguments) {
   if (!place) return ReportUsage(place.error());
   const std::string& group = arguments.positionals()[0];
   GroupAdmin admin((*session)->cluster());
-  if (const auto idle = CheckIdle(**session, admin, group, arguments.Has("create")); !idle)
-    return ReportError(idle.error());
+  if (const auto idle = CheckIdle(**session, admin, group); !idle) {
+    const bool missing = idle.error().code == v1::GROUP_ID_NOT_FOUND;
+    if (!missing) return ReportError(idle.error());
+    if (!arguments.Has("create"))
+      return ReportError(idle.error(), "with --topic and --create it is given offsets before it begins");
+  }
   const auto committed = CommittedOf(**session, admin, group);
   if (!committed) return ReportError(committed.error());
   const auto scope = ScopeOf(**session, arguments, *committed);
@@ -197,7 +181,7 @@ int RunDelete(const Arguments& arguments) {
   std::vector<std::string> doomed;
   for (const std::string& name : names) {
     if (!there.contains(name)) continue;
-    if (const auto idle = CheckIdle(**session, admin, name, true); !idle) return ReportError(idle.error());
+    if (const auto idle = CheckIdle(**session, admin, name); !idle) return ReportError(idle.error());
     doomed.push_back(name);
   }
   if (arguments.Has("dry-run") || doomed.empty()) {

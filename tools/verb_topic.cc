@@ -8,6 +8,7 @@
 #include "client/list_offsets.h"
 #include "common/config/properties.h"
 #include "tools/topic_match.h"
+#include "tools/topic_rows.h"
 #include "tools/topics.h"
 #include "tools/verbs.h"
 
@@ -16,23 +17,9 @@ namespace {
 
 using Json = Listing::Cell;
 
-Json IdsOf(const google::protobuf::RepeatedField<int32_t>& ids) {
-  return std::vector<int32_t>(ids.begin(), ids.end());
-}
-
-// What is wrong with a partition in a word or two.
-std::string StateOf(const v1::PartitionMetadata& partition, const std::set<int32_t>& live, uint32_t min_isr) {
-  if (IsShown({.unavailable = true}, partition, live, min_isr)) return "no leader";
-  if (IsShown({.under_min_isr = true}, partition, live, min_isr)) return "under min ISR";
-  if (IsShown({.under_replicated = true}, partition, live, min_isr)) return "under-replicated";
-  return "ok";
-}
-
 Result<std::set<int32_t>> LiveBrokers(ToolSession& session) {
   TM_ASSIGN_OR_RETURN(const v1::MetadataResponse metadata, session.Metadata({}, false));
-  std::set<int32_t> live;
-  for (const v1::BrokerEndpoint& broker : metadata.brokers()) live.insert(broker.id());
-  return live;
+  return LiveBrokersIn(metadata);
 }
 
 int RunList(const Arguments& arguments) {
@@ -45,29 +32,7 @@ int RunList(const Arguments& arguments) {
   if (!session) return ReportOpening(session.error());
   auto metadata = (*session)->Metadata({}, true);
   if (!metadata) return ReportError(metadata.error());
-  std::set<int32_t> live;
-  for (const v1::BrokerEndpoint& broker : metadata->brokers()) live.insert(broker.id());
-  std::ranges::sort(*metadata->mutable_topics(), {}, [](const auto& topic) { return topic.name(); });
-  Listing listing({"topic", "partitions", "replicas", "internal", "state"});
-  for (const v1::TopicMetadata& topic : metadata->topics()) {
-    if (!match->Matches(topic.name()) || (topic.internal() && !arguments.Has("internal"))) continue;
-    size_t leaderless = 0, behind = 0;
-    for (const v1::PartitionMetadata& partition : topic.partitions()) {
-      if (IsShown({.unavailable = true}, partition, live, 1)) {
-        ++leaderless;
-      } else if (IsShown({.under_replicated = true}, partition, live, 1)) {
-        ++behind;
-      }
-    }
-    std::string state = "ok";
-    if (behind > 0) state = fmt::format("{} under-replicated", behind);
-    if (leaderless > 0) state = fmt::format("{} without leader", leaderless);
-    if (topic.deleting()) state = "being deleted";
-    listing.Add({topic.name(), topic.partitions_size(),
-                 topic.partitions_size() > 0 ? topic.partitions(0).replicas_size() : 0, topic.internal(),
-                 state});
-  }
-  return Finish(listing, *format);
+  return Finish(TopicRows(*metadata, *match, arguments.Has("internal")), *format);
 }
 
 Result<PartitionFilter> FilterOf(const Arguments& arguments) {
@@ -112,40 +77,7 @@ int RunDescribe(const Arguments& arguments) {
   if (!live) return ReportError(live.error());
   auto facts = FactsOf(**session, *topics);
   if (!facts) return ReportError(facts.error());
-  Listing all({"topic", "partition", "leader", "epoch", "replicas", "isr", "offline", "state"});
-  Json json = Json::array();
-  std::string heads;
-  for (const v1::TopicMetadata& topic : *topics) {
-    const TopicFacts& own = (*facts)[topic.name()];
-    Listing part({"partition", "leader", "epoch", "replicas", "isr", "offline", "state"});
-    for (const v1::PartitionMetadata& partition : topic.partitions()) {
-      if (!IsShown(*filter, partition, *live, own.min_isr)) continue;
-      const Json leader = partition.leader() < 0 ? Json() : Json(partition.leader());
-      const std::string state = StateOf(partition, *live, own.min_isr);
-      part.Add({partition.partition(), leader, partition.leader_epoch(), IdsOf(partition.replicas()),
-                IdsOf(partition.isr()), IdsOf(partition.offline_replicas()), state});
-      all.Add({topic.name(), partition.partition(), leader, partition.leader_epoch(),
-               IdsOf(partition.replicas()), IdsOf(partition.isr()), IdsOf(partition.offline_replicas()),
-               state});
-    }
-    const Result<TopicId> id = TopicId::FromBytes(topic.id());
-    json.push_back({{"topic", topic.name()},
-                    {"id", id ? Json(id->ToBase64()) : Json()},
-                    {"internal", topic.internal()},
-                    {"deleting", topic.deleting()},
-                    {"min_insync_replicas", own.min_isr},
-                    {"configs", own.overrides},
-                    {"partitions", part.Json()}});
-    heads += fmt::format("{}: {} partitions, min ISR {}{}{}\n", topic.name(), topic.partitions_size(),
-                         own.min_isr, own.overrides.empty() ? "" : ", " + own.overrides,
-                         topic.deleting() ? ", being deleted" : "");
-  }
-  if (*format == OutputFormat::kJson) {
-    (void)Print(JsonText(json));
-    return kExitDone;
-  }
-  if (*format == OutputFormat::kTable && !filter->any() && !Print(heads + "\n")) return kExitDone;
-  return Finish(all, *format);
+  return ShowDescriptions(DescribeRows(*topics, *facts, *live, *filter), *format, *filter);
 }
 
 Result<Listing> OffsetsOf(ToolSession& session, const std::vector<v1::TopicMetadata>& topics,
