@@ -92,8 +92,15 @@ BatchScanner::Step BatchScanner::Next(BatchView* batch, BodyInfo* info) {
   return Step::kEnd;
 }
 
-bool BatchScanner::Resync() {
-  uint64_t from = position_ + 1;
+std::optional<BatchHeader> BatchScanner::header() const {
+  BatchHeader header;
+  if (ParseBatchHeader(At(position_), &header, nullptr, nullptr) != BatchParse::kOk) return std::nullopt;
+  if (!VerifyHeaderCrc(header, key_.topic, key_.partition)) return std::nullopt;
+  return header;
+}
+
+bool BatchScanner::Resync(uint64_t skip) {
+  uint64_t from = position_ + skip;
   while (from < size_) {
     buffer_.clear();
     if (!Load(from, kWindowBytes)) return false;

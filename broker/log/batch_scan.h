@@ -35,8 +35,12 @@ class BatchScanner {
   uint64_t next_position() const { return next_; }
   const Error& error() const { return error_; }
 
-  // After kBad: goes to the next batch with a valid header after position(); false when there is none.
-  bool Resync();
+  // The header at position(), if it is whole and of this partition: what is bad then is the body, and its end
+  // is known.
+  std::optional<BatchHeader> header() const;
+  // After kBad: goes to the next batch with a valid header `skip` bytes or more after position(); false when
+  // there is none.
+  bool Resync(uint64_t skip = 1);
 
  private:
   // Makes `bytes` from `position` on available, as far as the file goes; false on an I/O error.

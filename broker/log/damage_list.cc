@@ -9,22 +9,23 @@ namespace tidemark {
 
 bool DamageList::Add(DamagedRange range) {
   CHECK_LE(range.first, range.last);
-  const auto overlaps = [&](const DamagedRange& each) {
-    return each.segment == range.segment && each.first <= range.last && range.first <= each.last;
-  };
-  for (const DamagedRange& each : ranges_) {
-    if (overlaps(each) && each.first <= range.first && range.last <= each.last) return false;
+  const auto begin = std::ranges::lower_bound(ranges_, range.first, {}, &DamagedRange::last);
+  const auto end = std::upper_bound(begin, ranges_.end(), range.last,
+                                    [](Offset last, const DamagedRange& each) { return last < each.first; });
+  for (auto each = begin; each != end; ++each) {
+    if (each->segment != range.segment) continue;  // of a segment that is no more
+    if (each->first <= range.first && range.last <= each->last) return false;
+    range.first = std::min(range.first, each->first);
+    range.last = std::max(range.last, each->last);
+    range.begin = std::min(range.begin, each->begin);
+    range.end = std::max(range.end, each->end);
   }
-  for (const DamagedRange& each : ranges_) {
-    if (!overlaps(each)) continue;
-    range.first = std::min(range.first, each.first);
-    range.last = std::max(range.last, each.last);
-    range.begin = std::min(range.begin, each.begin);
-    range.end = std::max(range.end, each.end);
+  if (begin == end) {
+    ranges_.insert(begin, std::move(range));
+    return true;
   }
-  std::erase_if(ranges_, overlaps);
-  const auto after = std::ranges::upper_bound(ranges_, range.first, {}, &DamagedRange::first);
-  ranges_.insert(after, std::move(range));
+  *begin = std::move(range);
+  ranges_.erase(begin + 1, end);
   return true;
 }
 

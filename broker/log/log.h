@@ -26,6 +26,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -365,8 +366,8 @@ class Log {
   // log_scrub.cc
   SegmentScrub::Extent ExtentOf(const Segment& segment) const;
   bool TakeFindings(const std::shared_ptr<Segment>& segment, SegmentScrub* scrub, ScrubProgress* progress);
-  bool NoteDamage(const std::vector<DamagedRange>& found, ScrubProgress* progress);
-  Task<bool> SearchDamage(std::shared_ptr<Segment> segment);
+  bool NoteDamage(std::span<const DamagedRange> found, ScrubProgress* progress);
+  Task<bool> SearchDamage(std::shared_ptr<Segment> segment, std::stop_token stop = {});
   Task<void> PromiseFlushed();
 
   // log_repair.cc

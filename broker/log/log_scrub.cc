@@ -14,6 +14,8 @@ namespace tidemark {
 namespace {
 
 constexpr size_t kSearchPieceBytes = 64 << 20;
+// Of what one piece has found, so much is logged range by range.
+constexpr uint64_t kRangesTold = 20;
 
 }  // namespace
 
@@ -44,8 +46,9 @@ bool Log::TakeFindings(const std::shared_ptr<Segment>& segment, SegmentScrub* sc
   return true;
 }
 
-bool Log::NoteDamage(const std::vector<DamagedRange>& found, ScrubProgress* progress) {
+bool Log::NoteDamage(std::span<const DamagedRange> found, ScrubProgress* progress) {
   bool news = false;
+  uint64_t told = 0;
   for (const DamagedRange& range : found) {
     if (!damaged_.Add(range)) continue;
     news = true;
@@ -53,8 +56,11 @@ bool Log::NoteDamage(const std::vector<DamagedRange>& found, ScrubProgress* prog
     if (range.last < start_) continue;
     ++progress->damaged;
     ++damaged_ranges_found_;
-    LOG(ERROR) << place_.topic << "-" << place_.key.partition << " is damaged: " << range.reason;
+    if (++told <= kRangesTold)
+      LOG(ERROR) << place_.topic << "-" << place_.key.partition << " is damaged: " << range.reason;
   }
+  LOG_IF(ERROR, told > kRangesTold) << place_.topic << "-" << place_.key.partition << ": "
+                                    << told - kRangesTold << " more ranges are damaged there";
   if (news) NotifyFlush();
   return news;
 }
@@ -91,6 +97,7 @@ Task<Result<ScrubProgress>> Log::Scrub(std::shared_ptr<ScrubCursor> cursor, size
   const std::shared_ptr<Segment> segment = *at;
   if (!cursor->scrub || cursor->segment != segment->base_offset) {
     cursor->segment = segment->base_offset;
+    cursor->noted = 0;
     cursor->found_before = damaged_ranges_found_;
     cursor->scrub = std::make_unique<SegmentScrub>(SegmentScrub::Place{
         place_.key, segment->path_prefix, segment->base_offset, config_.index_interval_bytes});
@@ -109,7 +116,9 @@ Task<Result<ScrubProgress>> Log::Scrub(std::shared_ptr<ScrubCursor> cursor, size
   if (!read) co_return std::unexpected(std::move(read).error());
   ScrubProgress progress{.bytes = *read};
   if (!cursor->scrub->done()) {
-    if (NoteDamage(cursor->scrub->damage(), &progress)) co_await PromiseFlushed();
+    const std::span<const DamagedRange> all = cursor->scrub->damage();
+    const bool news = NoteDamage(all.subspan(std::exchange(cursor->noted, all.size())), &progress);
+    if (news) co_await PromiseFlushed();
     co_return progress;
   }
   const bool last = still + 1 == segments_.end() || (*(still + 1))->base_offset >= cursor->pass_end;
@@ -126,7 +135,7 @@ Task<Result<ScrubProgress>> Log::Scrub(std::shared_ptr<ScrubCursor> cursor, size
 
 // After a read has met something that is no batch. True: look again, what is known has changed; false: the
 // segment seems to be whole.
-Task<bool> Log::SearchDamage(std::shared_ptr<Segment> segment) {
+Task<bool> Log::SearchDamage(std::shared_ptr<Segment> segment, std::stop_token stop) {
   if (searched_ == segment) {
     while (searched_ == segment) co_await changed_.Wait("damage search");
     co_return true;
@@ -139,8 +148,9 @@ Task<bool> Log::SearchDamage(std::shared_ptr<Segment> segment) {
       place_.key, segment->path_prefix, segment->base_offset, config_.index_interval_bytes});
   const SegmentScrub::Extent extent = ExtentOf(*segment);
   auto read =
-      co_await RunBlocking(pool_, loop_, "damage search", [this, scrub, extent]() -> Result<uint64_t> {
+      co_await RunBlocking(pool_, loop_, "damage search", [this, scrub, extent, stop]() -> Result<uint64_t> {
         while (!scrub->done()) {
+          if (stop.stop_requested()) return Fail(v1::CANCELLED, "stopped");
           TM_RETURN_IF_ERROR(scrub->Step(files_, extent, kSearchPieceBytes));
         }
         return 0;

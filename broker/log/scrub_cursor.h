@@ -15,6 +15,7 @@ struct ScrubCursor {
   Offset pass_end = 0;                  // its end when the pass began: what comes later waits for the next
   Offset segment = 0;                   // goes on in the first segment at or above it
   std::unique_ptr<SegmentScrub> scrub;  // of that segment, once begun
+  size_t noted = 0;                     // of its findings
   uint64_t found_before = 0;            // ranges that the log had found damaged by then
 };
 

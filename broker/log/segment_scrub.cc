@@ -37,10 +37,8 @@ void SegmentScrub::NoteBatch(const BatchView& batch, const BodyInfo& body, uint6
   epoch_ = batch.leader_epoch;
   // Entries for batches that are damaged now were right once.
   const auto in_damage = [this](const SegmentIndex::OffsetEntry& entry) {
-    for (const DamagedRange& range : damage_) {
-      if (entry.position >= range.begin && entry.position < range.end) return true;
-    }
-    return false;
+    const auto after = std::ranges::upper_bound(damage_, entry.position, {}, &DamagedRange::begin);
+    return after != damage_.begin() && entry.position < (after - 1)->end;
   };
   while (next_entry_ < stored_.size() && stored_.offsets()[next_entry_].position <= position) {
     const SegmentIndex::OffsetEntry& entry = stored_.offsets()[next_entry_++];
@@ -90,13 +88,22 @@ void SegmentScrub::NoteDamage(uint64_t begin, uint64_t end, Offset next, const s
   next_ = next;
 }
 
+// Where the next batch is looked for. Not inside of one that is in its place: its records may hold what looks
+// like batches.
+uint64_t SegmentScrub::BytesToSkip(const BatchScanner& scanner, const Extent& extent) const {
+  const auto header = scanner.header();
+  const bool in_place = header && header->base_offset >= next_ && header->base_offset < extent.end &&
+                        header->leader_epoch >= epoch_;
+  return in_place ? header->total_bytes() : 1;
+}
+
 // The damage begins where position_ stands and ends at the next batch that is whole, or with the segment.
 void SegmentScrub::SkipDamage(BatchScanner& scanner, const Extent& extent, const std::string& why,
                               bool readable) {
   const uint64_t begin = position_;
   BatchView batch;
   BodyInfo body;
-  while (readable && scanner.Resync()) {
+  while (readable && scanner.Resync(BytesToSkip(scanner, extent))) {
     const auto step = scanner.Next(&batch, &body);
     if (step == BatchScanner::Step::kBad) continue;
     if (step != BatchScanner::Step::kBatch) break;

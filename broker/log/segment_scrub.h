@@ -59,6 +59,7 @@ class SegmentScrub {
   void NoteBatch(const BatchView& batch, const BodyInfo& body, uint64_t position);
   void Finish(const Extent& extent);
   std::optional<std::string> OutOfPlace(const BatchView& batch, const BodyInfo& body, Offset end) const;
+  uint64_t BytesToSkip(const BatchScanner& scanner, const Extent& extent) const;
   void SkipDamage(BatchScanner& scanner, const Extent& extent, const std::string& why, bool readable);
   void NoteDamage(uint64_t begin, uint64_t end, Offset next, const std::string& why);
 

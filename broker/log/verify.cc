@@ -127,7 +127,9 @@ Result<SegmentReport> VerifySegment(FileSystem& files, const PartitionFolder& fo
     if (step == BatchScanner::Step::kEnd) break;
     if (step == BatchScanner::Step::kBad) {
       const uint64_t bad = scanner.position();
-      const bool more = scanner.Resync();
+      const auto header = scanner.header();
+      const bool in_place = header && header->base_offset >= report.end_offset;
+      const bool more = scanner.Resync(in_place ? header->total_bytes() : 1);
       after_bad = true;
       if (!report.tail_problem) report.tail_problem = report.problems.size();
       report.problems.push_back(fmt::format("byte {}: {}; {} bytes skipped", bad, scanner.error().message,

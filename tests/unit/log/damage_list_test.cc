@@ -46,6 +46,27 @@ TEST(DamageList, WhatOverlapsIsOneRangeAndWhatIsKnownIsNoNews) {
   EXPECT_EQ(list.ranges().size(), 1u);
 }
 
+TEST(DamageList, WhatASegmentThatIsNoMoreHadGivesWay) {
+  DamageList list;
+  list.Add(Range(10, 19, 10));
+  list.Add(Range(30, 39, 30));
+  EXPECT_TRUE(list.Add(Range(12, 35, 0)));
+  ASSERT_EQ(list.ranges().size(), 1u);
+  EXPECT_EQ(list.ranges()[0].first, 12u);
+  EXPECT_EQ(list.ranges()[0].last, 35u);
+}
+
+// A rotten disk: one that takes quadratic time would not end.
+TEST(DamageList, ManyRangesAreNotedAgainAndAgain) {
+  DamageList list;
+  constexpr Offset kRanges = 300'000;
+  for (Offset i = 0; i < kRanges; ++i) EXPECT_TRUE(list.Add(Range(2 * i, 2 * i)));
+  for (Offset i = 0; i < kRanges; ++i) EXPECT_FALSE(list.Add(Range(2 * i, 2 * i)));
+  EXPECT_EQ(list.ranges().size(), kRanges);
+  EXPECT_EQ(list.LastBelow(2 * kRanges)->first, 2 * kRanges - 2);
+  EXPECT_EQ(list.LastBelow(0), nullptr);
+}
+
 TEST(DamageList, GoesWithWhatTheLogDrops) {
   DamageList list;
   list.Add(Range(10, 19));

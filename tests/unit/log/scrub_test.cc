@@ -234,6 +234,31 @@ TEST_F(RottenLog, ASearchByTimeThatMeetsDamageSaysSoAndNotesIt) {
   EXPECT_NE(log_->damaged().Find(bad.base_offset), nullptr);
 }
 
+// A record may hold the image of a batch of its own partition.
+TEST_F(RottenLog, ABatchIsNotLookedForInsideTheRecordsOfAnother) {
+  const Offset base = log_->end_offset();
+  const FinishedBatch forged = MakeBatch("forged", 1, 60);
+  const BatchPrefix prefix =
+      StampBatch(forged.body, forged.body_crc, base + 1, 9, 5000, world_.key().topic, world_.key().partition);
+  BatchBuilder builder;
+  const std::string image = std::string(200, 'x') + std::string(prefix.view()) + forged.body;
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(builder.Append("k", image, 1000));
+  ASSERT_TRUE(world_.Append(*log_, *builder.Finish(v1::COMPRESSION_NONE), 9));
+  ASSERT_TRUE(world_.Append(*log_, MakeBatch("next", 2, 60), 9));
+  world_.WaitForFlush(*log_);
+  for (const std::string& path : world_.disk().Paths()) {
+    const std::string content = path.ends_with(".log") ? *world_.disk().Content(path) : "";
+    const size_t at = content.find("xxxxx");
+    if (at != std::string::npos) ASSERT_TRUE(world_.disk().FlipBit(path, (at + 10) * 8));
+  }
+  ScrubAll();
+  ASSERT_EQ(log_->damaged().ranges().size(), 1u);
+  EXPECT_EQ(log_->damaged().ranges()[0].first, base);
+  EXPECT_EQ(log_->damaged().ranges()[0].last, base + 2) << "all of it, and nothing of what it holds";
+  EXPECT_EQ(world_.Read(*log_, base + 1).error().code, v1::CORRUPT_MESSAGE);
+  EXPECT_TRUE(world_.Read(*log_, base + 3));
+}
+
 TEST_F(RottenLog, WhatReadsWellAgainIsNotDamaged) {
   world_.disk().Fail({.op = DiskOp::kRead, .path = segments_[1], .nth = 2});
   ScrubAll();
