@@ -6,9 +6,13 @@
 
 namespace tidemark {
 
-Offset CountedEnd(const ReplicaEnds& ends, AckDurability durability) {
-  if (durability == AckDurability::kReplicated || TM_BUG("ack-before-flush")) return ends.log_end;
-  return std::min(ends.flushed_end, ends.log_end);
+Offset CountedEnd(const ReplicaEnds& ends, const AckTerms& terms) {
+  if (!terms.flushed_ends_count() || TM_BUG("ack-before-flush")) return ends.log_end;
+  const Offset flushed = std::min(ends.flushed_end, ends.log_end);
+  if (terms.durability == AckDurability::kSynced) return flushed;
+  const Offset ahead =
+      std::min<Offset>(ends.log_end - flushed, std::max<uint64_t>(terms.flush_messages, 1) - 1);
+  return flushed + ahead;
 }
 
 size_t RequiredInSync(uint32_t min_insync_replicas, size_t replica_count) {

@@ -19,10 +19,10 @@ bool OutOfSync(const FollowerProgress& follower, const IsrView& view) {
 
 }  // namespace
 
-void NoteProgress(FollowerProgress& follower, const ReplicaEnds& ends, AckDurability durability,
+void NoteProgress(FollowerProgress& follower, const ReplicaEnds& ends, const AckTerms& terms,
                   Offset leader_end, MonoTime now) {
   follower.ends = ends;
-  const Offset counted = CountedEnd(ends, durability);
+  const Offset counted = CountedEnd(ends, terms);
   if (counted >= leader_end) {
     follower.caught_up_at = now;
     follower.mark.reset();
@@ -35,8 +35,8 @@ void NoteProgress(FollowerProgress& follower, const ReplicaEnds& ends, AckDurabi
   if (!follower.mark) follower.mark = FollowerProgress::Mark{now, leader_end};
 }
 
-void NoteLeaderAppend(FollowerProgress& follower, AckDurability durability, Offset leader_end, MonoTime now) {
-  if (follower.ends && CountedEnd(*follower.ends, durability) >= leader_end) follower.caught_up_at = now;
+void NoteLeaderAppend(FollowerProgress& follower, const AckTerms& terms, Offset leader_end, MonoTime now) {
+  if (follower.ends && CountedEnd(*follower.ends, terms) >= leader_end) follower.caught_up_at = now;
 }
 
 std::vector<BrokerId> ShrinkCandidates(const IsrView& view) {

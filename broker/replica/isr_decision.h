@@ -41,16 +41,16 @@ struct FollowerProgress {
 
 // A fetch or progress told `ends` at `now`, when the leader's log end was `leader_end`. Ends may move back
 // only by a new exchange after a truncation; the caller decides what is believed.
-void NoteProgress(FollowerProgress& follower, const ReplicaEnds& ends, AckDurability durability,
+void NoteProgress(FollowerProgress& follower, const ReplicaEnds& ends, const AckTerms& terms,
                   Offset leader_end, MonoTime now);
 // The leader is about to append at `leader_end`: followers that had everything were caught up until now.
-void NoteLeaderAppend(FollowerProgress& follower, AckDurability durability, Offset leader_end, MonoTime now);
+void NoteLeaderAppend(FollowerProgress& follower, const AckTerms& terms, Offset leader_end, MonoTime now);
 
 struct IsrView {
   BrokerId leader = kNoBroker;
   std::span<const BrokerId> committed;  // ISR in force
   std::span<const FollowerProgress> followers;
-  AckDurability durability = AckDurability::kSynced;
+  AckTerms durability = AckDurability::kSynced;
   Offset leader_log_end = 0;
   Offset high_watermark = 0;
   Offset epoch_start = 0;  // log end at which the leader's current epoch began

@@ -73,15 +73,15 @@ bool LeaderState::InSyncEnough(const TopicSettings& settings) const {
 
 Offset LeaderState::HighWatermark(Offset current, const ReplicaEnds& own,
                                   const TopicSettings& settings) const {
-  const AckDurability durability = settings.log.durability;
-  std::vector<std::optional<Offset>> counted{CountedEnd(own, durability)};
+  const AckTerms terms(settings.log);
+  std::vector<std::optional<Offset>> counted{CountedEnd(own, terms)};
   const auto count = [&](BrokerId broker) {
     if (broker == self_) return;
     auto follower = std::ranges::find(followers_, broker, &FollowerProgress::broker);
     if (follower == followers_.end() || !follower->ends) {
       counted.emplace_back(std::nullopt);
     } else {
-      counted.emplace_back(CountedEnd(*follower->ends, durability));
+      counted.emplace_back(CountedEnd(*follower->ends, terms));
     }
   };
   for (BrokerId broker : isr_) count(broker);
@@ -107,8 +107,8 @@ Result<FollowerProgress*> LeaderState::NoteFetchFrom(BrokerId broker, BrokerEpoc
   return follower;
 }
 
-void LeaderState::BeforeAppend(AckDurability durability, Offset log_end, MonoTime now) {
-  for (FollowerProgress& follower : followers_) NoteLeaderAppend(follower, durability, log_end, now);
+void LeaderState::BeforeAppend(const AckTerms& terms, Offset log_end, MonoTime now) {
+  for (FollowerProgress& follower : followers_) NoteLeaderAppend(follower, terms, log_end, now);
 }
 
 bool LeaderState::Adopt(const v1::PartitionState& state) {
@@ -120,12 +120,12 @@ bool LeaderState::Adopt(const v1::PartitionState& state) {
   return true;
 }
 
-IsrView LeaderState::View(AckDurability durability, Offset log_end, Offset high_watermark, MonoTime now,
+IsrView LeaderState::View(const AckTerms& terms, Offset log_end, Offset high_watermark, MonoTime now,
                           Duration lag_max, bool may_shrink) const {
   return {.leader = self_,
           .committed = isr_,
           .followers = followers_,
-          .durability = durability,
+          .durability = terms,
           .leader_log_end = log_end,
           .high_watermark = high_watermark,
           .epoch_start = epoch_start_,

@@ -59,7 +59,7 @@ class LeaderState {
   // A fetch arrived from `broker` in its life `broker_epoch`. STALE_BROKER_EPOCH for a former life,
   // REPLICA_NOT_AVAILABLE for a broker without a replica. A new life begins with nothing known.
   Result<FollowerProgress*> NoteFetchFrom(BrokerId broker, BrokerEpoch broker_epoch);
-  void BeforeAppend(AckDurability durability, Offset log_end, MonoTime now);
+  void BeforeAppend(const AckTerms& terms, Offset log_end, MonoTime now);
 
   // The state in force, from LeaderAndIsr or an AlterPartition answer in the same leader epoch. Ignored
   // (false) unless newer than the one known.
@@ -73,8 +73,8 @@ class LeaderState {
   };
   // The ISR wanted now; empty when the committed one is right and nothing is in doubt.
   std::optional<Wish> NextWish(const IsrView& view) const;
-  IsrView View(AckDurability durability, Offset log_end, Offset high_watermark, MonoTime now,
-               Duration lag_max, bool may_shrink) const;
+  IsrView View(const AckTerms& terms, Offset log_end, Offset high_watermark, MonoTime now, Duration lag_max,
+               bool may_shrink) const;
   // From now on the wish's members count.
   v1::AlterPartitionRequest::Partition BeginWish(const Wish& wish, const PartitionKey& key,
                                                  BrokerEpoch self_epoch);

@@ -19,6 +19,7 @@ Partition::Partition(ReplicaContext& context, PartitionKey key, std::string topi
       scope_(context.loop, name_),
       transition_(context.loop),
       idle_(context.loop),
+      own_flushed_(context.loop),
       log_starts_moved_(context.loop) {
   AttachLog(log);
   high_watermark_ = std::clamp(log_->checkpointed_high_watermark(), log_->start_offset(), log_->end_offset());
@@ -199,6 +200,7 @@ void Partition::UpdateSettings(const TopicSettings& settings) {
   if (log_ != nullptr) log_->SetConfig(settings.log);
   if (!leading()) return;
   flush_pending_since_.reset();
+  own_flushed_.NotifyAll();
   RequestFlushIfSynced();
   AdvanceHighWatermark();
   CheckMinIsr();
@@ -220,6 +222,7 @@ void Partition::OnFlushed() {
   context_.counters.damaged_ranges += found - std::exchange(damaged_ranges_seen_, found);
   RepairIfDamaged();
   log_starts_moved_.NotifyAll();
+  own_flushed_.NotifyAll();
   if (leading()) {
     if (log_->flushed_end() >= log_->end_offset()) {
       flush_pending_since_.reset();
@@ -240,6 +243,7 @@ void Partition::NotifyWatchers(PartitionChange change) {
 
 void Partition::WakeAllCommitWaits() {
   for (auto& [end, waiter] : commit_waits_) waiter->Wake();
+  own_flushed_.NotifyAll();
   log_starts_moved_.NotifyAll();
 }
 
@@ -278,7 +282,7 @@ void Partition::Describe(v1::DescribeReplicasResponse::Replica* out) const {
     if (!follower.ends) continue;
     told->set_log_end_offset(follower.ends->log_end);
     told->set_flushed_end(follower.ends->flushed_end);
-    const bool caught_up = CountedEnd(*follower.ends, settings_.log.durability) >= log_->end_offset();
+    const bool caught_up = CountedEnd(*follower.ends, AckTerms(settings_.log)) >= log_->end_offset();
     if (!caught_up) {
       told->set_caught_up_ms_ago(static_cast<uint64_t>(ToMillis(now - follower.caught_up_at)));
     }

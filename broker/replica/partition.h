@@ -164,6 +164,10 @@ class Partition {
   // NOT_LEADER_OR_FOLLOWER when leadership is lost, NOT_ENOUGH_REPLICAS_AFTER_APPEND when the ISR becomes too
   // small, REQUEST_TIMED_OUT, CANCELLED: the outcome is unknown then.
   Task<Result<>> WaitCommitted(Offset end, LeaderEpoch epoch, MonoTime deadline, std::stop_token stop);
+  // The leader's own disk holds of what is below `end` what flush.messages demands. What acks=1 waits for.
+  bool FlushedAsConfigured(Offset end) const;
+  // Until then; as WaitCommitted.
+  Task<Result<>> WaitFlushed(Offset end, LeaderEpoch epoch, MonoTime deadline, std::stop_token stop);
   PartitionBounds Bounds() const;
   // NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, KAFKA_STORAGE_ERROR.
   Result<> CheckLeader(std::optional<LeaderEpoch> epoch) const;
@@ -303,6 +307,7 @@ class Partition {
   bool FollowsIn(LeaderEpoch epoch) const;
   void Park(Error error);
   std::optional<Offset> BatchAroundEnd(std::string_view records) const;
+  void FlushFetched(const v1::FetchResponse::Partition& answer);
   FollowOutcome AppendFetched(const v1::FetchResponse::Partition& answer);
 
   ReplicaContext& context_;
@@ -344,6 +349,7 @@ class Partition {
   size_t uses_ = 0;
   size_t reads_ = 0;
   Notifier idle_;
+  Notifier own_flushed_;       // the flushed end moved, or the role or the settings changed
   Notifier log_starts_moved_;  // own or followers', or the role or the ISR changed
 };
 

@@ -87,6 +87,14 @@ Task<Result<>> Partition::RememberDroppedTombstones(const v1::FetchResponse::Par
   co_return co_await log_->AdoptDroppedTombstones(below);
 }
 
+// At ack.durability=synced at once. With flush.messages alone the log flushes by itself when so many are not
+// on disk, and fewer hold up nobody.
+void Partition::FlushFetched(const v1::FetchResponse::Partition& answer) {
+  const bool by_count = settings_.log.durability == AckDurability::kReplicated &&
+                        settings_.log.flush_messages < AckTerms::kEndlessFlushMessages;
+  if (answer.flushed_ends_count() && !by_count) log_->RequestFlush();
+}
+
 FollowOutcome Partition::AppendFetched(const v1::FetchResponse::Partition& answer) {
   if (!answer.records().empty()) {
     // It falls behind and leaves the ISR; the directory's watch says why.
@@ -103,7 +111,7 @@ FollowOutcome Partition::AppendFetched(const v1::FetchResponse::Partition& answe
       return FollowOutcome::kBackOff;
     }
     context_.counters.replicated_in_bytes += appended->bytes;
-    if (answer.flushed_ends_count()) log_->RequestFlush();
+    FlushFetched(answer);
   }
   follower_->agreed = true;
   AdoptBounds(answer);

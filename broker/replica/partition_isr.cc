@@ -11,7 +11,7 @@
 namespace tidemark {
 
 IsrView Partition::CurrentView() const {
-  return leader_->View(settings_.log.durability, log_->end_offset(), high_watermark_, context_.loop.Now(),
+  return leader_->View(AckTerms(settings_.log), log_->end_offset(), high_watermark_, context_.loop.Now(),
                        context_.options.replica_lag_time_max, !leader_stalled_ && !Stalled());
 }
 

@@ -36,7 +36,7 @@ Result<AppendResult> Partition::Append(std::span<const UnstampedBatch> batches, 
     return Fail(v1::DISK_FULL, "{}: {}", name_, room.error().message);
   }
   const MonoTime now = context_.loop.Now();
-  leader_->BeforeAppend(settings_.log.durability, log_->end_offset(), now);
+  leader_->BeforeAppend(AckTerms(settings_.log), log_->end_offset(), now);
   Result<AppendResult> appended = log_->AppendAsLeader(batches, *leader_epoch_, context_.clock.WallNow());
   if (!appended) {
     if (appended.error().code == v1::DISK_FULL) ++context_.counters.refused_for_space;
@@ -83,6 +83,28 @@ Task<Result<>> Partition::WaitCommitted(Offset end, LeaderEpoch epoch, MonoTime 
   }
 }
 
+bool Partition::FlushedAsConfigured(Offset end) const {
+  return CountedEnd(OwnEnds(), {AckDurability::kReplicated, settings_.log.flush_messages}) >= end;
+}
+
+Task<Result<>> Partition::WaitFlushed(Offset end, LeaderEpoch epoch, MonoTime deadline,
+                                      std::stop_token stop) {
+  Use use(*this);
+  while (true) {
+    if (!LeadsIn(epoch)) {
+      co_return Fail(v1::NOT_LEADER_OR_FOLLOWER,
+                     "{} lost the leadership of epoch {} before offset {} was on disk", name_, epoch, end);
+    }
+    if (FlushedAsConfigured(end)) co_return Result<>{};
+    const WaitOutcome outcome = co_await own_flushed_.Wait("flush.messages", deadline, stop);
+    if (outcome == WaitOutcome::kReady) continue;
+    if (outcome == WaitOutcome::kStopped)
+      co_return Fail(v1::CANCELLED, "the wait for {} was given up", name_);
+    co_return Fail(v1::REQUEST_TIMED_OUT, "{} is on disk up to {}, not yet to {}", name_, log_->flushed_end(),
+                   end);
+  }
+}
+
 ReplicaEnds Partition::OwnEnds() const { return {log_->end_offset(), log_->flushed_end()}; }
 
 void Partition::AdvanceHighWatermark() {
@@ -111,7 +133,7 @@ PartitionBounds Partition::Bounds() const {
           .log_start = log_start(),
           .log_end = log_end(),
           .leader_epoch = leader_epoch_.value_or(0),
-          .flushed_ends_count = settings_.log.durability == AckDurability::kSynced,
+          .flushed_ends_count = AckTerms(settings_.log).flushed_ends_count(),
           .tombstones_dropped_below = log_ != nullptr ? log_->tombstone_drops().below() : 0};
 }
 
@@ -241,7 +263,7 @@ void Partition::NoteFollowerFetch(const FollowerPosition& position) {
   (*follower)->tombstones = {log_->tombstone_drops().serial(), position.fetch_offset};
   NoteLogStart(**follower, position.log_start);
   const Offset end = std::min(position.fetch_offset, log_->end_offset());
-  NoteProgress(**follower, {end, std::min(position.flushed_end, end)}, settings_.log.durability,
+  NoteProgress(**follower, {end, std::min(position.flushed_end, end)}, AckTerms(settings_.log),
                log_->end_offset(), context_.loop.Now());
   AdvanceHighWatermark();
   if (!leader_->Settled(**follower, high_watermark_)) MaybeUpdateIsr();
@@ -267,7 +289,7 @@ void Partition::FollowerProgressed(BrokerId replica, BrokerEpoch broker_epoch, L
   const Offset flushed = std::min(flushed_end, follower->ends->log_end);
   if (flushed <= follower->ends->flushed_end && !start_moved) return;
   NoteProgress(*follower, {follower->ends->log_end, std::max(flushed, follower->ends->flushed_end)},
-               settings_.log.durability, log_->end_offset(), context_.loop.Now());
+               AckTerms(settings_.log), log_->end_offset(), context_.loop.Now());
   AdvanceHighWatermark();
   if (!leader_->Settled(*follower, high_watermark_)) MaybeUpdateIsr();
 }

@@ -36,6 +36,8 @@ struct Outcome {
   LeaderEpoch epoch = 0;
   WallMillis append_time = 0;
   Offset log_start = 0;
+  // acks=1, and flush.messages demands that it is on disk first.
+  bool flush_awaited = false;
   // Who leads, where this replica knows.
   LeaderKnown leader;
 };
@@ -89,28 +91,36 @@ Outcome AppendPart(Shard& owner, const Part& part, const Terms& terms) {
   out.append_time = appended->append_time;
   out.log_start = partition->log_start();
   out.epoch = *partition->leader_epoch();
+  out.flush_awaited = terms.acks == 1 && !partition->FlushedAsConfigured(out.end_offset);
   return out;
 }
 
-// On the owning shard: appends every part at once, then (acks=-1) waits until each is committed. `appended`
-// is called on this loop when the payloads have been dropped.
+// On the owning shard: appends every part at once, then (acks=-1) waits until each is committed, or (acks=1)
+// until it is on disk where flush.messages says so. `appended` is called on this loop when the payloads have
+// been dropped.
 Task<std::vector<Outcome>> ProduceOn(Shard& owner, std::vector<Part> parts, Terms terms, Callback appended) {
   std::vector<Outcome> outcomes;
   outcomes.reserve(parts.size());
   for (const Part& part : parts) outcomes.push_back(AppendPart(owner, part, terms));
   parts = {};
   appended();
-  if (terms.acks != -1) co_return outcomes;
   for (Outcome& outcome : outcomes) {
-    if (outcome.error) continue;
+    if (outcome.error || (terms.acks != -1 && !outcome.flush_awaited)) continue;
     Partition* partition = owner.active() ? owner.table()->Find(outcome.key) : nullptr;
-    Result<> committed =
-        partition == nullptr
-            ? Result<>(
-                  Fail(v1::NOT_LEADER_OR_FOLLOWER, "the replica went away before the batch was committed"))
-            : co_await partition->WaitCommitted(outcome.end_offset, outcome.epoch, terms.commit_deadline,
-                                                owner.scope().stop_token());
-    if (!committed) outcome.error = std::move(committed.error());
+    if (partition == nullptr) {
+      outcome.error =
+          Error{v1::NOT_LEADER_OR_FOLLOWER, "the replica went away before the batch was acknowledged"};
+      continue;
+    }
+    const std::stop_token stop = owner.scope().stop_token();
+    Result<> done;
+    if (outcome.flush_awaited) {
+      done = co_await partition->WaitFlushed(outcome.end_offset, outcome.epoch, terms.commit_deadline, stop);
+    } else {
+      done =
+          co_await partition->WaitCommitted(outcome.end_offset, outcome.epoch, terms.commit_deadline, stop);
+    }
+    if (!done) outcome.error = std::move(done.error());
   }
   co_return outcomes;
 }

@@ -39,8 +39,9 @@ Defs InForce() {
               "Between taking a file away and removing it"),
       Integer(
           "flush.messages", "9223372036854775807", "records", 1, kMaxLong, kYes,
-          "Records after which a flush is begun, at ack.durability=replicated too; acknowledgements do not "
-          "wait for it"),
+          "So many records that are not on disk make a flush begin, and an append that makes them so many is "
+          "acknowledged (acks=1, and by each replica for acks=all) when they are; 1: what is acknowledged is "
+          "on disk"),
       Integer(
           "flush.ms", "9223372036854775807", "ms", 0, kMaxLong, kYes,
           "Time after which a flush is begun, at ack.durability=replicated too; acknowledgements do not wait "

@@ -216,8 +216,8 @@ Partition& Node::replica() const {
   return *partition;
 }
 
-Cluster::Cluster(int brokers, TopicSettings topic_settings)
-    : settings(topic_settings), released(loop), waits(loop, "waits") {
+Cluster::Cluster(int brokers, TopicSettings topic_settings, std::string topic)
+    : settings(topic_settings), topic_name(std::move(topic)), released(loop), waits(loop, "waits") {
   state.set_leader(1);
   state.set_is_new(true);
   for (BrokerId id = 1; id <= brokers; ++id) {
@@ -256,7 +256,7 @@ Task<bool> Cluster::Pass(Hop hop, BrokerId from, BrokerId to) {
 
 void Cluster::Send(std::vector<BrokerId> to, bool expect_ok) {
   v1::TopicState topic;
-  topic.set_name("t");
+  topic.set_name(topic_name);
   topic.set_id(key.topic.ToBytes());
   *topic.add_partitions() = state;
   for (auto& [id, node] : nodes) {

@@ -68,7 +68,7 @@ class Node final : public BrokerDirectory,
 
 class Cluster {
  public:
-  explicit Cluster(int brokers, TopicSettings settings = {.min_insync_replicas = 2});
+  explicit Cluster(int brokers, TopicSettings settings = {.min_insync_replicas = 2}, std::string topic = "t");
   ~Cluster();
 
   Node& operator[](BrokerId id) { return *nodes.at(id); }
@@ -93,6 +93,7 @@ class Cluster {
   TestLoop loop;
   TestClock clock;
   TopicSettings settings;
+  const std::string topic_name;
   ReplicaOptions options;
   PartitionKey key{TopicId({1, 2, 3}), 0};
   v1::PartitionState state;

@@ -20,6 +20,15 @@ TEST(CountedEnd, IsTheFlushedEndWhenAcknowledgedMeansOnDisk) {
   EXPECT_EQ(CountedEnd({.log_end = 10, .flushed_end = 7}, kReplicated), 10u);
 }
 
+TEST(CountedEnd, StaysLessThanFlushMessagesAheadOfTheDisk) {
+  EXPECT_EQ(CountedEnd({.log_end = 10, .flushed_end = 7}, {kReplicated, 1}), 7u);
+  EXPECT_EQ(CountedEnd({.log_end = 10, .flushed_end = 7}, {kReplicated, 3}), 9u);
+  EXPECT_EQ(CountedEnd({.log_end = 10, .flushed_end = 7}, {kReplicated, 4}), 10u);
+  EXPECT_EQ(CountedEnd({.log_end = 10, .flushed_end = 7}, {kSynced, 4}), 7u);
+  EXPECT_EQ(CountedEnd({.log_end = ~Offset{0}, .flushed_end = 0}, {kReplicated, INT64_MAX}), ~Offset{0});
+  EXPECT_EQ(CountedEnd({.log_end = 5, .flushed_end = 7}, {kReplicated, 2}), 5u);
+}
+
 TEST(CountedEnd, NeverCountsMoreThanTheLogHolds) {
   EXPECT_EQ(CountedEnd({.log_end = 5, .flushed_end = 7}, kSynced), 5u);
 }

@@ -64,7 +64,7 @@ class MemoryLog final : public ReplicaLog {
     if (failure_) return std::unexpected(*failure_);
     const Offset base = end_offset();
     for (const UnstampedBatch& batch : batches) Add({end_offset(), epoch, std::string(batch.body)});
-    if (config.durability == AckDurability::kSynced) RequestFlush();
+    FlushByConfig();
     return AppendResult{base, end_offset(), now, batches.size()};
   }
 
@@ -86,7 +86,7 @@ class MemoryLog final : public ReplicaLog {
       if (record.offset != end_offset()) return Fail(v1::CORRUPT_MESSAGE, "a gap at {}", record.offset);
       Add(std::move(record));
     }
-    if (config.durability == AckDurability::kSynced) RequestFlush();
+    FlushByConfig();
     return AppendResult{base, end_offset(), 0, bytes};
   }
 
@@ -170,7 +170,17 @@ class MemoryLog final : public ReplicaLog {
   void SetHighWatermark(Offset offset) override { hw_ = offset; }
   void SetConfig(const LogConfig& new_config) override { config = new_config; }
 
+  Result<> RoomFor(SpaceUse use) const override {
+    if (use == SpaceUse::kInternal || !full) return {};
+    return Fail(v1::DISK_FULL, "no room");
+  }
+
   // --- for tests
+  bool full = false;
+  void FlushByConfig() {
+    if (config.durability == AckDurability::kSynced || end_offset() - flushed_ >= config.flush_messages)
+      RequestFlush();
+  }
   void Flush() {
     if (flushed_ == end_offset()) return;
     flushed_ = end_offset();

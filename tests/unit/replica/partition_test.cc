@@ -30,6 +30,71 @@ TEST(Produce, ReplicatedDurabilityCountsLogEnds) {
   EXPECT_TRUE(*acked && **acked);
 }
 
+TEST(Produce, FlushMessagesKeepsWhatIsAcknowledgedCloseToTheDisk) {
+  Cluster cluster(
+      2, {.log = {.durability = AckDurability::kReplicated, .flush_messages = 2}, .min_insync_replicas = 2});
+  for (BrokerId b : {1, 2}) cluster[b].log().auto_flush = false;
+  Partition& leader = cluster[1].replica();
+  ASSERT_TRUE(cluster.Produce(1, "a"));
+  auto first = cluster.Await(1, 1);
+  cluster.Run();
+  EXPECT_TRUE(*first && **first) << "one may be lost with the power";
+  ASSERT_TRUE(cluster.Produce(1, "b"));
+  auto second = cluster.Await(1, 2);
+  cluster.Run();
+  EXPECT_EQ(cluster[2].log().Bodies(), "ab");
+  EXPECT_FALSE(leader.FlushedAsConfigured(2));
+  cluster[1].log().Flush();
+  cluster.Run(10ms);
+  EXPECT_TRUE(leader.FlushedAsConfigured(2));
+  EXPECT_FALSE(*second) << "broker 2 has not flushed";
+  cluster[2].log().Flush();
+  cluster.Run(10ms);
+  EXPECT_TRUE(*second && **second) << "its progress comes while its fetch is parked";
+  // With disks that answer nobody waits.
+  for (BrokerId b : {1, 2}) cluster[b].log().auto_flush = true;
+  for (const char* body : {"c", "d", "e"}) ASSERT_TRUE(cluster.Produce(1, body));
+  auto all = cluster.Await(1, 5);
+  cluster.Run(500ms);
+  EXPECT_TRUE(*all && **all);
+}
+
+TEST(Produce, OneAcknowledgementWaitsForTheLeadersDiskWhereFlushMessagesSaysSo) {
+  Cluster cluster(
+      2, {.log = {.durability = AckDurability::kReplicated, .flush_messages = 1}, .min_insync_replicas = 2});
+  cluster[1].log().auto_flush = false;
+  Partition& leader = cluster[1].replica();
+  ASSERT_TRUE(cluster.Produce(1, "a", 1));
+  const auto wait = [&](Offset end) {
+    return cluster.loop.Run(leader.WaitFlushed(end, *leader.leader_epoch(), cluster.loop.Now() + 1s, {}));
+  };
+  EXPECT_EQ(wait(1).error().code, v1::REQUEST_TIMED_OUT);
+  cluster[1].log().Flush();
+  EXPECT_TRUE(wait(1));
+  ASSERT_TRUE(cluster.Produce(1, "b", 1));
+  const LeaderEpoch epoch = *leader.leader_epoch();
+  cluster.Elect(2);
+  const auto lost = cluster.loop.Run(leader.WaitFlushed(2, epoch, cluster.loop.Now() + 1s, {}));
+  EXPECT_EQ(lost.error().code, v1::NOT_LEADER_OR_FOLLOWER);
+}
+
+TEST(FullDirectory, StopsProducersAndFollowersButNoInternalTopic) {
+  for (const std::string topic : {"t", "__consumer_offsets"}) {
+    const bool internal = topic != "t";
+    Cluster cluster(2, {.min_insync_replicas = 2}, topic);
+    ASSERT_TRUE(cluster.Produce(1, "a"));
+    cluster.Run();
+    cluster[2].log().full = true;
+    ASSERT_TRUE(cluster.Produce(1, "b"));
+    cluster.Run(10s);
+    EXPECT_EQ(cluster[2].log().Bodies(), internal ? "ab" : "a") << topic;
+    cluster[1].log().full = true;
+    const auto refused = cluster.Produce(1, "c");
+    EXPECT_EQ(refused.has_value(), internal) << topic;
+    if (!internal) EXPECT_EQ(refused.error().code, v1::DISK_FULL);
+  }
+}
+
 TEST(Produce, IsRefusedByAFollowerWhichNamesTheLeader) {
   Cluster cluster(2);
   EXPECT_EQ(cluster.Produce(2, "a").error().code, v1::NOT_LEADER_OR_FOLLOWER);

@@ -31,6 +31,47 @@ TEST(SingleBroker, WhatWasAcknowledgedIsThereAfterAKill) {
   EXPECT_TRUE(cluster.Stop(0));
 }
 
+TEST(SingleBroker, WithFlushMessagesOneAcknowledgementMeansOnDisk) {
+  SimBrokers cluster(1, 1);
+  cluster.StartAll();
+  const TopicId id =
+      cluster.CreateTopic("orders", 1, 1, {{"ack.durability", "replicated"}, {"flush.messages", "1"}});
+  ASSERT_TRUE(cluster.WaitForLeaders("orders"));
+  std::vector<std::string> acknowledged;
+  for (const int acks : {1, -1, 1}) {
+    acknowledged.push_back(fmt::format("acks {}", acks));
+    ASSERT_EQ(cluster.ProduceOnce(0, id, 0, {acknowledged.back()}, acks).error().code(), v1::NONE);
+    cluster.Kill(0, /*power_loss=*/true);
+    ASSERT_TRUE(cluster.Start(0));
+    ASSERT_TRUE(cluster.WaitForLeaders("orders"));
+    EXPECT_EQ(cluster.Consume("orders", 0), acknowledged);
+  }
+  // A disk that does not answer acknowledges nothing.
+  cluster.process(0).pool().SetHung(true);
+  EXPECT_EQ(cluster.ProduceOnce(0, id, 0, {"x"}, 1).error().code(), v1::REQUEST_TIMED_OUT);
+  EXPECT_EQ(cluster.ProduceOnce(0, id, 0, {"y"}, -1).error().code(), v1::REQUEST_TIMED_OUT);
+  cluster.process(0).pool().SetHung(false);
+}
+
+TEST(SingleBroker, TellsHowFarItsLogsAreRecovered) {
+  SimBrokers cluster(1, 1);
+  cluster.StartAll();
+  cluster.CreateTopic("orders", 3, 1);
+  for (uint32_t partition = 0; partition < 3; ++partition) cluster.Produce("orders", partition, {"a"});
+  cluster.Kill(0);
+  ASSERT_TRUE(cluster.Start(0));
+  cluster.process(0).pool().SetHung(true);
+  cluster.world().RunFor(5s);
+  const AdminReply during = cluster.Http(0, {.path = "/readyz"});
+  EXPECT_EQ(during.status, 503);
+  EXPECT_THAT(during.body, HasSubstr("0 of 3 logs recovered"));
+  EXPECT_THAT(cluster.Http(0, {.path = "/metrics"}).body, HasSubstr("tidemark_recovery_logs_remaining 3\n"));
+  cluster.process(0).pool().SetHung(false);
+  ASSERT_TRUE(cluster.WaitForLeaders("orders"));
+  EXPECT_EQ(cluster.Http(0, {.path = "/readyz"}).status, 200);
+  EXPECT_THAT(cluster.Http(0, {.path = "/metrics"}).body, HasSubstr("tidemark_recovery_logs_remaining 0\n"));
+}
+
 TEST(SingleBroker, StopsCleanlyAndComesBack) {
   SimBrokers cluster(2, 1);
   cluster.StartAll();
