@@ -25,6 +25,14 @@ bool HasRoom(SpaceUse use, const SpaceSeen& seen, const SpaceLimits& limits) {
   return true;
 }
 
+bool HasRoomToRewrite(uint64_t bytes, const SpaceSeen& seen, const SpaceLimits& limits) {
+  if (bytes > seen.free) return false;
+  const SpaceSeen after{.free = seen.free - bytes, .held = seen.held};
+  const bool stops_producers =
+      HasRoom(SpaceUse::kProduce, seen, limits) && !HasRoom(SpaceUse::kProduce, after, limits);
+  return !stops_producers && HasRoom(SpaceUse::kFollow, after, limits);
+}
+
 ReserveStep DecideReserve(const SpaceSeen& seen, const SpaceLimits& limits) {
   if (seen.held > 0 && (limits.reserve == 0 || seen.free < seen.held / 4)) return ReserveStep::kGiveBack;
   // Made only where it does not at once call for being given back, nor stops anything.

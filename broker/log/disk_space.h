@@ -37,6 +37,11 @@ inline constexpr std::string_view kReserveName = "reserve";
 
 bool HasRoom(SpaceUse use, const SpaceSeen& seen, const SpaceLimits& limits);
 
+// Whether so many bytes may be written beside what they are to take the place of (compaction, repair). They
+// leave to followers and internal topics what these need, and do not stop producers; where producers have
+// stopped already they go on, for compaction wins room.
+bool HasRoomToRewrite(uint64_t bytes, const SpaceSeen& seen, const SpaceLimits& limits);
+
 enum class ReserveStep { kNone, kGiveBack, kMake };
 ReserveStep DecideReserve(const SpaceSeen& seen, const SpaceLimits& limits);
 

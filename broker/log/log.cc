@@ -6,6 +6,7 @@
 #include <glog/logging.h>
 
 #include "broker/log/cleaner_batch.h"
+#include "broker/log/disk_waits.h"
 #include "broker/log/drop_on_pool.h"
 #include "broker/log/file_handles.h"
 #include "broker/log/log_internal.h"
@@ -116,7 +117,9 @@ void Log::DiskFailed(const Error& error) {
 
 Task<Result<>> Log::SeenThrough(const char* name, std::function<Result<>()> work) {
   for (int attempt = 1;; ++attempt) {
+    std::optional<DiskWaits::Mark> waiting(std::in_place, host_.disk_waits(), loop_.Now(), place_.directory);
     const Result<> done = co_await RunBlocking(pool_, loop_, name, work);
+    waiting.reset();
     if (done) co_return done;
     if (done.error().code != v1::DISK_FULL) {
       DiskFailed(done.error());

@@ -15,6 +15,7 @@
 #include <glog/logging.h>
 
 #include "broker/log/batch_scan.h"
+#include "broker/log/disk_waits.h"
 #include "broker/log/drop_on_pool.h"
 #include "broker/log/file_handles.h"
 #include "broker/log/log_internal.h"
@@ -200,12 +201,14 @@ Task<Result<>> Log::TruncateTo(Offset offset) {
   if (!segment->surveyed) TM_CO_RETURN_IF_ERROR(co_await SurveySome({segment}));
   TM_CO_ASSIGN_OR_RETURN(const auto file, co_await OpenForRead(segment));
   const Offset segment_end = index + 1 < segments_.size() ? segments_[index + 1]->base_offset : end_;
+  std::optional<DiskWaits::Mark> waiting(std::in_place, host_.disk_waits(), loop_.Now(), place_.directory);
   auto cut = co_await RunBlocking(
       pool_, loop_, "find truncation point",
       [this, copy = *segment, file, offset, segment_end, interval = config_.index_interval_bytes]() mutable {
         copy.file = file;
         return FindCut(files_, place_.key, copy, segment_end, interval, offset);
       });
+  waiting.reset();
   if (!cut) {
     SetDamage(
         {v1::KAFKA_STORAGE_ERROR, fmt::format("damaged log in {}: {}", place_.path, cut.error().message)});
@@ -240,6 +243,7 @@ Task<Result<>> Log::CutEpochs(Offset end) {
   EpochTable epochs = epochs_;
   epochs.TruncateTo(end);
   if (epochs_dirty_ || epochs.entries() != epochs_.entries()) {
+    const DiskWaits::Mark waiting(host_.disk_waits(), loop_.Now(), place_.directory);
     const auto written =
         co_await RunBlocking(pool_, loop_, "truncate epochs", [this, bytes = EncodeEpochTable(epochs)] {
           return WriteFileDurably(files_, EpochFilePath(place_.path), bytes);

@@ -279,6 +279,16 @@ Result<> LogDirs::RoomFor(size_t index, SpaceUse use) const {
       directory.path, seen.free, limits.min_free);
 }
 
+Result<> LogDirs::RoomToRewrite(size_t index, uint64_t bytes) const {
+  const LogDirectory& directory = *directories_[index];
+  const SpaceSeen seen{.free = directory.free_bytes.load(std::memory_order_relaxed),
+                       .held = directory.held_bytes.load(std::memory_order_relaxed)};
+  if (HasRoomToRewrite(bytes, seen, space_limits())) return {};
+  return Fail(v1::DISK_FULL,
+              "log directory {} has {} bytes free, too few to rewrite a segment of {} beside it",
+              directory.path, seen.free, bytes);
+}
+
 Task<Result<>> LogDirs::UpdateCheckpoints(EventLoop& caller, LogDirectory& directory,
                                           std::vector<CheckpointChange> changes) {
   auto done = co_await CallOn<Result<>>(caller, loop_, *scope_, "update checkpoints",

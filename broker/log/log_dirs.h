@@ -178,6 +178,7 @@ class LogDirs {
   SpaceLimits space_limits() const { return {.min_free = min_free_, .reserve = reserve_}; }
   // DISK_FULL says how much is free and how much there should be. Any thread.
   Result<> RoomFor(size_t directory, SpaceUse use) const;
+  Result<> RoomToRewrite(size_t directory, uint64_t bytes) const;
 
   CopyPace& copy_pace() { return copy_pace_; }
 

@@ -11,6 +11,7 @@
 
 namespace tidemark {
 
+class DiskWaits;
 class FileHandles;
 class Log;
 
@@ -25,6 +26,11 @@ class LogHost {
   virtual void NoteChanged(Log& log) = 0;
   // Which files of the shard's logs are open.
   virtual FileHandles& handles() = 0;
+  // What is waited for on a disk is marked there.
+  virtual const DiskWaits& disk_waits() const = 0;
+  // DISK_FULL: so many bytes are not to be written now beside what they are to take the place of (compaction,
+  // repair).
+  virtual Result<> RoomToRewrite(size_t directory, uint64_t bytes) const = 0;
   // Returns when the directory's checkpoint files hold the changes durably.
   virtual Task<Result<>> WriteCheckpoints(size_t directory, std::vector<CheckpointChange> changes) = 0;
   // A write or sync failed: poisons every log of the directory, this shard's before it returns.

@@ -6,6 +6,7 @@
 #include <glog/logging.h>
 
 #include "broker/log/batch_scan.h"
+#include "broker/log/disk_waits.h"
 #include "broker/log/drop_on_pool.h"
 #include "broker/log/file_handles.h"
 #include "broker/log/log_internal.h"
@@ -172,9 +173,11 @@ Task<Result<std::shared_ptr<File>>> Log::OpenForRead(std::shared_ptr<Segment> se
     FileHandles::NoteUse(*segment);
     co_return segment->file;
   }
+  std::optional<DiskWaits::Mark> waiting(std::in_place, host_.disk_waits(), loop_.Now(), place_.directory);
   auto opened = co_await RunBlocking(pool_, loop_, "open segment", [this, path = segment->log_path()] {
     return files_.Open(path, OpenMode::kReadWrite);
   });
+  waiting.reset();
   if (!opened) {
     // A file that is gone is damage; one that cannot be opened (too many are) is not.
     const ErrorCode code =
@@ -193,9 +196,11 @@ Task<Result<uint64_t>> Log::FindPosition(std::shared_ptr<Segment> segment, Offse
   if (const Cursor* cursor = FindCursor(*segment, offset)) co_return cursor->position;
   if (segment->index) co_return segment->index->PositionFor(offset);
   if (offset <= segment->base_offset) co_return 0;
+  std::optional<DiskWaits::Mark> waiting(std::in_place, host_.disk_waits(), loop_.Now(), place_.directory);
   const auto position = co_await RunBlocking(pool_, loop_, "index lookup", [this, segment, offset] {
     return LookUpPosition(files_, segment->path_prefix, segment->base_offset, offset);
   });
+  waiting.reset();
   if (position) co_return *position;
   LOG(WARNING) << "index of " << segment->log_path() << " is damaged; it is rebuilt";
   const uint64_t generation = generation_;
@@ -229,6 +234,7 @@ Task<Result<size_t>> Log::ReadBytes(std::shared_ptr<File> file, uint64_t positio
   const auto read = file->ReadAtNowait(position, buffer, &would_block);
   if (!read || !would_block) co_return read;
   *cold = true;
+  const DiskWaits::Mark waiting(host_.disk_waits(), loop_.Now(), place_.directory);
   co_return co_await RunBlocking(pool_, loop_, "cold read",
                                  [file, position, buffer] { return file->ReadAt(position, buffer); });
 }

@@ -137,6 +137,7 @@ void ShardLogs::Start() {
 void ShardLogs::EnqueueFlush(Log& log) { commits_[log.directory_index()]->Enqueue(log); }
 
 Task<Result<>> ShardLogs::WriteCheckpoints(size_t directory, std::vector<CheckpointChange> changes) {
+  const DiskWaits::Mark waiting(disk_waits_, loop_.Now(), directory);
   auto written = co_await dirs_.UpdateCheckpoints(loop_, *dirs_.directories()[directory], std::move(changes));
   if (!written && written.error().code != v1::DISK_FULL && written.error().code != v1::CANCELLED) {
     OnDirectoryFailure(directory, written.error());

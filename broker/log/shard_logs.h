@@ -15,6 +15,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "broker/log/disk_waits.h"
 #include "broker/log/file_handles.h"
 #include "broker/log/group_commit.h"
 #include "broker/log/log.h"
@@ -111,13 +112,13 @@ class ShardLogs final : private LogHost {
   };
   void SetSwitchObserver(SwitchObserver observer) { switch_observer_ = std::move(observer); }
 
-  // Since when the oldest flush round under way has been on its disk, and which directory's it is; empty when
-  // none is. For the watchdog.
-  struct RunningFlush {
+  // Since when the oldest flush round or other wait (DiskWaits) has been on its disk, and which directory's
+  // it is; empty when none is. For the watchdog.
+  struct DiskWait {
     MonoTime since;
     std::string directory;
   };
-  std::optional<RunningFlush> OldestFlush() const;
+  std::optional<DiskWait> OldestDiskWait() const;
   // Timers of flush.ms that run: at most one of each log while its config stays as it is.
   size_t timed_flushes() const { return flushes_due_.size(); }
 
@@ -148,6 +149,10 @@ class ShardLogs final : private LogHost {
   void FlushAt(Log& log, MonoTime due) override;
   void NoteChanged(Log& log) override;
   FileHandles& handles() override { return handles_; }
+  const DiskWaits& disk_waits() const override { return disk_waits_; }
+  Result<> RoomToRewrite(size_t directory, uint64_t bytes) const override {
+    return dirs_.RoomToRewrite(directory, bytes);
+  }
   Task<Result<>> WriteCheckpoints(size_t directory, std::vector<CheckpointChange> changes) override;
   void OnDirectoryFailure(size_t directory, const Error& error) override;
 
@@ -181,6 +186,7 @@ class ShardLogs final : private LogHost {
   std::unordered_map<PartitionKey, std::unique_ptr<Slot>> slots_;
   // Taken out in this process: what the checkpoints said of them at the start is void.
   std::unordered_set<PartitionKey> recreated_;
+  DiskWaits disk_waits_;
   FileHandles handles_;
   RecoveryQueue recoveries_;
   RecoveryQueue creations_;

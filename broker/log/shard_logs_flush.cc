@@ -43,8 +43,10 @@ std::vector<Log*> ShardLogs::Changed() {
   return logs;
 }
 
-std::optional<ShardLogs::RunningFlush> ShardLogs::OldestFlush() const {
-  std::optional<RunningFlush> oldest;
+std::optional<ShardLogs::DiskWait> ShardLogs::OldestDiskWait() const {
+  std::optional<DiskWait> oldest;
+  if (const auto wait = disk_waits_.Oldest())
+    oldest = {wait->since, dirs_.directories()[wait->directory]->path};
   for (size_t i = 0; i < commits_.size(); ++i) {
     const std::optional<MonoTime> since = commits_[i]->round_since();
     if (since && (!oldest || *since < oldest->since)) oldest = {*since, dirs_.directories()[i]->path};

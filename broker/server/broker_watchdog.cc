@@ -1,6 +1,7 @@
 // The watchdog: does no disk I/O itself, so that it still runs when a disk hangs. A shard loop that does not
-// answer, or a flush that does not end, for watchdog.stuck.ms makes the broker close its ZooKeeper session,
-// so that others lead; when all of them answer again it begins a new one and registers afresh.
+// answer, or a flush, cold read, truncation or checkpoint that does not end, for watchdog.stuck.ms makes the
+// broker close its ZooKeeper session, so that others lead; when all of them answer again it begins a new one
+// and registers afresh.
 #include <algorithm>
 
 #include <glog/logging.h>
@@ -20,7 +21,7 @@ constexpr Duration kLookWhileAway = 1s;
 struct Broker::Impl::Pulse {
   MonoTime answered;
   bool asked = false;  // and has not answered yet
-  std::optional<ShardLogs::RunningFlush> flush;
+  std::optional<ShardLogs::DiskWait> wait;
 };
 
 Task<void> Broker::Impl::Watch() {
@@ -34,7 +35,7 @@ Task<void> Broker::Impl::Watch() {
     const MonoTime now = loop_.Now();
     // When this loop itself was held up (the process was paused), the others could not answer either.
     if (now - last_look > pause + limit / 4) {
-      for (Pulse& pulse : *pulses) pulse = {.answered = now, .asked = pulse.asked, .flush = std::nullopt};
+      for (Pulse& pulse : *pulses) pulse = {.answered = now, .asked = pulse.asked, .wait = std::nullopt};
     }
     last_look = now;
     co_await Judge(*pulses, limit);
@@ -43,10 +44,10 @@ Task<void> Broker::Impl::Watch() {
       (*pulses)[i].asked = true;
       Shard& shard = *context_.shards[i];
       shard.loop().Post([&shard, i, home = &loop_, weak = std::weak_ptr(pulses)] {
-        auto flush = shard.OldestFlush();
-        home->Post([weak, i, flush = std::move(flush), home]() mutable {
+        auto wait = shard.OldestDiskWait();
+        home->Post([weak, i, wait = std::move(wait), home]() mutable {
           const auto held = weak.lock();
-          if (held) (*held)[i] = {.answered = home->Now(), .asked = false, .flush = std::move(flush)};
+          if (held) (*held)[i] = {.answered = home->Now(), .asked = false, .wait = std::move(wait)};
         });
       });
     }
@@ -60,10 +61,10 @@ std::string Broker::Impl::WhatIsStuck(const std::vector<Pulse>& pulses, Duration
     if (pulse.asked && now - pulse.answered > limit) {
       return fmt::format("shard {} has been stuck for {} ms", i, ToMillis(now - pulse.answered));
     }
-    // As of the last answer: a round that has ended since is seen with the next.
-    if (pulse.flush && pulse.answered - pulse.flush->since > limit) {
-      return fmt::format("the disk of {} has not answered for {} ms", pulse.flush->directory,
-                         ToMillis(now - pulse.flush->since));
+    // As of the last answer: a wait that has ended since is seen with the next.
+    if (pulse.wait && pulse.answered - pulse.wait->since > limit) {
+      return fmt::format("the disk of {} has not answered for {} ms", pulse.wait->directory,
+                         ToMillis(now - pulse.wait->since));
     }
   }
   return {};

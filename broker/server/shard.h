@@ -107,8 +107,8 @@ class Shard final : public BrokerDirectory, public IsrChannel {
   void NoteBrokers(const std::vector<BrokerInfo>& brokers);
   ShardReport Report() const;
   // The oldest flush under way; empty when none is.
-  std::optional<ShardLogs::RunningFlush> OldestFlush() const {
-    return logs_ ? logs_->OldestFlush() : std::nullopt;
+  std::optional<ShardLogs::DiskWait> OldestDiskWait() const {
+    return logs_ ? logs_->OldestDiskWait() : std::nullopt;
   }
 
   // Fetch slices of connections of any shard, by handle. A slice dies when nobody uses it any more.

@@ -237,9 +237,8 @@ Defs Leadership() {
       {"controlled.shutdown.max.retries", kI, "3", "", "Tries of a controlled shutdown", kYes, 0, kMaxInt},
       {"controlled.shutdown.retry.backoff.ms", kI, "5000", "ms", "Pause between the tries", kYes, 0, kMaxInt},
       {"watchdog.stuck.ms", kI, "30000", "ms",
-       "A shard or flush stuck for so long (a hung disk) makes the broker leave ZooKeeper, so that others "
-       "lead, "
-       "until it answers again",
+       "A shard, flush, cold read, truncation or checkpoint stuck for so long (a hung disk) makes the broker "
+       "leave ZooKeeper, so that others lead, until it answers again",
        kYes, 1000, kMaxInt},
   };
 }

@@ -33,6 +33,17 @@ TEST(DiskSpace, FollowersDoNotEatUpTheReserveThatWasGivenBack) {
   EXPECT_TRUE(HasRoom(SpaceUse::kFollow, Seen(20, 0), kLimits));
 }
 
+TEST(DiskSpace, RewritingLeavesTheReserveAloneAndDoesNotStopProducers) {
+  EXPECT_TRUE(HasRoomToRewrite(50 * kMiB, Seen(150), kLimits));
+  EXPECT_FALSE(HasRoomToRewrite(51 * kMiB, Seen(150), kLimits)) << "producers would stop";
+  EXPECT_TRUE(HasRoomToRewrite(51 * kMiB, Seen(99), kLimits)) << "they have stopped, and it wins room";
+  EXPECT_TRUE(HasRoomToRewrite(89 * kMiB, Seen(99), kLimits));
+  EXPECT_FALSE(HasRoomToRewrite(90 * kMiB, Seen(99), kLimits)) << "followers would stop";
+  EXPECT_FALSE(HasRoomToRewrite(80 * kMiB, Seen(99, 0), kLimits)) << "the reserve that was given back";
+  EXPECT_FALSE(HasRoomToRewrite(200 * kMiB, Seen(99), {}));
+  EXPECT_TRUE(HasRoomToRewrite(99 * kMiB, Seen(99), {}));
+}
+
 TEST(DiskSpace, ZeroLimitsStopNobody) {
   EXPECT_TRUE(HasRoom(SpaceUse::kProduce, Seen(0, 0), {}));
   EXPECT_TRUE(HasRoom(SpaceUse::kFollow, Seen(0, 0), {}));

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/simulation/env/sim_disk.h"
 #include "tests/unit/server/sim_brokers.h"
 
 namespace tidemark {
@@ -57,6 +58,22 @@ TEST_F(HungDisk, OthersLeadUntilItAnswersAgain) {
   const auto values = cluster_.Consume("orders", 0);
   EXPECT_THAT(values, Contains("first"));
   EXPECT_THAT(values, Contains("second"));
+}
+
+TEST_F(HungDisk, IsSeenWhereItIsOnlyReadToo) {
+  const int leader = cluster_.LeaderOf("orders", 0);
+  cluster_.world().RunFor(20s);  // nothing is left to be flushed or checkpointed
+  cluster_.process(leader).pool().SetHung(true);
+  cluster_.world().disk("host" + std::to_string(leader)).SetColdReadChance(1);
+  cluster_.world().RunFor(20s);
+  ASSERT_NE(cluster_.broker(leader)->epoch(), kNoBrokerEpoch) << "nobody asks anything of the disk";
+  (void)cluster_.FetchOnce(leader, topic_, 0, 0);
+  EXPECT_TRUE(Until([&] { return cluster_.broker(leader)->epoch() == kNoBrokerEpoch; }));
+  EXPECT_THAT(cluster_.broker(leader)->NotReadyReasons(), Contains(HasSubstr("has not answered")));
+  EXPECT_TRUE(Until([&] { return cluster_.LeaderOf("orders", 0) != leader; }));
+  cluster_.world().disk("host" + std::to_string(leader)).SetColdReadChance(0);
+  cluster_.process(leader).pool().SetHung(false);
+  EXPECT_TRUE(Until([&] { return IsrSize() == 3; }));
 }
 
 TEST_F(HungDisk, AFollowersBrokerLeavesTooAndTheIsrGoesOnWithoutIt) {
