@@ -170,7 +170,11 @@ Task<Result<>> ReplicaTable::ApplyState(PartitionKey key, std::string topic, v1:
     slot->partition = std::make_unique<Partition>(context_, key, topic, *log, settings_of_(topic));
     if (on_made_) on_made_(*slot->partition);
   }
-  co_return co_await slot->partition->ApplyLeaderAndIsr(std::move(state));
+  Partition& partition = *slot->partition;
+  const std::optional<LeaderEpoch> before = partition.leader_epoch();
+  const Result<> done = co_await partition.ApplyLeaderAndIsr(std::move(state));
+  if (partition.leading() && partition.leader_epoch() != before) retention_.CheckSoon(key);
+  co_return done;
 }
 
 Task<std::vector<v1::StopReplicaResponse::Partition>> ReplicaTable::StopReplicas(

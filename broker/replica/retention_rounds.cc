@@ -36,8 +36,15 @@ void RetentionRounds::Schedule(const PartitionKey& key, MonoTime at) {
   if (due_.begin()->second == key) changed_.NotifyAll();
 }
 
+void RetentionRounds::CheckSoon(const PartitionKey& key) {
+  if (!begun_) return;
+  last_soon_ = std::max(loop_.Now(), last_soon_ + kMostSpacing);
+  Schedule(key, last_soon_);
+}
+
 void RetentionRounds::BeginRound() {
   const MonoTime now = loop_.Now();
+  begun_ = true;
   next_round_ = now + interval_;
   const std::vector<PartitionKey> keys = keys_();
   if (keys.empty()) return;

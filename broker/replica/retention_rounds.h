@@ -1,6 +1,7 @@
 // RetentionRounds: when a shard looks at which partition's retention: each once every
 // log.retention.check.interval.ms, spread over the beginning of the round; at once after its retention config
-// has changed; and when its oldest segment expires, where that is before the next round. One partition at a
+// has changed; soon after this broker has begun to lead it, for what the leader before had in mind is not
+// known here; and when its oldest segment expires, where that is before the next round. One partition at a
 // time and a few to a turn of the loop, so that neither requests nor the disk feel a round of many thousands.
 // Owned by the ReplicaTable; shard's loop only.
 #pragma once
@@ -31,6 +32,9 @@ class RetentionRounds {
   // Until stopped. Once.
   Task<void> Run(std::stop_token stop);
   void CheckNow(const PartitionKey& key) { Schedule(key, loop_.Now()); }
+  // Spread over some time, as a round is: one election may make many leaders. Before the first round there is
+  // nothing to do: it looks at them all.
+  void CheckSoon(const PartitionKey& key);
   // A shorter one counts from now on.
   void SetInterval(Duration interval) {
     interval_ = interval;
@@ -50,6 +54,8 @@ class RetentionRounds {
   const Keys keys_;
   const CheckOne check_;
   MonoTime next_round_{};
+  bool begun_ = false;    // the first round
+  MonoTime last_soon_{};  // of what CheckSoon has scheduled
   std::set<std::pair<MonoTime, PartitionKey>> due_;
   std::unordered_map<PartitionKey, MonoTime> due_at_;  // the same, by key
   Notifier changed_;

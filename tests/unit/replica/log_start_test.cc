@@ -59,6 +59,22 @@ TEST(LogStart, AChangedRetentionConfigIsActedOnAtOnce) {
   EXPECT_EQ(cluster[2].replica().log_start(), 3u);
 }
 
+TEST(LogStart, ANewLeaderLooksSoonForTheOneBeforeTookItsPlansAlong) {
+  Cluster cluster(2, {.min_insync_replicas = 1, .retention = {.time = 1s}});
+  Fill(cluster, 3);
+  cluster.Run(40s);
+  cluster[2].log().segments = {{.base_offset = 0,
+                                .end_offset = 3,
+                                .size = 100,
+                                .max_timestamp = kNow - 5000,
+                                .last_append_time = kNow - 5000}};
+  cluster.Run(1s);
+  EXPECT_EQ(cluster[2].replica().log_start(), 0u) << "a follower decides nothing";
+  cluster.Elect(2);
+  cluster.Run(3s);
+  EXPECT_EQ(cluster[2].replica().log_start(), 3u) << "not only at the next round";
+}
+
 TEST(LogStart, WhatExpiresBeforeTheNextRoundGoesWhenItExpires) {
   Cluster cluster(1, {.min_insync_replicas = 1});
   Fill(cluster, 2);
