@@ -104,13 +104,14 @@ int RunDumpLog(const Arguments& arguments) {
   if (paths.empty()) return ReportUsage(Error{v1::INVALID_REQUEST, "--files names no file"});
   const auto max_bytes = arguments.GetInteger("max-bytes", 1, INT64_MAX);
   if (!max_bytes) return ReportUsage(max_bytes.error());
-  for (const char* decoder : {"key-decoder-class", "value-decoder-class"}) {
+  for (const char* decoder : {"key-decoder-class", "value-decoder-class", "transaction-log-decoder"}) {
     if (arguments.Has(decoder)) {
       fmt::print(stderr, "warning: --{} has no effect: bytes are shown as they are\n", decoder);
     }
   }
   DumpOptions options{.deep = arguments.Has("deep-iteration"),
-                      .print_data = arguments.Has("print-data-log") || arguments.Has("offsets-decoder"),
+                      .print_data = arguments.Has("print-data-log") || arguments.Has("offsets-decoder") ||
+                                    arguments.Has("transaction-log-decoder"),
                       .skip_metadata = arguments.Has("skip-record-metadata"),
                       .offsets = arguments.Has("offsets-decoder"),
                       .verify_index_only = arguments.Has("verify-index-only"),
@@ -129,6 +130,7 @@ Command DumpLogCommand() {
       {"deep-iteration", "", "Prints the records below each batch, without keys and values."},
       {"skip-record-metadata", "", "With --print-data-log: keys and values alone."},
       {"offsets-decoder", "", "Prints keys and values as records of __consumer_offsets, in JSON."},
+      {"transaction-log-decoder", "", "Taken for Kafka's sake: as --print-data-log."},
       {"verify-index-only", "", "Of index files: only what they say wrongly of their log."},
       {"index-sanity-check", "", "Of index files: only whether they are sound in themselves."},
       {"json", "", "One JSON object a line, of --files as of --verify."},

@@ -93,6 +93,9 @@ class DumpLog(ClusterTest):
                            "--value-decoder-class", "kafka.serializer.StringDecoder").out
         self.assertRegex(out, r"(?m)^baseOffset: 0 lastOffset: \d+ count: \d+ .* isvalid: true$")
         self.assertRegex(out, r"(?m)^\| offset: 0 ")
+        decoded = cluster.tool("dump-log", "--files", files, "--transaction-log-decoder")
+        self.assertRegex(decoded.out, r"(?m)^\| offset: 0 .*x{100}")
+        self.assertIn("--transaction-log-decoder has no effect", decoded.err)
         self.assertEqual(broker.terminate(), 0)
         index = folder / f"{0:020d}.index"
         self.assertIn("passed sanity check", cluster.tool("dump-log", "--files", index, "--index-sanity-check").out)

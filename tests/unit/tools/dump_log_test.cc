@@ -6,6 +6,8 @@
 #include "broker/log/partition_files.h"
 #include "broker/log/verify.h"
 #include "tests/unit/log/log_fixture.h"
+#include "tools/arguments.h"
+#include "tools/commands.h"
 #include "tools/dump_log_text.h"
 #include "tools/dump_log_verify.h"
 
@@ -461,6 +463,16 @@ TEST_F(DumpLogTest, VerificationChangesNothing) {
   Verify("/data");
   EXPECT_EQ(disk().Paths(), paths);
   EXPECT_EQ(*disk().Content(Path()), before);
+}
+
+TEST(DumpLogFlags, AllOfKafkasAreTaken) {
+  const Command command = DumpLogCommand();
+  for (const char* flag :
+       {"--print-data-log", "--deep-iteration", "--offsets-decoder", "--transaction-log-decoder",
+        "--index-sanity-check", "--verify-index-only", "--skip-record-metadata"}) {
+    const auto parsed = Arguments::Parse({"--files", "a.log", flag}, command.flags);
+    EXPECT_TRUE(parsed) << flag;
+  }
 }
 
 }  // namespace
