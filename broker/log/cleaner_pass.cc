@@ -45,6 +45,7 @@ Result<> KeyMapper::OpenNext() {
   if (source.base_offset < from_) {
     position = LookUpPosition(files_, source.path_prefix, source.base_offset, from_).value_or(0);
   }
+  cold_.emplace(*file_, position);
   scanner_.emplace(*file_, key_, position, source.bytes);
   return {};
 }
@@ -89,12 +90,14 @@ Result<bool> KeyMapper::Step(uint64_t bytes) {
     switch (scanner_->Next(&batch, &info)) {
       case BatchScanner::Step::kBatch: {
         step_bytes_ += batch.total_bytes();
+        cold_->Passed(*file_, scanner_->position());
         TM_ASSIGN_OR_RETURN(const bool more, TakeBatch(batch, info));
         if (!more) return true;
         break;
       }
       case BatchScanner::Step::kEnd:
         end_ = std::max(end_, sources_[next_source_].end_offset);
+        cold_->End(*file_, sources_[next_source_].bytes);
         scanner_.reset();
         ++next_source_;
         break;
@@ -128,6 +131,8 @@ Result<> SegmentRewriter::Open() {
     writing_ = false;
   }
   TM_ASSIGN_OR_RETURN(file_, OpenSource(files_, source));
+  cold_.emplace(*file_, 0);
+  all_cold_ = all_cold_ && cold_->cold();
   scanner_.emplace(*file_, key_, 0, source.bytes);
   return {};
 }
@@ -239,6 +244,7 @@ Result<bool> SegmentRewriter::Step(uint64_t bytes) {
       case BatchScanner::Step::kBatch:
         stats_.bytes_read += batch.total_bytes();
         step_bytes_ += batch.total_bytes();
+        cold_->Passed(*file_, scanner_->position());
         TM_RETURN_IF_ERROR(TakeBatch(batch, info));
         break;
       case BatchScanner::Step::kEnd:
@@ -246,6 +252,7 @@ Result<bool> SegmentRewriter::Step(uint64_t bytes) {
           return Fail(v1::CORRUPT_MESSAGE, "{}.log ends at offset {}, expected {}",
                       sources_[next_source_].path_prefix, expected_, sources_[next_source_].end_offset);
         }
+        cold_->End(*file_, sources_[next_source_].bytes);
         scanner_.reset();
         ++next_source_;
         break;
@@ -260,6 +267,8 @@ Result<bool> SegmentRewriter::Step(uint64_t bytes) {
 Result<> SegmentRewriter::Finish() {
   CHECK(output_ && !pending_ && buffer_.empty() && expected_ == end_offset());
   TM_RETURN_IF_ERROR(output_->Sync());
+  // Nobody read what it takes the place of.
+  if (all_cold_) output_->Advise(0, position_, File::Advice::kDontNeed);
   return WriteCleanedIndex(files_, path_prefix(),
                            index_.EncodeOffsets(0) + index_.SealOffsets(end_offset(), position_),
                            index_.EncodeTimes(0) + index_.SealTimes());

@@ -14,6 +14,7 @@
 
 #include "broker/log/batch_scan.h"
 #include "broker/log/cleaner_batch.h"
+#include "broker/log/cold_pass.h"
 #include "broker/log/offset_map.h"
 #include "broker/log/segment_index.h"
 #include "common/io/file_system.h"
@@ -58,6 +59,7 @@ class KeyMapper {
   size_t next_source_ = 0;
   std::unique_ptr<File> file_;
   std::optional<BatchScanner> scanner_;
+  std::optional<ColdPass> cold_;  // of the file that is read
   ScratchBuffer scratch_;
   uint64_t step_bytes_ = 0;
 };
@@ -125,6 +127,7 @@ class SegmentRewriter {
   size_t next_source_ = 0;
   std::unique_ptr<File> file_;
   std::optional<BatchScanner> scanner_;
+  std::optional<ColdPass> cold_;  // of the file that is read
   CleanScratch scratch_;
   std::shared_ptr<File> output_;
   std::optional<PendingBatch> pending_;
@@ -135,6 +138,7 @@ class SegmentRewriter {
   std::optional<WallMillis> first_append_time_;
   bool changed_ = false;
   bool writing_ = false;
+  bool all_cold_ = true;  // of the sources read so far
   uint64_t step_bytes_ = 0;
   RewriteStats stats_;
 };

@@ -235,7 +235,8 @@ class Log {
 
   // What the next pass would do; not due where it must not be compacted.
   CleanDecision DecideCleaning(WallMillis now) const;
-  // One pass. CANCELLED: it was stopped, or the log changed under it; nothing is lost. INVALID_RECORD: the
+  // One pass. CANCELLED: it was stopped, or the log changed under it; nothing is lost. DISK_FULL: there is no
+  // room to write beside what is there (RoomToRewrite); another time. INVALID_RECORD: the
   // log is left alone from now on (uncleanable()). Damage and failures of the disk are the log's as
   // everywhere else.
   Task<Result<CleanReport>> Clean(CleanTools tools);
@@ -384,6 +385,7 @@ class Log {
   bool StillThere(const std::vector<std::shared_ptr<Segment>>& segments) const;
   Error CleaningFailed(const std::vector<std::shared_ptr<Segment>>& sources, bool writing, Error error);
   Task<Result<>> RunPass(CleanDecision decision, CleanTools* tools, CleanReport* report);
+  Result<> RoomToClean(std::span<const std::shared_ptr<Segment>> sources) const;
   Task<Result<>> CleanGroupOf(std::vector<std::shared_ptr<Segment>> sources, Offset end, CleanTerms terms,
                               CleanTools* tools, CleanReport* report);
   Task<Result<>> PromiseBeforeSwap(Offset end_offset, Offset dropped_tombstones_below);

@@ -142,6 +142,13 @@ Task<Result<CleanReport>> Log::Clean(CleanTools tools) {
   co_return report;
 }
 
+// What the output of a group may take while the sources are still there.
+Result<> Log::RoomToClean(std::span<const std::shared_ptr<Segment>> sources) const {
+  uint64_t bytes = 0;
+  for (const auto& source : sources) bytes += source->size;
+  return host_.RoomToRewrite(place_.directory, bytes);
+}
+
 Task<Result<>> Log::RunPass(CleanDecision decision, CleanTools* tools, CleanReport* report) {
   std::vector<std::shared_ptr<Segment>> segments;
   for (const auto& segment : segments_) {
@@ -149,6 +156,10 @@ Task<Result<>> Log::RunPass(CleanDecision decision, CleanTools* tools, CleanRepo
   }
   CleanableLog log = DescribeForCleaning();
   log.segments.resize(segments.size());
+  const uint64_t most = std::min<uint64_t>(config_.segment_bytes, kMaxSegmentBytes);
+  // Not after all keys have been read.
+  const size_t first = GroupSegments(log.segments, decision.end, most).front().last;
+  TM_CO_RETURN_IF_ERROR(RoomToClean(std::span(segments).first(first)));
   const auto mapper = DroppedOnPool(
       pool_,
       std::make_unique<KeyMapper>(files_, place_.key, SourcesOf(segments, decision.end), decision.first_dirty,
@@ -171,7 +182,6 @@ Task<Result<>> Log::RunPass(CleanDecision decision, CleanTools* tools, CleanRepo
                          .keep_tombstones_from = tools->keep_tombstones_from,
                          .now = tools->now,
                          .delete_horizon = tools->now + ToMillis(config_.compaction.delete_retention)};
-  const uint64_t most = std::min<uint64_t>(config_.segment_bytes, kMaxSegmentBytes);
   for (const CleanGroup& group : GroupSegments(log.segments, terms.end, most)) {
     std::vector<std::shared_ptr<Segment>> sources(segments.begin() + static_cast<ptrdiff_t>(group.first),
                                                   segments.begin() + static_cast<ptrdiff_t>(group.last));
@@ -189,6 +199,7 @@ Task<Result<>> Log::RunPass(CleanDecision decision, CleanTools* tools, CleanRepo
 Task<Result<>> Log::CleanGroupOf(std::vector<std::shared_ptr<Segment>> sources, Offset end, CleanTerms terms,
                                  CleanTools* tools, CleanReport* report) {
   if (!StillThere(sources)) co_return Fail(v1::CANCELLED, "the log changed under its compaction");
+  TM_CO_RETURN_IF_ERROR(RoomToClean(sources));
   const auto rewriter =
       DroppedOnPool(pool_, std::make_unique<SegmentRewriter>(files_, place_.key, SourcesOf(sources, end),
                                                              terms, config_.index_interval_bytes));
@@ -200,8 +211,11 @@ Task<Result<>> Log::CleanGroupOf(std::vector<std::shared_ptr<Segment>> sources, 
     if (!more) failed = CleaningFailed(sources, rewriter->writing(), std::move(more).error());
     if (failed) break;
     written = *more;
-    if (!co_await PauseCleaning(tools, rewriter->step_bytes()))
+    if (!co_await PauseCleaning(tools, rewriter->step_bytes())) {
       failed = Error{v1::CANCELLED, "compaction ended"};
+    } else if (const auto room = host_.RoomToRewrite(place_.directory, 0); !room) {
+      failed = room.error();  // others have filled the disk meanwhile
+    }
   }
   const bool useful = rewriter->changed() && StillThere(sources);
   if (!failed && useful) {

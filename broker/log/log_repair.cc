@@ -54,6 +54,7 @@ Task<Result<>> Log::Repair(Offset offset, FetchRange fetch) {
     RequestFlush();
     co_return Fail(v1::BROKER_NOT_READY, "{} is not sealed yet", segment->log_path());
   }
+  TM_CO_RETURN_IF_ERROR(host_.RoomToRewrite(place_.directory, segment->size));
   const SegmentScrub::Extent extent = ExtentOf(*segment);
   SegmentSplicer::Source source{.key = place_.key,
                                 .path_prefix = segment->path_prefix,
@@ -121,6 +122,7 @@ Task<Result<>> Log::FillSplicer(std::shared_ptr<SegmentSplicer> splicer, std::sh
     if (!stepped) co_return stepped;
     if (splicer->done()) co_return {};
     if (!splicer->wanted()) continue;
+    TM_CO_RETURN_IF_ERROR(host_.RoomToRewrite(place_.directory, 0));
     auto fetched = co_await fetch(*splicer->wanted());
     TM_CO_RETURN_IF_ERROR(Usable());
     if (fetched) {

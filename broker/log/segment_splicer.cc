@@ -32,7 +32,10 @@ Result<> SegmentSplicer::Open() {
   writing_ = false;
   auto input = files_.Open(source_.path_prefix + ".log", OpenMode::kRead);
   if (!input && input.error().code != v1::NOT_FOUND) return std::unexpected(std::move(input).error());
-  if (input) input_ = std::move(*input);
+  if (input) {
+    input_ = std::move(*input);
+    cold_.emplace(*input_, 0);
+  }
   return {};
 }
 
@@ -94,6 +97,7 @@ Result<> SegmentSplicer::CopyBatches(uint64_t bytes, uint64_t until, Offset end)
     position_ = scanner.next_position();
     copied += batch.total_bytes();
   }
+  cold_->End(*input_, position_);
   return {};
 }
 
@@ -210,6 +214,7 @@ Result<> SegmentSplicer::Finish() {
   CHECK(done() && next_damage_ == source_.damage.size() && !hole_) << source_.path_prefix;
   writing_ = true;
   TM_RETURN_IF_ERROR(output_->Sync());
+  if (cold_ && cold_->cold()) output_->Advise(0, written_, File::Advice::kDontNeed);
   return WriteCleanedIndex(files_, source_.path_prefix,
                            index_.EncodeOffsets(0) + index_.SealOffsets(source_.end_offset, written_),
                            index_.EncodeTimes(0) + index_.SealTimes());

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "broker/log/cold_pass.h"
 #include "broker/log/damage_list.h"
 #include "broker/log/epoch_table.h"
 #include "broker/log/segment_index.h"
@@ -88,6 +89,7 @@ class SegmentSplicer {
   const Source source_;
   std::unique_ptr<File> input_;
   std::shared_ptr<File> output_;
+  std::optional<ColdPass> cold_;
   uint64_t position_ = 0;   // in the input
   size_t next_damage_ = 0;  // of source_.damage
   Offset next_;             // the next batch begins here

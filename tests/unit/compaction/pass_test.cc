@@ -141,6 +141,72 @@ TEST_F(CompactedLog, ItsLagsCountFromTheAppendAlsoAfterAReopening) {
   }
 }
 
+TEST_F(CompactedLog, WaitsForRoomBesideWhatItRewrites) {
+  Fill(100, 7);
+  Settle();
+  const auto& directory = world_.dirs().directories().front();
+  world_.dirs().SetSpaceLimits({.min_free = 0, .reserve = 10'000});
+  directory->held_bytes = 10'000;
+  directory->free_bytes = 10'500;  // any segment is larger than what is left above the reserve
+  const auto writes = world_.disk().count(DiskOp::kWrite);
+  const auto reads = world_.disk().count(DiskOp::kRead);
+  const auto refused = Clean();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, v1::DISK_FULL);
+  EXPECT_EQ(world_.disk().count(DiskOp::kWrite), writes);
+  EXPECT_EQ(world_.disk().count(DiskOp::kRead), reads) << "nothing is read in vain";
+  EXPECT_FALSE(log_->failure() || log_->uncleanable());
+  directory->free_bytes = 100'000;
+  ASSERT_TRUE(Clean());
+  Check();
+  EXPECT_EQ(Content().records.size(), 7u);
+}
+
+TEST_F(CompactedLog, EndsWhereOthersFillTheDiskMeanwhile) {
+  Fill(100, 7);
+  Settle();
+  const LogContent before = Content();
+  world_.dirs().SetSpaceLimits({.min_free = 0, .reserve = 1000});
+  const auto& directory = world_.dirs().directories().front();
+  directory->held_bytes = 1000;
+  directory->free_bytes = 100'000;
+  world_.disk().SetHook([&directory](DiskOp op, const std::string& path) {
+    if (op == DiskOp::kWrite && path.ends_with(".cleaned")) directory->free_bytes = 0;
+  });
+  EXPECT_EQ(Clean().error().code, v1::DISK_FULL);
+  world_.disk().SetHook({});
+  for (const std::string& path : world_.disk().Paths()) EXPECT_FALSE(path.ends_with(".cleaned")) << path;
+  EXPECT_EQ(Content().records, before.records);
+  directory->free_bytes = 100'000;
+  ASSERT_TRUE(Clean());
+  Check();
+}
+
+TEST_F(CompactedLog, GivesColdFilesBackToTheDiskAndKeepsWarmOnes) {
+  const auto given_back = [this] {
+    std::set<std::string> names;
+    for (const auto& [path, ranges] : world_.disk().dont_need()) names.insert(path);
+    return names;
+  };
+  world_.disk().SetColdReadChance(0);
+  Fill(60, 7);
+  Settle();
+  ASSERT_TRUE(Clean());
+  EXPECT_EQ(given_back(), std::set<std::string>()) << "what is in the cache is in use";
+  Fill(60, 7);
+  Settle();
+  world_.disk().SetColdReadChance(1);
+  std::set<std::string> read;
+  for (const SegmentFacts& segment : world_.Call([this] { return log_->DescribeSegments(); })) {
+    if (segment.size > 0) read.insert(world_.LogPath(segment.base_offset));
+  }
+  ASSERT_TRUE(Clean());
+  std::set<std::string> names = given_back();
+  for (const std::string& path : read) EXPECT_TRUE(names.contains(path)) << path;
+  EXPECT_TRUE(names.contains(world_.LogPath(0, ".log.cleaned")));
+  Check();
+}
+
 TEST_F(CompactedLog, SecondPassesCleanWhatCameSince) {
   for (int pass = 0; pass < 5; ++pass) {
     Fill(60, 9 + pass);
