@@ -80,6 +80,10 @@ class Cluster::Impl {
   Notifier call_ended_;
   std::string cluster_id_;
   size_t next_ = 0;
+  // The last refresh brought nothing new. Who asks again cannot reach what it was told, and who told it may
+  // be cut off from the cluster and know no better, for ever: another broker is asked next, with a connection
+  // or without.
+  bool ask_another_ = false;
   bool ages_ = false;
   bool closed_ = false;
 };
@@ -110,14 +114,15 @@ void Cluster::Impl::SetEndpoint(BrokerId id, Endpoint endpoint) {
   scope_.Spawn("close of a broker's former channel", left->Close());
 }
 
-// Known brokers first, those with a connection before the others; then the bootstrap list.
+// Known brokers first, those with a connection before the others (but for ask_another_); then the bootstrap
+// list.
 std::vector<RpcChannel*> Cluster::Impl::Candidates() {
   std::vector<RpcChannel*> candidates;
   std::vector<RpcChannel*> not_connected;
   for (auto& [id, broker] : brokers_) {
     if (!broker.live) continue;
     RpcChannel* channel = Channel(id);
-    (channel->connected() ? candidates : not_connected).push_back(channel);
+    (channel->connected() || ask_another_ ? candidates : not_connected).push_back(channel);
   }
   if (!candidates.empty()) {
     std::rotate(candidates.begin(), candidates.begin() + static_cast<ptrdiff_t>(next_ % candidates.size()),
@@ -212,7 +217,12 @@ Task<void> Cluster::Impl::RunRefresh(std::string topic, std::shared_ptr<Flight> 
   } else if (!response->has_metadata()) {
     result = Fail(v1::UNKNOWN_SERVER_ERROR, "a metadata request was answered with another body");
   } else {
+    const TopicPicture* known = Find(topic);
+    const auto before = known == nullptr ? std::vector<PartitionLeader>() : known->partitions;
     result = Merge(response->metadata());
+    known = Find(topic);
+    ask_another_ = known == nullptr || known->partitions == before;
+    if (ask_another_) ++next_;
     if (result && Find(topic) == nullptr) {
       result = Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "topic '{}' is missing in the answer", topic);
     }

@@ -19,6 +19,8 @@ namespace tidemark {
 struct PartitionLeader {
   BrokerId leader = kNoBroker;
   LeaderEpoch epoch = 0;
+
+  bool operator==(const PartitionLeader&) const = default;
 };
 
 struct TopicPicture {

@@ -47,6 +47,28 @@ TEST_F(ClusterTest, WithoutThatLimitTheCallTakesItsWholeTime) {
   EXPECT_GT(env_.loop.Now() - began, 55s);
 }
 
+// A broker that is cut off from the others answers, and tells of former leaders for ever.
+TEST_F(ClusterTest, WhoTellsNothingNewIsNotTheOnlyOneAsked) {
+  fakes_.AddTopic("orders", 1).partitions[0] = {.leader = 2, .epoch = 7};
+  fakes_.on_metadata = [](BrokerId broker, v1::MetadataResponse* told) {
+    if (broker != 1) return;
+    told->mutable_topics(0)->mutable_partitions(0)->set_leader(1);
+    told->mutable_topics(0)->mutable_partitions(0)->set_leader_epoch(6);
+  };
+  ClientOptions options;
+  options.bootstrap = {fakes_.bootstrap().front()};
+  Cluster cluster(env_, env_.loop, options);
+  const auto refreshed = [&] {
+    EXPECT_TRUE(env_.Run(cluster.Refresh("orders", env_.loop.Now() + 10s, {})));
+    return cluster.Find("orders")->partitions[0];
+  };
+  EXPECT_EQ(refreshed(), (PartitionLeader{1, 6}));
+  EXPECT_EQ(refreshed(), (PartitionLeader{1, 6})) << "the one with a connection is asked first";
+  EXPECT_EQ(refreshed(), (PartitionLeader{2, 7}));
+  EXPECT_EQ(refreshed(), (PartitionLeader{2, 7})) << "what is old is not taken back";
+  env_.Run(cluster.Close());
+}
+
 TEST_F(ClusterTest, OneBrokerOfTheListIsEnough) {
   fakes_.Stop(1);
   EXPECT_TRUE(CallAny(10s, 60s));

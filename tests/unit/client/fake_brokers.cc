@@ -46,6 +46,7 @@ struct FakeBrokers::Broker final : RpcHandler {
         break;
       case v1::Request::kMetadata:
         Metadata(request.metadata(), response.mutable_metadata());
+        if (all.on_metadata) all.on_metadata(id, response.mutable_metadata());
         break;
       case v1::Request::kProduce: {
         all.most_produce_in_flight = std::max(all.most_produce_in_flight, ++all.produce_in_flight);

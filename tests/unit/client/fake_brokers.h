@@ -54,6 +54,8 @@ class FakeBrokers {
   std::function<Verdict(BrokerId, PartitionIndex, const v1::ProducerBatch&)> on_produce;
   // May damage or cut the records of an answer.
   std::function<void(PartitionIndex, std::string*)> on_fetch;
+  // May change what a broker tells of the cluster.
+  std::function<void(BrokerId, v1::MetadataResponse*)> on_metadata;
   // Serves what the fake itself does not; none: INVALID_REQUEST. CANCELLED: no answer at all.
   std::function<Result<v1::Response>(BrokerId, const v1::Request&)> on_other;
   bool tell_leaders = true;  // hints come with errors
