@@ -200,7 +200,8 @@ Result<bool> Recovery::ScanSegment(Segment& segment, std::optional<Offset> next_
   while ((step = scanner.Next(&batch, &info)) == BatchScanner::Step::kBatch) {
     TM_RETURN_IF_ERROR(GoOn());
     const auto latest = epochs_.latest();
-    const bool decides_epochs = rebuild_epochs_ || batch.base_offset >= floor_;
+    // Also a batch that the recovery point lies in, or the table would lack an epoch for what follows.
+    const bool decides_epochs = rebuild_epochs_ || batch.base_offset + info.last_offset_delta >= floor_;
     if (batch.base_offset != expected || (next_base && batch.base_offset >= *next_base)) {
       why = fmt::format("batch {} where {} was expected", batch.base_offset, expected);
     } else if (decides_epochs && latest && batch.leader_epoch < *latest) {
@@ -230,8 +231,8 @@ Result<bool> Recovery::ScanSegment(Segment& segment, std::optional<Offset> next_
     // An unreadable sector is damage of this log wherever it is: a cut would be a guess, and the directory's
     // others have nothing to do with it.
     if (step == BatchScanner::Step::kIoError) {
-      SetDamage(fmt::format("after offset {}: {} at byte {} of {}", end_, why, segment.size,
-                            segment.log_path()));
+      SetDamage(
+          fmt::format("after offset {}: {} at byte {} of {}", end_, why, segment.size, segment.log_path()));
       return false;
     }
     return EndAt(segment, &scanner,

@@ -19,6 +19,11 @@ struct IndexedBatch {
   WallMillis max_timestamp = kNoTimestamp;  // up to and with it
 };
 
+WallMillis TimestampOf(const StoredBatch& stored) {
+  const bool by_append = stored.body.timestamp_type == v1::TIMESTAMP_TYPE_LOG_APPEND_TIME;
+  return by_append ? stored.batch.append_time : stored.body.max_timestamp;
+}
+
 // Every entry of the index files must name a batch that is there, and the greatest timestamp up to it.
 void VerifyIndex(FileSystem& files, const std::string& prefix, Offset base,
                  const std::map<uint64_t, IndexedBatch>& batches, SegmentReport* report) {
@@ -157,9 +162,7 @@ Result<SegmentReport> VerifySegment(FileSystem& files, const PartitionFolder& fo
                                             stored.batch.base_offset, stored.batch.leader_epoch, *listed));
     }
     epoch = stored.batch.leader_epoch;
-    max_timestamp = std::max(max_timestamp, stored.body.timestamp_type == v1::TIMESTAMP_TYPE_LOG_APPEND_TIME
-                                                ? stored.batch.append_time
-                                                : stored.body.max_timestamp);
+    max_timestamp = std::max(max_timestamp, TimestampOf(stored));
     positions.emplace(stored.position, IndexedBatch{stored.batch.base_offset, max_timestamp});
     report.end_offset = stored.last_offset() + 1;
     report.good_bytes += stored.batch.total_bytes();
