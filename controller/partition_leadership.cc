@@ -101,10 +101,19 @@ struct Narrowing {
     return (Bounced(m) ? 1 : 0) + (facts.Replica(m.id)->shutting_down ? 2 : 0) +
            (m.id == relief.replica ? 4 : 0);
   }
+  // Where the search begins: behind one that is relieved and stays, or two of those that ask would hand
+  // leadership to each other for ever and never to the third.
+  size_t First() const {
+    const auto relieved = std::ranges::find(facts.replicas, relief.replica, &ReplicaFacts::id);
+    if (relief.leave_isr || relieved == facts.replicas.end()) return 0;
+    return static_cast<size_t>(relieved - facts.replicas.begin()) + 1;
+  }
   // Best first by reluctance, then by assignment order.
   IsrMember Best(const Members& members) const {
     std::optional<IsrMember> best;
-    for (const ReplicaFacts& replica : facts.replicas) {
+    const size_t first = First();
+    for (size_t i = 0; i < facts.replicas.size(); ++i) {
+      const ReplicaFacts& replica = facts.replicas[(first + i) % facts.replicas.size()];
       const auto it = std::ranges::find(members, replica.id, &IsrMember::id);
       if (it == members.end()) continue;
       if (!best || Reluctance(*it) < Reluctance(*best)) best = *it;

@@ -77,8 +77,8 @@ struct Relief {
 
 // The state that should be in force, or nothing when the present one should. Rules:
 // - the leader is a usable member of the ISR, in the life in which it was elected; it stays where it is one;
-// - else the first replica that is one is elected, with the leader epoch raised; members that bounced, then
-// those
+// - else the first replica that is one (behind one that is relieved and stays in the ISR: the next) is
+// elected, with the leader epoch raised; members that bounced, then those
 //   shutting down, then the one to be relieved come last;
 // - the ISR loses members that are not usable, and, while others remain, those shutting down, the one that
 // asked to

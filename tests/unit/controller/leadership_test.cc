@@ -298,6 +298,17 @@ TEST(DecideLeadership, ReliefMovesLeadershipAndLeavesTheIsrOnlyWhenAsked) {
   EXPECT_EQ(next->leader_epoch, 5u);
 }
 
+// Two damaged replicas must not hand leadership to each other for ever, past the third that is whole.
+TEST(DecideLeadership, ReliefGoesRoundAllMembers) {
+  PartitionFacts facts = Facts();
+  for (const BrokerId expected : {2, 3, 1, 2}) {
+    const auto next = DecideLeadership(facts, {.replica = facts.state.leader});
+    ASSERT_TRUE(next);
+    EXPECT_EQ(next->leader, expected);
+    facts.state = *next;
+  }
+}
+
 TEST(DecideLeadership, AFollowerThatIsToBeFencedRaisesTheLeaderEpoch) {
   PartitionFacts facts = Facts();
   const Relief relief{.replica = 3, .leave_isr = true, .fence = true};
