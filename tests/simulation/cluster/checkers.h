@@ -21,7 +21,7 @@ struct AckedRecord {
   PartitionIndex partition = 0;
   Offset offset = 0;
   std::string value;
-  MonoTime at{};  // when
+  MonoTime at{};  // when it was sent
 };
 
 struct LoggedRecord {

@@ -12,7 +12,7 @@ namespace {
 
 TEST(RotRuns, LoseNothingAndRepairEverything) {
   const uint64_t first = FromEnvironmentOr("TIDEMARK_SIM_FIRST_SEED", 1);
-  const uint64_t seeds = FromEnvironmentOr("TIDEMARK_SIM_SEEDS", 10);
+  const uint64_t seeds = FromEnvironmentOr("TIDEMARK_SIM_SEEDS", 3);
   RotRunCounts sum;
   RunSeeds(
       first, seeds, {},

@@ -73,9 +73,13 @@ TopicOnDisks ReadTopic(SimBrokers& brokers, int count, const std::string& topic,
                                      fmt::format("/data/{}-{}", topic, p), broker, topic, id, p, end,
                                      violations));
       out.logs.back().in_sync = in_sync;
+      if (view == views.end()) continue;
+      // What is below the log start is nobody's any more: a repair leaves batches without records there.
       // Empty files say nothing of a start that retention has moved.
-      if (out.logs.back().batches.empty() && view != views.end())
-        out.logs.back().start = view->second.log_start_offset();
+      DiskLog& log = out.logs.back();
+      const Offset start = view->second.log_start_offset();
+      std::erase_if(log.batches, [start](const LoggedBatch& batch) { return batch.last_offset < start; });
+      log.start = log.batches.empty() ? start : log.batches.front().base_offset;
     }
   }
   return out;

@@ -28,9 +28,11 @@ Task<void> AckedStream::Run(SimProcess* process) {
     const std::string value = fmt::format("{}-{}", name, n);
     const ProducerRecord record{
         .topic = topic, .partition = static_cast<PartitionIndex>(n % partitions), .value = value};
-    (void)co_await producer.Send(record, [this, value, &loop](const Result<RecordMetadata>& result) {
-      if (result) acked.push_back({topic, result->partition, result->offset, value, loop.Now()});
-    });
+    (void)co_await producer.Send(record,
+                                 [this, value, at = loop.Now()](const Result<RecordMetadata>& result) {
+                                   if (result)
+                                     acked.push_back({topic, result->partition, result->offset, value, at});
+                                 });
     (void)co_await Sleep(loop, 10ms, "the stream's rate");
   }
   co_await producer.Close();
