@@ -1,5 +1,5 @@
-// CopyPace: how fast logs are copied between log directories, over all shards of a broker. Any thread; one
-// atomic, because shards copy side by side and share one rate.
+// CopyPace: how fast logs are copied between log directories and repaired, over all shards of a broker. Any
+// thread; one atomic, because shards copy side by side and share one rate.
 #pragma once
 
 #include <algorithm>

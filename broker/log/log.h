@@ -211,7 +211,12 @@ class Log {
   // far as `fetch` gives them: CORRUPT_MESSAGE and OFFSET_NOT_AVAILABLE of it mean that one only.
   // INVALID_RECORD: that is not what this log held. BROKER_NOT_READY, CANCELLED, DISK_FULL, CORRUPT_MESSAGE
   // (more damage was met and noted) and the errors of `fetch`: nothing has changed, try again.
-  Task<Result<>> Repair(Offset offset, FetchRange fetch);
+  // What is written goes by the host's copy pace; no compaction runs beside it.
+  Task<Result<>> Repair(Offset offset, FetchRange fetch, std::stop_token stop = {});
+  // While held no repair begins, and one under way ends with CANCELLED when it has its next answer.
+  void HoldRepairs(bool held) { repairs_held_ = held; }
+  // Returns when none is under way.
+  Task<void> RepairsEnded();
 
   // Asks the directory's group commit to make everything appended so far durable; the flush listener is told.
   // Called by every append itself when the config says so (ack.durability=synced); idempotent while one is
@@ -372,10 +377,14 @@ class Log {
   Task<void> PromiseFlushed();
 
   // log_repair.cc
-  Result<> MayRepair() const;
+  class Repairing;  // marks a repair under way
+  class HasTurn;    // of the shard's repairs
+  Result<> MayRepair(const std::stop_token& stop) const;
+  Task<Result<>> WaitForTurn(std::stop_token stop);
+  Task<Result<>> PauseRepair(uint64_t bytes, std::stop_token stop);
   Task<Result<std::string>> FetchFirst(Offset* offset, FetchRange fetch);
   Task<Result<>> FillSplicer(std::shared_ptr<SegmentSplicer> splicer, std::shared_ptr<Segment> segment,
-                             uint64_t generation, FetchRange fetch);
+                             uint64_t generation, FetchRange fetch, std::stop_token stop);
   Task<Result<>> SwapInRepaired(std::shared_ptr<SegmentSplicer> splicer, std::shared_ptr<Segment> segment);
 
   Task<Result<>> SurveySome(std::vector<std::shared_ptr<Segment>> some);
@@ -442,6 +451,8 @@ class Log {
   bool changing_ = false;
   bool removing_ = false;  // files below the start are being taken away
   CleanState cleaning_;
+  bool repairing_ = false;
+  bool repairs_held_ = false;
   bool restarting_ = false;  // until done, nothing below any offset is promised
   bool truncating_ = false;  // until done, the start may be about to fall
   bool closing_ = false;

@@ -122,6 +122,7 @@ Task<Result<CleanReport>> Log::Clean(CleanTools tools) {
   TM_CO_RETURN_IF_ERROR(co_await Survey());
   if (cleaning_.running) co_return Fail(v1::CANCELLED, "the log is being compacted already");
   if (cleaning_.held) co_return Fail(v1::CANCELLED, "the log is being moved");
+  if (repairing_) co_return Fail(v1::CANCELLED, "the log is being repaired");
   const CleanDecision decision = DecideClean(DescribeForCleaning(), config_.compaction, tools.now);
   CleanReport report{.from = decision.first_dirty, .to = decision.first_dirty};
   if (decision.end <= decision.first_dirty) co_return report;

@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "broker/log/checkpoints.h"
+#include "broker/log/copy_pace.h"
 #include "common/async/task.h"
+#include "common/async/wait.h"
 #include "common/result.h"
 #include "common/time.h"
 
@@ -14,6 +16,14 @@ namespace tidemark {
 class DiskWaits;
 class FileHandles;
 class Log;
+
+// One log of a shard after the other is repaired: a rotten disk that damages hundreds must not keep the pool
+// from its flushes.
+struct RepairTurn {
+  explicit RepairTurn(EventLoop& loop) : freed(loop) {}
+  bool taken = false;
+  Notifier freed;
+};
 
 class LogHost {
  public:
@@ -35,6 +45,9 @@ class LogHost {
   virtual Task<Result<>> WriteCheckpoints(size_t directory, std::vector<CheckpointChange> changes) = 0;
   // A write or sync failed: poisons every log of the directory, this shard's before it returns.
   virtual void OnDirectoryFailure(size_t directory, const Error& error) = 0;
+  // How fast whole segments are copied, by all shards together.
+  virtual CopyPace& copy_pace() = 0;
+  virtual RepairTurn& repair_turn() = 0;
 };
 
 }  // namespace tidemark

@@ -169,7 +169,10 @@ Task<void> ShardLogs::Moves::Run(std::shared_ptr<Move> move) {
     working_ = false;
     turn_.NotifyAll();
   }
-  if (Log* log = logs_.Find(move->key)) log->HoldCleaning(false);
+  if (Log* log = logs_.Find(move->key)) {
+    log->HoldCleaning(false);
+    log->HoldRepairs(false);
+  }
   if (result) {
     ++counters_.finished;
     LOG(INFO) << move->name() << " is in " << logs_.dirs_.directories()[move->target]->path << " now";

@@ -17,17 +17,25 @@ Task<Result<bool>> ShardLogs::Moves::Switch(Move& move) {
   Slot& slot = *co_await logs_.LockSlot(move.key);
   const SlotLock lock(logs_, slot);
   TM_CO_ASSIGN_OR_RETURN(Log* const source, Source(move));
+  source->HoldRepairs(true);
+  // A repair may wait for another broker: nobody is kept out for that.
+  co_await source->RepairsEnded();
+  if (auto still = Source(move); !still) co_return std::unexpected(std::move(still).error());
   const size_t from = source->directory_index();
   if (logs_.switch_observer_.before) logs_.switch_observer_.before(move.key);
   move.exclusive = true;
   // Nobody begins anything from here on; a truncation, say, that had begun before is seen through.
   co_await source->Settle();
-  Result<> complete = co_await Complete(move, *source);
+  // What has changed all of the log is copied with everybody let in.
+  Result<> complete = source->generation() == move.generation ? co_await Complete(move, *source)
+                                                              : Fail(v1::CANCELLED, "the log was changed");
+  const bool changed = !complete && source->generation() != move.generation;
   move.exclusive = false;
   if (!complete) {
     if (logs_.switch_observer_.after) logs_.switch_observer_.after(move.key, *source);
     // Nobody is kept out until there is room.
-    if (complete.error().code == v1::DISK_FULL) co_return false;
+    source->HoldRepairs(false);
+    if (changed || complete.error().code == v1::DISK_FULL) co_return false;
     co_return std::unexpected(std::move(complete).error());
   }
   // From here on the log and its copy hold the same, durably, and nobody changes either.

@@ -14,10 +14,42 @@ namespace tidemark {
 namespace {
 
 constexpr uint64_t kStepBytes = 16 << 20;
+// Waits are sliced, so that whoever ends the repair is not waited for.
+constexpr Duration kLongestSlice = 50ms;
 
 Task<Result<std::string>> Ready(std::string bytes) { co_return bytes; }
 
 }  // namespace
+
+// A repair of this log, from its first question on.
+class Log::Repairing {
+ public:
+  explicit Repairing(Log& log) : log_(log) { log_.repairing_ = true; }
+  ~Repairing() {
+    log_.repairing_ = false;
+    log_.changed_.NotifyAll();
+  }
+  Repairing(const Repairing&) = delete;
+  Repairing& operator=(const Repairing&) = delete;
+
+ private:
+  Log& log_;
+};
+
+// Made right after WaitForTurn succeeded.
+class Log::HasTurn {
+ public:
+  explicit HasTurn(RepairTurn& turn) : turn_(turn) { CHECK(!std::exchange(turn_.taken, true)); }
+  ~HasTurn() {
+    turn_.taken = false;
+    turn_.freed.NotifyAll();
+  }
+  HasTurn(const HasTurn&) = delete;
+  HasTurn& operator=(const HasTurn&) = delete;
+
+ private:
+  RepairTurn& turn_;
+};
 
 bool Log::spliceable() const {
   return !config_.compaction.enabled && cleaning_.cleaned_to == 0 && cleaning_.drops.below() == 0;
@@ -32,19 +64,48 @@ Task<Result<std::string>> Log::FetchFirst(Offset* offset, FetchRange fetch) {
   co_return co_await fetch(*offset);
 }
 
-Result<> Log::MayRepair() const {
+Result<> Log::MayRepair(const std::stop_token& stop) const {
   TM_RETURN_IF_ERROR(Usable());
   if (damage_) return std::unexpected(*damage_);
+  if (repairs_held_ || stop.stop_requested()) return Fail(v1::CANCELLED, "the repair is stopped");
   return {};
 }
 
-Task<Result<>> Log::Repair(Offset offset, FetchRange fetch) {
+Task<void> Log::RepairsEnded() {
+  while (repairing_) co_await changed_.Wait("end of a repair");
+}
+
+Task<Result<>> Log::WaitForTurn(std::stop_token stop) {
+  RepairTurn& turn = host_.repair_turn();
+  while (turn.taken) {
+    co_await turn.freed.Wait("turn of a repair", loop_.Now() + kLongestSlice, stop);
+    TM_CO_RETURN_IF_ERROR(MayRepair(stop));
+  }
+  co_return {};
+}
+
+Task<Result<>> Log::PauseRepair(uint64_t bytes, std::stop_token stop) {
+  const MonoTime until = host_.copy_pace().Take(bytes, loop_.Now());
+  while (true) {
+    TM_CO_RETURN_IF_ERROR(MayRepair(stop));
+    if (loop_.Now() >= until) co_return {};
+    co_await Sleep(loop_, std::min(until - loop_.Now(), kLongestSlice), "rate of a repair", stop);
+  }
+}
+
+Task<Result<>> Log::Repair(Offset offset, FetchRange fetch, std::stop_token stop) {
   const Operation operation(*this);
-  TM_CO_RETURN_IF_ERROR(MayRepair());
+  TM_CO_RETURN_IF_ERROR(MayRepair(stop));
   if (damaged_.Find(offset) == nullptr) co_return {};
+  // A pass that began before compaction was switched off: the two write files of the same names.
+  if (repairing_ || cleaning_.running)
+    co_return Fail(v1::CANCELLED, "the log is being repaired or compacted");
+  const Repairing repairing(*this);
   Offset asked = offset;
   TM_CO_ASSIGN_OR_RETURN(std::string first, co_await FetchFirst(&asked, fetch));
-  TM_CO_RETURN_IF_ERROR(MayRepair());
+  TM_CO_RETURN_IF_ERROR(MayRepair(stop));
+  TM_CO_RETURN_IF_ERROR(co_await WaitForTurn(stop));
+  const HasTurn has_turn(host_.repair_turn());
   const DamagedRange* range = damaged_.Find(asked);
   if (range == nullptr || range->last < start_) co_return {};
   const std::shared_ptr<Segment> segment = segments_[SegmentIndexFor(range->segment)];
@@ -74,7 +135,7 @@ Task<Result<>> Log::Repair(Offset offset, FetchRange fetch) {
                            first = std::make_shared<std::string>(std::move(first))](Offset from) {
     return from == asked && !first->empty() ? Ready(std::exchange(*first, {})) : fetch(from);
   };
-  auto done = co_await FillSplicer(splicer, segment, generation_, std::move(with_first));
+  auto done = co_await FillSplicer(splicer, segment, generation_, std::move(with_first), std::move(stop));
   if (done) done = co_await SwapInRepaired(splicer, segment);
   if (done) {
     LOG(WARNING) << place_.topic << "-" << place_.key.partition << ": " << segment->log_path()
@@ -91,22 +152,23 @@ Task<Result<>> Log::Repair(Offset offset, FetchRange fetch) {
 }
 
 Task<Result<>> Log::FillSplicer(std::shared_ptr<SegmentSplicer> splicer, std::shared_ptr<Segment> segment,
-                                uint64_t generation, FetchRange fetch) {
+                                uint64_t generation, FetchRange fetch, std::stop_token stop) {
   std::string given;
   std::optional<Error> refused;
+  const uint64_t step = host_.copy_pace().ChunkBytes(kStepBytes);
   while (true) {
-    auto stepped =
-        co_await RunBlocking(pool_, loop_, "repair",
-                             [splicer, given = std::move(given), refused = std::move(refused)]() -> Result<> {
-                               if (refused) splicer->Keep(*refused);
-                               if (!given.empty()) TM_RETURN_IF_ERROR(splicer->Give(given));
-                               if (!splicer->wanted() && !splicer->done())
-                                 TM_RETURN_IF_ERROR(splicer->Step(kStepBytes));
-                               if (!splicer->done()) return {};
-                               // Nothing came of it.
-                               if (splicer->taken() == 0) return std::unexpected(*splicer->refused());
-                               return splicer->Finish();
-                             });
+    const uint64_t written = splicer->size();
+    auto stepped = co_await RunBlocking(
+        pool_, loop_, "repair",
+        [splicer, step, given = std::move(given), refused = std::move(refused)]() -> Result<> {
+          if (refused) splicer->Keep(*refused);
+          if (!given.empty()) TM_RETURN_IF_ERROR(splicer->Give(given));
+          if (!splicer->wanted() && !splicer->done()) TM_RETURN_IF_ERROR(splicer->Step(step));
+          if (!splicer->done()) return {};
+          // Nothing came of it.
+          if (splicer->taken() == 0) return std::unexpected(*splicer->refused());
+          return splicer->Finish();
+        });
     given.clear();
     refused.reset();
     TM_CO_RETURN_IF_ERROR(Usable());
@@ -118,13 +180,14 @@ Task<Result<>> Log::FillSplicer(std::shared_ptr<SegmentSplicer> splicer, std::sh
       co_return std::unexpected(*failure_);
     }
     if (!stepped && stepped.error().code == v1::CORRUPT_MESSAGE && !splicer->done())
-      (void)co_await SearchDamage(segment);
+      (void)co_await SearchDamage(segment, stop);
     if (!stepped) co_return stepped;
+    TM_CO_RETURN_IF_ERROR(co_await PauseRepair(splicer->size() - written, stop));
     if (splicer->done()) co_return {};
     if (!splicer->wanted()) continue;
     TM_CO_RETURN_IF_ERROR(host_.RoomToRewrite(place_.directory, 0));
     auto fetched = co_await fetch(*splicer->wanted());
-    TM_CO_RETURN_IF_ERROR(Usable());
+    TM_CO_RETURN_IF_ERROR(MayRepair(stop));
     if (fetched) {
       given = std::move(*fetched);
     } else if (fetched.error().code == v1::CORRUPT_MESSAGE ||

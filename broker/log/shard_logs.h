@@ -155,6 +155,8 @@ class ShardLogs final : private LogHost {
   }
   Task<Result<>> WriteCheckpoints(size_t directory, std::vector<CheckpointChange> changes) override;
   void OnDirectoryFailure(size_t directory, const Error& error) override;
+  CopyPace& copy_pace() override { return dirs_.copy_pace(); }
+  RepairTurn& repair_turn() override { return repair_turn_; }
 
   Task<Result<Log*>> OpenInTurn(Slot& slot, std::string topic, LogConfig config, LogExpected expected,
                                 bool recovers);
@@ -183,6 +185,7 @@ class ShardLogs final : private LogHost {
   EventLoop& loop_;
   ShardLogsOptions options_;
   std::function<void(const LogDirectory&, const Error&)> failure_listener_;
+  RepairTurn repair_turn_{loop_};
   std::unordered_map<PartitionKey, std::unique_ptr<Slot>> slots_;
   // Taken out in this process: what the checkpoints said of them at the start is void.
   std::unordered_set<PartitionKey> recreated_;

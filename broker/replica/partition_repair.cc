@@ -129,9 +129,10 @@ Task<Result<>> Partition::RepairFromLeader(Offset first) {
       context_.channels->Connect(follower_->leader, *endpoint);
   Result<> done = Fail(v1::INVALID_RECORD, "replicas of a compacted log differ batch by batch");
   if (log_->spliceable()) {
-    done = co_await log_->Repair(first, [this, channel = channel.get(), epoch](Offset from) {
-      return FetchForRepair(channel, from, epoch);
-    });
+    done = co_await log_->Repair(
+        first,
+        [this, channel = channel.get(), epoch](Offset from) { return FetchForRepair(channel, from, epoch); },
+        repair_stop_.get_token());
   }
   if (!done && done.error().code == v1::INVALID_RECORD && FollowsIn(epoch)) {
     std::string why = done.error().message;

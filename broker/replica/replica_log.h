@@ -33,7 +33,7 @@ class ReplicaLog {
   virtual const DamageList& damaged() const = 0;
   virtual uint64_t damaged_ranges_found() const = 0;
   virtual bool spliceable() const = 0;
-  virtual Task<Result<>> Repair(Offset offset, Log::FetchRange fetch) = 0;
+  virtual Task<Result<>> Repair(Offset offset, Log::FetchRange fetch, std::stop_token stop) = 0;
   // Of batches as a leader sends them: the offset after the last one; CORRUPT_MESSAGE when one is not whole.
   virtual Result<Offset> EndOfBatches(std::string_view batches) const = 0;
 

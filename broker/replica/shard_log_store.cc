@@ -24,12 +24,12 @@ class ShardLogStore::Forward final : public ReplicaLog {
   const std::optional<Error>& failure() const override { return log_->failure(); }
   const std::optional<Error>& damage() const override { return log_->damage(); }
   const DamageList& damaged() const override { return log_->damaged(); }
-  uint64_t damaged_ranges_found() const override { return log_->damaged_ranges_found(); }
+  uint64_t damaged_ranges_found() const override { return found_before_ + log_->damaged_ranges_found(); }
   bool spliceable() const override { return log_->spliceable(); }
   // Not while it is switched: what is read then is checked as always, and the repair is asked for again.
-  Task<Result<>> Repair(Offset offset, Log::FetchRange fetch) override {
+  Task<Result<>> Repair(Offset offset, Log::FetchRange fetch, std::stop_token stop) override {
     if (switching_) co_return Busy();
-    co_return co_await log_->Repair(offset, std::move(fetch));
+    co_return co_await log_->Repair(offset, std::move(fetch), std::move(stop));
   }
   Result<Offset> EndOfBatches(std::string_view batches) const override {
     Offset end = 0;
@@ -125,6 +125,7 @@ class ShardLogStore::Forward final : public ReplicaLog {
     switching_ = false;
     if (&log != log_) {
       log_->SetFlushListener(nullptr);
+      found_before_ += log_->damaged_ranges_found();
       log_ = &log;
       if (config_) log_->SetConfig(*config_);
       if (high_watermark_) log_->SetHighWatermark(*high_watermark_);
@@ -153,6 +154,7 @@ class ShardLogStore::Forward final : public ReplicaLog {
   bool switching_ = false;
   Notifier settled_;
   std::function<void()> listener_;
+  uint64_t found_before_ = 0;  // damaged ranges, by the logs that were in other directories
   std::optional<Offset> high_watermark_;
   std::optional<LogConfig> config_;
 };

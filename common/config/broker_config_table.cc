@@ -125,7 +125,9 @@ Defs Logs() {
        "checkpoints and internal topics; followers stop when only as much again is free; 0: none",
        kYes, 0, kMaxLong / 8},
       {"replica.alter.log.dirs.io.max.bytes.per.second", kI, "9223372036854775807", "bytes/s",
-       "How fast replicas are copied between the log directories of a broker", kYes, 1, kMaxLong},
+       "How fast replicas are copied between the log directories of a broker "
+       "and damaged segments are written anew",
+       kYes, 1, kMaxLong},
       {"log.segment.bytes", kI, "1073741824", "bytes", "Size at which a new segment file is begun", kYes,
        1024, kMaxInt},
       {"log.open.files", kI, "0", "files",

@@ -35,7 +35,7 @@ class BatchLog final : public ReplicaLog {
   const DamageList& damaged() const override { return damaged_; }
   uint64_t damaged_ranges_found() const override { return 0; }
   bool spliceable() const override { return false; }
-  Task<Result<>> Repair(Offset, Log::FetchRange) override { co_return Result<>{}; }
+  Task<Result<>> Repair(Offset, Log::FetchRange, std::stop_token) override { co_return Result<>{}; }
   Result<Offset> EndOfBatches(std::string_view) const override { return Fail(v1::CORRUPT_MESSAGE); }
   Result<AppendResult> AppendAsLeader(std::span<const UnstampedBatch> batches, LeaderEpoch epoch,
                                       WallMillis now) override {

@@ -40,6 +40,16 @@ class MoveTest : public testing::TestWithParam<bool> {
         paths, [&](const std::string& path) { return path.find(part) != std::string::npos; }));
   }
 
+  // The other broker does not answer for long.
+  Task<void> RepairLate(std::optional<ErrorCode>* ended) {
+    const auto done = co_await log().Repair(0, [this](Offset) { return AnswerLate(); });
+    *ended = done ? v1::NONE : done.error().code;
+  }
+  Task<Result<std::string>> AnswerLate() {
+    co_await Sleep(world_.process().main_loop(), 20s, "answer");
+    co_return Fail(v1::REQUEST_TIMED_OUT, "no answer");
+  }
+
   LogWorld world_;
 };
 
@@ -306,6 +316,41 @@ TEST_F(MoveTest, AFullDiskAtItsEndKeepsNobodyOut) {
   ASSERT_TRUE(WaitForEnd());
   EXPECT_EQ(log().directory_index(), to);
   EXPECT_EQ(log().end_offset(), 102u);
+}
+
+// It may wait for another broker: nobody is kept out of the log for that.
+TEST_F(MoveTest, ARepairIsNotWaitedForWithEverybodyKeptOut) {
+  world_.Start();
+  Fill(50);
+  const auto before = world_.ReadAll(log());
+  bool switched = false;
+  bool in_time = false;
+  std::optional<ErrorCode> ended;
+  world_.Call([&] {
+    world_.logs().SetSwitchObserver({.before =
+                                         [&](const PartitionKey&) {
+                                           in_time = ended.has_value();
+                                           switched = true;
+                                         },
+                                     .after = [](const PartitionKey&, Log&) {}});
+    return true;
+  });
+  const size_t to = Other();
+  world_.dirs().copy_pace().SetRate(log().size_bytes() / 10);
+  ASSERT_TRUE(Move(to));
+  world_.world().RunFor(8s);
+  ASSERT_FALSE(switched);
+  // In what has been copied.
+  const std::string path = log().directory() + "/00000000000000000000.log";
+  ASSERT_TRUE(world_.disk().FlipBit(path, 100 * 8));
+  ASSERT_FALSE(world_.Read(log(), 0));
+  ASSERT_FALSE(log().damaged().empty());
+  world_.process().Spawn("repair", [&] { return RepairLate(&ended); });
+  ASSERT_TRUE(WaitForEnd());
+  EXPECT_TRUE(switched);
+  EXPECT_TRUE(in_time) << "the switch waits for it";
+  EXPECT_EQ(log().directory_index(), to);
+  EXPECT_EQ(world_.ReadAll(log()), before) << "the copy is whole";
 }
 
 TEST(CopyPace, IsSharedByAllWhoCopy) {

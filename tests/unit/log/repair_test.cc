@@ -73,6 +73,18 @@ class RepairedLog : public testing::Test {
     co_return std::string(rest.substr(0, std::min(good, max_)));
   }
 
+  Task<Result<std::string>> CleanThenFetch(CleanerThrottle* throttle, std::optional<ErrorCode>* cleaned,
+                                           Offset from) {
+    const auto done = co_await log_->Clean({.throttle = throttle, .now = 5000});
+    *cleaned = done ? v1::NONE : done.error().code;
+    co_return co_await Fetch(from);
+  }
+  Task<void> RepairUntil(std::stop_token stop, std::optional<ErrorCode>* ended) {
+    const auto done =
+        co_await log_->Repair(before_[10].base_offset, [this](Offset from) { return Fetch(from); }, stop);
+    *ended = done ? v1::NONE : done.error().code;
+  }
+
   Result<> RepairOnce() { return RepairAt(log_->damaged().ranges().front().first); }
   Result<> RepairAt(Offset first) {
     return world_.process().Await(
@@ -306,6 +318,55 @@ TEST_F(RepairedLog, AskingInVainCopiesNothing) {
   for (int i = 0; i < 10; ++i) EXPECT_EQ(RepairOnce().error().code, v1::CORRUPT_MESSAGE);
   EXPECT_EQ(asked_.size(), 10u);
   EXPECT_EQ(operations(), before);
+}
+
+TEST_F(RepairedLog, NoCompactionWritesTheSameFilesMeanwhile) {
+  FlipIn(10);
+  Scrub();
+  CleanerThrottle throttle(std::nullopt);
+  std::optional<ErrorCode> cleaned;
+  const auto repaired = world_.process().Await([&] {
+    return log_->Repair(before_[10].base_offset, [&](Offset from) -> Task<Result<std::string>> {
+      return CleanThenFetch(&throttle, &cleaned, from);
+    });
+  });
+  EXPECT_TRUE(repaired);
+  EXPECT_EQ(cleaned, v1::CANCELLED);
+  EXPECT_EQ(world_.ReadAll(*log_), before_);
+}
+
+TEST_F(RepairedLog, ItIsWrittenAtTheRateOfCopiesAndEndsWhenItIsStopped) {
+  FlipIn(10);
+  Scrub();
+  const uint64_t bytes = world_.disk().Content(segments_[0])->size();
+  world_.dirs().copy_pace().SetRate(100);
+  const MonoTime begin = world_.world().Now();
+  ASSERT_TRUE(RepairOnce());
+  EXPECT_GE(world_.world().Now() - begin, std::chrono::seconds(bytes / 100 - 1));
+  EXPECT_LE(world_.world().Now() - begin, std::chrono::seconds(bytes / 100 + 5));
+  for (const bool held : {false, true}) {
+    FlipIn(10);
+    Scrub();
+    std::stop_source stop;
+    std::optional<ErrorCode> ended;
+    world_.process().Spawn("repair", [&] { return RepairUntil(stop.get_token(), &ended); });
+    world_.world().RunFor(5s);
+    ASSERT_FALSE(ended);
+    world_.Call([&] {
+      if (held) log_->HoldRepairs(true);
+      if (!held) stop.request_stop();
+      return true;
+    });
+    world_.world().RunFor(1s);
+    EXPECT_EQ(ended, v1::CANCELLED);
+    world_.Call([&] {
+      log_->HoldRepairs(false);
+      world_.dirs().copy_pace().SetRate(0);
+      return true;
+    });
+    RepairAll();
+    world_.dirs().copy_pace().SetRate(100);
+  }
 }
 
 TEST_F(RepairedLog, ACrashAtAnyStepLeavesTheDamagedOrTheWholeSegment) {

@@ -36,7 +36,7 @@ class MemoryLog final : public ReplicaLog {
   uint64_t damaged_ranges_found() const override { return damaged_found_; }
   bool spliceable() const override { return splice; }
   // Asks for the damaged range and believes what comes.
-  Task<Result<>> Repair(Offset offset, Log::FetchRange fetch) override {
+  Task<Result<>> Repair(Offset offset, Log::FetchRange fetch, std::stop_token) override {
     const DamagedRange range = *damaged_.Find(offset);
     for (Offset next = range.first; next <= range.last;) {
       auto lines = co_await fetch(next);
