@@ -68,8 +68,8 @@ Task<void> HandleFindCoordinator(Shard& shard, std::unique_ptr<RpcCall> call) {
   }
   const std::vector<std::string> groups(call->request().find_coordinator().group_ids().begin(),
                                         call->request().find_coordinator().group_ids().end());
-  if (shard.snapshot().version() == 0) {
-    call->ReplyError({v1::BROKER_NOT_READY, "no controller has told this broker of the cluster yet"});
+  if (const Result<> knows = shard.KnowsCluster(); !knows) {
+    call->ReplyError(knows.error());
     co_return;
   }
   Result<> created;

@@ -79,9 +79,8 @@ Task<void> HandleMetadata(Shard& shard, std::unique_ptr<RpcCall> call) {
   const v1::MetadataRequest& request = call->request().metadata();
   const ClusterSnapshot& snapshot = shard.snapshot();
   const ConnectionInfo* connection = call->connection();
-  if (snapshot.version() == 0) {
-    // Nothing was heard from a controller yet: an empty picture would be a wrong one.
-    call->ReplyError({v1::BROKER_NOT_READY, "no controller has told this broker of the cluster yet"});
+  if (const Result<> knows = shard.KnowsCluster(); !knows) {
+    call->ReplyError(knows.error());
     co_return;
   }
   v1::Response response;

@@ -209,6 +209,20 @@ Task<bool> Shard::CloseScope() {
   co_return true;
 }
 
+Result<> Shard::KnowsCluster() const {
+  if (snapshot_->version() == 0) {
+    // An empty picture would be a wrong one.
+    return Fail(v1::BROKER_NOT_READY, "no controller has told this broker of the cluster yet");
+  }
+  if (broker_epoch_ == kNoBrokerEpoch) {
+    return Fail(
+        v1::BROKER_NOT_READY,
+        "this broker is not registered in ZooKeeper, so that what it knows of the cluster may be old; "
+        "ask another");
+  }
+  return {};
+}
+
 void Shard::NoteBrokers(const std::vector<BrokerInfo>& brokers) {
   for (const BrokerInfo& broker : brokers) {
     const BrokerInfo* known = snapshot_->Broker(broker.id);

@@ -103,6 +103,10 @@ class Shard final : public BrokerDirectory, public IsrChannel {
   const BrokerConfig& config() const { return *config_; }
   ScratchBuffer& scratch() { return scratch_; }
   ClientQuotas& quotas() { return quotas_; }
+  // Whether clients may be told of the cluster: not before a controller has told this broker of it, nor once
+  // the broker has left ZooKeeper, when nobody does any more and clients would be led to former leaders for
+  // ever.
+  Result<> KnowsCluster() const;
   // Where leaders named by a LeaderAndIsr are, before the metadata that says so has arrived.
   void NoteBrokers(const std::vector<BrokerInfo>& brokers);
   ShardReport Report() const;

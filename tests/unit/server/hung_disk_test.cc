@@ -48,6 +48,13 @@ TEST_F(HungDisk, OthersLeadUntilItAnswersAgain) {
   EXPECT_NE(lost.error().code(), v1::NONE);
   ASSERT_TRUE(Until([&] { return cluster_.broker(leader)->epoch() == kNoBrokerEpoch; }));
   EXPECT_THAT(cluster_.broker(leader)->NotReadyReasons(), Contains(HasSubstr("has not answered")));
+  // Its shards answer, and it hears of nothing any more: it would tell of itself as leader until its disk is
+  // back.
+  v1::Request ask;
+  ask.mutable_metadata()->add_topics()->set_name("orders");
+  const auto told = cluster_.Call(leader, ask);
+  ASSERT_FALSE(told);
+  EXPECT_EQ(told.error().code, v1::BROKER_NOT_READY);
   cluster_.Produce("orders", 0, {"second"});
   EXPECT_NE(cluster_.LeaderOf("orders", 0), leader);
 

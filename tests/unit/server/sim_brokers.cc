@@ -114,9 +114,12 @@ TopicId SimBrokers::CreateTopic(const std::string& name, uint32_t partitions, ui
 std::optional<v1::TopicMetadata> SimBrokers::Metadata(const std::string& name) {
   v1::Request request;
   request.mutable_metadata()->add_topics()->set_name(name);
-  const Result<v1::Response> response = Call(AnyRunning(), request);
-  if (!response || response->metadata().topics(0).error().code() != v1::NONE) return std::nullopt;
-  return response->metadata().topics(0);
+  for (const auto& [id, running] : running_) {
+    const Result<v1::Response> response = Call(id, request);
+    if (response && response->metadata().topics(0).error().code() == v1::NONE)
+      return response->metadata().topics(0);
+  }
+  return std::nullopt;
 }
 
 bool SimBrokers::WaitForLeaders(const std::string& name, Duration limit) {
