@@ -11,7 +11,7 @@
 namespace tidemark {
 namespace {
 
-// How long Start waits for a controller to tell of the cluster before it says that the broker serves.
+// How long Start waits for a controller to tell of the cluster before it says in the log that it waits.
 constexpr Duration kControllerPatience = 5s;
 constexpr Duration kControlledShutdownTimeout = 30s;
 constexpr Duration kLongestShutdownBackoff = 5s;
@@ -225,10 +225,17 @@ void Broker::Impl::OnEpoch(BrokerEpoch epoch) {
   for (const auto& shard : context_.shards) shard->PostBrokerEpoch(epoch);
 }
 
+// For as long as it takes: a broker that has not been told what it leads and follows can serve nothing, and
+// whoever waits for it to be ready (a service manager, a script) would go on too early.
 Task<void> Broker::Impl::WaitForController() {
   const MonoTime deadline = loop_.Now() + kControllerPatience;
+  bool said = false;
   while (executor_->snapshot()->Broker(identity_.broker_id) == nullptr || !executor_->took_over()) {
-    if (loop_.Now() >= deadline) co_return;
+    if (!said && loop_.Now() >= deadline) {
+      said = true;
+      LOG(WARNING)
+          << "no controller has told this broker what to lead and follow yet; it is not ready before";
+    }
     if (co_await Sleep(loop_, 10ms, "first word of a controller", scope_.stop_token()) ==
         WaitOutcome::kStopped) {
       co_return;
