@@ -79,6 +79,11 @@ class RepairedLog : public testing::Test {
     *cleaned = done ? v1::NONE : done.error().code;
     co_return co_await Fetch(from);
   }
+  Task<void> RepairWith(Log* log, std::string bytes, std::optional<ErrorCode>* ended) {
+    const auto done = co_await log->Repair(0, [this, &bytes](Offset) { return Answer(bytes); });
+    *ended = done ? v1::NONE : done.error().code;
+  }
+  Task<Result<std::string>> Answer(std::string bytes) { co_return bytes; }
   Task<void> RepairUntil(std::stop_token stop, std::optional<ErrorCode>* ended) {
     const auto done =
         co_await log_->Repair(before_[10].base_offset, [this](Offset from) { return Fetch(from); }, stop);
@@ -333,6 +338,33 @@ TEST_F(RepairedLog, NoCompactionWritesTheSameFilesMeanwhile) {
   EXPECT_TRUE(repaired);
   EXPECT_EQ(cleaned, v1::CANCELLED);
   EXPECT_EQ(world_.ReadAll(*log_), before_);
+}
+
+TEST_F(RepairedLog, TheLogsOfAShardTakeTurns) {
+  FlipIn(10);
+  Scrub();
+  world_.set_key({MakeTopicId(8), 0});
+  Log* const other = *world_.OpenLog("payments");
+  for (int i = 0; i < 60; ++i) ASSERT_TRUE(world_.Append(*other, MakeBatch(fmt::format("p{}", i), 2, 60)));
+  world_.WaitForFlush(*other);
+  world_.world().RunFor(1s);
+  const std::string first = world_.Read(*other, 0, ~0ull, 1)->bytes;
+  ASSERT_TRUE(world_.disk().FlipBit("/data/payments-0/00000000000000000000.log", 100 * 8));
+  ASSERT_FALSE(world_.Read(*other, 0));
+  world_.dirs().copy_pace().SetRate(500);
+  std::optional<ErrorCode> here, there;
+  world_.process().Spawn("repair", [&] { return RepairUntil({}, &here); });
+  world_.process().Spawn("repair", [&] { return RepairWith(other, first, &there); });
+  size_t most = 0;
+  while (!here || !there) {
+    world_.world().RunFor(100ms);
+    size_t written = 0;
+    for (const std::string& path : world_.disk().Paths()) written += path.ends_with(".log.cleaned") ? 1 : 0;
+    most = std::max(most, written);
+  }
+  EXPECT_EQ(here, v1::NONE);
+  EXPECT_EQ(there, v1::NONE);
+  EXPECT_EQ(most, 1u);
 }
 
 TEST_F(RepairedLog, ItIsWrittenAtTheRateOfCopiesAndEndsWhenItIsStopped) {
