@@ -50,8 +50,8 @@ CleanDecision DecideClean(const CleanableLog& log, const CompactionConfig& confi
   out.first_dirty = log.cleaned_to > log_end ? base : std::max({log.cleaned_to, base, log.log_start});
   out.end = out.first_dirty;
   if (!config.enabled) return out;
-  out.end = std::max(out.first_dirty,
-                     FirstUncleanable(log, config, out.first_dirty, now, &out.append_time_wanted));
+  out.end =
+      std::max(out.first_dirty, FirstUncleanable(log, config, out.first_dirty, now, &out.append_time_wanted));
   for (const CleanableSegment& segment : log.segments) {
     if (segment.base_offset >= out.end) break;
     // A segment that a pass ended in the middle of (its map was full) counts as dirty.

@@ -88,9 +88,9 @@ Task<void> PartitionRun::AppendAsLeader() {
   const auto result = log_->AppendAsLeader(unstamped, epoch_, now_);
   if (machine_.alive() && largest > config_.segment_bytes) {
     // The directory may have failed through another partition since the state was checked last.
-    CHECK(!result && (failed_ || log_->failure() || DamageMet() ||
-                      result.error().code == v1::RECORD_LIST_TOO_LARGE ||
-                      result.error().code == v1::BROKER_NOT_READY));
+    CHECK(!result &&
+          (failed_ || log_->failure() || DamageMet() || result.error().code == v1::RECORD_LIST_TOO_LARGE ||
+           result.error().code == v1::BROKER_NOT_READY));
     ++counts_.refused;
     model_ = std::move(before);
     co_return;

@@ -34,10 +34,11 @@ std::string ToString(const LogCounts& c) {
   return fmt::format(
       "operations={} appends={} refused={} rolls={} truncations={} restarts={} removals={} compactions={} "
       "reads={} lives={} "
-      "clean_closes={} kills={} power_losses={} io_errors={} unreadable={} disk_full={} hangs={} flips={} flips_seen={}",
+      "clean_closes={} kills={} power_losses={} io_errors={} unreadable={} disk_full={} hangs={} flips={} "
+      "flips_seen={}",
       c.operations, c.appends, c.refused, c.rolls, c.truncations, c.restarts, c.removals, c.compactions,
-      c.reads, c.lives, c.clean_closes, c.kills, c.power_losses, c.io_errors, c.unreadable, c.disk_full, c.hangs, c.flips,
-      c.flips_seen);
+      c.reads, c.lives, c.clean_closes, c.kills, c.power_losses, c.io_errors, c.unreadable, c.disk_full,
+      c.hangs, c.flips, c.flips_seen);
 }
 
 PartitionRun::PartitionRun(LogMachine& machine, SimRandom& random, LogCounts& counts, PartitionKey key,
@@ -176,9 +177,8 @@ Task<void> PartitionRun::Open(Rot where) {
   created_ = true;
   if (disk_sick_) model_.durable_start = 0;  // its checkpoint may have been unreadable
   if (reads_fail_ && !DamageOf(*log_).empty()) ++counts_.unreadable;
-  if (log_->damage() &&
-      (reads_fail_ ||
-       (disk_sick_ && log_->damage()->message.find("recovery point unknown") != std::string::npos))) {
+  if (log_->damage() && (reads_fail_ || (disk_sick_ && log_->damage()->message.find(
+                                                           "recovery point unknown") != std::string::npos))) {
     log_ = nullptr;  // the same, or its bytes were: nothing is cut then, and nothing is lost
     failed_ = true;
     co_return;

@@ -53,25 +53,6 @@ TEST(SingleBroker, WithFlushMessagesOneAcknowledgementMeansOnDisk) {
   cluster.process(0).pool().SetHung(false);
 }
 
-TEST(SingleBroker, TellsHowFarItsLogsAreRecovered) {
-  SimBrokers cluster(1, 1);
-  cluster.StartAll();
-  cluster.CreateTopic("orders", 3, 1);
-  for (uint32_t partition = 0; partition < 3; ++partition) cluster.Produce("orders", partition, {"a"});
-  cluster.Kill(0);
-  ASSERT_TRUE(cluster.Start(0));
-  cluster.process(0).pool().SetHung(true);
-  cluster.world().RunFor(5s);
-  const AdminReply during = cluster.Http(0, {.path = "/readyz"});
-  EXPECT_EQ(during.status, 503);
-  EXPECT_THAT(during.body, HasSubstr("0 of 3 logs recovered"));
-  EXPECT_THAT(cluster.Http(0, {.path = "/metrics"}).body, HasSubstr("tidemark_recovery_logs_remaining 3\n"));
-  cluster.process(0).pool().SetHung(false);
-  ASSERT_TRUE(cluster.WaitForLeaders("orders"));
-  EXPECT_EQ(cluster.Http(0, {.path = "/readyz"}).status, 200);
-  EXPECT_THAT(cluster.Http(0, {.path = "/metrics"}).body, HasSubstr("tidemark_recovery_logs_remaining 0\n"));
-}
-
 TEST(SingleBroker, StopsCleanlyAndComesBack) {
   SimBrokers cluster(2, 1);
   cluster.StartAll();
