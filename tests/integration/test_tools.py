@@ -189,7 +189,7 @@ class Tools(ClusterTest):
         dead = cluster.brokers[1]
         dead.kill()
         where = ["--bootstrap-server", cluster.brokers[0].address]
-        wait_for("its death is noticed", lambda: re.search(r"broker 1 \(epoch \d+\) is gone", cluster.brokers[0].log()))
+        cluster.wait_isr("orders", [0])
         result = cluster.tool("topics", *where, "--delete", "--topic", "orders", check=False)
         self.assertEqual(result.returncode, 3, result.err)
         self.assertIn("the topic is marked for deletion, which waits for broker 1, which is down", result.err)
