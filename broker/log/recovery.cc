@@ -200,10 +200,15 @@ Result<bool> Recovery::ScanSegment(Segment& segment, std::optional<Offset> next_
   while ((step = scanner.Next(&batch, &info)) == BatchScanner::Step::kBatch) {
     TM_RETURN_IF_ERROR(GoOn());
     const auto latest = epochs_.latest();
+    const Offset next = batch.base_offset + info.last_offset_delta + 1;
     // Also a batch that the recovery point lies in, or the table would lack an epoch for what follows.
-    const bool decides_epochs = rebuild_epochs_ || batch.base_offset + info.last_offset_delta >= floor_;
+    const bool decides_epochs = rebuild_epochs_ || next > floor_;
     if (batch.base_offset != expected || (next_base && batch.base_offset >= *next_base)) {
       why = fmt::format("batch {} where {} was expected", batch.base_offset, expected);
+    } else if (next_base && *next_base <= floor_ && next > *next_base) {
+      // It was on disk with what follows it, so it is this batch that is wrong, not the next segment.
+      why = fmt::format("batch {} to {} where the next segment begins at {}", batch.base_offset, next - 1,
+                        *next_base);
     } else if (decides_epochs && latest && batch.leader_epoch < *latest) {
       why =
           fmt::format("batch {} of epoch {} after epoch {}", batch.base_offset, batch.leader_epoch, *latest);
@@ -213,7 +218,7 @@ Result<bool> Recovery::ScanSegment(Segment& segment, std::optional<Offset> next_
     const WallMillis timestamp =
         info.timestamp_type == v1::TIMESTAMP_TYPE_LOG_APPEND_TIME ? batch.append_time : info.max_timestamp;
     index.OnBatch(batch.base_offset, scanner.position(), timestamp, input_.index_interval_bytes);
-    expected = batch.base_offset + info.last_offset_delta + 1;
+    expected = next;
     if (expected <= floor_) above_floor_ = scanner.next_position();
     segment.size = scanner.next_position();
     end_ = expected;
