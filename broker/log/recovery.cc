@@ -350,7 +350,8 @@ Result<bool> Recovery::TakeSegment(size_t i) {
 void Recovery::TakeMissingFront() {
   if (bases_.empty() || taken_away_ || !input_.log_start_known || !epochs_begin_) return;
   const Offset begin = std::max(input_.log_start, *epochs_begin_);
-  if (begin >= bases_.front() || (known_ && bases_.front() > floor_)) return;
+  // Of what was on disk some is gone, even where the first segment that is there begins above it.
+  if (begin >= bases_.front() || (known_ && begin >= floor_)) return;
   Note("offsets {} to {} are missing: no segment before {} is there", begin, bases_.front() - 1,
        SegmentPathPrefix(input_.folder, bases_.front()));
   auto segment = std::make_shared<Segment>();

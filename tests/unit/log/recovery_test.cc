@@ -223,6 +223,29 @@ TEST(Recovery, RotInTheMiddleLeavesTheRestInServiceAfterAnUncleanStopToo) {
   EXPECT_EQ(world.disk().Content(segments[1])->size(), whole.size() / 2) << "nothing is cut";
 }
 
+// The recovery point lies in the segment that is lost: the log must not begin behind it as if nothing had
+// been.
+TEST(Recovery, AMissingFrontIsDamageAlsoWhereNoSegmentBelowTheRecoveryPointIsLeft) {
+  LogWorld world;
+  Log& log = world.Start();
+  Fill(world, log, 3);
+  ASSERT_TRUE(world.Checkpoint());
+  ASSERT_EQ(log.segment_count(), 1u);
+  Fill(world, log, 60);
+  ASSERT_GT(log.segment_count(), 2u);
+  const Offset end = log.end_offset();
+  world.Kill(false);
+  for (const char* suffix : {".log", ".index", ".timeindex"})
+    world.disk().RemovePath(world.LogPath(0, suffix));
+  Log& again = world.Start();
+  EXPECT_FALSE(again.damage());
+  EXPECT_EQ(again.start_offset(), 0u);
+  EXPECT_EQ(again.end_offset(), end);
+  ASSERT_TRUE(world.process().Await([&] { return again.Survey(); }));
+  ASSERT_EQ(again.damaged().ranges().size(), 1u);
+  EXPECT_EQ(again.damaged().ranges()[0].first, 0u);
+}
+
 TEST(Recovery, MissingAndWrongIndexesAreRebuilt) {
   LogWorld world;
   Log& log = world.Start();
