@@ -142,7 +142,7 @@ Violations CheckOneLeaderPerEpoch(const std::vector<DiskLog>& logs, const std::v
   return out;
 }
 
-Violations CheckContiguous(const std::vector<DiskLog>& logs) {
+Violations CheckContiguousBatches(const std::vector<DiskLog>& logs) {
   Violations out;
   for (const DiskLog& log : logs) {
     const LoggedBatch* before = nullptr;
@@ -155,23 +155,33 @@ Violations CheckContiguous(const std::vector<DiskLog>& logs) {
         out.push_back(fmt::format("{}: epoch falls from {} to {} at offset {}", Name(log), before->epoch,
                                   batch.epoch, batch.base_offset));
       }
-      Offset expected = batch.base_offset;
+      Offset least = batch.base_offset;
       for (const LoggedRecord& record : batch.records) {
-        if (record.offset != expected++) {
-          out.push_back(
-              fmt::format("{}: record offset {} instead of {}", Name(log), record.offset, expected - 1));
+        if (record.offset < least || record.offset > batch.last_offset) {
+          out.push_back(fmt::format("{}: record offset {} in batch {} to {}", Name(log), record.offset,
+                                    batch.base_offset, batch.last_offset));
           break;
         }
-      }
-      if (expected != batch.last_offset + 1) {
-        out.push_back(fmt::format("{}: batch {} holds {} records and ends at {}", Name(log),
-                                  batch.base_offset, batch.records.size(), batch.last_offset));
+        least = record.offset + 1;
       }
       before = &batch;
     }
     if (log.in_sync && log.end() < log.high_watermark) {
       out.push_back(
           fmt::format("{}: log end {} is below high watermark {}", Name(log), log.end(), log.high_watermark));
+    }
+  }
+  return out;
+}
+
+Violations CheckContiguous(const std::vector<DiskLog>& logs) {
+  Violations out = CheckContiguousBatches(logs);
+  for (const DiskLog& log : logs) {
+    for (const LoggedBatch& batch : log.batches) {
+      if (batch.records.size() != batch.last_offset - batch.base_offset + 1) {
+        out.push_back(fmt::format("{}: batch {} holds {} records and ends at {}", Name(log),
+                                  batch.base_offset, batch.records.size(), batch.last_offset));
+      }
     }
   }
   return out;

@@ -87,8 +87,10 @@ Violations CheckReplicasAgree(const std::vector<DiskLog>& logs);
 // One leader per epoch: claims name one broker, and two replicas never hold different batches of one epoch at
 // one offset, also above the high watermark.
 Violations CheckOneLeaderPerEpoch(const std::vector<DiskLog>& logs, const std::vector<LeaderClaim>& claims);
-// In each log offsets are contiguous within and between batches, epochs do not fall, and the end is not below
-// the high watermark.
+// In each log batches are contiguous (compaction leaves no gap between them), epochs do not fall, record
+// offsets rise inside of their batch, and the end is not below the high watermark.
+Violations CheckContiguousBatches(const std::vector<DiskLog>& logs);
+// And no offset is without a record: logs that are not compacted.
 Violations CheckContiguous(const std::vector<DiskLog>& logs);
 // On one connection a partition's high watermark does not fall.
 Violations CheckHighWatermarks(const std::vector<SeenHighWatermark>& seen);

@@ -104,38 +104,6 @@ Violations CheckLastValues(const std::vector<KeyedRecord>& sent, const std::vect
   return out;
 }
 
-Violations CheckContiguousBatches(const std::vector<DiskLog>& logs) {
-  Violations out;
-  for (const DiskLog& log : logs) {
-    const LoggedBatch* before = nullptr;
-    for (const LoggedBatch& batch : log.batches) {
-      if (before != nullptr && batch.base_offset != before->last_offset + 1) {
-        out.push_back(
-            fmt::format("{}: offset {} follows {}", Name(log), batch.base_offset, before->last_offset));
-      }
-      if (before != nullptr && batch.epoch < before->epoch) {
-        out.push_back(fmt::format("{}: epoch falls from {} to {} at offset {}", Name(log), before->epoch,
-                                  batch.epoch, batch.base_offset));
-      }
-      Offset least = batch.base_offset;
-      for (const LoggedRecord& record : batch.records) {
-        if (record.offset < least || record.offset > batch.last_offset) {
-          out.push_back(fmt::format("{}: record offset {} in batch {} to {}", Name(log), record.offset,
-                                    batch.base_offset, batch.last_offset));
-          break;
-        }
-        least = record.offset + 1;
-      }
-      before = &batch;
-    }
-    if (log.in_sync && log.end() < log.high_watermark) {
-      out.push_back(
-          fmt::format("{}: log end {} is below high watermark {}", Name(log), log.end(), log.high_watermark));
-    }
-  }
-  return out;
-}
-
 Violations CheckSameRecords(const std::vector<DiskLog>& logs) {
   Violations out;
   std::map<std::tuple<std::string, PartitionIndex, Offset>, std::pair<const DiskLog*, const LoggedRecord*>>

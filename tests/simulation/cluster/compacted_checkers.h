@@ -23,9 +23,6 @@ struct KeyedRecord {
 // In each replica in sync each key has the value that was acknowledged last or one that was sent and not
 // acknowledged, never an older one; and none only after a tombstone.
 Violations CheckLastValues(const std::vector<KeyedRecord>& sent, const std::vector<DiskLog>& logs);
-// Batches are contiguous (compaction leaves no gap between them), epochs do not fall, record offsets rise
-// inside of their batch, and the end is not below the high watermark.
-Violations CheckContiguousBatches(const std::vector<DiskLog>& logs);
 // Two replicas never hold different records at one offset. Those of one high watermark have the same last
 // values below it.
 Violations CheckSameRecords(const std::vector<DiskLog>& logs);
