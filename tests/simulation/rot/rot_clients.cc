@@ -17,10 +17,7 @@ std::string Shown(const std::optional<std::string_view>& key, const std::optiona
 
 Task<void> KeyedStream::Run(SimProcess* process) {
   EventLoop& loop = process->main_loop();
-  ProducerOptions options;
-  options.client = RunClientOptions(brokers);
-  options.delivery_timeout = 30s;
-  options.batch_size = 200;
+  const ProducerOptions options = RunProducerOptions(brokers);
   Cluster cluster(*process, loop, options.client);
   Producer producer(cluster, options);
   for (uint64_t n = 0; !stop; ++n) {

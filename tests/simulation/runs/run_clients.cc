@@ -16,12 +16,17 @@ ClientOptions RunClientOptions(int brokers) {
   return options;
 }
 
-Task<void> AckedStream::Run(SimProcess* process) {
-  EventLoop& loop = process->main_loop();
+ProducerOptions RunProducerOptions(int brokers) {
   ProducerOptions options;
   options.client = RunClientOptions(brokers);
   options.delivery_timeout = 30s;
   options.batch_size = 200;
+  return options;
+}
+
+Task<void> AckedStream::Run(SimProcess* process) {
+  EventLoop& loop = process->main_loop();
+  const ProducerOptions options = RunProducerOptions(brokers);
   Cluster cluster(*process, loop, options.client);
   Producer producer(cluster, options);
   for (uint64_t n = 0; !stop; ++n) {

@@ -19,6 +19,7 @@ namespace tidemark {
 
 // Bootstrap at brokers host0..hostN-1.
 ClientOptions RunClientOptions(int brokers);
+ProducerOptions RunProducerOptions(int brokers);
 
 // Sends unique values with acks=all, to all partitions in turn, until it is told to stop.
 struct AckedStream {
