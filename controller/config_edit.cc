@@ -1,10 +1,12 @@
 #include "controller/config_edit.h"
 
+#include <glog/logging.h>
+
 #include "common/config/broker_config.h"
 #include "common/config/quota_configs.h"
 #include "common/config/topic_configs.h"
 #include "common/nearest_name.h"
-#include "common/zk/zk_paths.h"
+#include "common/zk/quota_paths.h"
 #include "common/zk/znodes.h"
 
 namespace tidemark {
@@ -16,6 +18,16 @@ constexpr size_t kLongestValue = 64u << 10;
 constexpr size_t kMostBytes = 256u << 10;
 
 Properties Stored(const v1::ConfigZnode& node) { return {node.config().begin(), node.config().end()}; }
+
+Result<> CheckQuotaName(const char* kind, const std::string& name) {
+  if (name != "." && name != ".." && name.size() <= kLongestName) return {};
+  return Fail(v1::INVALID_REQUEST, "no quota can be stored for the {} '{}': {}", kind, name.substr(0, 64),
+              name.size() > kLongestName ? "the name is too long" : "ZooKeeper takes no such name");
+}
+
+std::string WhoseQuota(const char* kind, const std::string& name) {
+  return name.empty() ? fmt::format("all {}s", kind) : fmt::format("{} {}", kind, name);
+}
 
 // A number above what there is now.
 void WarnAbove(const Properties& stored, const v1::AlterConfigsRequest::Change& change, const char* name,
@@ -52,23 +64,38 @@ Result<ConfigTarget> BrokerConfigTarget(const std::string& name) {
                       .topic = {}};
 }
 
-Result<ConfigTarget> QuotaConfigTarget(v1::ConfigEntityType type, const std::string& name) {
-  const bool client = type == v1::CONFIG_ENTITY_TYPE_CLIENT;
-  const char* kind = client ? "client" : "user";
-  if (name == "." || name == ".." || name.size() > kLongestName) {
-    return Fail(v1::INVALID_REQUEST, "no quota can be stored for the {} '{}': {}", kind, name.substr(0, 64),
-                name.size() > kLongestName ? "the name is too long" : "ZooKeeper takes no such name");
-  }
-  return ConfigTarget{.type = type,
-                      .entity_path = client ? zkpath::ClientEntity(name) : zkpath::UserEntity(name),
-                      .what = name.empty() ? fmt::format("all {}s", kind) : fmt::format("{} {}", kind, name),
-                      .table = &QuotaConfigTable(),
-                      .check = CheckQuota,
-                      .topic = {}};
+Result<ConfigTarget> QuotaConfigTarget(const v1::ConfigEntity& entity) {
+  const bool client = entity.type() == v1::CONFIG_ENTITY_TYPE_CLIENT;
+  TM_RETURN_IF_ERROR(CheckQuotaName(client ? "client" : "user", entity.name()));
+  ConfigTarget out{
+      .type = entity.type(),
+      .entity_path = client ? zkpath::ClientEntity(entity.name()) : zkpath::UserEntity(entity.name()),
+      .what = WhoseQuota(client ? "client" : "user", entity.name()),
+      .table = &QuotaConfigTable(),
+      .check = CheckQuota,
+      .topic = {}};
+  if (!entity.has_client_id()) return out;
+  if (client) return Fail(v1::INVALID_REQUEST, "only a user stands with a client id");
+  TM_RETURN_IF_ERROR(CheckQuotaName("client", entity.client_id()));
+  out.parents = {out.entity_path, zkpath::UserClientsEntity(entity.name())};
+  out.entity_path = zkpath::UserClientEntity(entity.name(), entity.client_id());
+  out.what += fmt::format(" with {}", WhoseQuota("client", entity.client_id()));
+  return out;
+}
+
+Result<> CheckFitsRequest(const Properties& overrides, const Properties& file) {
+  const auto wanted = overrides.find(std::string_view("max.message.bytes"));
+  if (wanted == overrides.end()) return {};
+  Properties merged = file;
+  merged["message.max.bytes"] = wanted->second;
+  const Result<> fits = CheckTogether(merged);
+  if (fits) return {};
+  return Fail(v1::INVALID_CONFIG, "max.message.bytes={}: {}", wanted->second, fits.error().message);
 }
 
 Result<v1::ConfigZnode> EditConfig(const ConfigTarget& target, const std::optional<std::string>& present,
-                                   const v1::AlterConfigsRequest::Change& change, const Properties& file) {
+                                   const v1::AlterConfigsRequest::Change& change, const Properties& file,
+                                   BrokerId self) {
   // In the order of their names, so that the same one is complained of each time.
   const Properties wanted(change.set().begin(), change.set().end());
   for (const auto& [name, value] : wanted) {
@@ -101,7 +128,12 @@ Result<v1::ConfigZnode> EditConfig(const ConfigTarget& target, const std::option
     return Fail(v1::INVALID_CONFIG, "the configs of {} would have {} bytes, {} are allowed", target.what,
                 out.ByteSizeLong(), kMostBytes);
   }
-  if (target.type == v1::CONFIG_ENTITY_TYPE_BROKER) {
+  // Of what another broker alone is to obey only that one can judge.
+  const bool of_other = target.entity_path != zkpath::BrokerEntity(std::nullopt) &&
+                        target.entity_path != zkpath::BrokerEntity(self);
+  if (target.type == v1::CONFIG_ENTITY_TYPE_TOPIC && wanted.contains("max.message.bytes"))
+    TM_RETURN_IF_ERROR(CheckFitsRequest(wanted, file));
+  if (target.type == v1::CONFIG_ENTITY_TYPE_BROKER && !of_other) {
     Properties merged;
     for (const auto& [name, value] : Stored(out)) {
       if (BrokerConfigTable().Check(name, value)) merged[name] = value;
@@ -116,6 +148,35 @@ Result<v1::ConfigZnode> EditConfig(const ConfigTarget& target, const std::option
                 target.topic);
   }
   return out;
+}
+
+std::vector<ZkOp> ConfigWriteOps(const ZkNodeAt& self, const std::vector<ZkNodeAt>& parents,
+                                 const std::optional<v1::ConfigZnode>& config) {
+  std::vector<ZkOp> ops;
+  if (config) {
+    for (const ZkNodeAt& parent : parents) {
+      if (!parent.node) ops.push_back(ZkCreate{parent.path, EncodeConfig(v1::ConfigZnode())});
+    }
+    if (self.node) {
+      ops.push_back(ZkSet{self.path, EncodeConfig(*config), self.node->stat.version});
+    } else {
+      ops.push_back(ZkCreate{self.path, EncodeConfig(*config)});
+    }
+    return ops;
+  }
+  CHECK(self.node) << "what is not there cannot be taken away";
+  if (self.node->stat.num_children > 0) {
+    ops.push_back(ZkSet{self.path, EncodeConfig(v1::ConfigZnode()), self.node->stat.version});
+    return ops;
+  }
+  ops.push_back(ZkDelete{.path = self.path, .version = self.node->stat.version});
+  for (auto parent = parents.rbegin(); parent != parents.rend(); ++parent) {
+    if (!parent->node || parent->node->stat.num_children != 1) break;
+    const Result<v1::ConfigZnode> held = DecodeConfig(parent->node->data);
+    if (!held || !held->config().empty()) break;
+    ops.push_back(ZkDelete{.path = parent->path, .version = parent->node->stat.version});
+  }
+  return ops;
 }
 
 std::vector<std::string> ConfigWarnings(const ConfigTarget& target,

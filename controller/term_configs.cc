@@ -37,7 +37,7 @@ Result<ConfigTarget> ControllerTerm::TargetOf(const v1::ConfigEntity& entity) co
       return BrokerConfigTarget(entity.name());
     case v1::CONFIG_ENTITY_TYPE_CLIENT:
     case v1::CONFIG_ENTITY_TYPE_USER:
-      return QuotaConfigTarget(entity.type(), entity.name());
+      return QuotaConfigTarget(entity);
     default:
       return Fail(v1::INVALID_REQUEST, "entity type {} has no configs", static_cast<int>(entity.type()));
   }
@@ -55,7 +55,7 @@ Task<ControllerTerm::Step> ControllerTerm::AlterConfigOf(const v1::AlterConfigsR
   const ZkResult<ZkNode> node = co_await seat_.session->Get(path);
   if (!node && node.error() != ZkCode::kNoNode) co_return Step::kAgain;
   const Result<v1::ConfigZnode> config = EditConfig(*target, node ? std::optional(node->data) : std::nullopt,
-                                                    change, options_.broker_properties);
+                                                    change, options_.broker_properties, options_.broker_id);
   if (!config) {
     ToProto(config.error(), out->mutable_error());
     co_return Step::kDone;
@@ -82,20 +82,22 @@ Task<ControllerTerm::Step> ControllerTerm::AlterConfigOf(const v1::AlterConfigsR
                                        target->type == v1::CONFIG_ENTITY_TYPE_USER);
   if (goes && !node) co_return Step::kDone;
 
+  std::vector<ZkNodeAt> parents;
+  for (const std::string& parent : target->parents) {
+    parents.push_back({.path = zkpath::ConfigOfEntity(parent), .node = {}});
+    const ZkResult<ZkNode> there = co_await seat_.session->Get(parents.back().path);
+    if (!there && there.error() != ZkCode::kNoNode) co_return Step::kAgain;
+    if (there) parents.back().node = *there;
+  }
   v1::ConfigChangeZnode notification;
   notification.set_entity_path(target->entity_path);
-  std::vector<ZkOp> ops;
-  if (goes) {
-    ops.push_back(ZkDelete{.path = path, .version = node->stat.version});
-  } else if (node) {
-    ops.push_back(ZkSet{path, EncodeConfig(*config), node->stat.version});
-  } else {
-    ops.push_back(ZkCreate{path, EncodeConfig(*config)});
-  }
+  const ZkNodeAt self{.path = path, .node = node ? std::optional(*node) : std::nullopt};
+  std::vector<ZkOp> ops = ConfigWriteOps(self, parents, goes ? std::nullopt : std::optional(*config));
+  const size_t notification_at = ops.size();
   ops.push_back(ZkCreate{std::string(zkpath::kConfigChangePrefix), EncodeConfigChange(notification),
                          ZkCreateMode::kPersistentSequential});
   const WriteResult written = co_await writer_.Write(std::move(ops));
-  if (written.outcome == WriteOutcome::kRefused && written.at == 1) {
+  if (written.outcome == WriteOutcome::kRefused && written.at == notification_at) {
     ToProto({v1::BROKER_NOT_READY, fmt::format("the change cannot be announced: {}", ToString(written.code))},
             out->mutable_error());
     co_return Step::kDone;

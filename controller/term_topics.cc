@@ -47,10 +47,12 @@ Result<TopicPlan> ControllerTerm::PlanNewTopic(const v1::CreateTopicsRequest::To
   Random& random = options_.env.random();
   const uint64_t start = random.Next() >> 16;
   const uint64_t shift = random.Next() >> 16;
-  return PlanTopic(
-      wish, brokers,
-      {.partitions = options_.num_partitions, .replication_factor = options_.default_replication_factor},
-      start, shift);
+  TM_ASSIGN_OR_RETURN(TopicPlan plan, PlanTopic(wish, brokers,
+                                                {.partitions = options_.num_partitions,
+                                                 .replication_factor = options_.default_replication_factor},
+                                                start, shift));
+  TM_RETURN_IF_ERROR(CheckFitsRequest(plan.configs, options_.broker_properties));
+  return plan;
 }
 
 Task<ControllerTerm::Step> ControllerTerm::ServeCreateTopics(Pending& pending) {

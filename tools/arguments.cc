@@ -102,6 +102,7 @@ Result<Arguments> Arguments::Parse(const std::vector<std::string>& words, const 
     std::vector<std::string>& values = arguments.values_[flag->name];
     if (!values.empty() && !flag->repeated)
       return Fail(v1::INVALID_REQUEST, "--{} is given twice", flag->name);
+    arguments.values_[""].push_back(flag->name);
     if (flag->value.empty()) {
       if (value) return Fail(v1::INVALID_REQUEST, "--{} takes no value", flag->name);
       values.emplace_back();

@@ -41,7 +41,7 @@ class Arguments {
   bool Has(std::string_view flag) const;
   std::optional<std::string> Get(std::string_view flag) const;
   std::string GetOr(std::string_view flag, std::string fallback) const;
-  std::vector<std::string> All(std::string_view flag) const;
+  std::vector<std::string> All(std::string_view flag) const;  // of "": the flags' names in the order given
   // INVALID_REQUEST names the flag and says what a right value looks like.
   Result<std::string> Require(std::string_view flag) const;
   Result<std::optional<int64_t>> GetInteger(std::string_view flag, int64_t min, int64_t max) const;

@@ -31,32 +31,87 @@ const Kind* KindOf(v1::ConfigEntityType type) {
   return nullptr;
 }
 
-Result<ConfigSubject> ByType(const Arguments& arguments, const std::string& type) {
+// What the flags name, one thing at a time.
+struct Named {
+  const Kind* kind = nullptr;
+  std::string name;
+  bool is_default = false;
+};
+
+Result<const Kind*> KindByType(const std::string& type) {
   std::vector<std::string> known;
   for (const Kind& kind : kKinds) {
+    if (kind.plural == type) return &kind;
     known.emplace_back(kind.plural);
-    if (kind.plural != type) continue;
-    ConfigSubject out{.type = kind.type,
-                      .name = arguments.GetOr("entity-name", ""),
-                      .is_default = arguments.Has("entity-default")};
-    if (out.is_default && !out.name.empty()) {
-      return Fail(v1::INVALID_REQUEST, "--entity-name and --entity-default exclude each other");
-    }
-    if (out.is_default && kind.default_flag == nullptr) {
-      return Fail(v1::INVALID_REQUEST,
-                  "{} have no default here: what a topic does not set comes from its "
-                  "broker (--broker-defaults)",
-                  type);
-    }
-    if (arguments.Has("entity-name") && out.name.empty()) {
-      return Fail(v1::INVALID_REQUEST, "--entity-name is empty; the default of all is --entity-default");
-    }
-    return out;
   }
   const std::string nearest = NearestName(type, known);
   return Fail(v1::INVALID_REQUEST, "--entity-type '{}' has no configs here; it takes: {}{}", type,
               fmt::format("{}, {}, {}, {}", known[0], known[1], known[2], known[3]),
               nearest.empty() ? "" : fmt::format(" (did you mean {}?)", nearest));
+}
+
+// The types, and the names and defaults in the order in which they stand beside them.
+Result<std::vector<Named>> ByType(const Arguments& arguments) {
+  std::vector<Named> out;
+  for (const std::string& type : arguments.All("entity-type")) {
+    TM_ASSIGN_OR_RETURN(const Kind* const kind, KindByType(type));
+    out.push_back({.kind = kind, .name = {}});
+  }
+  const std::vector<std::string> names = arguments.All("entity-name");
+  size_t at = 0, next_name = 0;
+  for (const std::string& flag : arguments.All("")) {
+    const bool is_default = flag == "entity-default";
+    if (!is_default && flag != "entity-name") continue;
+    if (out.empty()) {
+      return Fail(v1::INVALID_REQUEST, "--entity-type topics|brokers|clients|users is required with it");
+    }
+    if (at == out.size()) {
+      const bool both = out.size() == 1 && arguments.Has("entity-default") && !names.empty();
+      return Fail(v1::INVALID_REQUEST, "{}",
+                  both ? "--entity-name and --entity-default exclude each other"
+                       : "there are more names than --entity-type");
+    }
+    Named& named = out[at++];
+    if (is_default && named.kind->default_flag == nullptr) {
+      return Fail(v1::INVALID_REQUEST,
+                  "{} have no default here: what a topic does not set comes from its "
+                  "broker (--broker-defaults)",
+                  named.kind->plural);
+    }
+    named.is_default = is_default;
+    if (!is_default) named.name = names[next_name++];
+    if (!is_default && named.name.empty()) {
+      return Fail(v1::INVALID_REQUEST, "--entity-name is empty; the default of all is --entity-default");
+    }
+  }
+  if (at > 0 && at < out.size()) {
+    return Fail(v1::INVALID_REQUEST, "{} has neither --entity-name nor --entity-default",
+                out[at].kind->plural);
+  }
+  return out;
+}
+
+// One thing, or a user and a client.
+Result<ConfigSubject> Together(const std::vector<Named>& named) {
+  const Named* user = nullptr;
+  const Named* client = nullptr;
+  for (const Named& one : named) {
+    if (one.kind->type == v1::CONFIG_ENTITY_TYPE_USER) user = &one;
+    if (one.kind->type == v1::CONFIG_ENTITY_TYPE_CLIENT) client = &one;
+  }
+  if (named.size() == 1) {
+    return ConfigSubject{
+        .type = named[0].kind->type, .name = named[0].name, .is_default = named[0].is_default};
+  }
+  if (named.size() != 2 || user == nullptr || client == nullptr) {
+    return Fail(v1::INVALID_REQUEST,
+                "name one thing, or a user and a client: configs of several at a time are not taken");
+  }
+  return ConfigSubject{.type = v1::CONFIG_ENTITY_TYPE_USER,
+                       .name = user->name,
+                       .is_default = user->is_default,
+                       .with_client = true,
+                       .client = client->name};
 }
 
 }  // namespace
@@ -65,6 +120,7 @@ v1::ConfigEntity ConfigSubject::ToEntity() const {
   v1::ConfigEntity out;
   out.set_type(type);
   out.set_name(name);
+  if (with_client) out.set_client_id(client);
   return out;
 }
 
@@ -79,30 +135,22 @@ std::string SingularOf(v1::ConfigEntityType type) {
 }
 
 Result<ConfigSubject> SubjectOf(const Arguments& arguments) {
-  std::vector<ConfigSubject> named;
+  TM_ASSIGN_OR_RETURN(std::vector<Named> named, ByType(arguments));
   for (const Kind& kind : kKinds) {
     if (const auto name = arguments.Get(kind.name_flag)) {
       if (name->empty()) return Fail(v1::INVALID_REQUEST, "--{} is empty", kind.name_flag);
-      named.push_back({.type = kind.type, .name = *name});
+      named.push_back({.kind = &kind, .name = *name});
     }
     if (kind.default_flag != nullptr && arguments.Has(kind.default_flag)) {
-      named.push_back({.type = kind.type, .name = {}, .is_default = true});
+      named.push_back({.kind = &kind, .name = {}, .is_default = true});
     }
-  }
-  const std::optional<std::string> type = arguments.Get("entity-type");
-  if (named.size() + (type ? 1 : 0) > 1) {
-    return Fail(v1::INVALID_REQUEST, "name one thing: configs of several at a time are not taken");
-  }
-  if (type) return ByType(arguments, *type);
-  if (arguments.Has("entity-name") || arguments.Has("entity-default")) {
-    return Fail(v1::INVALID_REQUEST, "--entity-type topics|brokers|clients|users is required with it");
   }
   if (named.empty()) {
     return Fail(v1::INVALID_REQUEST,
                 "--entity-type topics|brokers|clients|users is required, or --topic, "
                 "--broker, --client, --user, --broker-defaults, --client-defaults or --user-defaults");
   }
-  return named.front();
+  return Together(named);
 }
 
 Result<std::map<std::string, std::string>> ParseAddConfig(std::string_view text) {
@@ -158,9 +206,11 @@ Result<v1::AlterConfigsRequest::Change> ChangeOf(const Arguments& arguments, con
 
 std::vector<FlagSpec> ConfigEntityFlags() {
   return {
-      {"entity-type", "topics|brokers|clients|users", "What has the configs."},
-      {"entity-name", "NAME", "Whose configs: a topic's name, a broker's id, a client id, a user's name."},
-      {"entity-default", "", "The default of all brokers, clients or users."},
+      {"entity-type", "topics|brokers|clients|users",
+       "What has the configs; users and clients together have quotas of their own.", true},
+      {"entity-name", "NAME", "Whose configs: a topic's name, a broker's id, a client id, a user's name.",
+       true},
+      {"entity-default", "", "The default of all brokers, clients or users.", true},
       {"topic", "NAME", "Short for --entity-type topics --entity-name NAME."},
       {"broker", "ID", "Short for --entity-type brokers --entity-name ID."},
       {"client", "ID", "Short for --entity-type clients --entity-name ID."},

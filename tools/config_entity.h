@@ -12,11 +12,14 @@
 
 namespace tidemark {
 
-// One entity, the default of its kind, or (`name` and `is_default` not given) all of a kind.
+// One entity, the default of its kind, or (`name` and `is_default` not given) all of a kind. A user may stand
+// with a client (quotas of the two together).
 struct ConfigSubject {
   v1::ConfigEntityType type = v1::CONFIG_ENTITY_TYPE_UNSPECIFIED;
   std::string name;
   bool is_default = false;
+  bool with_client = false;
+  std::string client{};  // empty: any
 
   bool all() const { return name.empty() && !is_default; }
   v1::ConfigEntity ToEntity() const;
@@ -27,8 +30,8 @@ std::string_view PluralOf(v1::ConfigEntityType type);
 // "topic", ...
 std::string SingularOf(v1::ConfigEntityType type);
 
-// --entity-type with --entity-name or --entity-default, or one of the short forms. INVALID_REQUEST says what
-// is missing or too much.
+// --entity-type with --entity-name or --entity-default, or one of the short forms; of users and clients one
+// each, in either order. INVALID_REQUEST says what is missing or too much.
 Result<ConfigSubject> SubjectOf(const Arguments& arguments);
 
 // "a=1,b=[x,y]": brackets keep a value with commas together, as in Kafka.

@@ -1,6 +1,7 @@
 #include "tools/config_reading.h"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 
@@ -66,8 +67,58 @@ bool HasQuotas(v1::ConfigEntityType type) {
   return type == v1::CONFIG_ENTITY_TYPE_CLIENT || type == v1::CONFIG_ENTITY_TYPE_USER;
 }
 
+std::string NameOfEntity(const v1::ConfigEntity& entity) {
+  const auto part = [](v1::ConfigEntityType type, const std::string& name) {
+    return name.empty() ? fmt::format("all {}", PluralOf(type))
+                        : fmt::format("{} {}", SingularOf(type), name);
+  };
+  std::string out = part(entity.type(), entity.name());
+  if (entity.has_client_id()) out += " with " + part(v1::CONFIG_ENTITY_TYPE_CLIENT, entity.client_id());
+  return out;
+}
+
+namespace {
+
+struct SourceNames {
+  v1::ConfigSource source;
+  std::string_view kafka;
+  std::string_view brief;
+};
+constexpr std::array kSources = {
+    SourceNames{v1::CONFIG_SOURCE_DYNAMIC_TOPIC, "DYNAMIC_TOPIC_CONFIG", "topic"},
+    SourceNames{v1::CONFIG_SOURCE_DYNAMIC_BROKER, "DYNAMIC_BROKER_CONFIG", "broker"},
+    SourceNames{v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER, "DYNAMIC_DEFAULT_BROKER_CONFIG", "brokers"},
+    SourceNames{v1::CONFIG_SOURCE_STATIC_BROKER, "STATIC_BROKER_CONFIG", "file"},
+    SourceNames{v1::CONFIG_SOURCE_DYNAMIC_CLIENT, "DYNAMIC_CLIENT_CONFIG", "client"},
+    SourceNames{v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_CLIENT, "DYNAMIC_DEFAULT_CLIENT_CONFIG", "clients"},
+    SourceNames{v1::CONFIG_SOURCE_DYNAMIC_USER, "DYNAMIC_USER_CONFIG", "user"},
+    SourceNames{v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_USER, "DYNAMIC_DEFAULT_USER_CONFIG", "users"},
+    SourceNames{v1::CONFIG_SOURCE_DYNAMIC_USER_CLIENT, "DYNAMIC_USER_CLIENT_CONFIG", "user/client"},
+    SourceNames{v1::CONFIG_SOURCE_DYNAMIC_USER_DEFAULT_CLIENT, "DYNAMIC_USER_DEFAULT_CLIENT_CONFIG",
+                "user/clients"},
+    SourceNames{v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_USER_CLIENT, "DYNAMIC_DEFAULT_USER_CLIENT_CONFIG",
+                "users/client"},
+    SourceNames{v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_USER_DEFAULT_CLIENT,
+                "DYNAMIC_DEFAULT_USER_DEFAULT_CLIENT_CONFIG", "users/clients"},
+};
+
+const SourceNames& NamesOf(v1::ConfigSource source) {
+  static constexpr SourceNames kDefault{v1::CONFIG_SOURCE_DEFAULT, "DEFAULT_CONFIG", "default"};
+  const auto found = std::ranges::find(kSources, source, &SourceNames::source);
+  return found == kSources.end() ? kDefault : *found;
+}
+
+}  // namespace
+
 v1::ConfigSource OwnSource(const v1::ConfigEntity& entity) {
   const bool is_default = entity.name().empty();
+  if (entity.has_client_id() && entity.client_id().empty()) {
+    return is_default ? v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_USER_DEFAULT_CLIENT
+                      : v1::CONFIG_SOURCE_DYNAMIC_USER_DEFAULT_CLIENT;
+  }
+  if (entity.has_client_id()) {
+    return is_default ? v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_USER_CLIENT : v1::CONFIG_SOURCE_DYNAMIC_USER_CLIENT;
+  }
   switch (entity.type()) {
     case v1::CONFIG_ENTITY_TYPE_BROKER:
       return is_default ? v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER : v1::CONFIG_SOURCE_DYNAMIC_BROKER;
@@ -80,53 +131,13 @@ v1::ConfigSource OwnSource(const v1::ConfigEntity& entity) {
   }
 }
 
-std::string_view KafkaSourceName(v1::ConfigSource source) {
-  switch (source) {
-    case v1::CONFIG_SOURCE_DYNAMIC_TOPIC:
-      return "DYNAMIC_TOPIC_CONFIG";
-    case v1::CONFIG_SOURCE_DYNAMIC_BROKER:
-      return "DYNAMIC_BROKER_CONFIG";
-    case v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER:
-      return "DYNAMIC_DEFAULT_BROKER_CONFIG";
-    case v1::CONFIG_SOURCE_STATIC_BROKER:
-      return "STATIC_BROKER_CONFIG";
-    case v1::CONFIG_SOURCE_DYNAMIC_CLIENT:
-      return "DYNAMIC_CLIENT_CONFIG";
-    case v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_CLIENT:
-      return "DYNAMIC_DEFAULT_CLIENT_CONFIG";
-    case v1::CONFIG_SOURCE_DYNAMIC_USER:
-      return "DYNAMIC_USER_CONFIG";
-    case v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_USER:
-      return "DYNAMIC_DEFAULT_USER_CONFIG";
-    default:
-      return "DEFAULT_CONFIG";
-  }
-}
+std::string_view KafkaSourceName(v1::ConfigSource source) { return NamesOf(source).kafka; }
 
-std::string_view ShortSourceName(v1::ConfigSource source) {
-  switch (source) {
-    case v1::CONFIG_SOURCE_DYNAMIC_TOPIC:
-      return "topic";
-    case v1::CONFIG_SOURCE_DYNAMIC_BROKER:
-      return "broker";
-    case v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER:
-      return "brokers";
-    case v1::CONFIG_SOURCE_STATIC_BROKER:
-      return "file";
-    case v1::CONFIG_SOURCE_DYNAMIC_CLIENT:
-      return "client";
-    case v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_CLIENT:
-      return "clients";
-    case v1::CONFIG_SOURCE_DYNAMIC_USER:
-      return "user";
-    case v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_USER:
-      return "users";
-    default:
-      return "default";
-  }
-}
+std::string_view ShortSourceName(v1::ConfigSource source) { return NamesOf(source).brief; }
 
 Result<DescribedConfigs> ReadConfigs(ToolSession& session, const v1::ConfigEntity& entity, bool all) {
+  // Whether anybody is there shows at once.
+  TM_RETURN_IF_ERROR(session.Metadata({}, false));
   TM_ASSIGN_OR_RETURN(const BrokerId broker, WhoKnows(session, entity, all));
   v1::DescribeConfigsRequest request;
   request.set_include_defaults(all);
@@ -136,7 +147,18 @@ Result<DescribedConfigs> ReadConfigs(ToolSession& session, const v1::ConfigEntit
     return Fail(v1::UNKNOWN_SERVER_ERROR, "the broker answered for {} things, not one",
                 response.results_size());
   }
-  return response.results(0);
+  DescribedConfigs out = response.results(0);
+  if (out.error().code() != v1::NONE) {
+    ToProto(NearestTopic(session, entity, FromProto(out.error())), out.mutable_error());
+  }
+  return out;
+}
+
+Error NearestTopic(ToolSession& session, const v1::ConfigEntity& entity, Error error) {
+  if (entity.type() != v1::CONFIG_ENTITY_TYPE_TOPIC || error.code != v1::UNKNOWN_TOPIC_OR_PARTITION)
+    return error;
+  const auto topic = session.Topic(entity.name());
+  return topic ? error : topic.error();
 }
 
 Result<std::vector<DescribedConfigs>> ReadConfigsOf(ToolSession& session, const ConfigSubject& subject,
@@ -149,7 +171,10 @@ Result<std::vector<DescribedConfigs>> ReadConfigsOf(ToolSession& session, const 
     v1::DescribeConfigsRequest request;
     request.add_all_of(subject.type);
     TM_ASSIGN_OR_RETURN(const v1::DescribeConfigsResponse response, Ask(session, request));
-    out.assign(response.results().begin(), response.results().end());
+    // Users come with their pairs of user and client.
+    for (const DescribedConfigs& one : response.results()) {
+      if (one.entity().has_client_id() == subject.with_client) out.push_back(one);
+    }
     return out;
   } else {
     TM_ASSIGN_OR_RETURN(entities, AllOf(session, subject.type));

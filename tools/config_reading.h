@@ -16,6 +16,8 @@ using DescribedConfigs = v1::DescribeConfigsResponse::Result;
 
 // Clients and users, whose configs are quotas.
 bool HasQuotas(v1::ConfigEntityType type);
+// "topic orders", "user alice with client app", "all brokers".
+std::string NameOfEntity(const v1::ConfigEntity& entity);
 // The source of what is set for the entity itself.
 v1::ConfigSource OwnSource(const v1::ConfigEntity& entity);
 // As Kafka's tools write it: "DYNAMIC_TOPIC_CONFIG".
@@ -30,6 +32,9 @@ Result<DescribedConfigs> ReadConfigs(ToolSession& session, const v1::ConfigEntit
 // Of the subject: one thing, or all of its kind that are there, in the order they are shown.
 Result<std::vector<DescribedConfigs>> ReadConfigsOf(ToolSession& session, const ConfigSubject& subject,
                                                     bool all);
+
+// An unknown topic's error with the name that is nearest; any other as it is.
+Error NearestTopic(ToolSession& session, const v1::ConfigEntity& entity, Error error);
 
 // All values that the config has, the one in force first: "SOURCE:name=value", sources as `name_of` says.
 std::vector<std::string> SynonymTexts(const v1::DescribeConfigsResponse::Entry& entry,

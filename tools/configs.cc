@@ -15,6 +15,14 @@
 namespace tidemark {
 namespace {
 
+// What is stored and does not count.
+void PrintPassedOver(const v1::DescribeConfigsResponse::PassedOver& passed) {
+  fmt::print("  {} NOT IN FORCE ({}): {}\n",
+             passed.name().empty() ? std::string("everything stored")
+                                   : fmt::format("{}={}", passed.name(), passed.value()),
+             KafkaSourceName(passed.source()), passed.reason());
+}
+
 void PrintQuotas(const DescribedConfigs& result, bool all) {
   std::vector<std::string> entries;
   for (const auto& entry : result.entries()) {
@@ -22,12 +30,16 @@ void PrintQuotas(const DescribedConfigs& result, bool all) {
       entries.push_back(fmt::format("{}={}", entry.name(), entry.value()));
     }
   }
-  const char* kind = result.entity().type() == v1::CONFIG_ENTITY_TYPE_CLIENT ? "client-id" : "user-principal";
-  if (entries.empty()) return;
-  fmt::print("Quota configs for {} are {}\n",
-             result.entity().name().empty() ? fmt::format("the default {}", kind)
-                                            : fmt::format("{} '{}'", kind, result.entity().name()),
-             fmt::join(entries, ", "));
+  const auto part = [](const char* kind, const std::string& name) {
+    return name.empty() ? fmt::format("the default {}", kind) : fmt::format("{} '{}'", kind, name);
+  };
+  const v1::ConfigEntity& entity = result.entity();
+  const bool client = entity.type() == v1::CONFIG_ENTITY_TYPE_CLIENT;
+  std::string whose = part(client ? "client-id" : "user-principal", entity.name());
+  if (entity.has_client_id()) whose += ", " + part("client-id", entity.client_id());
+  if (entries.empty() && result.passed_over().empty()) return;
+  fmt::print("Quota configs for {} are {}\n", whose, fmt::join(entries, ", "));
+  for (const auto& passed : result.passed_over()) PrintPassedOver(passed);
 }
 
 void PrintConfigs(const DescribedConfigs& result, bool all) {
@@ -43,19 +55,39 @@ void PrintConfigs(const DescribedConfigs& result, bool all) {
     fmt::print("  {}={} sensitive={} synonyms={{{}}}\n", entry.name(), entry.value(), entry.sensitive(),
                fmt::join(SynonymTexts(entry, KafkaSourceName), ", "));
   }
+  for (const auto& passed : result.passed_over()) {
+    if (all || passed.source() == OwnSource(entity)) PrintPassedOver(passed);
+  }
+}
+
+// Of a user with a client: that, or "<default>"; null of everything else.
+Listing::Cell ClientCell(const v1::ConfigEntity& entity) {
+  if (!entity.has_client_id()) return {};
+  return entity.client_id().empty() ? "<default>" : entity.client_id();
 }
 
 // The same for programs: a row per config.
 Listing ListingOf(const std::vector<DescribedConfigs>& described, bool all) {
-  Listing listing({"kind", "entity", "name", "value", "source", "default", "read_only", "synonyms"});
+  Listing listing({"kind", "entity", "name", "value", "source", "default", "read_only", "synonyms", "client",
+                   "not_in_force"});
+  const auto name_or_null = [](const std::string& name) {
+    return name.empty() ? Listing::Cell() : Listing::Cell(name);
+  };
   for (const DescribedConfigs& result : described) {
     for (const auto& entry : result.entries()) {
       if (!all && entry.source() != OwnSource(result.entity())) continue;
-      listing.Add({SingularOf(result.entity().type()),
-                   result.entity().name().empty() ? Listing::Cell() : Listing::Cell(result.entity().name()),
-                   entry.name(), entry.sensitive() ? Listing::Cell() : Listing::Cell(entry.value()),
+      listing.Add({SingularOf(result.entity().type()), name_or_null(result.entity().name()), entry.name(),
+                   entry.sensitive() ? Listing::Cell() : Listing::Cell(entry.value()),
                    KafkaSourceName(entry.source()), entry.default_value(), entry.read_only(),
-                   SynonymTexts(entry, KafkaSourceName)});
+                   SynonymTexts(entry, KafkaSourceName), ClientCell(result.entity()), Listing::Cell()});
+    }
+    for (const auto& passed : result.passed_over()) {
+      if (!all && passed.source() != OwnSource(result.entity())) continue;
+      listing.Add({SingularOf(result.entity().type()), name_or_null(result.entity().name()),
+                   name_or_null(passed.name()),
+                   passed.name().empty() ? Listing::Cell() : Listing::Cell(passed.value()),
+                   KafkaSourceName(passed.source()), Listing::Cell(), false, Listing::Cell::array(),
+                   ClientCell(result.entity()), passed.reason()});
     }
   }
   return listing;
@@ -79,9 +111,12 @@ int Describe(ToolSession& session, const Arguments& arguments, const ConfigSubje
   return kExitDone;
 }
 
-int Alter(ToolSession& session, const v1::AlterConfigsRequest::Change& change) {
+int Alter(ToolSession& session, const v1::AlterConfigsRequest::Change& change, bool dry_run) {
   v1::AlterConfigsRequest request;
   *request.add_changes() = change;
+  request.set_validate_only(dry_run);
+  // Whether anybody is there shows at once.
+  if (const auto there = session.Metadata({}, false); !there) return ReportError(there.error());
   auto response =
       session.Run([&] { return session.admin().AlterConfigs(request, session.After(kAdminTimeout)); });
   if (!response) return ReportError(response.error());
@@ -89,9 +124,14 @@ int Alter(ToolSession& session, const v1::AlterConfigsRequest::Change& change) {
     return ReportError({v1::UNKNOWN_SERVER_ERROR, "the broker did not answer for what was to be changed"});
   }
   const v1::AlterConfigsResponse::Result& result = response->results(0);
-  if (result.error().code() != v1::NONE) return ReportError(FromProto(result.error()));
+  if (result.error().code() != v1::NONE)
+    return ReportError(NearestTopic(session, change.entity(), FromProto(result.error())));
   for (const std::string& warning : result.warnings()) fmt::print(stderr, "warning: {}\n", warning);
-  if (change.entity().name().empty()) {
+  if (dry_run) {
+    fmt::print("Would update the config of {}.\n", NameOfEntity(change.entity()));
+  } else if (change.entity().has_client_id()) {
+    fmt::print("Completed updating config for {}.\n", NameOfEntity(change.entity()));
+  } else if (change.entity().name().empty()) {
     fmt::print("Completed updating default config for {} in the cluster.\n",
                PluralOf(change.entity().type()));
   } else {
@@ -102,8 +142,9 @@ int Alter(ToolSession& session, const v1::AlterConfigsRequest::Change& change) {
 }
 
 int RunConfigs(const Arguments& arguments) {
-  const auto action = ActionOf(arguments, {{"describe", {"all", "output"}},
-                                           {"alter", {"add-config", "add-config-file", "delete-config"}}});
+  const auto action =
+      ActionOf(arguments, {{"describe", {"all", "output"}},
+                           {"alter", {"add-config", "add-config-file", "delete-config", "dry-run"}}});
   if (!action) return ReportUsage(action.error());
   if (const auto format = FormatOf(arguments); !format) return ReportUsage(format.error());
   const bool alter = *action == "alter";
@@ -117,7 +158,8 @@ int RunConfigs(const Arguments& arguments) {
   }
   auto session = ToolSession::Open(arguments);
   if (!session) return ReportOpening(session.error());
-  return alter ? Alter(**session, change) : Describe(**session, arguments, *subject);
+  return alter ? Alter(**session, change, arguments.Has("dry-run"))
+               : Describe(**session, arguments, *subject);
 }
 
 }  // namespace
@@ -128,6 +170,7 @@ Command ConfigsCommand() {
       {"describe", "", "Shows configs; without a name those of all topics, brokers, clients or users."},
       {"alter", "", "Changes configs."},
       {"all", "", "With --describe: also those that are not set for the entity itself."},
+      DryRunFlag(),
       {"force", "", "Taken because Kafka has it: nothing asks."},
   };
   flags.insert(flags.end(), own.begin(), own.end());

@@ -1,6 +1,7 @@
 // tidemark config get, set, unset, diff: configs of anything that has them, named as KIND/NAME.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <map>
@@ -17,14 +18,31 @@ namespace {
 
 using Json = Listing::Cell;
 
+// Takes "/client/ID" or "/clients" off the end of what names a user.
+std::optional<std::string> TakeClient(std::string* text) {
+  if (text->starts_with("user") && text->ends_with("/clients")) {
+    text->resize(text->size() - std::string_view("/clients").size());
+    return "";
+  }
+  constexpr std::string_view kInfix = "/client/";
+  const size_t at = text->rfind(kInfix);
+  if (!text->starts_with("user") || at == std::string::npos || at + kInfix.size() == text->size())
+    return std::nullopt;
+  std::string client = text->substr(at + kInfix.size());
+  text->resize(at);
+  return client;
+}
+
 // "topic/orders", "broker/1", "client/batch-load", "user/alice"; "brokers", "clients", "users": the default
-// of all.
-Result<v1::ConfigEntity> ParseEntity(const std::string& text) {
+// of all; "user/alice/client/batch-load", "user/alice/clients", ...: a user with a client.
+Result<v1::ConfigEntity> ParseEntity(const std::string& given) {
   static constexpr std::array kTypes = {v1::CONFIG_ENTITY_TYPE_TOPIC, v1::CONFIG_ENTITY_TYPE_BROKER,
                                         v1::CONFIG_ENTITY_TYPE_CLIENT, v1::CONFIG_ENTITY_TYPE_USER};
+  std::string text = given;
+  v1::ConfigEntity entity;
+  if (const auto client = TakeClient(&text)) entity.set_client_id(*client);
   const size_t slash = text.find('/');
   const std::string kind = text.substr(0, slash);
-  v1::ConfigEntity entity;
   entity.set_name(slash == std::string::npos ? "" : text.substr(slash + 1));
   std::vector<std::string> known;
   for (const v1::ConfigEntityType type : kTypes) {
@@ -41,17 +59,23 @@ Result<v1::ConfigEntity> ParseEntity(const std::string& text) {
     if (type != v1::CONFIG_ENTITY_TYPE_BROKER || is_id) return entity;
   }
   const std::string nearest = NearestName(kind, known);
-  return Fail(v1::INVALID_REQUEST,
-              "'{}' has no configs: write topic/NAME, broker/ID, brokers, client/ID, clients, user/NAME or "
-              "users{}",
-              text, nearest.empty() || nearest == kind ? "" : fmt::format("; did you mean {}?", nearest));
+  return Fail(
+      v1::INVALID_REQUEST,
+      "'{}' has no configs: write topic/NAME, broker/ID, brokers, client/ID, clients, user/NAME, users "
+      "or user/NAME/client/ID{}",
+      given, nearest.empty() || nearest == kind ? "" : fmt::format("; did you mean {}?", nearest));
 }
 
 using Entry = v1::DescribeConfigsResponse::Entry;
 
 // By name; with those at their defaults, but for clients and users, which have none, and for a broker that is
 // not live.
-Result<std::map<std::string, Entry>> ConfigsOf(ToolSession& session, const v1::ConfigEntity& entity) {
+struct Configs {
+  std::map<std::string, Entry> in_force;
+  std::vector<v1::DescribeConfigsResponse::PassedOver> passed_over;
+};
+
+Result<Configs> ConfigsOf(ToolSession& session, const v1::ConfigEntity& entity) {
   auto described = ReadConfigs(session, entity, true);
   if (!described && described.error().code == v1::BROKER_NOT_AVAILABLE) {
     described = ReadConfigs(session, entity, false);
@@ -62,12 +86,45 @@ Result<std::map<std::string, Entry>> ConfigsOf(ToolSession& session, const v1::C
   }
   if (!described) return std::unexpected(described.error());
   if (described->error().code() != v1::NONE) return std::unexpected(FromProto(described->error()));
-  std::map<std::string, Entry> out;
-  for (const Entry& entry : described->entries()) out[entry.name()] = entry;
+  Configs out;
+  for (const Entry& entry : described->entries()) out.in_force[entry.name()] = entry;
+  out.passed_over.assign(described->passed_over().begin(), described->passed_over().end());
   return out;
 }
 
 Json ValueOf(const Entry& entry) { return entry.sensitive() ? Json() : Json(entry.value()); }
+
+bool IsPassedOver(const Configs& configs, const std::string& name) {
+  return std::ranges::any_of(configs.passed_over, [&](const auto& one) { return one.name() == name; });
+}
+
+using Rows = std::vector<std::vector<Json>>;
+
+// And what is stored and does not count: of the names, or of all. A table has the column only where there is
+// such.
+Listing WithPassedOver(Rows rows, const Configs& configs, const std::vector<std::string>& names,
+                       OutputFormat format) {
+  std::vector<std::string> columns = {"name", "value", "source", "default", "read_only", "synonyms"};
+  const auto shown = [&](const v1::DescribeConfigsResponse::PassedOver& one) {
+    return names.empty() || one.name().empty() || std::ranges::find(names, one.name()) != names.end();
+  };
+  const bool with_reason = format != OutputFormat::kTable || std::ranges::any_of(configs.passed_over, shown);
+  if (with_reason) columns.emplace_back("not_in_force");
+  Listing out(columns);
+  const auto add = [&](std::vector<Json> cells, Json reason) {
+    if (with_reason) cells.push_back(std::move(reason));
+    out.Add(std::move(cells));
+  };
+  for (std::vector<Json>& row : rows) add(std::move(row), Json());
+  for (const auto& one : configs.passed_over) {
+    if (!shown(one)) continue;
+    const bool all = one.name().empty();  // of a znode that cannot be read
+    add({all ? Json() : Json(one.name()), all ? Json() : Json(one.value()), ShortSourceName(one.source()),
+         Json(), false, Json::array()},
+        one.reason());
+  }
+  return out;
+}
 
 int RunGet(const Arguments& arguments) {
   const auto format = FormatOf(arguments);
@@ -81,15 +138,17 @@ int RunGet(const Arguments& arguments) {
   const auto configs = ConfigsOf(**session, *entity);
   if (!configs) return ReportError(configs.error());
   std::vector<std::string> known;
-  for (const auto& [name, entry] : *configs) known.push_back(name);
-  Listing listing({"name", "value", "source", "default", "read_only", "synonyms"});
+  for (const auto& [name, entry] : configs->in_force) known.push_back(name);
+  Rows rows;
   for (const std::string& name : names.empty() ? known : names) {
-    const auto entry = configs->find(name);
-    if (entry == configs->end() && HasQuotas(entity->type()) && QuotaConfigTable().Find(name) != nullptr) {
-      listing.Add({name, Json(), Json(), Json(), false, Json::array()});  // no limit
+    const auto entry = configs->in_force.find(name);
+    const bool absent = entry == configs->in_force.end();
+    if (absent && HasQuotas(entity->type()) && QuotaConfigTable().Find(name) != nullptr) {
+      rows.push_back({name, Json(), Json(), Json(), false, Json::array()});  // no limit
       continue;
     }
-    if (entry == configs->end()) {
+    if (absent && IsPassedOver(*configs, name)) continue;
+    if (absent) {
       const std::string nearest = NearestName(name, known);
       return ReportError({v1::NOT_FOUND, fmt::format("there is no config '{}'", name)},
                          nearest.empty() ? "" : fmt::format("did you mean {}?", nearest));
@@ -97,11 +156,11 @@ int RunGet(const Arguments& arguments) {
     const bool shown =
         !names.empty() || arguments.Has("all") || entry->second.source() != v1::CONFIG_SOURCE_DEFAULT;
     if (!shown) continue;
-    listing.Add({name, ValueOf(entry->second), ShortSourceName(entry->second.source()),
-                 entry->second.default_value(), entry->second.read_only(),
-                 SynonymTexts(entry->second, ShortSourceName)});
+    rows.push_back({name, ValueOf(entry->second), ShortSourceName(entry->second.source()),
+                    entry->second.default_value(), entry->second.read_only(),
+                    SynonymTexts(entry->second, ShortSourceName)});
   }
-  return Finish(listing, *format);
+  return Finish(WithPassedOver(std::move(rows), *configs, names, *format), *format);
 }
 
 // Sends the change, and shows values as they were and as they are.
@@ -126,13 +185,13 @@ int Change(const Arguments& arguments, v1::AlterConfigsRequest::Change change) {
   for (const std::string& warning : result.warnings()) fmt::print(stderr, "warning: {}\n", warning);
   Listing listing({"name", "before", "after"});
   const auto old = [&](const std::string& name) {
-    const auto entry = before->find(name);
-    return entry == before->end() ? Json() : ValueOf(entry->second);
+    const auto entry = before->in_force.find(name);
+    return entry == before->in_force.end() ? Json() : ValueOf(entry->second);
   };
   // What comes into force when the entity's own value goes.
   const auto next = [&](const std::string& name) {
-    const auto entry = before->find(name);
-    if (entry == before->end() || entry->second.sensitive()) return Json();
+    const auto entry = before->in_force.find(name);
+    if (entry == before->in_force.end() || entry->second.sensitive()) return Json();
     for (const auto& synonym : entry->second.synonyms()) {
       if (synonym.source() != OwnSource(change.entity())) return Json(synonym.value());
     }
@@ -185,7 +244,7 @@ int RunDiff(const Arguments& arguments) {
   for (const v1::ConfigEntity& entity : entities) {
     auto one = ConfigsOf(**session, entity);
     if (!one) return ReportError(one.error());
-    configs.push_back(*std::move(one));
+    configs.push_back(std::move(one->in_force));
   }
   const bool two = words.size() > 1;
   Listing listing({"name", words[0], two ? words[1] : "default"});
@@ -209,8 +268,8 @@ int RunDiff(const Arguments& arguments) {
 }  // namespace
 
 std::vector<Command> ConfigVerbs() {
-  const PositionalSpec entity{.name = "topic/NAME|broker/ID|brokers|client/ID|clients|user/NAME|users",
-                              .required = true};
+  const PositionalSpec entity{
+      .name = "topic/NAME|broker/ID|brokers|client/ID|clients|user/NAME[/client/ID]|users", .required = true};
   return {
       {.name = "config get",
        .summary = "shows configs, where they come from, and their defaults",

@@ -18,6 +18,16 @@ void Revert(const char* name, const Properties& in_force, Properties* wanted) {
   if (const auto it = in_force.find(std::string_view(name)); it != in_force.end()) wanted->insert(*it);
 }
 
+v1::ConfigSource SourceOf(bool one_broker) {
+  return one_broker ? v1::CONFIG_SOURCE_DYNAMIC_BROKER : v1::CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER;
+}
+
+CheckConfig CheckOf(bool one_broker) {
+  return [one_broker](std::string_view name, std::string_view value) {
+    return CheckBrokerOverride(name, value, one_broker);
+  };
+}
+
 const char* WhoseName(bool one_broker) { return one_broker ? "this broker" : "all brokers"; }
 
 }  // namespace
@@ -92,12 +102,8 @@ bool BrokerConfigWatcher::TakeOver(ZkResult<std::optional<std::string>> data, bo
   std::vector<std::string> complaints;
   const Properties before = stored->known ? stored->good : WithCaution(stored->good, CautiousBrokerConfigs());
   stored->known = true;
-  stored->good = TakeGood(
-      Properties(decoded->config().begin(), decoded->config().end()), before,
-      [one_broker](std::string_view name, std::string_view value) {
-        return CheckBrokerOverride(name, value, one_broker);
-      },
-      &complaints);
+  stored->good = TakeGood(Properties(decoded->config().begin(), decoded->config().end()), before,
+                          CheckOf(one_broker), &complaints);
   for (const std::string& complaint : complaints) {
     LOG(ERROR) << "config of " << WhoseName(one_broker) << " in ZooKeeper is passed over: " << complaint;
   }
@@ -153,10 +159,44 @@ Task<Result<Properties>> BrokerConfigWatcher::ReadStored(std::optional<BrokerId>
   co_return Properties(decoded->config().begin(), decoded->config().end());
 }
 
-Task<Result<BrokerLayers>> BrokerConfigWatcher::ReadOther(BrokerId broker) {
-  BrokerLayers out;
-  TM_CO_ASSIGN_OR_RETURN(out.cluster, co_await ReadStored(std::nullopt));
-  TM_CO_ASSIGN_OR_RETURN(out.broker, co_await ReadStored(broker));
+void BrokerConfigWatcher::AddPassedOver(const Stored& stored, bool one_broker, const Properties& in_force,
+                                        const std::string& unfit, std::vector<PassedOverConfig>* out) {
+  if (!stored.data) return;
+  const v1::ConfigSource source = SourceOf(one_broker);
+  const Result<v1::ConfigZnode> decoded = DecodeConfig(*stored.data);
+  if (!decoded) {
+    out->push_back({.source = source,
+                    .name = {},
+                    .value = {},
+                    .reason = "the znode cannot be read: " + decoded.error().message});
+    return;
+  }
+  const Properties held(decoded->config().begin(), decoded->config().end());
+  Properties good = held;
+  PassOver(source, CheckOf(one_broker), in_force, &good, out);
+  for (const auto& [name, value] : held) {
+    const auto legal = good.find(name);
+    const auto now = in_force.find(name);
+    if (legal == good.end() || legal->second != value) continue;  // told already
+    if (now != in_force.end() && now->second == value) continue;
+    out->push_back({.source = source, .name = name, .value = value, .reason = unfit});
+  }
+}
+
+std::vector<PassedOverConfig> BrokerConfigWatcher::PassedOver() const {
+  const Result<BrokerConfig> together = started_->WithDynamic(
+      BrokerLayers{.file = layers_.file, .cluster = cluster_.good, .broker = own_.good}.Merged());
+  const std::string unfit = together ? "it is not in force yet" : together.error().message;
+  std::vector<PassedOverConfig> out;
+  AddPassedOver(cluster_, false, layers_.cluster, unfit, &out);
+  AddPassedOver(own_, true, layers_.broker, unfit, &out);
+  return out;
+}
+
+Task<Result<BrokerConfigWatcher::StoredLayers>> BrokerConfigWatcher::ReadOther(BrokerId broker) {
+  TM_CO_ASSIGN_OR_RETURN(StoredLayers out, co_await ReadDefault());
+  TM_CO_ASSIGN_OR_RETURN(out.layers.broker, co_await ReadStored(broker));
+  PassOver(SourceOf(true), CheckOf(true), {}, &out.layers.broker, &out.passed_over);
   co_return out;
 }
 
@@ -178,6 +218,11 @@ Task<Result<std::vector<std::optional<BrokerId>>>> BrokerConfigWatcher::ReadWhoH
   co_return out;
 }
 
-Task<Result<Properties>> BrokerConfigWatcher::ReadDefault() { return ReadStored(std::nullopt); }
+Task<Result<BrokerConfigWatcher::StoredLayers>> BrokerConfigWatcher::ReadDefault() {
+  StoredLayers out;
+  TM_CO_ASSIGN_OR_RETURN(out.layers.cluster, co_await ReadStored(std::nullopt));
+  PassOver(SourceOf(false), CheckOf(false), layers_.cluster, &out.layers.cluster, &out.passed_over);
+  co_return out;
+}
 
 }  // namespace tidemark

@@ -15,6 +15,7 @@
 #include "broker/server/broker_context.h"
 #include "broker/server/config_changes.h"
 #include "common/config/dynamic_configs.h"
+#include "common/config/passed_over.h"
 
 namespace tidemark {
 
@@ -35,11 +36,17 @@ class BrokerConfigWatcher final : public ConfigListener {
   Task<void> CatchUp() { (void)co_await Read(); }
   // The values that are in force, by where they come from.
   const BrokerLayers& layers() const { return layers_; }
+  // What the znodes hold beside them, as of the last read.
+  std::vector<PassedOverConfig> PassedOver() const;
+  struct StoredLayers {
+    BrokerLayers layers;  // without what is passed over
+    std::vector<PassedOverConfig> passed_over;
+  };
   // What /config/brokers holds now of another broker: the default of all, and its own (a layer `file` is not
   // known here). INVALID_CONFIG: it cannot be read.
-  Task<Result<BrokerLayers>> ReadOther(BrokerId broker);
+  Task<Result<StoredLayers>> ReadOther(BrokerId broker);
   // Of the default of all brokers alone.
-  Task<Result<Properties>> ReadDefault();
+  Task<Result<StoredLayers>> ReadDefault();
   // The brokers (nothing: the default of all) for which ZooKeeper holds configs.
   Task<Result<std::vector<std::optional<BrokerId>>>> ReadWhoHasConfigs();
 
@@ -53,6 +60,9 @@ class BrokerConfigWatcher final : public ConfigListener {
     std::optional<std::string> data;
     Properties good;
   };
+  // What of `stored` is not in `in_force`. `unfit`: why good values may not be.
+  static void AddPassedOver(const Stored& stored, bool one_broker, const Properties& in_force,
+                            const std::string& unfit, std::vector<PassedOverConfig>* out);
   // Whether it is new.
   static bool TakeOver(ZkResult<std::optional<std::string>> data, bool one_broker, Stored* stored);
   static bool BeCautious(Stored* stored);

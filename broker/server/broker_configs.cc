@@ -25,6 +25,16 @@ void AddEntry(const ConfigInForce& config, bool read_only, v1::DescribeConfigsRe
   }
 }
 
+void AddPassedOver(const std::vector<PassedOverConfig>& configs, v1::DescribeConfigsResponse::Result* out) {
+  for (const PassedOverConfig& config : configs) {
+    v1::DescribeConfigsResponse::PassedOver* told = out->add_passed_over();
+    told->set_name(config.name);
+    told->set_value(config.value);
+    told->set_source(config.source);
+    told->set_reason(config.reason);
+  }
+}
+
 void AddBrokerEntries(const BrokerLayers& layers, bool include_defaults,
                       v1::DescribeConfigsResponse::Result* out) {
   for (const ConfigInForce& config : DescribeBrokerConfigs(layers)) {
@@ -86,62 +96,68 @@ Task<v1::DescribeConfigsResponse> Broker::Impl::DescribeConfigs(v1::DescribeConf
 Task<Result<>> Broker::Impl::DescribeTopic(std::string topic, bool include_defaults,
                                            v1::DescribeConfigsResponse::Result* out) {
   TM_CO_RETURN_IF_ERROR(ValidateTopicName(topic));
-  TM_CO_ASSIGN_OR_RETURN(const Properties overrides, co_await configs_->ReadOverrides(topic));
-  if (overrides.empty() && executor_->snapshot()->Topic(topic) == nullptr) {
+  TM_CO_ASSIGN_OR_RETURN(const auto stored, co_await configs_->ReadOverrides(topic));
+  const bool holds_some = !stored.good.empty() || !stored.passed_over.empty();
+  if (!holds_some && executor_->snapshot()->Topic(topic) == nullptr) {
     co_return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "there is no topic '{}'", topic);
   }
-  for (const ConfigInForce& config : DescribeTopicConfigs(broker_configs_->layers(), overrides)) {
+  for (const ConfigInForce& config : DescribeTopicConfigs(broker_configs_->layers(), stored.good)) {
     if (config.source() == v1::CONFIG_SOURCE_DYNAMIC_TOPIC || include_defaults) AddEntry(config, false, out);
   }
+  AddPassedOver(stored.passed_over, out);
   co_return Result<>();
 }
 
 Task<Result<>> Broker::Impl::DescribeBroker(std::string name, bool include_defaults,
                                             v1::DescribeConfigsResponse::Result* out) {
   if (name.empty()) {
-    BrokerLayers layers;
-    TM_CO_ASSIGN_OR_RETURN(layers.cluster, co_await broker_configs_->ReadDefault());
-    AddBrokerEntries(layers, include_defaults, out);
+    TM_CO_ASSIGN_OR_RETURN(const auto stored, co_await broker_configs_->ReadDefault());
+    AddBrokerEntries(stored.layers, include_defaults, out);
+    AddPassedOver(stored.passed_over, out);
     co_return Result<>();
   }
   const std::optional<BrokerId> id = zkpath::ParseBrokerId(name);
   if (!id) co_return Fail(v1::INVALID_REQUEST, "'{}' is not a broker id", name);
   if (*id == identity_.broker_id) {
     AddBrokerEntries(broker_configs_->layers(), include_defaults, out);
+    AddPassedOver(broker_configs_->PassedOver(), out);
     co_return Result<>();
   }
   if (include_defaults) {
     co_return Fail(v1::WRONG_BROKER, "broker {} tells all configs of itself only; ask broker {}",
                    identity_.broker_id, *id);
   }
-  TM_CO_ASSIGN_OR_RETURN(const BrokerLayers layers, co_await broker_configs_->ReadOther(*id));
-  AddBrokerEntries(layers, false, out);
+  TM_CO_ASSIGN_OR_RETURN(const auto stored, co_await broker_configs_->ReadOther(*id));
+  AddBrokerEntries(stored.layers, false, out);
+  AddPassedOver(stored.passed_over, out);
   co_return Result<>();
 }
 
 Task<Result<>> Broker::Impl::DescribeQuotas(v1::ConfigEntity entity,
                                             v1::DescribeConfigsResponse::Result* out) {
-  TM_CO_ASSIGN_OR_RETURN(const auto configs, co_await quotas_->Describe(entity.type(), entity.name()));
-  for (const ConfigInForce& config : configs) AddEntry(config, false, out);
+  if (entity.has_client_id() && entity.type() != v1::CONFIG_ENTITY_TYPE_USER) {
+    co_return Fail(v1::INVALID_REQUEST, "only a user stands with a client id");
+  }
+  TM_CO_ASSIGN_OR_RETURN(const auto described, co_await quotas_->Describe(entity));
+  for (const ConfigInForce& config : described.in_force) AddEntry(config, false, out);
+  AddPassedOver(described.passed_over, out);
   co_return Result<>();
 }
 
 Task<Result<std::vector<v1::ConfigEntity>>> Broker::Impl::EntitiesWithConfigs(v1::ConfigEntityType type) {
-  std::vector<std::string> names;
-  if (type == v1::CONFIG_ENTITY_TYPE_BROKER) {
-    TM_CO_ASSIGN_OR_RETURN(const auto brokers, co_await broker_configs_->ReadWhoHasConfigs());
-    for (const std::optional<BrokerId>& id : brokers) names.push_back(id ? std::to_string(*id) : "");
-  } else if (type == v1::CONFIG_ENTITY_TYPE_CLIENT || type == v1::CONFIG_ENTITY_TYPE_USER) {
-    TM_CO_ASSIGN_OR_RETURN(names, co_await quotas_->Names(type));
-  } else {
+  if (type == v1::CONFIG_ENTITY_TYPE_CLIENT || type == v1::CONFIG_ENTITY_TYPE_USER) {
+    co_return co_await quotas_->Entities(type);
+  }
+  if (type != v1::CONFIG_ENTITY_TYPE_BROKER) {
     co_return Fail(v1::INVALID_REQUEST, "all_of takes brokers, clients and users, not type {}",
                    static_cast<int>(type));
   }
+  TM_CO_ASSIGN_OR_RETURN(const auto brokers, co_await broker_configs_->ReadWhoHasConfigs());
   std::vector<v1::ConfigEntity> out;
-  for (std::string& name : names) {
+  for (const std::optional<BrokerId>& id : brokers) {
     v1::ConfigEntity& entity = out.emplace_back();
     entity.set_type(type);
-    entity.set_name(std::move(name));
+    entity.set_name(id ? std::to_string(*id) : "");
   }
   co_return out;
 }

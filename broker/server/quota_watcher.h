@@ -16,6 +16,7 @@
 #include "broker/server/config_changes.h"
 #include "common/async/scope.h"
 #include "common/config/dynamic_configs.h"
+#include "common/config/passed_over.h"
 #include "common/config/quota_configs.h"
 
 namespace tidemark {
@@ -30,11 +31,15 @@ class QuotaWatcher final : public ConfigListener {
   Task<ZkResult<>> OnConfigChanges(const ConfigChangeSet& changes) override;
   Task<void> Close();
 
-  // The quotas of a client or user (an empty name: the default), as ZooKeeper holds them now: every one that
-  // is set there or by the default, each with all its values.
-  Task<Result<std::vector<ConfigInForce>>> Describe(v1::ConfigEntityType type, std::string name);
-  // The clients or users that have quotas, an empty name for the default.
-  Task<Result<std::vector<std::string>>> Names(v1::ConfigEntityType type);
+  struct Described {
+    std::vector<ConfigInForce> in_force;  // each with all its values
+    std::vector<PassedOverConfig> passed_over;
+  };
+  // The quotas of a client, a user or a user with a client (empty names: the defaults), as ZooKeeper holds
+  // them now: every one that is set there or by what it has defaults from.
+  Task<Result<Described>> Describe(v1::ConfigEntity entity);
+  // The clients, or the users and their pairs with clients, that have quotas; empty names for the defaults.
+  Task<Result<std::vector<v1::ConfigEntity>>> Entities(v1::ConfigEntityType type);
 
  private:
   struct Entry {
@@ -43,8 +48,10 @@ class QuotaWatcher final : public ConfigListener {
   };
   // Znodes of clients by the names of their children under /config/clients.
   Task<ZkResult<>> Read(std::vector<std::string> children);
-  Task<ZkResult<std::map<std::string, std::optional<std::string>>>> Fetch(std::string folder,
-                                                                          std::vector<std::string> children);
+  // By path; what ZooKeeper answers of one that cannot be read is logged, and it is left out.
+  using Nodes = std::map<std::string, std::optional<ZkNode>>;
+  Task<ZkResult<Nodes>> Fetch(std::vector<std::string> paths);
+  Task<Result<std::vector<std::string>>> Children(std::string folder);
   bool TakeOver(const std::string& child, std::optional<std::string> data);
   void PublishNow();
 

@@ -13,6 +13,10 @@ namespace {
 
 constexpr Duration kReadPatience = 10s;
 
+Result<> CheckOverride(std::string_view name, std::string_view value) {
+  return TopicConfigTable().Check(name, value);
+}
+
 // `before`: what was in force of it; nothing when it is read for the first time.
 Properties OverridesOf(const std::string& topic, const std::optional<std::string>& data,
                        const std::optional<Properties>& before) {
@@ -27,10 +31,8 @@ Properties OverridesOf(const std::string& topic, const std::optional<std::string
     return last_good;
   }
   std::vector<std::string> complaints;
-  Properties out = TakeGood(
-      Properties(decoded->config().begin(), decoded->config().end()), last_good,
-      [](std::string_view name, std::string_view value) { return TopicConfigTable().Check(name, value); },
-      &complaints);
+  Properties out = TakeGood(Properties(decoded->config().begin(), decoded->config().end()), last_good,
+                            CheckOverride, &complaints);
   for (const std::string& complaint : complaints) {
     LOG(ERROR) << "config of topic " << topic << " is passed over: " << complaint;
   }
@@ -146,7 +148,7 @@ void TopicConfigWatcher::Forget(const std::string& topic, const TopicId& id) {
   if (it != topics_.end() && it->second.id == id) topics_.erase(it);
 }
 
-Task<Result<Properties>> TopicConfigWatcher::ReadOverrides(std::string topic) {
+Task<Result<TopicConfigWatcher::StoredOverrides>> TopicConfigWatcher::ReadOverrides(std::string topic) {
   const auto fetched = co_await Fetch({topic});
   if (!fetched) {
     co_return Fail(v1::BROKER_NOT_READY, "the configs of topic {} cannot be read from ZooKeeper: {}", topic,
@@ -156,13 +158,19 @@ Task<Result<Properties>> TopicConfigWatcher::ReadOverrides(std::string topic) {
     co_return Fail(v1::INVALID_CONFIG, "the configs of topic {} cannot be read from ZooKeeper", topic);
   }
   const std::optional<std::string>& data = fetched->at(topic);
-  if (!data) co_return Properties();
+  StoredOverrides out;
+  if (!data) co_return out;
   const Result<v1::ConfigZnode> decoded = DecodeConfig(*data);
   if (!decoded) {
     co_return Fail(v1::INVALID_CONFIG, "the configs of topic {} in ZooKeeper cannot be read: {}", topic,
                    decoded.error().message);
   }
-  co_return Properties(decoded->config().begin(), decoded->config().end());
+  out.good = Properties(decoded->config().begin(), decoded->config().end());
+  // Where this broker has no replica of it, what is in force of a bad value is known to those who have.
+  const auto known = topics_.find(topic);
+  PassOver(v1::CONFIG_SOURCE_DYNAMIC_TOPIC, CheckOverride,
+           known == topics_.end() ? Properties() : known->second.overrides, &out.good, &out.passed_over);
+  co_return out;
 }
 
 void TopicConfigWatcher::Set(const std::string& topic, const TopicId& id, Properties overrides) {

@@ -17,6 +17,7 @@
 #include "broker/server/broker_context.h"
 #include "broker/server/config_changes.h"
 #include "common/async/scope.h"
+#include "common/config/passed_over.h"
 #include "common/zk/zk_keeper.h"
 
 namespace tidemark {
@@ -43,7 +44,11 @@ class TopicConfigWatcher final : public ConfigListener {
   void Forget(const std::string& topic, const TopicId& id);
   // The overrides as they stand in ZooKeeper now; empty when there are none. INVALID_CONFIG: they cannot be
   // read.
-  Task<Result<Properties>> ReadOverrides(std::string topic);
+  struct StoredOverrides {
+    Properties good;  // what is in force of them
+    std::vector<PassedOverConfig> passed_over;
+  };
+  Task<Result<StoredOverrides>> ReadOverrides(std::string topic);
 
   Task<ZkResult<>> OnConfigChanges(const ConfigChangeSet& changes) override;
 

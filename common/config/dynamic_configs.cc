@@ -118,9 +118,13 @@ Result<> CheckTogether(const Properties& broker) {
   const ConfigValues values(BrokerConfigTable(), broker);
   const int64_t message = values.Int("message.max.bytes");
   const int64_t frame = values.Int("socket.request.max.bytes");
-  if (message > frame) {
-    return Fail(v1::INVALID_CONFIG, "message.max.bytes={} is above socket.request.max.bytes={}", message,
-                frame);
+  // A request is a little more than the batch in it.
+  constexpr int64_t kAroundABatch = 4096;
+  if (message > frame - kAroundABatch) {
+    return Fail(v1::INVALID_CONFIG,
+                "a batch of message.max.bytes={} does not fit into a request of socket.request.max.bytes={}, "
+                "{} of which are for what is around it",
+                message, frame, kAroundABatch);
   }
   return {};
 }

@@ -126,6 +126,10 @@ TEST(DynamicConfigs, AChangeTakesOverWhatIsDynamicAndNothingElse) {
   merged["message.max.bytes"] = "8000000";
   merged["socket.request.max.bytes"] = "4000000";
   EXPECT_FALSE(started.WithDynamic(merged));
+  merged["message.max.bytes"] = "4000000";
+  EXPECT_FALSE(started.WithDynamic(merged)) << "a request is more than the batch in it";
+  merged["message.max.bytes"] = "3995904";
+  EXPECT_TRUE(started.WithDynamic(merged));
 }
 
 }  // namespace

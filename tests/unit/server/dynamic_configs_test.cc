@@ -9,6 +9,7 @@
 namespace tidemark {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 v1::AlterConfigsResponse::Result Alter(SimBrokers& cluster, v1::ConfigEntityType type,
@@ -43,6 +44,15 @@ std::string ValueOf(const v1::DescribeConfigsResponse::Result& result, std::stri
       return fmt::format("{} {}", entry.value(), v1::ConfigSource_Name(entry.source()));
   }
   return "";
+}
+
+std::vector<std::string> PassedOver(const v1::DescribeConfigsResponse::Result& result) {
+  std::vector<std::string> out;
+  for (const auto& one : result.passed_over()) {
+    out.push_back(fmt::format("{}={} {}: {}", one.name(), one.value(), v1::ConfigSource_Name(one.source()),
+                              one.reason()));
+  }
+  return out;
 }
 
 bool Until(SimBrokers& cluster, const std::function<bool()>& done) {
@@ -254,7 +264,74 @@ TEST(DynamicBrokerConfigs, OneValueThatDoesNotFitKeepsNoOtherOut) {
   EXPECT_EQ(PartitionsOfNew(cluster), 3u);
   const auto described = Describe(cluster, 0, kBroker, "0", true);
   EXPECT_EQ(ValueOf(described, "message.max.bytes"), "1048588 CONFIG_SOURCE_DEFAULT");
+  EXPECT_THAT(PassedOver(described),
+              testing::ElementsAre(AllOf(HasSubstr("message.max.bytes=8000000"),
+                                         HasSubstr("CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER"),
+                                         HasSubstr("socket.request.max.bytes=4000000"))));
   EXPECT_TRUE(cluster.Stop(0));
+}
+
+// What somebody else wrote is told with why it does not count, beside what does.
+TEST(DescribedConfigs, TellOfStoredValuesThatAreNotInForce) {
+  SimBrokers cluster(17, 1);
+  cluster.StartAll();
+  ASSERT_EQ(Alter(cluster, kBroker, "", {{"log.retention.ms", "5000"}}).error().code(), v1::NONE);
+  ASSERT_EQ(Describe(cluster, 0, kBroker, "0", false).passed_over_size(), 0);
+  cluster.world().zookeeper().Poke(
+      zkpath::BrokerConfig(std::nullopt),
+      R"({"version":1,"config":{"log.retention.ms":"soon","num.partitions":"3","no.such":"1"}})");
+  for (const std::string name : {"0", "", "7"}) {
+    const auto described = Describe(cluster, 0, kBroker, name, false);
+    EXPECT_EQ(ValueOf(described, "num.partitions"), "3 CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER") << name;
+    EXPECT_THAT(PassedOver(described),
+                testing::UnorderedElementsAre(
+                    AllOf(HasSubstr("no.such=1"), HasSubstr("there is no")),
+                    AllOf(HasSubstr("log.retention.ms=soon"), HasSubstr("5000 stays in force"))))
+        << name;
+  }
+  cluster.world().zookeeper().Poke(zkpath::BrokerConfig(0), "no JSON");
+  EXPECT_THAT(PassedOver(Describe(cluster, 0, kBroker, "0", false)),
+              testing::Contains(AllOf(testing::StartsWith("="), HasSubstr("CONFIG_SOURCE_DYNAMIC_BROKER:"),
+                                      HasSubstr("cannot be read"))));
+  cluster.world().zookeeper().Poke("/config/topics/gone",
+                                   R"({"version":1,"config":{"retention.ms":"later"}})");
+  const auto topic = Describe(cluster, 0, v1::CONFIG_ENTITY_TYPE_TOPIC, "gone", true);
+  EXPECT_EQ(ValueOf(topic, "cleanup.policy"), "delete CONFIG_SOURCE_DEFAULT");
+  EXPECT_THAT(PassedOver(topic), testing::ElementsAre(HasSubstr("retention.ms=later")));
+  cluster.world().zookeeper().Poke("/config/clients/app",
+                                   R"({"version":1,"config":{"producer_byte_rate":"-1"}})");
+  const auto client = Describe(cluster, 0, v1::CONFIG_ENTITY_TYPE_CLIENT, "app", false);
+  EXPECT_EQ(ValueOf(client, "producer_byte_rate"), "");
+  EXPECT_THAT(PassedOver(client), testing::ElementsAre(HasSubstr("producer_byte_rate=-1")));
+  EXPECT_TRUE(cluster.Stop(0));
+}
+
+// The largest batch of a topic must fit into a request, as that of all brokers must.
+TEST(DynamicTopicConfigs, ABatchThatNoRequestHoldsIsRefused) {
+  SimBrokers cluster(19, 2, {{"socket.request.max.bytes", "4000000"}});
+  cluster.StartAll();
+  const auto set = [&](v1::ConfigEntityType type, const std::string& name, const std::string& config) {
+    return Alter(cluster, type, name, {{config, "4000000"}}).error();
+  };
+  v1::Request create;
+  create.mutable_create_topics()->set_timeout_ms(30'000);
+  auto* topic = create.mutable_create_topics()->add_topics();
+  topic->set_name("large");
+  (*topic->mutable_configs())["max.message.bytes"] = "4000000";
+  const auto refused = cluster.Call(0, create)->create_topics().topics(0).error();
+  EXPECT_EQ(refused.code(), v1::INVALID_CONFIG);
+  EXPECT_THAT(refused.message(), HasSubstr("socket.request.max.bytes=4000000"));
+  (*topic->mutable_configs())["max.message.bytes"] = "3000000";
+  EXPECT_EQ(cluster.Call(0, create)->create_topics().topics(0).error().code(), v1::NONE);
+  EXPECT_THAT(set(v1::CONFIG_ENTITY_TYPE_TOPIC, "large", "max.message.bytes").message(),
+              HasSubstr("does not fit into a request"));
+  EXPECT_THAT(set(kBroker, "", "message.max.bytes").message(), HasSubstr("does not fit into a request"));
+  // One broker's own is for that broker to judge: the controller does not know its file.
+  EXPECT_THAT((std::vector{set(kBroker, "0", "message.max.bytes").code(),
+                           set(kBroker, "1", "message.max.bytes").code()}),
+              testing::UnorderedElementsAre(v1::INVALID_CONFIG, v1::NONE));
+  EXPECT_TRUE(cluster.Stop(0));
+  EXPECT_TRUE(cluster.Stop(1));
 }
 
 // A program with a client id, on a connection of its own.
@@ -459,6 +536,66 @@ TEST_F(FetchQuota, EndsWhatItHoldsWhenItChanges) {
   ASSERT_TRUE(Until(cluster_, [&] { return held->response.has_value(); }));
   EXPECT_GT(RecordsIn(*held->response), kBytes);
   EXPECT_LT(held->at - over, Duration(5s));
+}
+
+// As Kafka has it: quotas of a user together with a client id stand below the user's.
+TEST(UserQuotas, WithAClientAreStoredBelowTheUserAndDescribed) {
+  SimBrokers cluster(7, 1);
+  cluster.StartAll();
+  auto& zookeeper = cluster.world().zookeeper();
+  const auto alter = [&](const std::string& user, const std::optional<std::string>& client,
+                         const std::string& rate) {
+    v1::Request request;
+    auto* change = request.mutable_alter_configs()->add_changes();
+    change->mutable_entity()->set_type(v1::CONFIG_ENTITY_TYPE_USER);
+    change->mutable_entity()->set_name(user);
+    if (client) change->mutable_entity()->set_client_id(*client);
+    if (rate.empty()) change->add_remove("producer_byte_rate");
+    if (!rate.empty()) (*change->mutable_set())["producer_byte_rate"] = rate;
+    return cluster.Call(0, request)->alter_configs().results(0).error().code();
+  };
+  const auto described = [&](const std::string& user, const std::string& client) {
+    v1::Request request;
+    auto* entity = request.mutable_describe_configs()->add_entities();
+    entity->set_type(v1::CONFIG_ENTITY_TYPE_USER);
+    entity->set_name(user);
+    entity->set_client_id(client);
+    std::string out;
+    const auto response = cluster.Call(0, request)->describe_configs();
+    for (const auto& entry : response.results(0).entries()) {
+      for (const auto& synonym : entry.synonyms()) {
+        out += v1::ConfigSource_Name(synonym.source()).substr(22) + "=" + synonym.value() + " ";
+      }
+    }
+    return out;
+  };
+  EXPECT_EQ(alter("alice", "my app", "1"), v1::NONE);
+  EXPECT_TRUE(zookeeper.Peek("/config/users/alice/clients/my%20app"));
+  EXPECT_EQ(described("alice", "my app"), "USER_CLIENT=1 ");
+  EXPECT_EQ(alter("alice", "", "2"), v1::NONE);
+  EXPECT_EQ(alter("alice", std::nullopt, "3"), v1::NONE);
+  EXPECT_EQ(alter("", "my app", "4"), v1::NONE);
+  EXPECT_EQ(alter("", "", "5"), v1::NONE);
+  EXPECT_EQ(alter("", std::nullopt, "6"), v1::NONE);
+  EXPECT_EQ(Alter(cluster, kClient, "my app", {{"producer_byte_rate", "7"}}).error().code(), v1::NONE);
+  EXPECT_EQ(Alter(cluster, kClient, "", {{"producer_byte_rate", "8"}}).error().code(), v1::NONE);
+  EXPECT_EQ(described("alice", "my app"),
+            "USER_CLIENT=1 USER_DEFAULT_CLIENT=2 USER=3 DEFAULT_USER_CLIENT=4 DEFAULT_USER_DEFAULT_CLIENT=5 "
+            "DEFAULT_USER=6 CLIENT=7 DEFAULT_CLIENT=8 ");
+  EXPECT_EQ(described("", ""), "DEFAULT_USER_DEFAULT_CLIENT=5 DEFAULT_USER=6 DEFAULT_CLIENT=8 ");
+  v1::Request all;
+  all.mutable_describe_configs()->add_all_of(v1::CONFIG_ENTITY_TYPE_USER);
+  EXPECT_EQ(cluster.Call(0, all)->describe_configs().results_size(), 6);
+  // A user loses its own quota and keeps those it has with clients; with the last of these nothing stays.
+  EXPECT_EQ(alter("alice", std::nullopt, ""), v1::NONE);
+  EXPECT_EQ(cluster.Call(0, all)->describe_configs().results_size(), 5);
+  EXPECT_EQ(described("alice", "my app").substr(0, 14), "USER_CLIENT=1 ");
+  EXPECT_EQ(alter("alice", "my app", ""), v1::NONE);
+  EXPECT_TRUE(zookeeper.Peek("/config/users/alice/clients"));
+  EXPECT_EQ(alter("alice", "", ""), v1::NONE);
+  EXPECT_FALSE(zookeeper.Peek("/config/users/alice"));
+  EXPECT_EQ(alter("alice", "..", "1"), v1::INVALID_REQUEST);
+  EXPECT_TRUE(cluster.Stop(0));
 }
 
 TEST(ClientQuotas, AreDescribedWithTheirSources) {

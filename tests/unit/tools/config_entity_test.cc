@@ -19,8 +19,9 @@ Arguments Parsed(const std::vector<std::string>& words) {
 std::string Subject(const std::vector<std::string>& words) {
   const auto subject = SubjectOf(Parsed(words));
   if (!subject) return subject.error().message;
-  return fmt::format("{} '{}'{}{}", PluralOf(subject->type), subject->name,
-                     subject->is_default ? " default" : "", subject->all() ? " all" : "");
+  return fmt::format("{} '{}'{}{}{}", PluralOf(subject->type), subject->name,
+                     subject->is_default ? " default" : "", subject->all() ? " all" : "",
+                     subject->with_client ? fmt::format(" with '{}'", subject->client) : "");
 }
 
 TEST(ConfigSubject, IsNamedByTypeOrShort) {
@@ -35,6 +36,28 @@ TEST(ConfigSubject, IsNamedByTypeOrShort) {
   EXPECT_EQ(Subject({"--client-defaults"}), "clients '' default");
   EXPECT_EQ(Subject({"--user", "alice"}), "users 'alice'");
   EXPECT_EQ(Subject({"--user-defaults"}), "users '' default");
+}
+
+TEST(ConfigSubject, IsAUserWithAClientInEitherOrder) {
+  const std::string both = "users 'alice' with 'app'";
+  EXPECT_EQ(Subject({"--entity-type", "users", "--entity-name", "alice", "--entity-type", "clients",
+                     "--entity-name", "app"}),
+            both);
+  EXPECT_EQ(Subject({"--entity-type", "clients", "--entity-type", "users", "--entity-name", "app",
+                     "--entity-name", "alice"}),
+            both);
+  EXPECT_EQ(Subject({"--user", "alice", "--client", "app"}), both);
+  EXPECT_EQ(Subject({"--user", "alice", "--client-defaults"}), "users 'alice' with ''");
+  EXPECT_EQ(Subject({"--entity-type", "users", "--entity-name", "alice", "--entity-type", "clients",
+                     "--entity-default"}),
+            "users 'alice' with ''");
+  EXPECT_EQ(Subject({"--entity-type", "users", "--entity-default", "--entity-type", "clients",
+                     "--entity-name", "app"}),
+            "users '' default with 'app'");
+  EXPECT_EQ(Subject({"--entity-type", "users", "--entity-type", "clients"}), "users '' all with ''");
+  EXPECT_THAT(Subject({"--entity-type", "users", "--entity-name", "alice", "--entity-type", "clients"}),
+              HasSubstr("clients has neither --entity-name nor --entity-default"));
+  EXPECT_THAT(Subject({"--user", "alice", "--topic", "orders"}), HasSubstr("a user and a client"));
 }
 
 TEST(ConfigSubject, SaysWhatIsWrongWithTheFlags) {
