@@ -15,6 +15,8 @@ packages=(
   default-jre-headless libzookeeper-java libslf4j-java liblog4j1.2-java libcommons-cli-java
   # Tests and examples.
   python3 python3-protobuf python3-kazoo
+  # Tests of the completion run it in the shells themselves.
+  bash zsh
   # Tests on disks that fail: loop images, frozen file systems, injected errors.
   e2fsprogs mount util-linux strace
   # Tests of the alert rules and of the systemd units: promtool and prometheus, systemd-analyze.

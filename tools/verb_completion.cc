@@ -26,27 +26,38 @@ _tidemark_complete() {
   COMPREPLY=()
   while IFS= read -r candidate; do COMPREPLY+=("$candidate"); done < <(tidemark __complete -- "${words[@]}" 2>/dev/null)
 }
-complete -o default -F _tidemark_complete tidemark)";
+complete -o default -F _tidemark_complete)";
 
-constexpr const char* kZsh = R"(#compdef tidemark
+// Works sourced, and as a file _tidemark in a folder of $fpath, which begins with "#compdef" and the names.
+constexpr const char* kZsh = R"(
 # tidemark's completion for zsh: source <(tidemark completion zsh)
 _tidemark_complete() {
-  local program=${words[1]:t:r} before=()
-  [[ $program == tidemark ]] || before=("${program#tidemark-}")
-  local -a candidates
-  candidates=("${(@f)$(tidemark __complete -- $before "${(@)words[2,CURRENT]}" 2>/dev/null)}")
-  compadd -a candidates
+  local program=${${words[1]:t}%.sh}
+  local -a line candidates
+  [[ $program == tidemark ]] || line=("${program#tidemark-}")
+  (( CURRENT > 2 )) && line+=("${(@Q)words[2,CURRENT-1]}")
+  candidates=("${(@f)$(tidemark __complete -- "${line[@]}" "${(Q)PREFIX}" 2>/dev/null)}")
+  if [[ -n ${candidates[1]} ]]; then compadd -a candidates; else _default; fi
 }
-compdef _tidemark_complete tidemark)";
+if [[ ${funcstack[1]} == _tidemark ]]; then
+  _tidemark_complete "$@"
+else
+  (( ${+functions[compdef]} )) || { autoload -Uz compinit && compinit }
+  compdef _tidemark_complete)";
 
 int RunCompletion(const Arguments& arguments) {
   const std::string& shell = arguments.positionals()[0];
-  if (shell != "bash" && shell != "zsh")
+  std::string names = " tidemark";
+  for (const Command& command : Commands())
+    names += fmt::format(" tidemark-{} tidemark-{}.sh", command.name, command.name);
+  if (shell == "bash") {
+    (void)Print(kBash + names + "\n");
+  } else if (shell == "zsh") {
+    (void)Print("#compdef" + names + kZsh + names + "\nfi\n");
+  } else {
     return ReportUsage(
         {v1::INVALID_REQUEST, fmt::format("there is completion for bash and zsh, not for '{}'", shell)});
-  std::string text = shell == "bash" ? kBash : kZsh;
-  for (const Command& command : Commands()) text += " tidemark-" + command.name;
-  (void)Print(text + "\n");
+  }
   return kExitDone;
 }
 
@@ -109,7 +120,8 @@ std::vector<Command> CompletionVerbs() {
   return {
       {.name = "completion",
        .summary = "prints the completion for a shell, with live names of topics and groups",
-       .examples = {"source <(tidemark completion bash)"},
+       .examples = {"source <(tidemark completion bash)",
+                    "tidemark completion zsh > /usr/local/share/zsh/site-functions/_tidemark"},
        .positionals = {{.name = "bash|zsh", .required = true}},
        .run = RunCompletion},
       {.name = "__complete",
