@@ -1,5 +1,8 @@
 #include "tools/command.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
@@ -75,6 +78,16 @@ std::string ProgramOf(const Command& command) {
   return (command.verb ? "tidemark " : "tidemark-") + command.name;
 }
 
+// A descriptor that is closed would be taken by the next file or connection, and what is printed would go
+// there. In its place comes one whose use fails; what is said to a closed stderr is lost.
+void HoldClosedStreams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) != -1 || errno != EBADF) continue;
+    // The lowest free number is this one's; it stays open as long as the program runs.
+    (void)std::fopen("/dev/null", stream == STDOUT_FILENO ? "r" : "w");
+  }
+}
+
 int RunCommand(const Command& command, int argc, char** argv) {
   if (command.raw_main != nullptr) return command.raw_main(argc, argv);
   // Errors are the command's to tell, in one line; what libraries log of them is for brokers.
@@ -86,7 +99,7 @@ int RunCommand(const Command& command, int argc, char** argv) {
   // Help is answered whatever else stands on the line.
   if (std::ranges::any_of(words,
                           [](const std::string& w) { return w == "--help" || w == "-help" || w == "-h"; })) {
-    fmt::print("{}", HelpText(command));
+    (void)Print(HelpText(command));
     return kExitDone;
   }
   Result<Arguments> arguments = Arguments::Parse(words, flags, command.positionals);
@@ -215,7 +228,7 @@ int RunNamed(int argc, char** argv) {
   }
   name = argv[1];
   if (name == "--help" || name == "-h" || name == "help") {
-    fmt::print("{}", Overview());
+    (void)Print(Overview());
     return kExitDone;
   }
   if (name == "--version") {
@@ -232,6 +245,7 @@ int RunNamed(int argc, char** argv) {
 int ToolMain(int argc, char** argv) {
   // A reader that went away (| head) is noticed at the write, not by a signal that kills without a word.
   std::signal(SIGPIPE, SIG_IGN);
+  HoldClosedStreams();
   // It would write a line to stderr for every request that does not parse, whoever sends it.
   google::protobuf::SetLogHandler(nullptr);
   const int status = RunNamed(argc, argv);

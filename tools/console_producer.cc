@@ -12,6 +12,7 @@
 #include "tools/property_flags.h"
 #include "tools/record_input.h"
 #include "tools/session.h"
+#include "tools/shown_work.h"
 
 namespace tidemark {
 namespace {
@@ -79,6 +80,10 @@ class Feeder {
 
 // Reads stdin to its end and feeds it. A last line without its newline is a record too.
 Result<> FeedStdin(ToolSession& session, Feeder& feeder, bool prompt) {
+  // Of a file; what else is at stdin comes when it comes.
+  const uint64_t all = BytesLeftInStdin();
+  Progress bar(session.env().clock(), "sending", ProgressUnit::kBytes, all,
+               all == 0 ? nullptr : TerminalAtStderr());
   std::string buffer;
   for (;;) {
     if (prompt) fmt::print(stderr, ">");
@@ -98,8 +103,9 @@ Result<> FeedStdin(ToolSession& session, Feeder& feeder, bool prompt) {
     }
     const size_t whole = n == 0 ? buffer.size() : newline + 1;
     const std::string_view text(buffer.data(), whole);
-    TM_RETURN_IF_ERROR(session.Run([&] { return feeder.Feed(text); }));
+    TM_RETURN_IF_ERROR(RunShown(session, bar, [&] { return feeder.Feed(text); }));
     buffer.erase(0, whole);
+    bar.Add(whole);
     if (n == 0) return {};
   }
 }

@@ -11,6 +11,7 @@
 #include "tools/commands.h"
 #include "tools/consumer_groups.h"
 #include "tools/offset_resets.h"
+#include "tools/shown_work.h"
 #include "tools/text_table.h"
 
 namespace tidemark {
@@ -35,7 +36,8 @@ class Reset {
   Result<std::map<std::string, std::vector<PartitionIndex>>> Scope(
       const std::string& group, const std::map<TopicPartition, Offset>& committed);
   Result<std::vector<OffsetOfPartition>> Ask(const std::string& topic,
-                                             const std::vector<PartitionIndex>& partitions, int64_t time);
+                                             const std::vector<PartitionIndex>& partitions, int64_t time,
+                                             Progress& bar);
 
   ToolSession& session_;
   const Arguments& arguments_;
@@ -72,9 +74,9 @@ Result<> Reset::CheckInactive(const std::string& group) {
 }
 
 Result<std::vector<OffsetOfPartition>> Reset::Ask(const std::string& topic,
-                                                  const std::vector<PartitionIndex>& partitions,
-                                                  int64_t time) {
-  auto answers = session_.Run([&] {
+                                                  const std::vector<PartitionIndex>& partitions, int64_t time,
+                                                  Progress& bar) {
+  auto answers = RunShown(session_, bar, [&] {
     return AskOffsets(session_.cluster(), topic, partitions, time, session_.After(kAdminTimeout), {});
   });
   if (!answers) return std::unexpected(answers.error());
@@ -132,12 +134,13 @@ Result<NewOffsets> Reset::Plan(const std::string& group) {
   }
   TM_ASSIGN_OR_RETURN(const auto scope, Scope(group, committed));
   NewOffsets offsets;
+  Progress bar(session_.env().clock(), "looking up", ProgressUnit::kPartitions, CountPartitions(scope));
   for (const auto& [topic, partitions] : scope) {
-    TM_ASSIGN_OR_RETURN(const auto earliest, Ask(topic, partitions, kEarliestTimestamp));
-    TM_ASSIGN_OR_RETURN(const auto latest, Ask(topic, partitions, kLatestTimestamp));
+    TM_ASSIGN_OR_RETURN(const auto earliest, Ask(topic, partitions, kEarliestTimestamp, bar));
+    TM_ASSIGN_OR_RETURN(const auto latest, Ask(topic, partitions, kLatestTimestamp, bar));
     std::vector<OffsetOfPartition> at_time;
     if (plan_.kind == ResetKind::kTime) {
-      TM_ASSIGN_OR_RETURN(at_time, Ask(topic, partitions, plan_.value));
+      TM_ASSIGN_OR_RETURN(at_time, Ask(topic, partitions, plan_.value, bar));
     }
     for (size_t i = 0; i < partitions.size(); ++i) {
       const TopicPartition at{topic, partitions[i]};
@@ -149,8 +152,11 @@ Result<NewOffsets> Reset::Plan(const std::string& group) {
       if (plan.kind == ResetKind::kFile) plan.value = static_cast<int64_t>(file_.at(group).at(at));
       std::string note;
       TM_ASSIGN_OR_RETURN(offsets[at], ResetOffset(plan, at, bounds, &note));
-      if (!note.empty()) fmt::print(stderr, "warning: {}\n", note);
+      if (note.empty()) continue;
+      bar.Clear();
+      fmt::print(stderr, "warning: {}\n", note);
     }
+    bar.Add(partitions.size());
   }
   return offsets;
 }

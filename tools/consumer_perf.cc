@@ -7,7 +7,10 @@
 #include "client/consumer.h"
 #include "common/metrics/hdr_histogram.h"
 #include "tools/commands.h"
+#include "tools/progress.h"
 #include "tools/session.h"
+#include "tools/shown_work.h"
+#include "tools/verbs.h"
 
 namespace tidemark {
 namespace {
@@ -21,7 +24,7 @@ struct Totals {
   HdrHistogram wait;  // microseconds that Poll took
 };
 
-Task<Result<>> ReadAll(EventLoop& loop, Consumer& consumer, uint64_t records, Duration timeout,
+Task<Result<>> ReadAll(EventLoop& loop, Consumer& consumer, uint64_t records, Duration timeout, Progress& bar,
                        Totals& totals) {
   const MonoTime started = loop.Now();
   MonoTime last = started;
@@ -34,6 +37,7 @@ Task<Result<>> ReadAll(EventLoop& loop, Consumer& consumer, uint64_t records, Du
     totals.wait.Record(
         static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(last - before).count()));
     totals.records += batch->records.size();
+    bar.Set(totals.records);
     for (const ConsumedRecord& record : batch->records) {
       totals.bytes += record.view.key.value_or("").size() + record.view.value.value_or("").size();
     }
@@ -42,7 +46,38 @@ Task<Result<>> ReadAll(EventLoop& loop, Consumer& consumer, uint64_t records, Du
   co_return {};
 }
 
+double Seconds(const Totals& totals) {
+  return std::max(std::chrono::duration<double>(totals.elapsed).count(), 1e-9);
+}
+
+double Millis(uint64_t micros) { return static_cast<double>(micros) / 1000.0; }
+
+void PrintText(const Totals& totals) {
+  const double seconds = Seconds(totals);
+  const double megabytes = static_cast<double>(totals.bytes) / kMebibyte;
+  fmt::print("{} records consumed, {:.1f} records/sec ({:.2f} MB/sec), {:.2f} MB in {:.3f} s", totals.records,
+             static_cast<double>(totals.records) / seconds, megabytes / seconds, megabytes, seconds);
+  for (const double percent : {50.0, 95.0, 99.0, 99.9}) {
+    fmt::print(", {:.2f} ms {:g}th", Millis(totals.wait.Percentile(percent)), percent);
+  }
+  fmt::print(" poll time.\n");
+}
+
+Listing ListingOf(const Totals& totals) {
+  Listing out({"records", "bytes", "seconds", "records_per_second", "bytes_per_second", "polls",
+               "poll_p50_ms", "poll_p95_ms", "poll_p99_ms", "poll_p99_9_ms", "poll_max_ms"});
+  const double seconds = Seconds(totals);
+  const auto percentile = [&](double percent) { return Millis(totals.wait.Percentile(percent)); };
+  out.Add({totals.records, totals.bytes, Rounded(seconds, 3),
+           Rounded(static_cast<double>(totals.records) / seconds, 1),
+           Rounded(static_cast<double>(totals.bytes) / seconds, 1), totals.wait.count(), percentile(50),
+           percentile(95), percentile(99), percentile(99.9), Millis(totals.wait.max())});
+  return out;
+}
+
 int RunConsumerPerf(const Arguments& arguments) {
+  const auto format = FormatOf(arguments);
+  if (!format) return ReportUsage(format.error());
   auto topic = arguments.Require("topic");
   if (!topic) return ReportUsage(topic.error());
   auto messages = arguments.GetInteger("messages", 1, INT64_MAX);
@@ -61,26 +96,26 @@ int RunConsumerPerf(const Arguments& arguments) {
   if (!session) return ReportOpening(session.error());
 
   Totals totals;
-  auto read = (*session)->Run([&]() -> Task<Result<>> {
-    Consumer consumer((*session)->cluster(), *options);
-    Result<> result = co_await consumer.AssignAll(*topic, {StartPosition::Kind::kBeginning});
-    if (result) {
-      result = co_await ReadAll((*session)->loop(), consumer, static_cast<uint64_t>(**messages),
-                                std::chrono::milliseconds(timeout->value_or(10000)), totals);
-    }
-    co_await consumer.Close();
-    co_return result;
-  });
+  auto read = [&] {
+    Progress bar((*session)->env().clock(), "reading", ProgressUnit::kRecords,
+                 static_cast<uint64_t>(**messages));
+    return RunShown(**session, bar, [&]() -> Task<Result<>> {
+      Consumer consumer((*session)->cluster(), *options);
+      Result<> result = co_await consumer.AssignAll(*topic, {StartPosition::Kind::kBeginning});
+      if (result) {
+        result = co_await ReadAll((*session)->loop(), consumer, static_cast<uint64_t>(**messages),
+                                  std::chrono::milliseconds(timeout->value_or(10000)), bar, totals);
+      }
+      co_await consumer.Close();
+      co_return result;
+    });
+  }();
   if (!read) return ReportError(read.error());
-  const double seconds = std::max(std::chrono::duration<double>(totals.elapsed).count(), 1e-9);
-  fmt::print("{} records consumed, {:.1f} records/sec ({:.2f} MB/sec), {:.2f} MB in {:.3f} s", totals.records,
-             static_cast<double>(totals.records) / seconds,
-             static_cast<double>(totals.bytes) / kMebibyte / seconds,
-             static_cast<double>(totals.bytes) / kMebibyte, seconds);
-  for (const double percent : {50.0, 95.0, 99.0, 99.9}) {
-    fmt::print(", {:.2f} ms {:g}th", static_cast<double>(totals.wait.Percentile(percent)) / 1000.0, percent);
+  if (!arguments.Has("output")) {
+    PrintText(totals);
+  } else if (!Print(ListingOf(totals).Text(*format))) {
+    return kExitDone;
   }
-  fmt::print(" poll time.\n");
   if (totals.records >= static_cast<uint64_t>(**messages)) return kExitDone;
   fmt::print(stderr, "error: only {} of {} records came before the time-out\n", totals.records, **messages);
   return kExitUnreachable;
@@ -96,6 +131,7 @@ Command ConsumerPerfCommand() {
       {"fetch-size", "BYTES", "Most bytes per partition and fetch."},
       {"timeout", "MS", "Gives up when no record came for so long (default 10000)."},
       {"consumer-property", "NAME=VALUE", "A consumer setting.", true},
+      KafkaOutputFlag(),
   };
   flags.insert(flags.end(), own.begin(), own.end());
   return {"consumer-perf-test",

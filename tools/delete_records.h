@@ -14,4 +14,10 @@ namespace tidemark {
 // partition twice.
 Result<std::vector<RecordDeletion>> ParseOffsetFile(const std::string& text);
 
+class ToolSession;
+
+// Deletes, a part of them at a time where there are many, with a bar; outcomes in the order asked.
+std::vector<DeletionOutcome> DeleteRecordsShown(ToolSession& session,
+                                                const std::vector<RecordDeletion>& deletions);
+
 }  // namespace tidemark

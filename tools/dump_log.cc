@@ -9,27 +9,31 @@
 #include <fmt/format.h>
 
 #include "common/config/properties.h"
+#include "common/env/real_environment.h"
 #include "common/io/posix_file_system.h"
 #include "tools/commands.h"
 #include "tools/dump_log_text.h"
 #include "tools/dump_log_verify.h"
 #include "tools/output.h"
+#include "tools/progress.h"
 
 namespace tidemark {
 namespace {
 
 constexpr size_t kFlushAbove = 64 << 10;
 
-// Collects text for stdout. After a failed write (a reader that went away) the rest is dropped and said so
-// once.
+// Collects text for stdout. After a failed write the rest is dropped. `bar` makes room for what is printed.
 class Output {
  public:
+  explicit Output(Progress& bar) : bar_(bar) {}
   ~Output() { Flush(); }
   void Add(std::string_view text) {
     buffer_ += text;
     if (buffer_.size() >= kFlushAbove) Flush();
   }
   void Flush() {
+    if (buffer_.empty()) return;
+    bar_.Clear();
     size_t done = 0;
     while (done < buffer_.size() && !failed_) {
       const ssize_t n = ::write(STDOUT_FILENO, buffer_.data() + done, buffer_.size() - done);
@@ -39,9 +43,12 @@ class Output {
     }
     buffer_.clear();
   }
-  bool failed() const { return failed_; }
+  // The exit status of a command that would end with `status`: a reader that went away has seen enough. Of
+  // what else may have failed the caller of commands hears.
+  int StatusOf(int status) const { return failed_ ? static_cast<int>(kExitDone) : status; }
 
  private:
+  Progress& bar_;
   std::string buffer_;
   bool failed_ = false;
 };
@@ -54,24 +61,48 @@ std::string Resolve(const std::string& path) {
 }
 
 int Verify(FileSystem& files, const std::string& path, bool json) {
-  Output output;
-  auto summary = VerifyPath(files, Resolve(path), [&](std::string_view text) { output.Add(text); }, json);
+  const SystemClock clock;
+  Progress bar(clock, "verifying", ProgressUnit::kBytes, 0);
+  Output output(bar);
+  auto summary =
+      VerifyPath(files, Resolve(path), [&](std::string_view text) { output.Add(text); }, json, &bar);
   output.Flush();
+  bar.Clear();
   if (!summary) {
     return ReportError(
         summary.error(),
         "name a log directory (as in log.dirs), a folder such as orders-0 in it, or a .log file");
   }
-  return summary->damage == 0 && !output.failed() ? kExitDone : kExitFailed;
+  return output.StatusOf(summary->damage == 0 ? kExitDone : kExitFailed);
 }
 
-int Dump(FileSystem& files, const std::vector<std::string>& paths, const DumpOptions& options) {
-  Output output;
+// What will be read of the files, for the bar; what cannot be is told when its turn comes.
+uint64_t SizeOf(FileSystem& files, const std::vector<std::string>& paths) {
+  uint64_t out = 0;
+  for (const std::string& path : paths) {
+    const auto file = files.Open(path, OpenMode::kRead);
+    if (!file || !path.ends_with(".log")) continue;
+    out += (*file)->Size().value_or(0);
+  }
+  return out;
+}
+
+int Dump(FileSystem& files, const std::vector<std::string>& paths, DumpOptions options) {
+  const SystemClock clock;
+  // On a terminal what is dumped goes by, and is progress enough.
+  Progress bar(clock, "dumping", ProgressUnit::kBytes, 0,
+               ::isatty(STDOUT_FILENO) == 1 ? nullptr : TerminalAtStderr());
+  if (bar.shown()) bar.SetTotal(SizeOf(files, paths));
+  uint64_t before = 0;
+  if (bar.shown()) options.progress = [&](uint64_t position) { bar.Set(before + position); };
+  Output output(bar);
   size_t invalid = 0;
   int status = kExitDone;
   for (const std::string& path : paths) {
     auto valid = DumpFile(files, Resolve(path), options, [&](std::string_view text) { output.Add(text); });
     output.Flush();
+    before += bar.shown() ? SizeOf(files, {path}) : 0;
+    bar.Clear();
     if (!valid) {
       status = ReportError(
           valid.error(),
@@ -87,7 +118,7 @@ int Dump(FileSystem& files, const std::vector<std::string>& paths, const DumpOpt
         invalid, paths.size());
     status = kExitFailed;
   }
-  return output.failed() ? kExitFailed : status;
+  return output.StatusOf(status);
 }
 
 int RunDumpLog(const Arguments& arguments) {

@@ -148,6 +148,7 @@ Result<bool> LogDump::Run() {
   size_t want = kMaxBatchPrefixBytes;
   const uint64_t end = std::min(reader_.size(), options_.max_bytes.value_or(reader_.size()));
   while (position_ < end) {
+    if (options_.progress) options_.progress(position_);
     TM_ASSIGN_OR_RETURN(const std::string_view bytes, reader_.At(position_, want));
     BatchView batch;
     size_t needed = 0;

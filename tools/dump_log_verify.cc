@@ -39,7 +39,8 @@ std::string Line(const Json& json) {
 
 class Verifier {
  public:
-  Verifier(FileSystem& files, const TextSink& out, bool json) : files_(files), out_(out), json_(json) {}
+  Verifier(FileSystem& files, const TextSink& out, bool json, Progress* bar)
+      : files_(files), out_(out), json_(json), bar_(bar != nullptr && bar->shown() ? bar : nullptr) {}
 
   Result<> Directory(const std::string& path, const std::vector<DirectoryEntry>& entries);
   // Of one segment only when `only` is given.
@@ -49,6 +50,8 @@ class Verifier {
   // The checkpoints of a log directory; before any of its partitions is read, because recovery points only
   // rise while a log is appended to.
   void LoadCheckpoints(const std::string& directory);
+  // All that will be read of a partition, for the bar. What cannot be is told when its turn comes.
+  void Expect(const std::string& folder, std::optional<Offset> only = std::nullopt);
   const VerifySummary& Finish();
 
  private:
@@ -63,6 +66,7 @@ class Verifier {
     Tell("note", where, fmt::format(format, std::forward<Args>(args)...));
   }
   void Tell(const char* kind, const std::string& where, const std::string& what);
+  Result<SegmentReport> ReadSegment(const PartitionFolder& folder, Offset base);
   void TellPartition(const std::string& path, const std::vector<SegmentReport>& reports,
                      std::optional<Offset> flushed);
   // The segment at `i` and what lies between it and the next.
@@ -83,6 +87,9 @@ class Verifier {
   FileSystem& files_;
   const TextSink& out_;
   const bool json_;
+  Progress* const bar_;
+  uint64_t expected_bytes_ = 0;
+  uint64_t read_bytes_ = 0;
   VerifySummary summary_;
   // What lies before the first segment that is there.
   void JudgeFront(const std::string& path, const PartitionFolder& folder, std::optional<Offset> flushed);
@@ -103,6 +110,30 @@ void Verifier::Tell(const char* kind, const std::string& where, const std::strin
   unsigned long long position = 0;
   if (std::sscanf(what.c_str(), "byte %llu:", &position) == 1) json["position"] = position;
   out_(Line(json));
+}
+
+void Verifier::Expect(const std::string& folder, std::optional<Offset> only) {
+  if (bar_ == nullptr) return;
+  const auto entries = files_.List(folder);
+  if (!entries) return;
+  for (const DirectoryEntry& entry : *entries) {
+    const auto base = ParseSegmentName(entry.name, ".log");
+    if (!base || (only && *base != *only)) continue;
+    const auto file = files_.Open(folder + "/" + entry.name, OpenMode::kRead);
+    const Result<uint64_t> size = file ? (*file)->Size() : 0;
+    expected_bytes_ += size.value_or(0);
+  }
+  bar_->SetTotal(expected_bytes_);
+}
+
+Result<SegmentReport> Verifier::ReadSegment(const PartitionFolder& folder, Offset base) {
+  if (bar_ == nullptr) return VerifySegment(files_, folder, base);
+  auto report = VerifySegment(files_, folder, base, [this](const StoredBatch& batch) {
+    bar_->Set(read_bytes_ + batch.position + batch.batch.total_bytes());
+  });
+  if (report) read_bytes_ += report->file_bytes;
+  bar_->Set(read_bytes_);
+  return report;
 }
 
 void Verifier::LoadCheckpoints(const std::string& directory) {
@@ -292,7 +323,7 @@ Result<> Verifier::Partition(const std::string& path, std::optional<Offset> only
   std::vector<SegmentReport> reports;
   for (const Offset base : folder.segments) {
     if (only && base != *only) continue;
-    auto report = VerifySegment(files_, folder, base);
+    auto report = ReadSegment(folder, base);
     // Retention of a running broker may remove a segment while it is looked at.
     if (!report && report.error().code == v1::NOT_FOUND) continue;
     if (!report) {
@@ -343,6 +374,11 @@ Result<> Verifier::Directory(const std::string& path, const std::vector<Director
   });
   if (has("meta.properties") && has_logs) TellMissingCheckpoints();
   for (const DirectoryEntry& entry : entries) {
+    const bool read =
+        entry.is_directory && !IsSetAside(entry.name) && ParsePartitionFolderName(entry.name).has_value();
+    if (read) Expect(path + "/" + entry.name);
+  }
+  for (const DirectoryEntry& entry : entries) {
     if (!entry.is_directory) continue;
     const std::string folder = path + "/" + entry.name;
     if (IsSetAside(entry.name)) {
@@ -388,16 +424,17 @@ std::optional<Offset> SegmentOf(const std::string& name) {
 
 }  // namespace
 
-Result<VerifySummary> VerifyPath(FileSystem& files, const std::string& given, const TextSink& out,
-                                 bool json) {
+Result<VerifySummary> VerifyPath(FileSystem& files, const std::string& given, const TextSink& out, bool json,
+                                 Progress* bar) {
   std::string path = given;
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   TM_ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
   if (!exists) return Fail(v1::NOT_FOUND, "there is no {}", path);
-  Verifier verifier(files, out, json);
+  Verifier verifier(files, out, json, bar);
   if (const auto base = SegmentOf(NameOf(path))) {
     const std::string folder = ParentOf(path);
     verifier.LoadCheckpoints(ParentOf(folder));
+    verifier.Expect(folder, base);
     TM_RETURN_IF_ERROR(verifier.Partition(folder, base));
     return verifier.Finish();
   }
@@ -418,6 +455,7 @@ Result<VerifySummary> VerifyPath(FileSystem& files, const std::string& given, co
                            });
   if (entries && (has_segment || is_file("partition.metadata"))) {
     verifier.LoadCheckpoints(ParentOf(path));
+    verifier.Expect(path);
     TM_RETURN_IF_ERROR(verifier.Partition(path));
     return verifier.Finish();
   }

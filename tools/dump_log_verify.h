@@ -15,6 +15,7 @@
 #include "common/io/file_system.h"
 #include "common/result.h"
 #include "tools/dump_log_text.h"
+#include "tools/progress.h"
 
 namespace tidemark {
 
@@ -28,8 +29,8 @@ struct VerifySummary {
 // `path`: a log directory, a partition's folder, or one file of such a folder. Tells a line per partition and
 // per finding ("damage: PATH: ...", "note: PATH: ..."), then the verdict: "No damage found" or "damage: N
 // problems"; with `json` one object a line. Errors: the path is none of these (INVALID_REQUEST) or cannot be
-// read.
+// read. `bar` follows the bytes of logs that have been read.
 Result<VerifySummary> VerifyPath(FileSystem& files, const std::string& path, const TextSink& out,
-                                 bool json = false);
+                                 bool json = false, Progress* bar = nullptr);
 
 }  // namespace tidemark

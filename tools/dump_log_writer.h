@@ -30,6 +30,8 @@ struct DumpOptions {
   // Of log files: batches that begin at or above this position are left out.
   std::optional<uint64_t> max_bytes;
   bool json = false;
+  // Told how far the log file has been read.
+  std::function<void(uint64_t position)> progress{};
 };
 
 struct DumpedBatch {

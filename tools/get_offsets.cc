@@ -11,6 +11,7 @@
 #include "tools/offset_queries.h"
 #include "tools/session.h"
 #include "tools/topics.h"
+#include "tools/verbs.h"
 
 namespace tidemark {
 namespace {
@@ -51,9 +52,9 @@ std::vector<PartitionIndex> Asked(const OffsetPlan& plan, const v1::TopicMetadat
   return out;
 }
 
-// Prints one topic's offsets; false when some could not be told.
+// Prints one topic's offsets, or adds them to the listing; false when some could not be told.
 Result<bool> PrintOffsets(ToolSession& session, const std::string& topic,
-                          std::vector<PartitionIndex> partitions, int64_t time) {
+                          std::vector<PartitionIndex> partitions, int64_t time, Listing* listing) {
   TM_RETURN_IF_ERROR(
       session.Run([&] { return EnsureTopic(session.cluster(), topic, session.After(kAdminTimeout), {}); }));
   auto offsets = session.Run([&] {
@@ -68,6 +69,10 @@ Result<bool> PrintOffsets(ToolSession& session, const std::string& topic,
       fmt::print(stderr, "error: {}-{}: {}\n", topic, one.partition, ToString(one.offset.error()));
       continue;
     }
+    if (listing != nullptr) {
+      listing->Add({topic, one.partition, *one.offset ? Listing::Cell(**one.offset) : Listing::Cell()});
+      continue;
+    }
     // No record is that young: Kafka prints an empty offset.
     fmt::print("{}:{}:{}\n", topic, one.partition, *one.offset ? std::to_string(**one.offset) : "");
   }
@@ -77,6 +82,9 @@ Result<bool> PrintOffsets(ToolSession& session, const std::string& topic,
 int RunGetOffsets(const Arguments& arguments) {
   const auto plan = OffsetPlanOf(arguments);
   if (!plan) return ReportUsage(plan.error());
+  const auto format = FormatOf(arguments);
+  if (!format) return ReportUsage(format.error());
+  Listing listing({"topic", "partition", "offset"});
   auto session = ToolSession::Open(arguments);
   if (!session) return ReportOpening(session.error());
   auto topics = TopicsMeant(**session, plan->topics, false);
@@ -88,13 +96,15 @@ int RunGetOffsets(const Arguments& arguments) {
     std::vector<PartitionIndex> partitions = Asked(*plan, topic);
     if (partitions.empty()) continue;
     asked += partitions.size();
-    const auto whole = PrintOffsets(**session, topic.name(), std::move(partitions), plan->time);
+    const auto whole = PrintOffsets(**session, topic.name(), std::move(partitions), plan->time,
+                                    arguments.Has("output") ? &listing : nullptr);
     if (!whole) return ReportError(whole.error());
     if (!*whole) status = kExitPartly;
   }
   if (asked == 0)
     return ReportError({v1::UNKNOWN_TOPIC_OR_PARTITION, "no topic partition matches what was asked for"},
                        "tidemark-topics --describe lists the partitions");
+  if (arguments.Has("output")) (void)Print(listing.Text(*format));
   return status;
 }
 
@@ -109,6 +119,7 @@ Command GetOffsetsCommand() {
        "Only these: TOPIC, TOPIC:N, TOPIC:N-M (without M), TOPIC:N-, TOPIC:-M."},
       {"time", "latest|earliest|MS",
        "latest (-1), earliest (-2), max-timestamp (-3), or milliseconds since 1970."},
+      KafkaOutputFlag(),
       {"exclude-internal-topics", "", "Leaves out the system's own topics."},
   };
   flags.insert(flags.end(), own.begin(), own.end());

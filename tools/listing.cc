@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <cstdio>
 
 #include <fmt/format.h>
@@ -118,6 +119,11 @@ std::string Listing::Csv() const {
     out += "\n";
   }
   return out;
+}
+
+double Rounded(double value, int digits) {
+  const double scale = std::pow(10.0, digits);
+  return std::round(value * scale) / scale;
 }
 
 std::string JsonText(const Listing::Cell& json) {

@@ -40,6 +40,9 @@ class Listing {
   std::vector<std::vector<Cell>> rows_;
 };
 
+// A measured number with so many digits behind the point: what a reader needs of it.
+double Rounded(double value, int digits);
+
 // JSON as the commands print it: indented, with a line end; bytes that are not UTF-8 are replaced.
 std::string JsonText(const Listing::Cell& json);
 

@@ -10,7 +10,9 @@
 #include "common/config/properties.h"
 #include "tools/action_flags.h"
 #include "tools/commands.h"
-#include "tools/session.h"
+#include "tools/log_dir_moves.h"
+#include "tools/shown_work.h"
+#include "tools/verbs.h"
 
 namespace tidemark {
 namespace {
@@ -94,22 +96,98 @@ Result<v1::AlterReplicaLogDirsRequest> MoveRequest(ToolSession& session, const s
   return request;
 }
 
+// Until the replica is where it is to be. Whoever does not want to wait any longer interrupts; the move goes
+// on.
+Result<> AwaitMove(ToolSession& session, BrokerId broker, const v1::AlterReplicaLogDirsRequest::Move& move) {
+  constexpr Duration kBetweenLooks = 500ms;
+  constexpr int kLooksBeforeItBegins = 10;
+  Progress bar(session.env().clock(), "moving", ProgressUnit::kBytes, 0);
+  for (int idle = 0; idle < kLooksBeforeItBegins;) {
+    auto directories = RunShown(session, bar, [&] {
+      return session.admin().DescribeLogDirs(broker, {move.topic_id()}, session.After(kAdminTimeout));
+    });
+    if (!directories) return std::unexpected(directories.error());
+    const LogDirMove now = JudgeMove(*directories, move.topic_id(), move.partition(), move.log_dir());
+    switch (now.state) {
+      case LogDirMove::State::kArrived:
+        return {};
+      case LogDirMove::State::kGone:
+        return Fail(v1::NOT_FOUND, "broker {} has the replica no more", broker);
+      case LogDirMove::State::kOffline:
+        return Fail(v1::KAFKA_STORAGE_ERROR, "{} is out of service: {}", move.log_dir(), now.why);
+      case LogDirMove::State::kCopying:
+        idle = 0;
+        bar.SetTotal(now.all_bytes);
+        bar.Set(now.copied_bytes);
+        break;
+      case LogDirMove::State::kNotThere:
+        ++idle;
+        break;
+    }
+    RunShown(session, bar, [&]() -> Task<WaitOutcome> {
+      co_return co_await Sleep(session.loop(), kBetweenLooks, "move between log directories");
+    });
+  }
+  return Fail(v1::UNKNOWN_SERVER_ERROR,
+              "the replica is not in {} and nothing is copied there: the move was cancelled or has failed; "
+              "the log of broker {} says why",
+              move.log_dir(), broker);
+}
+
+// What a move would do, as far as the broker's directories tell.
+int ShowMove(ToolSession& session, BrokerId broker, const v1::AlterReplicaLogDirsRequest::Move& move) {
+  const auto directories = session.Run([&] {
+    return session.admin().DescribeLogDirs(broker, {move.topic_id()}, session.After(kAdminTimeout));
+  });
+  if (!directories) return ReportError(directories.error());
+  bool known = false;
+  std::string paths;
+  for (const auto& directory : directories->log_dirs()) {
+    known = known || directory.path() == move.log_dir();
+    paths += (paths.empty() ? "" : ", ") + directory.path();
+  }
+  if (!known) {
+    return ReportError(
+        {v1::LOG_DIR_NOT_FOUND, fmt::format("broker {} has no log directory '{}'", broker, move.log_dir())},
+        "it has " + paths);
+  }
+  const LogDirMove now = JudgeMove(*directories, move.topic_id(), move.partition(), move.log_dir());
+  if (now.state == LogDirMove::State::kOffline)
+    return ReportError(
+        {v1::KAFKA_STORAGE_ERROR, fmt::format("{} is out of service: {}", move.log_dir(), now.why)});
+  if (now.state == LogDirMove::State::kGone)
+    return ReportError({v1::NOT_FOUND, fmt::format("broker {} has no such replica", broker)});
+  if (now.state == LogDirMove::State::kArrived) {
+    fmt::print("It is in {} already.\n", move.log_dir());
+  } else {
+    fmt::print("Would move {} bytes on broker {} to {}.\n", now.all_bytes, broker, move.log_dir());
+  }
+  return kExitDone;
+}
+
 int Move(ToolSession& session, const Arguments& arguments) {
   auto broker_text = arguments.Require("broker");
-  if (!broker_text) return ReportError(broker_text.error());
+  if (!broker_text) return ReportUsage(broker_text.error());
   auto to = arguments.Require("to");
-  if (!to) return ReportError(to.error());
+  if (!to) return ReportUsage(to.error());
   auto broker = ParseBroker(*broker_text);
   if (!broker) return ReportUsage(broker.error());
   auto request = MoveRequest(session, arguments.GetOr("move", ""), *to);
   if (!request) return ReportError(request.error());
   auto metadata = session.Metadata({}, true);  // so that the broker is known
   if (!metadata) return ReportError(metadata.error());
+  if (arguments.Has("dry-run")) return ShowMove(session, *broker, request->moves(0));
   auto response = session.Run(
       [&] { return session.admin().AlterReplicaLogDirs(*broker, *request, session.After(kAdminTimeout)); });
   if (!response) return ReportError(response.error());
   const auto& result = response->results(0);
   if (result.has_error()) return ReportError(FromProto(result.error()));
+  if (arguments.Has("wait")) {
+    if (const auto moved = AwaitMove(session, *broker, request->moves(0)); !moved)
+      return ReportError(moved.error());
+    fmt::print("Moved {} on broker {} to {}.\n", arguments.GetOr("move", ""), *broker, *to);
+    return kExitDone;
+  }
   fmt::print("Moving {} on broker {} to {}; --describe shows how far it is (isFuture).\n",
              arguments.GetOr("move", ""), *broker, *to);
   return kExitDone;
@@ -138,6 +216,8 @@ Command LogDirsCommand() {
        "Moves the replica to another log directory of the broker while it serves."},
       {"broker", "ID", "With --move: the broker that has the replica."},
       {"to", "DIR", "With --move: the directory, as in log.dirs; the one it is in cancels a move."},
+      DryRunFlag(),
+      {"wait", "", "With --move: returns when the replica is there; an interrupt leaves the move going on."},
   };
   // Here --broker-list means broker ids.
   flags.front().aliases.clear();
@@ -145,7 +225,8 @@ Command LogDirsCommand() {
   return {"log-dirs",
           "shows the log directories of brokers and moves replicas between them",
           {"tidemark-log-dirs --bootstrap-server localhost:9092 --describe --topic-list orders",
-           "tidemark-log-dirs --bootstrap-server localhost:9092 --move orders-3 --broker 1 --to /data2"},
+           "tidemark-log-dirs --bootstrap-server localhost:9092 --move orders-3 --broker 1 --to /data2 "
+           "--wait"},
           flags,
           {},
           RunLogDirs};

@@ -228,4 +228,10 @@ Result<Offset> ResetOffset(const ResetPlan& plan, const TopicPartition& at, cons
   return static_cast<Offset>(inside);
 }
 
+uint64_t CountPartitions(const std::map<std::string, std::vector<PartitionIndex>>& by_topic) {
+  uint64_t out = 0;
+  for (const auto& [topic, partitions] : by_topic) out += partitions.size();
+  return out;
+}
+
 }  // namespace tidemark

@@ -54,4 +54,7 @@ struct ResetBounds {
 Result<Offset> ResetOffset(const ResetPlan& plan, const TopicPartition& at, const ResetBounds& bounds,
                            std::string* note);
 
+// How many partitions there are in all.
+uint64_t CountPartitions(const std::map<std::string, std::vector<PartitionIndex>>& by_topic);
+
 }  // namespace tidemark

@@ -6,7 +6,10 @@
 #include "client/producer.h"
 #include "common/metrics/hdr_histogram.h"
 #include "tools/commands.h"
+#include "tools/progress.h"
 #include "tools/session.h"
+#include "tools/shown_work.h"
+#include "tools/verbs.h"
 
 namespace tidemark {
 namespace {
@@ -28,6 +31,8 @@ struct Measured {
   HdrHistogram window;
   uint64_t failed = 0;
   std::optional<Error> first_error;
+  Duration elapsed{};
+  Duration throttled{};
 };
 
 double Seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
@@ -42,7 +47,9 @@ std::string Rates(uint64_t records, size_t record_bytes, Duration elapsed, const
 }
 
 // Sends the whole load from the loop, yielding when the buffer is full or the rate is reached.
-Task<Result<>> SendAll(EventLoop& loop, Producer& producer, const Load& load, Measured& measured) {
+// `windows`: a line every few seconds to stdout, as Kafka's.
+Task<Result<>> SendAll(EventLoop& loop, Producer& producer, const Load& load, bool windows, Progress& bar,
+                       Measured& measured) {
   const std::string filler(load.record_bytes, 'x');
   const MonoTime started = loop.Now();
   MonoTime window = started;
@@ -68,8 +75,10 @@ Task<Result<>> SendAll(EventLoop& loop, Producer& producer, const Load& load, Me
     }
     if (!refused) co_return refused;
     ++in_window;
-    if (now - window >= kReportEvery) {
-      fmt::print("{}.\n", Rates(in_window, load.record_bytes, now - window, measured.window));
+    bar.Set(measured.all.count());
+    if (windows && now - window >= kReportEvery) {
+      bar.Clear();
+      (void)Print(Rates(in_window, load.record_bytes, now - window, measured.window) + ".\n");
       measured.window.Reset();
       window = now;
       in_window = 0;
@@ -112,7 +121,54 @@ Result<Load> LoadOf(const Arguments& arguments, ToolSession& session) {
   return load;
 }
 
+// Kafka's line.
+void PrintText(const Load& load, const Measured& measured) {
+  fmt::print("{}", Rates(measured.all.count(), load.record_bytes, measured.elapsed, measured.all));
+  for (const double percent : {50.0, 95.0, 99.0, 99.9}) {
+    fmt::print(", {:.2f} ms {:g}th", static_cast<double>(measured.all.Percentile(percent)) / 1000.0, percent);
+  }
+  if (measured.throttled > Duration::zero())
+    fmt::print(", {} ms throttled by a quota", ToMillis(measured.throttled));
+  fmt::print(".\n");
+}
+
+Listing ListingOf(const Load& load, const Measured& measured) {
+  Listing out({"records", "failed", "seconds", "records_per_second", "bytes_per_second", "mean_ms", "p50_ms",
+               "p95_ms", "p99_ms", "p99_9_ms", "max_ms", "throttled_ms"});
+  const HdrHistogram& all = measured.all;
+  const auto millis = [](double micros) { return Rounded(micros / 1000.0, 3); };
+  const auto percentile = [&](double percent) {
+    return millis(static_cast<double>(all.Percentile(percent)));
+  };
+  const double rate = static_cast<double>(all.count()) / std::max(Seconds(measured.elapsed), 1e-9);
+  out.Add({all.count(), measured.failed, Rounded(Seconds(measured.elapsed), 3), Rounded(rate, 1),
+           Rounded(rate * static_cast<double>(load.record_bytes), 1), millis(all.mean()), percentile(50),
+           percentile(95), percentile(99), percentile(99.9), millis(static_cast<double>(all.max())),
+           ToMillis(measured.throttled)});
+  return out;
+}
+
+Result<Measured> MeasureProducing(ToolSession& session, const ProducerOptions& options, const Load& load,
+                                  bool windows) {
+  Measured measured;
+  Progress bar(session.env().clock(), "sending", ProgressUnit::kRecords, load.records);
+  const Result<> sent = RunShown(session, bar, [&]() -> Task<Result<>> {
+    EventLoop& loop = session.loop();
+    Producer producer(session.cluster(), options);
+    const MonoTime started = loop.Now();
+    Result<> result = co_await SendAll(loop, producer, load, windows, bar, measured);
+    measured.elapsed = loop.Now() - started;
+    measured.throttled = producer.stats().throttled;
+    co_await producer.Close();
+    co_return result;
+  });
+  if (!sent) return std::unexpected(sent.error());
+  return measured;
+}
+
 int RunProducerPerf(const Arguments& arguments) {
+  const auto format = FormatOf(arguments);
+  if (!format) return ReportUsage(format.error());
   auto properties = arguments.GetProperties("producer-props");
   if (!properties) return ReportUsage(properties.error());
   auto options = ProducerOptions::FromProperties(*properties);
@@ -122,32 +178,17 @@ int RunProducerPerf(const Arguments& arguments) {
   auto load = LoadOf(arguments, **session);
   if (!load) return ReportUsage(load.error());
   if (auto topic = (*session)->Topic(load->topic); !topic) return ReportError(topic.error());
-
-  std::unique_ptr<Producer> producer;
-  Measured measured;
-  Duration elapsed{};
-  Duration throttled{};
-  auto sent = (*session)->Run([&]() -> Task<Result<>> {
-    EventLoop& loop = (*session)->loop();
-    producer = std::make_unique<Producer>((*session)->cluster(), *options);
-    const MonoTime started = loop.Now();
-    Result<> result = co_await SendAll(loop, *producer, *load, measured);
-    elapsed = loop.Now() - started;
-    throttled = producer->stats().throttled;
-    co_await producer->Close();
-    producer.reset();
-    co_return result;
-  });
-  if (!sent) return ReportError(sent.error());
-  fmt::print("{}", Rates(measured.all.count(), load->record_bytes, elapsed, measured.all));
-  for (const double percent : {50.0, 95.0, 99.0, 99.9}) {
-    fmt::print(", {:.2f} ms {:g}th", static_cast<double>(measured.all.Percentile(percent)) / 1000.0, percent);
+  const bool as_text = !arguments.Has("output");
+  const auto measured = MeasureProducing(**session, *options, *load, as_text);
+  if (!measured) return ReportError(measured.error());
+  if (as_text) {
+    PrintText(*load, *measured);
+  } else if (!Print(ListingOf(*load, *measured).Text(*format))) {
+    return kExitDone;
   }
-  if (throttled > Duration::zero()) fmt::print(", {} ms throttled by a quota", ToMillis(throttled));
-  fmt::print(".\n");
-  if (measured.failed == 0) return kExitDone;
-  fmt::print(stderr, "error: {} records were not acknowledged: {}\n", measured.failed,
-             ToString(*measured.first_error));
+  if (measured->failed == 0) return kExitDone;
+  fmt::print(stderr, "error: {} records were not acknowledged: {}\n", measured->failed,
+             ToString(*measured->first_error));
   return kExitFailed;
 }
 
@@ -167,6 +208,7 @@ Command ProducerPerfCommand() {
        true,
        {"producer-property"},
        true},
+      KafkaOutputFlag(),
   };
   flags.insert(flags.end(), own.begin(), own.end());
   return {

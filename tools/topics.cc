@@ -9,6 +9,7 @@
 #include "tools/commands.h"
 #include "tools/kafka_rows.h"
 #include "tools/session.h"
+#include "tools/shown_work.h"
 #include "tools/topic_match.h"
 #include "tools/topic_rows.h"
 #include "tools/topics.h"
@@ -71,8 +72,10 @@ int Create(ToolSession& session, const Arguments& arguments) {
     return ReportError(FromProto(topic.error()));
   }
   if (request->validate_only()) return Tell(arguments, "", *name, "would be created");
-  auto seen =
-      session.Run([&] { return session.admin().AwaitTopic(*name, false, session.After(kAdminTimeout)); });
+  Progress bar(session.env().clock(), "creating", ProgressUnit::kTopics, 1);
+  auto seen = RunShown(
+      session, bar, [&] { return session.admin().AwaitTopic(*name, false, session.After(kAdminTimeout)); });
+  bar.Clear();
   if (!seen) return ReportError(seen.error(), "the topic is created; the cluster is slow to take it over");
   return Tell(arguments, fmt::format("Created topic {}.\n", *name), *name, "created");
 }
@@ -91,8 +94,11 @@ int DeleteTopics(ToolSession& session, const Arguments& arguments) {
     for (const std::string& name : request.names()) listing.Add({name, "would be deleted"});
     return format ? Finish(listing, *format) : kExitDone;
   }
-  auto response =
-      session.Run([&] { return session.admin().DeleteTopics(request, session.After(kAdminTimeout)); });
+  Progress bar(session.env().clock(), "deleting", ProgressUnit::kTopics,
+               static_cast<uint64_t>(request.names_size()));
+  auto response = RunShown(
+      session, bar, [&] { return session.admin().DeleteTopics(request, session.After(kAdminTimeout)); });
+  bar.Clear();
   if (!response) return ReportError(response.error());
   int status = kExitDone;
   for (const v1::DeleteTopicsResponse::Topic& topic : response->topics()) {
@@ -103,8 +109,11 @@ int DeleteTopics(ToolSession& session, const Arguments& arguments) {
       listing.Add({topic.name(), "failed"});
       continue;
     }
-    auto gone = session.Run(
-        [&] { return session.admin().AwaitTopic(topic.name(), true, session.After(kAdminTimeout)); });
+    auto gone = RunShown(session, bar, [&] {
+      return session.admin().AwaitTopic(topic.name(), true, session.After(kAdminTimeout));
+    });
+    bar.Add(1);
+    bar.Clear();
     if (!gone) {
       status = ReportError(gone.error());
       listing.Add({topic.name(), "failed"});

@@ -1,5 +1,6 @@
 // tidemark consume: records on stdout in the format wanted, all else on stderr.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -11,6 +12,7 @@
 #include "tools/moments.h"
 #include "tools/property_flags.h"
 #include "tools/record_format.h"
+#include "tools/shown_work.h"
 #include "tools/verbs.h"
 
 namespace tidemark {
@@ -116,10 +118,14 @@ class Reader {
   int Run() {
     int status = kExitDone;
     std::string text;
+    // On a terminal the records go by, and are progress enough.
+    Progress bar(session_.env().clock(), "reading", ProgressUnit::kRecords, Wanted(),
+                 ::isatty(STDOUT_FILENO) == 1 || Wanted() == 0 ? nullptr : TerminalAtStderr());
     while (!g_stopped && !Enough() && !(reading_.to_end && AtEnd())) {
       const MonoTime deadline = session_.loop().Now() + kLookForInterrupt;
-      auto batch = session_.Run([&] { return consumer_.Poll(deadline); });
+      auto batch = RunShown(session_, bar, [&] { return consumer_.Poll(deadline); });
       if (!batch) {
+        bar.Clear();
         status = ReportError(batch.error());
         // That partition is read no further; without a way to tell when the others have ended, stop.
         if (reading_.to_end || batch.error().code == v1::UNKNOWN_TOPIC_ID) return status;
@@ -133,12 +139,23 @@ class Reader {
         reading_.format.Append(batch->topic, record, &text);
         ++printed_;
       }
+      bar.Set(static_cast<uint64_t>(printed_));
       if (!text.empty() && !Print(text)) return kExitDone;  // the reader went away
     }
     return status;
   }
 
  private:
+  // How many records it will be at most; 0: there is no end.
+  uint64_t Wanted() const {
+    uint64_t to_end = 0;
+    for (const auto& [place, span] : spans_) {
+      if (span.start.kind != StartPosition::Kind::kOffset) return 0;
+      to_end += span.end - std::min(span.end, static_cast<Offset>(span.start.value));
+    }
+    if (!reading_.to_end) return static_cast<uint64_t>(reading_.most.value_or(0));
+    return std::min(to_end, static_cast<uint64_t>(reading_.most.value_or(INT64_MAX)));
+  }
   bool Enough() const { return reading_.most && printed_ >= *reading_.most; }
   bool AtEnd() const {
     return std::ranges::all_of(spans_, [this](const auto& span) {

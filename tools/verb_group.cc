@@ -196,6 +196,8 @@ int RunDescribe(const Arguments& arguments) {
   if (!format) return ReportUsage(format.error());
   auto session = OpenSession(arguments);
   if (!session) return ReportOpening(session.error());
+  // Whether anybody is there shows at once.
+  if (const auto there = (*session)->Metadata({}, false); !there) return ReportError(there.error());
   GroupAdmin admin((*session)->cluster());
   Listing listing(
       {"group", "topic", "partition", "committed", "end", "lag", "lag_seconds", "member", "client"});

@@ -8,6 +8,7 @@
 #include "tools/group_verbs.h"
 #include "tools/moments.h"
 #include "tools/offset_resets.h"
+#include "tools/shown_work.h"
 #include "tools/verbs.h"
 
 namespace tidemark {
@@ -55,8 +56,8 @@ Result<std::map<std::string, std::vector<PartitionIndex>>> ScopeOf(
 
 Result<std::vector<Offset>> Ask(ToolSession& session, const std::string& topic,
                                 const std::vector<PartitionIndex>& partitions, int64_t time,
-                                const std::vector<Offset>& otherwise) {
-  const auto answers = session.Run([&] {
+                                const std::vector<Offset>& otherwise, Progress& bar) {
+  const auto answers = RunShown(session, bar, [&] {
     return AskOffsets(session.cluster(), topic, partitions, time, session.After(kAdminTimeout), {});
   });
   if (!answers) return std::unexpected(answers.error());
@@ -70,14 +71,14 @@ Result<std::vector<Offset>> Ask(ToolSession& session, const std::string& topic,
 }
 
 Result<> Place(ToolSession& session, const std::string& topic, const std::vector<PartitionIndex>& partitions,
-               const LogPlace& place, Seeks* seeks) {
-  TM_ASSIGN_OR_RETURN(const auto starts, Ask(session, topic, partitions, kEarliestTimestamp, {}));
-  TM_ASSIGN_OR_RETURN(const auto ends, Ask(session, topic, partitions, kLatestTimestamp, {}));
+               const LogPlace& place, Progress& bar, Seeks* seeks) {
+  TM_ASSIGN_OR_RETURN(const auto starts, Ask(session, topic, partitions, kEarliestTimestamp, {}, bar));
+  TM_ASSIGN_OR_RETURN(const auto ends, Ask(session, topic, partitions, kLatestTimestamp, {}, bar));
   std::vector<Offset> wanted = ends;
   if (place.kind == LogPlace::Kind::kStart) wanted = starts;
   if (place.kind == LogPlace::Kind::kTimestamp) {
     // No record that young: the end.
-    TM_ASSIGN_OR_RETURN(wanted, Ask(session, topic, partitions, place.value, ends));
+    TM_ASSIGN_OR_RETURN(wanted, Ask(session, topic, partitions, place.value, ends, bar));
   }
   for (size_t i = 0; i < partitions.size(); ++i) {
     const auto value = static_cast<Offset>(place.value);
@@ -85,11 +86,13 @@ Result<> Place(ToolSession& session, const std::string& topic, const std::vector
     if (place.kind == LogPlace::Kind::kFromEnd) wanted[i] = ends[i] - std::min(ends[i], value);
     const Offset bounded = std::clamp(wanted[i], std::min(starts[i], ends[i]), ends[i]);
     if (place.kind == LogPlace::Kind::kOffset && bounded != wanted[i]) {
+      bar.Clear();
       fmt::print(stderr, "warning: {}-{} has offsets {} to {}: {} instead of {}\n", topic, partitions[i],
                  starts[i], ends[i], bounded, wanted[i]);
     }
     (*seeks)[{topic, partitions[i]}] = bounded;
   }
+  bar.Add(partitions.size());
   return {};
 }
 
@@ -125,6 +128,8 @@ int RunSeek(const Arguments& arguments) {
   const auto place = ParseLogPlace(*text, (*session)->env().clock().WallNow());
   if (!place) return ReportUsage(place.error());
   const std::string& group = arguments.positionals()[0];
+  // Whether anybody is there shows at once.
+  if (const auto there = (*session)->Metadata({}, false); !there) return ReportError(there.error());
   GroupAdmin admin((*session)->cluster());
   if (const auto idle = CheckIdle(**session, admin, group); !idle) {
     const bool missing = idle.error().code == v1::GROUP_ID_NOT_FOUND;
@@ -140,10 +145,14 @@ int RunSeek(const Arguments& arguments) {
     return ReportError({v1::NOT_FOUND, fmt::format("group '{}' has committed nothing", group)},
                        "--topic NAME says what is to be set");
   Seeks seeks;
+  Progress bar((*session)->env().clock(), "looking up", ProgressUnit::kPartitions, CountPartitions(*scope));
   for (const auto& [topic, partitions] : *scope) {
-    if (const auto placed = Place(**session, topic, partitions, *place, &seeks); !placed)
-      return ReportError(placed.error());
+    const auto placed = Place(**session, topic, partitions, *place, bar, &seeks);
+    if (placed) continue;
+    bar.Clear();
+    return ReportError(placed.error());
   }
+  bar.Clear();
   std::map<TopicPartition, std::string> results;
   int status = kExitDone;
   if (!arguments.Has("dry-run")) {
@@ -194,14 +203,19 @@ int RunDelete(const Arguments& arguments) {
   if (const int status = Confirm(arguments, question); status != kExitDone) return status;
   size_t failed = 0;
   int status = kExitDone;
+  Progress bar((*session)->env().clock(), "deleting", ProgressUnit::kGroups, doomed.size());
   for (const std::string& name : doomed) {
-    const auto done = (*session)->Run([&] { return admin.Delete(name, (*session)->After(kAdminTimeout)); });
+    const auto done =
+        RunShown(**session, bar, [&] { return admin.Delete(name, (*session)->After(kAdminTimeout)); });
+    bar.Add(1);
     if (!done) {
       ++failed;
+      bar.Clear();
       status = ReportError(done.error());
     }
     listing.Add({name, done ? "deleted" : "failed"});
   }
+  bar.Clear();
   (void)Print(listing.Text(*format));
   return OverallStatus(failed, doomed.size(), status);
 }

@@ -9,6 +9,7 @@
 #include "client/producer.h"
 #include "common/metrics/hdr_histogram.h"
 #include "tools/commands.h"
+#include "tools/shown_work.h"
 #include "tools/verbs.h"
 
 namespace tidemark {
@@ -56,6 +57,7 @@ int RunBenchProduce(const Arguments& arguments) {
       "--topic",       arguments.positionals()[0],      "--num-records", arguments.GetOr("count", "100000"),
       "--record-size", arguments.GetOr("size", "1024"), "--throughput",  arguments.GetOr("rate", "-1")};
   AddConnection(arguments, &words);
+  words.insert(words.end(), {"--output", arguments.GetOr("output", "table")});
   for (const std::string& setting : arguments.All("property")) {
     words.insert(words.end(), {"--producer-property", setting});
   }
@@ -66,6 +68,7 @@ int RunBenchConsume(const Arguments& arguments) {
   std::vector<std::string> words = {"--topic", arguments.positionals()[0], "--messages",
                                     arguments.GetOr("count", "100000")};
   AddConnection(arguments, &words);
+  words.insert(words.end(), {"--output", arguments.GetOr("output", "table")});
   for (const std::string& setting : arguments.All("property"))
     words.insert(words.end(), {"--consumer-property", setting});
   return Delegate(ConsumerPerfCommand(), words);
@@ -101,8 +104,9 @@ Task<Result<>> ReadUpTo(EventLoop& loop, Consumer& consumer, Offset offset, Dura
 }
 
 Task<Result<>> Measure(EventLoop& loop, Producer& producer, Consumer& consumer, const LatencyRun& run,
-                       Latencies* out) {
+                       Progress& bar, Latencies* out) {
   for (uint64_t i = 0; i < run.count; ++i) {
+    bar.Set(i);
     const MonoTime sent = loop.Now();
     std::optional<Result<RecordMetadata>> delivered;
     MonoTime acknowledged = sent;
@@ -147,7 +151,8 @@ int RunBenchLatency(const Arguments& arguments) {
   if (const auto topic = (*session)->Topic(run.topic); !topic)
     return ReportError(topic.error(), fmt::format("tidemark topic create {} creates it", run.topic));
   Latencies latencies;
-  const auto measured = (*session)->Run([&]() -> Task<Result<>> {
+  Progress bar((*session)->env().clock(), "measuring", ProgressUnit::kRecords, run.count);
+  const auto measured = RunShown(**session, bar, [&]() -> Task<Result<>> {
     Producer producer((*session)->cluster(), *options);
     Consumer consumer((*session)->cluster(), ConsumerOptions{});
     // From the end as it is now; a start that is still being looked up would miss the first record.
@@ -160,11 +165,12 @@ int RunBenchLatency(const Arguments& arguments) {
       const auto at = static_cast<int64_t>(end->front().offset->value_or(0));
       result = co_await consumer.Assign(run.topic, 0, {StartPosition::Kind::kOffset, at});
     }
-    if (result) result = co_await Measure((*session)->loop(), producer, consumer, run, &latencies);
+    if (result) result = co_await Measure((*session)->loop(), producer, consumer, run, bar, &latencies);
     co_await producer.Close();
     co_await consumer.Close();
     co_return result;
   });
+  bar.Clear();
   if (!measured) return ReportError(measured.error());
   Listing listing({"what", "records", "min_ms", "p50_ms", "p90_ms", "p99_ms", "p99_9_ms", "max_ms"});
   AddLatency(&listing, "acknowledged", latencies.acknowledged);
@@ -180,11 +186,6 @@ std::vector<FlagSpec> BenchFlags(const char* setting, bool size) {
   if (size)
     flags.push_back(
         {.name = "size", .value = "BYTES", .help = "Size of each value (default 1024).", .aliases = {"s"}});
-  return flags;
-}
-
-std::vector<FlagSpec> WithConnection(std::vector<FlagSpec> flags) {
-  for (FlagSpec& flag : VerbConnectionFlags()) flags.push_back(std::move(flag));
   return flags;
 }
 
@@ -208,14 +209,15 @@ std::vector<Command> LogAndBenchVerbs() {
        .run = RunLogDump},
       {.name = "bench produce",
        .summary = "sends records as fast as told: rate and latency",
-       .examples = {"tidemark bench produce load -n 1000000 -s 1024 -X acks=all"},
-       .flags = WithConnection(std::move(produce)),
+       .examples = {"tidemark bench produce load -n 1000000 -s 1024 -X acks=all",
+                    "tidemark bench produce load -n 1000000 -o json"},
+       .flags = ReadingFlags(std::move(produce)),
        .positionals = topic,
        .run = RunBenchProduce},
       {.name = "bench consume",
        .summary = "reads a topic from its start: rate and time per poll",
        .examples = {"tidemark bench consume load -n 1000000"},
-       .flags = WithConnection(BenchFlags("A consumer setting.", false)),
+       .flags = ReadingFlags(BenchFlags("A consumer setting.", false)),
        .positionals = topic,
        .run = RunBenchConsume},
       {.name = "bench latency",

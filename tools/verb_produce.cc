@@ -10,6 +10,7 @@
 #include "common/io/posix_file_system.h"
 #include "tools/property_flags.h"
 #include "tools/record_input.h"
+#include "tools/shown_work.h"
 #include "tools/verbs.h"
 
 namespace tidemark {
@@ -117,12 +118,14 @@ class LineSender {
   std::map<PartitionIndex, Span> offsets_;
 };
 
-Result<> SendText(ToolSession& session, LineSender& sender, std::string_view text) {
-  return session.Run([&sender, text]() -> Task<Result<>> {
+Result<> SendText(ToolSession& session, LineSender& sender, Progress& bar, std::string_view text) {
+  return RunShown(session, bar, [&sender, &bar, text]() -> Task<Result<>> {
     for (std::string_view rest = text; !rest.empty();) {
       const size_t end = rest.find('\n');
       TM_CO_RETURN_IF_ERROR(co_await sender.Send(rest.substr(0, end)));
-      rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+      const size_t whole = end == std::string_view::npos ? rest.size() : end + 1;
+      rest.remove_prefix(whole);
+      bar.Add(whole);
     }
     co_return Result<>();
   });
@@ -130,12 +133,16 @@ Result<> SendText(ToolSession& session, LineSender& sender, std::string_view tex
 
 // To the end of standard input; a last line without its line end is a record too.
 Result<> SendStdin(ToolSession& session, LineSender& sender) {
+  // Of a file; what else is at stdin comes when it comes.
+  const uint64_t all = BytesLeftInStdin();
+  Progress bar(session.env().clock(), "sending", ProgressUnit::kBytes, all,
+               all == 0 ? nullptr : TerminalAtStderr());
   std::string kept;
   char buffer[64 << 10];
   for (;;) {
     const ssize_t n = ::read(STDIN_FILENO, buffer, sizeof buffer);
     if (n < 0) return Fail(v1::IO_ERROR, "standard input cannot be read");
-    if (n == 0) return SendText(session, sender, kept);
+    if (n == 0) return SendText(session, sender, bar, kept);
     kept.append(buffer, static_cast<size_t>(n));
     const size_t end = kept.rfind('\n');
     if (end == std::string::npos) {
@@ -143,7 +150,7 @@ Result<> SendStdin(ToolSession& session, LineSender& sender) {
         return Fail(v1::INVALID_REQUEST, "a line is longer than {} bytes", kMostLineBytes);
       continue;
     }
-    TM_RETURN_IF_ERROR(SendText(session, sender, std::string_view(kept).substr(0, end + 1)));
+    TM_RETURN_IF_ERROR(SendText(session, sender, bar, std::string_view(kept).substr(0, end + 1)));
     kept.erase(0, end + 1);
   }
 }
@@ -152,9 +159,15 @@ Result<> SendAllOf(ToolSession& session, const Arguments& arguments, LineSender&
   const std::vector<std::string>& words = arguments.positionals();
   if (words.size() == 1) return SendStdin(session, sender);
   const std::unique_ptr<FileSystem> files = MakePosixFileSystem();
+  uint64_t all = 0;
+  for (size_t i = 1; i < words.size(); ++i) {
+    const auto file = files->Open(words[i], OpenMode::kRead);
+    if (file) all += (*file)->Size().value_or(0);
+  }
+  Progress bar(session.env().clock(), "sending", ProgressUnit::kBytes, all);
   for (size_t i = 1; i < words.size(); ++i) {
     TM_ASSIGN_OR_RETURN(const std::string text, ReadFile(*files, words[i], kMostFileBytes));
-    TM_RETURN_IF_ERROR(SendText(session, sender, text));
+    TM_RETURN_IF_ERROR(SendText(session, sender, bar, text));
   }
   return {};
 }

@@ -5,7 +5,9 @@
 #include <algorithm>
 
 #include "client/list_offsets.h"
+#include "tools/delete_records.h"
 #include "tools/moments.h"
+#include "tools/shown_work.h"
 #include "tools/topic_match.h"
 #include "tools/topics.h"
 #include "tools/verbs.h"
@@ -55,17 +57,21 @@ int RunCreate(const Arguments& arguments) {
   Listing listing({"topic", "result"});
   size_t failed = 0;
   int status = kExitDone;
+  Progress bar((*session)->env().clock(), "creating", ProgressUnit::kTopics,
+               static_cast<uint64_t>(response->topics_size()));
   for (const v1::CreateTopicsResponse::Topic& topic : response->topics()) {
+    bar.Set(listing.size());
     Result<> done;
     const bool exists = topic.error().code() == v1::TOPIC_ALREADY_EXISTS && arguments.Has("if-not-exists");
     if (topic.error().code() != v1::NONE && !exists) done = std::unexpected(FromProto(topic.error()));
     if (done && !exists && !request->validate_only()) {
-      done = (*session)->Run([&] {
+      done = RunShown(**session, bar, [&] {
         return (*session)->admin().AwaitTopic(topic.name(), false, (*session)->After(kAdminTimeout));
       });
     }
     if (!done) {
       ++failed;
+      bar.Clear();
       status = ReportError(done.error());
     }
     listing.Add({topic.name(), !done                      ? "failed"
@@ -73,6 +79,7 @@ int RunCreate(const Arguments& arguments) {
                                : request->validate_only() ? "would be created"
                                                           : "created"});
   }
+  bar.Clear();
   (void)Print(listing.Text(*format));
   return OverallStatus(failed, listing.size(), status);
 }
@@ -122,26 +129,32 @@ int RunDelete(const Arguments& arguments) {
   v1::DeleteTopicsRequest request;
   request.set_timeout_ms(static_cast<uint32_t>(ToMillis(kDeletionWait)));
   for (const std::string& name : *names) request.add_names(name);
-  auto response = (*session)->Run(
-      [&] { return (*session)->admin().DeleteTopics(request, (*session)->After(kAdminTimeout)); });
+  Progress bar((*session)->env().clock(), "deleting", ProgressUnit::kTopics, names->size());
+  auto response = RunShown(**session, bar, [&] {
+    return (*session)->admin().DeleteTopics(request, (*session)->After(kAdminTimeout));
+  });
+  bar.Clear();
   if (!response) return ReportError(response.error());
   size_t failed = 0;
   int status = kExitDone;
   for (const v1::DeleteTopicsResponse::Topic& topic : response->topics()) {
     Result<> done;
     if (topic.error().code() != v1::NONE) done = std::unexpected(FromProto(topic.error()));
+    bar.Set(listing.size());
     if (done) {
-      done = (*session)->Run([&] {
+      done = RunShown(**session, bar, [&] {
         return (*session)->admin().AwaitTopic(topic.name(), true, (*session)->After(kAdminTimeout));
       });
     }
     if (!done) {
       ++failed;
+      bar.Clear();
       const bool marked = topic.error().code() == v1::REQUEST_TIMED_OUT;
       status = ReportError(done.error(), marked ? kDeletionHint : "");
     }
     listing.Add({topic.name(), done ? "deleted" : "failed"});
   }
+  bar.Clear();
   (void)Print(listing.Text(*format));
   return OverallStatus(failed, listing.size(), status);
 }
@@ -232,8 +245,7 @@ int Execute(ToolSession& session, const std::string& topic, const std::vector<Tr
             Listing* listing) {
   std::vector<RecordDeletion> deletions;
   for (const Trim& trim : trims) deletions.push_back({topic, trim.partition, trim.before});
-  const auto outcomes =
-      session.Run([&] { return session.admin().DeleteRecords(deletions, session.After(kAdminTimeout)); });
+  const auto outcomes = DeleteRecordsShown(session, deletions);
   size_t failed = 0;
   int status = kExitDone;
   for (size_t i = 0; i < outcomes.size(); ++i) {

@@ -1,11 +1,15 @@
 """The program's second face, nouns and verbs, against real brokers: what it does, prints, asks and ends with."""
 import contextlib
+import fcntl
 import json
 import os
 import pty
 import select
+import shutil
 import signal
+import struct
 import subprocess
+import termios
 import unittest
 
 from group_members import ConsoleMember
@@ -140,6 +144,14 @@ class Verbs(ClusterTest):
         self.verb("config", "get", "topic/orders", "retention.mss", status=4)
         self.assertIn("did you mean retention.ms?", self.err)
         self.verb("config", "set", "topic/orders", "retention.ms=soon", status=1)
+        self.verb("config", "get", "topic/ordres", status=4)
+        self.assertIn("orders", self.err)
+        cluster = self.clusters[0]
+        pair = ("--entity-type", "users", "--entity-name", "alice", "--entity-type", "clients", "--entity-name", "load")
+        cluster.tool("configs", "--bootstrap-server", self.brokers, "--alter", *pair, "--add-config", "producer_byte_rate=1024")
+        quota, = self.json("config", "get", "user/alice/client/load")
+        self.assertEqual((quota["value"], quota["source"], quota["not_in_force"]), ("1024", "user/client", None))
+        self.assertIn("client-id 'load'", cluster.tool("configs", "--bootstrap-server", self.brokers, "--describe", *pair))
         self.verb("config", "get", "topc/orders", status=2)
         self.assertIn("did you mean topic?", self.err)
 
@@ -185,12 +197,80 @@ class Verbs(ClusterTest):
             self.assertEqual((pipe.returncode, pipe.stderr), (0, ""), command)
         latency = self.json("bench", "latency", "load", "-n", 20)
         self.assertEqual([(row["what"], row["records"]) for row in latency], [("acknowledged", 20), ("read", 20)])
-        self.assertIn("records sent", self.verb("bench", "produce", "load", "-n", 1000, "-s", 10))
-        self.assertIn("records consumed", self.verb("bench", "consume", "load", "-n", 1000))
+        self.assertIn("RECORDS-PER-SECOND", self.verb("bench", "produce", "load", "-n", 1000, "-s", 10))
+        sent, = self.json("bench", "produce", "load", "-n", 1000, "-s", 10)
+        self.assertEqual((sent["records"], sent["failed"], sent["throttled_ms"]), (1000, 0, 0))
+        self.assertTrue(0 < sent["p50_ms"] <= sent["p99_9_ms"] <= sent["max_ms"] and sent["bytes_per_second"] > 0, sent)
+        read, = self.json("bench", "consume", "load", "-n", 1000)
+        self.assertTrue(read["records"] >= 1000 and read["bytes"] > 0 and read["polls"] > 0, read)
+        header, row = self.verb("bench", "consume", "load", "-n", 1000, "-o", "csv").splitlines()
+        self.assertEqual(len(header.split(",")), len(row.split(",")))
+        self.verb("bench", "produce", "load", "-o", "jsn", status=2)
         folder = self.clusters[0].brokers[0].data / "load-0"
         segment = next(folder.glob("*.log"))
         self.assertIn("baseOffset", self.verb("log", "dump", segment, "--batches"))
         self.verb("log", "dump", "--verify", folder, "-o", "json")
+
+    def with_bar(self, *words, columns=80, **environment):
+        """(stdout, what a terminal at stderr was sent) of a command."""
+        terminal, end = pty.openpty()
+        fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        tool = subprocess.Popen([str(BIN / "tidemark"), *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=end, text=True, env={**self.environment(), "TERM": "xterm", **environment})
+        os.close(end)
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal's end when the program has ended
+            while piece := os.read(terminal, 65536):
+                shown += piece
+        os.close(terminal)
+        out = tool.communicate()[0]
+        self.assertEqual(tool.returncode, 0, shown)
+        return out, shown.decode()
+
+    def test_long_work_shows_a_bar_where_stderr_is_a_terminal(self):
+        self.begin()
+        self.verb("topic", "create", "load", "-p", 1, "-r", 1)
+        work = ("bench", "produce", "load", "-n", 2000, "-s", 10, "--rate", 1000, "-o", "json")
+        out, shown = self.with_bar(*work, NO_COLOR="1")
+        self.assertEqual(json.loads(out)[0]["records"], 2000)
+        lines = shown.split("\r")
+        bars = [line for line in lines if line.startswith("sending  [")]
+        self.assertTrue(bars, shown)
+        self.assertRegex(bars[-1], r"^sending  \[#+-*\]  +\d+%  \d+ of 2000 records  \d+/s  \ds( left)?")
+        self.assertLess(len(bars), 60, "at most ten a second")
+        self.assertTrue(all(len(line) < 80 for line in lines), lines)
+        self.assertEqual(lines[-1], "")
+        self.assertEqual(set(lines[-2]), {" "}, "the line is taken away")
+        self.assertNotIn("\x1b", shown)
+        out, shown = self.with_bar(*work, columns=30)
+        self.assertTrue(shown and all(len(line) < 30 for line in shown.split("\r")), shown)
+        self.assertEqual(self.with_bar(*work, TERM="dumb")[1], "")
+        self.verb(*work)
+        self.assertEqual(self.err, "")
+        # What is quick shows none.
+        self.assertEqual(self.with_bar("bench", "latency", "load", "-n", 1)[1], "")
+
+    def test_stdout_that_cannot_be_written_is_an_error_and_one_that_nobody_reads_is_none(self):
+        self.begin()
+        self.verb("topic", "create", "load", "-p", 1, "-r", 1)
+        self.verb("produce", "load", "-q", stdin=("y" * 99 + "\n") * 20000)
+        segment = next((self.clusters[0].brokers[0].data / "load-0").glob("*.log"))
+
+        def run(command, redirection):
+            return subprocess.run(["bash", "-o", "pipefail", "-c", f"{command} {redirection}"], capture_output=True, text=True,
+                                  timeout=120, env=self.environment())
+        kafka = f"--bootstrap-server {self.brokers} --topic load"
+        for command in ("tidemark topic list", "tidemark topic describe load -o json", "tidemark consume load -e",
+                        f"tidemark log dump {segment}", f"tidemark-topics {kafka} --describe", f"tidemark-topics {kafka} --list",
+                        f"tidemark-console-consumer {kafka} --from-beginning --max-messages 20000", "tidemark --help",
+                        "tidemark topic create --help"):
+            full = run(command, ">/dev/full")
+            self.assertEqual((full.returncode, "No space left" in full.stderr), (1, True), f"{command}: {full.stderr}")
+            closed = run(command, ">&-")
+            self.assertEqual((closed.returncode, "output could not be written" in closed.stderr), (1, True),
+                             f"{command}: {closed.stderr}")
+            gone = run(command, "| head -c 1 >/dev/null")
+            self.assertEqual((gone.returncode, gone.stderr), (0, ""), command)
 
     def test_groups_from_their_first_offset_to_their_end(self):
         cluster = self.begin(offsets__topic__replication__factor=1)
@@ -270,8 +350,82 @@ class Verbs(ClusterTest):
         self.assertEqual(complete("tidemark topic cr"), ["create"])
         self.assertEqual(complete("tidemark topic list --ou"), ["--output"])
         completes("tidemark-topics.sh --topic orc", ["orchids"])
+        registered = subprocess.run(["bash", "-c", "source <(tidemark completion bash); complete -p tidemark-topics.sh tidemark"],
+                                    capture_output=True, text=True, timeout=60, env=self.environment(), check=True)
+        self.assertEqual(registered.stdout.count("_tidemark_complete"), 2)
         self.brokers = "127.0.0.1:1"  # nobody there: no names, and no noise
         self.assertEqual(complete("tidemark topic describe or"), [])
+
+    def zsh(self, setup):
+        """Of a zsh at a terminal with the completion set up: what asserts what it offers after a line."""
+        shell = shutil.which("zsh")
+        self.assertTrue(shell, "zsh is not installed: deploy/dependencies.sh")
+        offered = self.folder / "offered"
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execve(shell, ["zsh", "-f", "-i"], {**self.environment(), "TERM": "xterm", "PS1": "", "OFFERED": str(offered)})
+
+        def end():
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os.close(terminal)
+        self.addCleanup(end)
+
+        def told():
+            while select.select([terminal], [], [], 0)[0]:
+                os.read(terminal, 65536)  # else it waits to be read
+            lines = offered.read_text().splitlines() if offered.exists() else []
+            return lines if lines[-1:] == ["end"] else None
+
+        def enter(text):
+            offered.unlink(missing_ok=True)
+            os.write(terminal, text.encode())
+            return wait_for(f"zsh answers {text!r}", told)[:-1]
+        # What would be added, or that files are offered instead, goes to the file.
+        script = self.folder / "setup.zsh"
+        script.write_text(f"""
+unsetopt zle_bracketed_paste
+{setup}
+compadd() {{ local -a found; builtin compadd -O found "$@"; print -l -- $found end > $OFFERED; builtin compadd "$@" }}
+_default() {{ print -l -- FILES end > $OFFERED }}
+""")
+        enter(f"source {script}; print end > $OFFERED\n")
+
+        def complete(line):
+            found = enter(f"{line}\t")
+            os.write(terminal, b"\x15")  # the line goes
+            return found
+
+        def completes(line, names):
+            wait_for(f"'{line}' is completed to {names}", lambda: self.assertEqual(complete(line), names) or True)
+        return completes
+
+    def test_zsh_completes_with_live_names(self):
+        self.begin(offsets__topic__replication__factor=1)
+        self.verb("topic", "create", "orders", "orchids", "-p", 1, "-r", 1)
+        self.verb("group", "seek", "readers", "--to", "start", "--topic", "orders", "--create")
+        dump = self.folder / "zcompdump"
+        completes = self.zsh(f"autoload -Uz compinit; compinit -u -d {dump}; source <(tidemark completion zsh)")
+        completes("tidemark topic describe or", ["orchids", "orders"])
+        completes(f"tidemark consume -b {self.brokers} ord", ["orders"])
+        completes("tidemark group describe ", ["readers"])
+        completes("tidemark-consumer-groups --describe --group r", ["readers"])
+        completes("tidemark topic cr", ["create"])
+        completes("tidemark topi", ["topic", "topics"])
+        completes("tidemark topic list --ou", ["--output"])
+        completes("tidemark-topics.sh --topic orc", ["orchids"])
+        completes(f"{BIN}/tidemark-topics --topic 'orc", ["orchids"])
+        completes("tidemark produce orders mess", ["FILES"])
+        # From a folder of functions, as distributions install it.
+        functions = self.folder / "functions"
+        functions.mkdir()
+        (functions / "_tidemark").write_text(self.verb("completion", "zsh"))
+        completes = self.zsh(f"fpath=({functions} $fpath); autoload -Uz compinit; compinit -u -d {dump}2")
+        completes("tidemark topic describe or", ["orchids", "orders"])
+        completes("tidemark-topics.sh --topic orc", ["orchids"])
+        # In a shell that has not set up completion.
+        completes = self.zsh(f"ZDOTDIR={self.folder}; source <(tidemark completion zsh)")
+        completes("tidemark topic describe or", ["orchids", "orders"])
 
 
 if __name__ == "__main__":

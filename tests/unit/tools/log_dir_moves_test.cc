@@ -1,0 +1,65 @@
+// How far a move between log directories is.
+#include "tools/log_dir_moves.h"
+
+#include <gtest/gtest.h>
+
+namespace tidemark {
+namespace {
+
+using State = LogDirMove::State;
+
+void Add(v1::DescribeLogDirsResponse* response, const std::string& path, uint32_t partition, uint64_t bytes,
+         bool future) {
+  auto* directory = response->add_log_dirs();
+  directory->set_path(path);
+  auto* replica = directory->add_replicas();
+  replica->set_topic_id("id");
+  replica->set_partition(partition);
+  replica->set_size_bytes(bytes);
+  replica->set_is_future(future);
+}
+
+TEST(LogDirMove, IsCopyingWhileTheFutureReplicaIsThere) {
+  v1::DescribeLogDirsResponse response;
+  Add(&response, "/a", 3, 100, false);
+  Add(&response, "/b", 3, 40, true);
+  const LogDirMove move = JudgeMove(response, "id", 3, "/b/");
+  EXPECT_EQ(move.state, State::kCopying);
+  EXPECT_EQ(move.copied_bytes, 40u);
+  EXPECT_EQ(move.all_bytes, 100u);
+}
+
+TEST(LogDirMove, HasArrivedWhenTheReplicaServesFromThere) {
+  v1::DescribeLogDirsResponse response;
+  Add(&response, "/b", 3, 100, false);
+  EXPECT_EQ(JudgeMove(response, "id", 3, "/b").state, State::kArrived);
+}
+
+TEST(LogDirMove, IsNotThereWhenNothingIsCopied) {
+  v1::DescribeLogDirsResponse response;
+  Add(&response, "/a", 3, 100, false);
+  EXPECT_EQ(JudgeMove(response, "id", 3, "/b").state, State::kNotThere);
+  Add(&response, "/c", 3, 40, true);
+  EXPECT_EQ(JudgeMove(response, "id", 3, "/b").state, State::kNotThere) << "that is somebody else's move";
+}
+
+TEST(LogDirMove, OtherReplicasDoNotCount) {
+  v1::DescribeLogDirsResponse response;
+  Add(&response, "/b", 4, 100, false);
+  EXPECT_EQ(JudgeMove(response, "id", 3, "/b").state, State::kGone);
+  EXPECT_EQ(JudgeMove(response, "other", 4, "/b").state, State::kGone);
+}
+
+TEST(LogDirMove, ADirectoryThatIsOutOfServiceSaysWhy) {
+  v1::DescribeLogDirsResponse response;
+  Add(&response, "/a", 3, 100, false);
+  auto* bad = response.add_log_dirs();
+  bad->set_path("/b");
+  bad->mutable_error()->set_message("no such device");
+  const LogDirMove move = JudgeMove(response, "id", 3, "/b");
+  EXPECT_EQ(move.state, State::kOffline);
+  EXPECT_EQ(move.why, "no such device");
+}
+
+}  // namespace
+}  // namespace tidemark
