@@ -35,7 +35,8 @@ size_t Distance(std::string_view a, std::string_view b) {
 
 std::string NearestName(std::string_view word, const std::vector<std::string>& candidates) {
   if (word.size() > kMaxLength) return {};
-  size_t limit = std::min(kMaxSteps, std::max<size_t>(1, word.size() / 3));
+  // One step away from a single character is every other one.
+  size_t limit = word.size() < 2 ? 0 : std::min(kMaxSteps, std::max<size_t>(1, word.size() / 3));
   std::string nearest;
   for (const std::string& candidate : candidates) {
     const size_t gap =
