@@ -114,7 +114,9 @@ Result<ProducerOptions> OptionsOf(const Arguments& arguments) {
   // What fits lines from a pipe and from a keyboard; every --producer-property overrides.
   PropertyMap properties = {{"linger.ms", "5"}, {"batch.size", "65536"}};
   if (const auto acks = arguments.Get("request-required-acks")) properties["acks"] = *acks;
-  if (const auto codec = arguments.Get("compression-codec")) properties["compression.type"] = *codec;
+  // Without a value it is gzip, as Kafka's.
+  if (const auto codec = arguments.Get("compression-codec"))
+    properties["compression.type"] = codec->empty() ? "gzip" : *codec;
   if (const auto size = arguments.Get("batch-size")) properties["batch.size"] = *size;
   if (const auto linger = arguments.Get("timeout")) properties["linger.ms"] = *linger;
   TM_ASSIGN_OR_RETURN(const auto given, SettingsOfFlags(arguments, "producer.config", "producer-property"));
@@ -126,7 +128,13 @@ Result<ProducerOptions> OptionsOf(const Arguments& arguments) {
 int RunConsoleProducer(const Arguments& arguments) {
   auto topic = arguments.Require("topic");
   if (!topic) return ReportUsage(topic.error());
-  auto properties = arguments.GetProperties("property");
+  // By Kafka's old and new name of it.
+  const std::string reader = arguments.GetOr("line-reader", "LineMessageReader");
+  if (!reader.ends_with("LineMessageReader"))
+    return ReportUsage({v1::INVALID_REQUEST, fmt::format("--line-reader '{}' is not known; there is "
+                                                         "LineMessageReader, the default",
+                                                         reader)});
+  auto properties = SettingsOfFlags(arguments, "reader-config", "property");
   if (!properties) return ReportUsage(properties.error());
   auto input = RecordInput::FromProperties(*properties);
   if (!input) return ReportUsage(input.error());
@@ -173,7 +181,12 @@ Command ConsoleProducerCommand() {
       {"producer-property", "NAME=VALUE", "A producer setting, such as acks=all or linger.ms=50.", true},
       {"producer.config", "FILE", "Properties file with producer settings.", false, {}},
       {"request-required-acks", "0|1|-1", "Short for --producer-property acks=."},
-      {"compression-codec", "CODEC", "none, gzip, snappy, lz4 or zstd."},
+      {.name = "compression-codec",
+       .value = "CODEC",
+       .help = "none, gzip (also without a value), snappy, lz4 or zstd.",
+       .value_optional = true},
+      {"line-reader", "CLASS", "How lines become records; there is Kafka's LineMessageReader, the default."},
+      {"reader-config", "FILE", "Properties file with what --property says; --property counts before it."},
       {"batch-size", "BYTES", "Short for --producer-property batch.size=."},
       {"timeout", "MS", "Short for --producer-property linger.ms=."},
       {"sync", "", "Accepted for compatibility: the order of lines is kept in any case."},

@@ -171,6 +171,45 @@ Result<ResetPlan> ResetPlanOf(const Arguments& arguments, WallMillis now) {
       plans.empty() ? "one" : "only one");
 }
 
+namespace {
+
+// The fields of a line, without blanks around them. A field may stand in quotes, as Kafka's exporter writes
+// long names; "" in it is one. Nothing: a quote is not closed, or something stands behind it.
+std::optional<std::vector<std::string>> CsvFields(std::string_view line) {
+  std::vector<std::string> fields;
+  while (true) {
+    std::string& field = fields.emplace_back();
+    const size_t begin = line.find_first_not_of(" \t");
+    if (begin != std::string_view::npos && line[begin] == '"') {
+      line.remove_prefix(begin + 1);
+      while (true) {
+        const size_t quote = line.find('"');
+        if (quote == std::string_view::npos) return std::nullopt;
+        field += line.substr(0, quote);
+        line.remove_prefix(quote + 1);
+        if (!Take(&line, '"')) break;
+        field += '"';
+      }
+      const size_t comma = std::min(line.find(','), line.size());
+      if (!Trimmed(line.substr(0, comma)).empty()) return std::nullopt;
+    } else {
+      field = Trimmed(line.substr(0, line.find(',')));
+    }
+    const size_t comma = line.find(',');
+    if (comma == std::string_view::npos) return fields;
+    line.remove_prefix(comma + 1);
+  }
+}
+
+}  // namespace
+
+std::string ResetFileField(const std::string& text) {
+  if (text.find_first_of("\",") == std::string::npos && Trimmed(text) == text) return text;
+  std::string out = "\"";
+  for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return out + "\"";
+}
+
 Result<ResetFile> ParseResetFile(std::string_view text, const std::string& only_group) {
   ResetFile file;
   int number = 0;
@@ -181,7 +220,7 @@ Result<ResetFile> ParseResetFile(std::string_view text, const std::string& only_
     text.remove_prefix(std::min(end + 1, text.size()));
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.find_first_not_of(" \t") == std::string_view::npos) continue;
-    std::vector<std::string> fields = CommaList(line);
+    std::vector<std::string> fields = CsvFields(line).value_or(std::vector<std::string>());
     if (fields.size() == 3 && !only_group.empty()) fields.insert(fields.begin(), only_group);
     const auto partition = fields.size() == 4 ? NumberIn<PartitionIndex>(fields[2]) : std::nullopt;
     const auto offset = fields.size() == 4 ? NumberIn<Offset>(fields[3]) : std::nullopt;

@@ -39,9 +39,11 @@ struct ResetPlan {
 Result<ResetPlan> ResetPlanOf(const Arguments& arguments, WallMillis now);
 
 // Lines of "group,topic,partition,offset"; where `only_group` is not empty, also "topic,partition,offset" of
-// that group. A header is passed over.
+// that group. A header is passed over; a field may stand in quotes.
 using ResetFile = std::map<std::string, std::map<TopicPartition, Offset>>;  // by group
 Result<ResetFile> ParseResetFile(std::string_view text, const std::string& only_group);
+// A field as such a file has it: in quotes where it has a comma or a quote.
+std::string ResetFileField(const std::string& text);
 
 // What is known of a partition.
 struct ResetBounds {

@@ -8,7 +8,7 @@
 namespace tidemark {
 namespace {
 
-constexpr std::string_view kKnown = "tpokvshTdKSV";
+constexpr std::string_view kKnown = "tpokvshTdKSVR";
 
 int HexDigit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -79,8 +79,8 @@ int64_t SizeOf(const std::optional<std::string_view>& bytes) {
 
 const char* RecordFormat::Tokens() {
   return "%t topic, %p partition, %o offset, %k key, %v value, %h headers, %T timestamp, %K and %S bytes of "
-         "key and "
-         "value; \\n \\t \\xHH. 'json': an object a line.";
+         "key and value, %R those of the value as four bytes, big-endian; \\n \\t \\xHH. 'json': an object a "
+         "line.";
 }
 
 Result<RecordFormat> RecordFormat::Of(std::string_view text) {
@@ -159,6 +159,12 @@ void RecordFormat::Append(const std::string& topic, const ConsumedRecord& record
       case 'V':
         *out += std::to_string(SizeOf(view.value));
         break;
+      case 'R': {
+        // Four bytes, the most significant one first; -1 of no value.
+        const auto size = static_cast<uint32_t>(SizeOf(view.value));
+        for (const int shift : {24, 16, 8, 0}) *out += static_cast<char>(size >> shift & 0xFF);
+        break;
+      }
       default:
         break;
     }

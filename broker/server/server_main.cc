@@ -44,7 +44,12 @@ constexpr const char* kHelp =
     "\n"
     "  -daemon               run in the background, logs in $LOG_DIR/server.log (logs/server.log)\n"
     "  --override name=value set a config over the file's; may be repeated\n"
-    "  --v=N, --minloglevel=N and glog's other flags\n";
+    "  --v=N, --minloglevel=N and glog's other flags\n"
+    "\n"
+    "Examples:\n"
+    "  tidemark-server-start deploy/server.properties\n"
+    "  tidemark-server-start -daemon server.properties --override broker.id=1 --override "
+    "log.dirs=/var/lib/tidemark\n";
 
 Result<CommandLine> ParseCommandLine(int argc, char** argv) {
   CommandLine out;

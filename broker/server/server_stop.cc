@@ -43,7 +43,7 @@ int ServerStopMain(int argc, char** argv) {
       fmt::print(
           "usage: tidemark-server-stop [server.properties]\n"
           "Stops the broker whose log directory the file names; without a file the only broker of this "
-          "user.\n");
+          "user.\n\nExamples:\n  tidemark-server-stop\n  tidemark-server-stop server.properties\n");
       return 0;
     }
     if (word.starts_with('-') || !file.empty())

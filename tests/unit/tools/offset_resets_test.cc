@@ -59,6 +59,19 @@ TEST(OffsetResetsTest, FilesAreReadAsTheyAreExported) {
   EXPECT_FALSE(ParseResetFile("orders,x,5\n", "g"));
 }
 
+TEST(OffsetResetsTest, FieldsMayStandInQuotesAsKafkasExporterWritesThem) {
+  const auto one = ParseResetFile("\"a-topic-with-a-name-that-is-long\",0,5\n", "g");
+  ASSERT_TRUE(one) << one.error().message;
+  EXPECT_EQ(one->at("g").at({"a-topic-with-a-name-that-is-long", 0}), 5u);
+  const std::string group = "a, \"b\"";
+  const auto quoted = ParseResetFile(ResetFileField(group) + " , orders, 1 ,6\n", "");
+  ASSERT_TRUE(quoted) << quoted.error().message;
+  EXPECT_EQ(quoted->at(group).at({"orders", 1}), 6u);
+  EXPECT_EQ(ResetFileField("orders"), "orders");
+  for (const char* wrong : {"\"orders,0,5\n", "\"orders\"x,0,5\n", "orders,,0,5\n"})
+    EXPECT_FALSE(ParseResetFile(wrong, "g")) << wrong;
+}
+
 Offset Of(ResetPlan plan, ResetBounds bounds, std::string* note) {
   return ResetOffset(plan, {"orders", 3}, bounds, note).value();
 }

@@ -117,6 +117,11 @@ TEST(RecordFormat, KnowsTheTokensOfKcatAndRpk) {
   EXPECT_EQ(Formatted("a\\", "k", "v"), "a\\");
 }
 
+TEST(RecordFormat, TheSizeOfTheValueMayBeFourBytes) {
+  EXPECT_EQ(Formatted("%R%v", "key", "value"), std::string("\0\0\0\5value", 9));
+  EXPECT_EQ(Formatted("%R", "key", std::nullopt), "\xff\xff\xff\xff");
+}
+
 TEST(RecordFormat, AnUnknownTokenIsAnError) {
   for (const char* wrong : {"%y", "abc%", "%"}) EXPECT_FALSE(RecordFormat::Of(wrong)) << wrong;
 }
