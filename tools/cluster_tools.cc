@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "common/nearest_name.h"
 #include "tidemark/v1/envelope.pb.h"
 #include "tools/commands.h"
+#include "tools/kafka_rows.h"
 #include "tools/session.h"
 
 namespace tidemark {
@@ -42,12 +44,25 @@ void PrintVersions(const v1::BrokerEndpoint& broker, const v1::ApiVersionsRespon
   fmt::print("{}\n)\n", fmt::join(lines, ",\n"));
 }
 
+void AddVersions(const v1::BrokerEndpoint& broker, const v1::ApiVersionsResponse& told, Listing* rows) {
+  for (const uint32_t api : told.apis()) {
+    const std::string name = ApiName(api);
+    rows->Add({broker.id(), fmt::format("{}:{}", broker.host(), broker.port()),
+               broker.rack().empty() ? Listing::Cell() : Listing::Cell(broker.rack()),
+               name.empty() ? Listing::Cell() : Listing::Cell(name), api, told.min_protocol_version(),
+               told.max_protocol_version()});
+  }
+}
+
 int RunApiVersions(const Arguments& arguments) {
+  const auto format = RowFormatOf(arguments);
+  if (!format) return ReportUsage(format.error());
   auto session = ToolSession::Open(arguments);
   if (!session) return ReportOpening(session.error());
   auto metadata = (*session)->Metadata({}, false);
   if (!metadata) return ReportError(metadata.error());
   std::ranges::sort(*metadata->mutable_brokers(), {}, [](const v1::BrokerEndpoint& b) { return b.id(); });
+  Listing rows({"broker", "address", "rack", "api", "number", "min", "max"});
   int status = kExitDone;
   int silent = 0;
   for (const v1::BrokerEndpoint& broker : metadata->brokers()) {
@@ -55,27 +70,46 @@ int RunApiVersions(const Arguments& arguments) {
         (*session)->Run([&] { return (*session)->admin().ApiVersions(broker.id(), (*session)->After(10s)); });
     if (!told) {
       ++silent;
-      fmt::print("{}:{} (id: {} rack: {}) -> ERROR: {}\n", broker.host(), broker.port(), broker.id(),
-                 broker.rack().empty() ? "null" : broker.rack(), ToString(told.error()));
+      fmt::print(*format ? stderr : stdout, "{}:{} (id: {} rack: {}) -> ERROR: {}\n", broker.host(),
+                 broker.port(), broker.id(), broker.rack().empty() ? "null" : broker.rack(),
+                 ToString(told.error()));
       status = silent == metadata->brokers_size() ? kExitUnreachable : kExitPartly;
       continue;
     }
-    PrintVersions(broker, *told);
+    if (*format) {
+      AddVersions(broker, *told, &rows);
+    } else {
+      PrintVersions(broker, *told);
+    }
   }
+  if (*format) (void)Print(rows.Text(**format));
   return status;
 }
 
 int RunCluster(const Arguments& arguments) {
   const std::string& verb = arguments.positionals()[0];
   if (verb != "cluster-id" && verb != "unregister") {
+    // `tidemark cluster` has verbs of its own.
+    const std::string nearest = NearestName(verb, {"cluster-id", "unregister", "info", "health"});
     return ReportUsage(
-        Error{v1::INVALID_REQUEST, fmt::format("'{}' is neither cluster-id nor unregister", verb)});
+        {v1::INVALID_REQUEST, fmt::format("'{}' is neither cluster-id nor unregister; {}", verb,
+                                          nearest == "info" || nearest == "health"
+                                              ? fmt::format("did you mean 'tidemark cluster {}'?", nearest)
+                                          : nearest.empty() ? "tidemark-cluster --help shows the forms"
+                                                            : fmt::format("did you mean {}?", nearest))});
   }
+  const auto format = RowFormatOf(arguments);
+  if (!format) return ReportUsage(format.error());
   auto session = ToolSession::Open(arguments);
   if (!session) return ReportOpening(session.error());
   auto metadata = (*session)->Metadata({}, false);
   if (!metadata) return ReportError(metadata.error());
   if (verb == "cluster-id") {
+    if (*format) {
+      Listing rows({"cluster"});
+      rows.Add({metadata->cluster_id()});
+      return Finish(rows, **format);
+    }
     fmt::print("Cluster ID: {}\n", metadata->cluster_id());
     return kExitDone;
   }
@@ -93,6 +127,7 @@ int RunCluster(const Arguments& arguments) {
 Command ClusterCommand() {
   std::vector<FlagSpec> flags = ConnectionFlags();
   flags.push_back({"id", "N", "With unregister: the broker."});
+  flags.push_back(RowsFlag());
   return {"cluster",
           "prints the cluster's id",
           {"tidemark-cluster cluster-id --bootstrap-server localhost:9092"},
@@ -102,10 +137,12 @@ Command ClusterCommand() {
 }
 
 Command BrokerApiVersionsCommand() {
+  std::vector<FlagSpec> flags = ConnectionFlags();
+  flags.push_back(RowsFlag());
   return {"broker-api-versions",
           "prints which requests each broker understands",
           {"tidemark-broker-api-versions --bootstrap-server localhost:9092"},
-          ConnectionFlags(),
+          flags,
           {},
           RunApiVersions};
 }

@@ -36,6 +36,10 @@ Result<std::vector<DescribedConfigs>> ReadConfigsOf(ToolSession& session, const 
 // An unknown topic's error with the name that is nearest; any other as it is.
 Error NearestTopic(ToolSession& session, const v1::ConfigEntity& entity, Error error);
 
+// Sends the change, and prints values as they were and as they are. The exit status.
+int ChangeConfigs(ToolSession& session, const v1::AlterConfigsRequest::Change& change, OutputFormat format,
+                  bool dry_run);
+
 // All values that the config has, the one in force first: "SOURCE:name=value", sources as `name_of` says.
 std::vector<std::string> SynonymTexts(const v1::DescribeConfigsResponse::Entry& entry,
                                       std::string_view (*name_of)(v1::ConfigSource));

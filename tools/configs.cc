@@ -9,6 +9,7 @@
 #include "tools/commands.h"
 #include "tools/config_entity.h"
 #include "tools/config_reading.h"
+#include "tools/kafka_rows.h"
 #include "tools/session.h"
 #include "tools/verbs.h"
 
@@ -111,10 +112,9 @@ int Describe(ToolSession& session, const Arguments& arguments, const ConfigSubje
   return kExitDone;
 }
 
-int Alter(ToolSession& session, const v1::AlterConfigsRequest::Change& change, bool dry_run) {
+int Alter(ToolSession& session, const v1::AlterConfigsRequest::Change& change) {
   v1::AlterConfigsRequest request;
   *request.add_changes() = change;
-  request.set_validate_only(dry_run);
   // Whether anybody is there shows at once.
   if (const auto there = session.Metadata({}, false); !there) return ReportError(there.error());
   auto response =
@@ -127,9 +127,7 @@ int Alter(ToolSession& session, const v1::AlterConfigsRequest::Change& change, b
   if (result.error().code() != v1::NONE)
     return ReportError(NearestTopic(session, change.entity(), FromProto(result.error())));
   for (const std::string& warning : result.warnings()) fmt::print(stderr, "warning: {}\n", warning);
-  if (dry_run) {
-    fmt::print("Would update the config of {}.\n", NameOfEntity(change.entity()));
-  } else if (change.entity().has_client_id()) {
+  if (change.entity().has_client_id()) {
     fmt::print("Completed updating config for {}.\n", NameOfEntity(change.entity()));
   } else if (change.entity().name().empty()) {
     fmt::print("Completed updating default config for {} in the cluster.\n",
@@ -142,11 +140,12 @@ int Alter(ToolSession& session, const v1::AlterConfigsRequest::Change& change, b
 }
 
 int RunConfigs(const Arguments& arguments) {
-  const auto action =
-      ActionOf(arguments, {{"describe", {"all", "output"}},
-                           {"alter", {"add-config", "add-config-file", "delete-config", "dry-run"}}});
+  const auto action = ActionOf(
+      arguments,
+      {{"describe", {"all"}}, {"alter", {"add-config", "add-config-file", "delete-config", "dry-run"}}});
   if (!action) return ReportUsage(action.error());
-  if (const auto format = FormatOf(arguments); !format) return ReportUsage(format.error());
+  const auto format = RowFormatOf(arguments);
+  if (!format) return ReportUsage(format.error());
   const bool alter = *action == "alter";
   const Result<ConfigSubject> subject = SubjectOf(arguments);
   if (!subject) return ReportUsage(subject.error());
@@ -158,8 +157,8 @@ int RunConfigs(const Arguments& arguments) {
   }
   auto session = ToolSession::Open(arguments);
   if (!session) return ReportOpening(session.error());
-  return alter ? Alter(**session, change, arguments.Has("dry-run"))
-               : Describe(**session, arguments, *subject);
+  if (alter && *format) return ChangeConfigs(**session, change, **format, arguments.Has("dry-run"));
+  return alter ? Alter(**session, change) : Describe(**session, arguments, *subject);
 }
 
 }  // namespace
@@ -170,14 +169,11 @@ Command ConfigsCommand() {
       {"describe", "", "Shows configs; without a name those of all topics, brokers, clients or users."},
       {"alter", "", "Changes configs."},
       {"all", "", "With --describe: also those that are not set for the entity itself."},
-      DryRunFlag(),
       {"force", "", "Taken because Kafka has it: nothing asks."},
   };
   flags.insert(flags.end(), own.begin(), own.end());
-  FlagSpec output = OutputFlag();
-  output.help =
-      "With --describe: a row per config, with its source and all its values (default: Kafka's text).";
-  flags.push_back(std::move(output));
+  flags.push_back(DryRunFlag());
+  flags.push_back(RowsFlag());
   for (FlagSpec& flag : ConfigEntityFlags()) flags.push_back(std::move(flag));
   return {"configs",
           "shows and changes configs of topics and brokers, and quotas of clients and users",

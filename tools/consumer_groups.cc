@@ -10,6 +10,7 @@
 #include "common/nearest_name.h"
 #include "tools/action_flags.h"
 #include "tools/commands.h"
+#include "tools/group_verbs.h"
 #include "tools/kafka_rows.h"
 #include "tools/text_table.h"
 
@@ -39,6 +40,18 @@ Result<std::vector<v1::GroupState>> StatesIn(const std::string& text) {
   return states;
 }
 
+// All groups here are of Kafka's newer type, whose members the coordinator assigns: "consumer". False: none
+// of the types is theirs.
+Result<bool> HasTypeIn(const std::string& text) {
+  const std::vector<std::string> words = CommaList(text);
+  for (const std::string& word : words) {
+    if (Lower(word) != "consumer" && Lower(word) != "classic")
+      return Fail(v1::INVALID_REQUEST, "--type '{}' is neither Consumer nor Classic", word);
+  }
+  return words.empty() ||
+         std::ranges::any_of(words, [](const std::string& word) { return Lower(word) == "consumer"; });
+}
+
 Result<GroupAdmin::Listing> Listed(ToolSession& session, GroupAdmin& admin,
                                    std::vector<v1::GroupState> states) {
   auto listing = session.Run([&] { return admin.List(states, session.After(kAdminTimeout)); });
@@ -51,7 +64,7 @@ Result<GroupAdmin::Listing> Listed(ToolSession& session, GroupAdmin& admin,
 
 std::vector<ActionFlags> Actions() {
   return {
-      {"list", {"state"}},
+      {"list", {"state", "type"}},
       {"describe", {"group", "all-groups", "offsets", "members", "state", "verbose"}},
       {"delete", {"group", "all-groups", "dry-run"}},
       {"delete-offsets", {"group", "topic", "dry-run"}},
@@ -133,18 +146,33 @@ int StatusOf(size_t done, int last_failure, size_t failed) {
 int ListGroupsAction(ToolSession& session, const Arguments& arguments) {
   const auto states = StatesIn(arguments.GetOr("state", ""));
   if (!states) return ReportUsage(states.error());
+  const auto typed = HasTypeIn(arguments.GetOr("type", ""));
+  if (!typed) return ReportUsage(typed.error());
   GroupAdmin admin(session.cluster());
-  const auto listing = Listed(session, admin, *states);
+  auto listing = Listed(session, admin, *states);
   if (!listing) return ReportError(listing.error());
-  TextTable table({"GROUP", "STATE"});
-  for (const auto& group : listing->groups) {
-    if (arguments.Has("state")) {
-      table.Add({group.group_id(), NameOfState(group.state())});
-    } else {
-      fmt::print("{}\n", group.group_id());
-    }
+  if (!*typed) listing->groups.clear();
+  if (const auto format = *RowFormatOf(arguments)) {
+    (void)Print(GroupRows(listing->groups).Text(*format));
+    return listing->missing.empty() ? kExitDone : kExitPartly;
   }
-  if (arguments.Has("state")) fmt::print("{}", table.Text());
+  const bool states_too = arguments.Has("state");
+  const bool types_too = arguments.Has("type");
+  std::vector<std::string> header = {"GROUP"};
+  if (types_too) header.emplace_back("TYPE");
+  if (states_too) header.emplace_back("STATE");
+  TextTable table(header);
+  for (const auto& group : listing->groups) {
+    std::vector<std::string> row = {group.group_id()};
+    if (types_too) row.emplace_back("Consumer");
+    if (states_too) row.push_back(NameOfState(group.state()));
+    table.Add(std::move(row));
+  }
+  if (states_too || types_too) {
+    (void)Print(table.Text());
+  } else {
+    for (const auto& group : listing->groups) fmt::print("{}\n", group.group_id());
+  }
   return listing->missing.empty() ? kExitDone : kExitPartly;
 }
 
@@ -163,6 +191,10 @@ Command ConsumerGroupsCommand() {
       {.name = "state",
        .value = "STATE,...",
        .help = "With --describe: the state. With --list: shows states, only of groups in these.",
+       .value_optional = true},
+      {.name = "type",
+       .value = "TYPE,...",
+       .help = "With --list: shows types, only groups of these; all here are of the type Consumer.",
        .value_optional = true},
       {"verbose", "", "With --describe: more columns."},
       {"topic", "NAME[:0,1]", "With --delete-offsets and --reset-offsets: which topic, or which partitions.",

@@ -8,6 +8,8 @@
 #include "client/list_offsets.h"
 #include "tools/commands.h"
 #include "tools/consumer_groups.h"
+#include "tools/group_verbs.h"
+#include "tools/kafka_rows.h"
 #include "tools/text_table.h"
 
 namespace tidemark {
@@ -194,6 +196,12 @@ int DescribeGroupsAction(ToolSession& session, const Arguments& arguments) {
   if (!groups)
     return groups.error().code == v1::INVALID_REQUEST ? ReportUsage(groups.error())
                                                       : ReportError(groups.error());
+  if (const auto format = *RowFormatOf(arguments)) {
+    const GroupView view = arguments.Has("members") ? GroupView::kMembers
+                           : arguments.Has("state") ? GroupView::kState
+                                                    : GroupView::kOffsets;
+    return ShowGroups(session, *groups, *format, view);
+  }
   const bool offsets = !arguments.Has("members") && !arguments.Has("state");
   const bool verbose = arguments.Has("verbose");
   LogEnds ends(session);
@@ -203,10 +211,8 @@ int DescribeGroupsAction(ToolSession& session, const Arguments& arguments) {
     const auto answer =
         session.Run([&] { return admin.Describe(group, offsets, session.After(kAdminTimeout)); });
     if (!answer) {
-      Error error = answer.error();
-      if (error.code == v1::GROUP_ID_NOT_FOUND)
-        error.message = fmt::format("Consumer group '{}' does not exist", group);
-      status = ReportError(error);
+      status = ReportError(answer.error().code == v1::GROUP_ID_NOT_FOUND ? NoSuchGroup(session, admin, group)
+                                                                         : answer.error());
       continue;
     }
     ++done;

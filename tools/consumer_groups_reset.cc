@@ -10,6 +10,7 @@
 #include "common/config/properties.h"
 #include "tools/commands.h"
 #include "tools/consumer_groups.h"
+#include "tools/kafka_rows.h"
 #include "tools/offset_resets.h"
 #include "tools/shown_work.h"
 #include "tools/text_table.h"
@@ -29,7 +30,8 @@ class Reset {
   Result<NewOffsets> Plan(const std::string& group);
   Result<> Execute(const std::string& group, const NewOffsets& offsets);
   Result<> ReadFileFor(const std::vector<std::string>& groups);
-  const ResetFile& file() const { return file_; }
+  // What the group of the last Plan has committed.
+  const std::map<TopicPartition, Offset>& committed() const { return committed_; }
 
  private:
   Result<> CheckInactive(const std::string& group);
@@ -44,6 +46,7 @@ class Reset {
   GroupAdmin admin_;
   const ResetPlan plan_;
   ResetFile file_;
+  std::map<TopicPartition, Offset> committed_;
 };
 
 Result<> Reset::ReadFileFor(const std::vector<std::string>& groups) {
@@ -126,13 +129,13 @@ Result<NewOffsets> Reset::Plan(const std::string& group) {
   const auto fetched =
       session_.Run([&] { return admin_.FetchOffsets(group, session_.After(kAdminTimeout)); });
   if (!fetched) return std::unexpected(fetched.error());
-  std::map<TopicPartition, Offset> committed;
+  committed_.clear();
   for (const v1::CommittedTopic& topic : *fetched) {
     for (const auto& offset : topic.partitions()) {
-      if (offset.has_offset()) committed[{topic.topic(), offset.partition()}] = offset.offset();
+      if (offset.has_offset()) committed_[{topic.topic(), offset.partition()}] = offset.offset();
     }
   }
-  TM_ASSIGN_OR_RETURN(const auto scope, Scope(group, committed));
+  TM_ASSIGN_OR_RETURN(const auto scope, Scope(group, committed_));
   NewOffsets offsets;
   Progress bar(session_.env().clock(), "looking up", ProgressUnit::kPartitions, CountPartitions(scope));
   for (const auto& [topic, partitions] : scope) {
@@ -146,7 +149,7 @@ Result<NewOffsets> Reset::Plan(const std::string& group) {
       const TopicPartition at{topic, partitions[i]};
       ResetBounds bounds{.earliest = earliest[i].offset->value_or(0),
                          .latest = latest[i].offset->value_or(0)};
-      if (const auto found = committed.find(at); found != committed.end()) bounds.committed = found->second;
+      if (const auto found = committed_.find(at); found != committed_.end()) bounds.committed = found->second;
       if (!at_time.empty()) bounds.at_time = *at_time[i].offset;
       ResetPlan plan = plan_;
       if (plan.kind == ResetKind::kFile) plan.value = static_cast<int64_t>(file_.at(group).at(at));
@@ -175,7 +178,52 @@ Result<> Reset::Execute(const std::string& group, const NewOffsets& offsets) {
   return {};
 }
 
+// What is printed of the new offsets: Kafka's table, its CSV (--export), or rows.
+class ResetReport {
+ public:
+  ResetReport(const Arguments& arguments, size_t groups)
+      : format_(*RowFormatOf(arguments)),
+        as_csv_(arguments.Has("export")),
+        with_group_(groups > 1),
+        result_(arguments.Has("execute") ? "moved" : "would be moved") {}
+
+  void Add(const std::string& group, const NewOffsets& offsets,
+           const std::map<TopicPartition, Offset>& committed) {
+    for (const auto& [at, offset] : offsets) {
+      const auto before = committed.find(at);
+      table_.Add({group, at.topic, std::to_string(at.partition), std::to_string(offset)});
+      csv_ += with_group_
+                  ? fmt::format("{},{},{},{}\n", ResetFileField(group), at.topic, at.partition, offset)
+                  : fmt::format("{},{},{}\n", at.topic, at.partition, offset);
+      rows_.Add({group, at.topic, at.partition,
+                 before == committed.end() ? Listing::Cell() : Listing::Cell(before->second), offset,
+                 result_});
+    }
+  }
+
+  void Print() const {
+    if (format_) {
+      (void)tidemark::Print(rows_.Text(*format_));
+    } else if (as_csv_) {
+      fmt::print("{}", csv_);
+    } else if (table_.rows() > 0) {
+      fmt::print("\n{}", table_.Text());
+    }
+  }
+
+ private:
+  const std::optional<OutputFormat> format_;
+  const bool as_csv_;
+  const bool with_group_;
+  const char* const result_;
+  TextTable table_{{"GROUP", "TOPIC", "PARTITION", "NEW-OFFSET"}};
+  std::string csv_;
+  Listing rows_{{"group", "topic", "partition", "before", "after", "result"}};
+};
+
 Result<> CheckFlags(const Arguments& arguments, const ResetPlan& plan) {
+  if (arguments.Has("export") && arguments.Has("output"))
+    return Fail(v1::INVALID_REQUEST, "--export is a format of its own; leave out --output");
   if (arguments.Has("dry-run") && arguments.Has("execute"))
     return Fail(v1::INVALID_REQUEST, "--dry-run and --execute exclude each other");
   const bool topics = arguments.Has("topic") || arguments.Has("all-topics");
@@ -201,9 +249,7 @@ int ResetOffsetsAction(ToolSession& session, const Arguments& arguments) {
                                                       : ReportError(groups.error());
   Reset reset(session, arguments, std::move(*plan));
   if (const auto read = reset.ReadFileFor(*groups); !read) return ReportError(read.error());
-  const bool as_csv = arguments.Has("export");
-  TextTable table({"GROUP", "TOPIC", "PARTITION", "NEW-OFFSET"});
-  std::string csv;
+  ResetReport report(arguments, groups->size());
   int status = kExitDone;
   size_t done = 0;
   for (const std::string& group : *groups) {
@@ -216,18 +262,10 @@ int ResetOffsetsAction(ToolSession& session, const Arguments& arguments) {
     }
     ++done;
     if (offsets->empty()) fmt::print(stderr, "warning: group '{}' has committed nothing\n", group);
-    for (const auto& [at, offset] : *offsets) {
-      table.Add({group, at.topic, std::to_string(at.partition), std::to_string(offset)});
-      csv += groups->size() > 1 ? fmt::format("{},{},{},{}\n", group, at.topic, at.partition, offset)
-                                : fmt::format("{},{},{}\n", at.topic, at.partition, offset);
-    }
+    report.Add(group, *offsets, reset.committed());
   }
-  if (as_csv) {
-    fmt::print("{}", csv);
-  } else if (table.rows() > 0) {
-    fmt::print("\n{}", table.Text());
-  }
-  if (!arguments.Has("execute") && !as_csv && done > 0)
+  report.Print();
+  if (!arguments.Has("execute") && !arguments.Has("export") && done > 0)
     fmt::print(stderr, "\nNothing was changed: --execute does it.\n");
   return StatusOf(done, status, groups->size() - done);
 }

@@ -7,6 +7,7 @@
 #include "client/consumer.h"
 #include "common/metrics/hdr_histogram.h"
 #include "tools/commands.h"
+#include "tools/kafka_rows.h"
 #include "tools/progress.h"
 #include "tools/session.h"
 #include "tools/shown_work.h"
@@ -131,7 +132,7 @@ Command ConsumerPerfCommand() {
       {"fetch-size", "BYTES", "Most bytes per partition and fetch."},
       {"timeout", "MS", "Gives up when no record came for so long (default 10000)."},
       {"consumer-property", "NAME=VALUE", "A consumer setting.", true},
-      KafkaOutputFlag(),
+      RowsFlag(),
   };
   flags.insert(flags.end(), own.begin(), own.end());
   return {"consumer-perf-test",

@@ -19,5 +19,7 @@ class ToolSession;
 // Deletes, a part of them at a time where there are many, with a bar; outcomes in the order asked.
 std::vector<DeletionOutcome> DeleteRecordsShown(ToolSession& session,
                                                 const std::vector<RecordDeletion>& deletions);
+// Where the log of `start` to `end` begins after the deletion. OFFSET_OUT_OF_RANGE: it ends before that.
+Result<Offset> NewLogStart(const RecordDeletion& deletion, Offset start, Offset end);
 
 }  // namespace tidemark

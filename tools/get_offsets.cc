@@ -8,6 +8,7 @@
 #include "client/list_offsets.h"
 #include "common/config/properties.h"
 #include "tools/commands.h"
+#include "tools/kafka_rows.h"
 #include "tools/offset_queries.h"
 #include "tools/session.h"
 #include "tools/topics.h"
@@ -52,9 +53,9 @@ std::vector<PartitionIndex> Asked(const OffsetPlan& plan, const v1::TopicMetadat
   return out;
 }
 
-// Prints one topic's offsets, or adds them to the listing; false when some could not be told.
+// Prints one topic's offsets, or adds them to `rows`; false when some could not be told.
 Result<bool> PrintOffsets(ToolSession& session, const std::string& topic,
-                          std::vector<PartitionIndex> partitions, int64_t time, Listing* listing) {
+                          std::vector<PartitionIndex> partitions, int64_t time, Listing* rows) {
   TM_RETURN_IF_ERROR(
       session.Run([&] { return EnsureTopic(session.cluster(), topic, session.After(kAdminTimeout), {}); }));
   auto offsets = session.Run([&] {
@@ -69,8 +70,8 @@ Result<bool> PrintOffsets(ToolSession& session, const std::string& topic,
       fmt::print(stderr, "error: {}-{}: {}\n", topic, one.partition, ToString(one.offset.error()));
       continue;
     }
-    if (listing != nullptr) {
-      listing->Add({topic, one.partition, *one.offset ? Listing::Cell(**one.offset) : Listing::Cell()});
+    if (rows != nullptr) {
+      rows->Add({topic, one.partition, *one.offset ? Listing::Cell(**one.offset) : Listing::Cell()});
       continue;
     }
     // No record is that young: Kafka prints an empty offset.
@@ -82,13 +83,13 @@ Result<bool> PrintOffsets(ToolSession& session, const std::string& topic,
 int RunGetOffsets(const Arguments& arguments) {
   const auto plan = OffsetPlanOf(arguments);
   if (!plan) return ReportUsage(plan.error());
-  const auto format = FormatOf(arguments);
+  const auto format = RowFormatOf(arguments);
   if (!format) return ReportUsage(format.error());
-  Listing listing({"topic", "partition", "offset"});
   auto session = ToolSession::Open(arguments);
   if (!session) return ReportOpening(session.error());
   auto topics = TopicsMeant(**session, plan->topics, false);
   if (!topics) return ReportError(topics.error());
+  Listing rows({"topic", "partition", "offset"});
   int status = kExitDone;
   size_t asked = 0;
   for (const v1::TopicMetadata& topic : *topics) {
@@ -96,15 +97,15 @@ int RunGetOffsets(const Arguments& arguments) {
     std::vector<PartitionIndex> partitions = Asked(*plan, topic);
     if (partitions.empty()) continue;
     asked += partitions.size();
-    const auto whole = PrintOffsets(**session, topic.name(), std::move(partitions), plan->time,
-                                    arguments.Has("output") ? &listing : nullptr);
+    const auto whole =
+        PrintOffsets(**session, topic.name(), std::move(partitions), plan->time, *format ? &rows : nullptr);
     if (!whole) return ReportError(whole.error());
     if (!*whole) status = kExitPartly;
   }
   if (asked == 0)
     return ReportError({v1::UNKNOWN_TOPIC_OR_PARTITION, "no topic partition matches what was asked for"},
                        "tidemark-topics --describe lists the partitions");
-  if (arguments.Has("output")) (void)Print(listing.Text(*format));
+  if (*format) (void)Print(rows.Text(**format));
   return status;
 }
 
@@ -119,8 +120,8 @@ Command GetOffsetsCommand() {
        "Only these: TOPIC, TOPIC:N, TOPIC:N-M (without M), TOPIC:N-, TOPIC:-M."},
       {"time", "latest|earliest|MS",
        "latest (-1), earliest (-2), max-timestamp (-3), or milliseconds since 1970."},
-      KafkaOutputFlag(),
       {"exclude-internal-topics", "", "Leaves out the system's own topics."},
+      RowsFlag(),
   };
   flags.insert(flags.end(), own.begin(), own.end());
   return {"get-offsets",

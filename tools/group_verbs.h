@@ -7,6 +7,7 @@
 
 #include "client/group_admin.h"
 #include "client/list_offsets.h"
+#include "tools/listing.h"
 #include "tools/session.h"
 
 namespace tidemark {
@@ -22,6 +23,15 @@ Error NoSuchGroup(ToolSession& session, GroupAdmin& admin, const std::string& gr
 
 // NON_EMPTY_GROUP names the members, GROUP_ID_NOT_FOUND the nearest group.
 Result<> CheckIdle(ToolSession& session, GroupAdmin& admin, const std::string& group);
+
+// A row per group.
+Listing GroupRows(const std::vector<v1::ListGroupsResponse::Group>& groups);
+
+// What rows are shown of groups; JSON always has all of it.
+enum class GroupView { kOffsets, kMembers, kState };
+// Describes the groups and prints them; the exit status.
+int ShowGroups(ToolSession& session, const std::vector<std::string>& names, OutputFormat format,
+               GroupView view);
 
 // What a group has committed, and how far that is behind.
 struct PartitionLag {

@@ -10,9 +10,10 @@
 #include "common/config/properties.h"
 #include "tools/action_flags.h"
 #include "tools/commands.h"
+#include "tools/kafka_rows.h"
 #include "tools/log_dir_moves.h"
+#include "tools/session.h"
 #include "tools/shown_work.h"
-#include "tools/verbs.h"
 
 namespace tidemark {
 namespace {
@@ -41,6 +42,19 @@ Json DirectoryJson(const v1::DescribeLogDirsResponse::LogDir& directory) {
   return out;
 }
 
+// A row per replica; a directory without any has one row with nulls.
+void AddDirectory(BrokerId broker, const v1::DescribeLogDirsResponse::LogDir& directory, Listing* rows) {
+  const Json error = directory.has_error() ? Json(ToString(FromProto(directory.error()))) : Json();
+  const auto add = [&](Json topic, Json partition, Json size, Json lag, Json future) {
+    rows->Add({broker, directory.path(), error, directory.usable_bytes(), std::move(topic),
+               std::move(partition), std::move(size), std::move(lag), std::move(future)});
+  };
+  for (const auto& replica : directory.replicas())
+    add(replica.topic(), replica.partition(), replica.size_bytes(), replica.offset_lag(),
+        replica.is_future());
+  if (directory.replicas().empty()) add({}, {}, {}, {}, {});
+}
+
 int Describe(ToolSession& session, const Arguments& arguments) {
   const std::vector<std::string> wanted = CommaList(arguments.GetOr("topic-list", ""));
   auto metadata = session.Metadata(wanted, wanted.empty());
@@ -60,6 +74,9 @@ int Describe(ToolSession& session, const Arguments& arguments) {
   if (brokers.empty()) {
     for (const v1::BrokerEndpoint& broker : metadata->brokers()) brokers.insert(broker.id());
   }
+  const auto format = *RowFormatOf(arguments);
+  Listing rows({"broker", "log_dir", "error", "usable_bytes", "topic", "partition", "size_bytes",
+                "offset_lag", "is_future"});
   fmt::print(stderr, "Querying brokers for log directories information\n");
   Json out = {{"version", 1}, {"brokers", Json::array()}};
   int status = kExitDone;
@@ -71,8 +88,15 @@ int Describe(ToolSession& session, const Arguments& arguments) {
       continue;
     }
     Json directories = Json::array();
-    for (const auto& directory : response->log_dirs()) directories.push_back(DirectoryJson(directory));
+    for (const auto& directory : response->log_dirs()) {
+      directories.push_back(DirectoryJson(directory));
+      AddDirectory(broker, directory, &rows);
+    }
     out["brokers"].push_back({{"broker", broker}, {"logDirs", std::move(directories)}});
+  }
+  if (format) {
+    (void)Print(rows.Text(*format));
+    return status != kExitDone && brokers.size() > 1 ? kExitPartly : status;
   }
   fmt::print("{}\n", out.dump(-1, ' ', false, Json::error_handler_t::replace));
   return status != kExitDone && brokers.size() > 1 ? kExitPartly : status;
@@ -194,9 +218,10 @@ int Move(ToolSession& session, const Arguments& arguments) {
 }
 
 int RunLogDirs(const Arguments& arguments) {
-  const auto action =
-      ActionOf(arguments, {{"describe", {"broker-list", "topic-list"}}, {"move", {"broker", "to"}}});
+  const auto action = ActionOf(arguments, {{"describe", {"broker-list", "topic-list", "output"}},
+                                           {"move", {"broker", "to", "dry-run", "wait"}}});
   if (!action) return ReportUsage(action.error());
+  if (const auto format = RowFormatOf(arguments); !format) return ReportUsage(format.error());
   auto session = ToolSession::Open(arguments);
   if (!session) return ReportOpening(session.error());
   return *action == "describe" ? Describe(**session, arguments) : Move(**session, arguments);
@@ -218,6 +243,7 @@ Command LogDirsCommand() {
       {"to", "DIR", "With --move: the directory, as in log.dirs; the one it is in cancels a move."},
       DryRunFlag(),
       {"wait", "", "With --move: returns when the replica is there; an interrupt leaves the move going on."},
+      RowsFlag(),
   };
   // Here --broker-list means broker ids.
   flags.front().aliases.clear();

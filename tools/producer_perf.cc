@@ -6,6 +6,7 @@
 #include "client/producer.h"
 #include "common/metrics/hdr_histogram.h"
 #include "tools/commands.h"
+#include "tools/kafka_rows.h"
 #include "tools/progress.h"
 #include "tools/session.h"
 #include "tools/shown_work.h"
@@ -208,7 +209,7 @@ Command ProducerPerfCommand() {
        true,
        {"producer-property"},
        true},
-      KafkaOutputFlag(),
+      RowsFlag(),
   };
   flags.insert(flags.end(), own.begin(), own.end());
   return {

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <map>
 
+#include "common/config/topic_configs.h"
 #include "tools/action_flags.h"
 #include "tools/commands.h"
 #include "tools/kafka_rows.h"
@@ -71,6 +72,7 @@ int Create(ToolSession& session, const Arguments& arguments) {
     (void)Tell(arguments, "", *name, "failed");
     return ReportError(FromProto(topic.error()));
   }
+  WarnOfConfigs(*request, topic);
   if (request->validate_only()) return Tell(arguments, "", *name, "would be created");
   Progress bar(session.env().clock(), "creating", ProgressUnit::kTopics, 1);
   auto seen = RunShown(
@@ -150,7 +152,7 @@ std::vector<ActionFlags> Actions() {
           {"list", {"exclude-internal"}},
           {"describe",
            {"if-exists", "exclude-internal", "under-replicated-partitions", "unavailable-partitions",
-            "under-min-isr-partitions", "at-min-isr-partitions", "topics-with-overrides"}},
+            "under-min-isr-partitions", "at-min-isr-partitions", "topics-with-overrides", "topic-id"}},
           {"alter", {"partitions", "replica-assignment", "if-exists", "dry-run"}},
           {"delete", {"if-exists", "dry-run"}}};
 }
@@ -174,6 +176,24 @@ int RunTopics(const Arguments& arguments) {
 }
 
 }  // namespace
+
+void WarnOfConfigs(const v1::CreateTopicsRequest& request, const v1::CreateTopicsResponse::Topic& created) {
+  const auto wish =
+      std::ranges::find(request.topics(), created.name(), &v1::CreateTopicsRequest::Topic::name);
+  if (wish == request.topics().end()) return;
+  const Properties configs(wish->configs().begin(), wish->configs().end());
+  for (const auto& [name, value] : configs) {
+    const ConfigDef* def = TopicConfigTable().Find(name);
+    if (def != nullptr && def->effect == ConfigEffect::kNone && value != def->default_value)
+      fmt::print(stderr, "warning: {}: {} has no effect yet\n", wish->name(), name);
+  }
+  const uint32_t replicas = created.replication_factor();
+  const int64_t min_isr = MakeTopicConfigs({}, configs).min_insync_replicas;
+  if (configs.contains("min.insync.replicas") && min_isr > replicas) {
+    fmt::print(stderr, "warning: {}: min.insync.replicas={} is above the replication factor and acts as {}\n",
+               wish->name(), min_isr, replicas);
+  }
+}
 
 Result<std::vector<v1::TopicMetadata>> TopicsMeant(ToolSession& session, const std::string& text,
                                                    bool missing_is_fine) {
@@ -208,6 +228,7 @@ Command TopicsCommand() {
       {"delete", "", "Deletes topics; returns when no live broker shows them any more."},
       {"topic", "NAME",
        "The topic; all but --create take several, separated by commas, and regular expressions."},
+      {"topic-id", "ID", "With --describe: the topic with this id."},
       {"partitions", "N",
        "Number of partitions (of a new topic, default: num.partitions of the controller)."},
       {"replication-factor", "N",

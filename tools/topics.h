@@ -44,6 +44,10 @@ Result<std::map<std::string, TopicFacts>> FactsOf(ToolSession& session,
 // Kafka's line of one partition, with its line end.
 std::string PartitionLine(const std::string& topic, const v1::PartitionMetadata& partition);
 
+// Warns, as a change of configs does, of those of a new topic that are legal, but not to be met or without
+// effect; on stderr.
+void WarnOfConfigs(const v1::CreateTopicsRequest& request, const v1::CreateTopicsResponse::Topic& created);
+
 int DescribeTopicsAction(ToolSession& session, const Arguments& arguments);
 int AlterTopicsAction(ToolSession& session, const Arguments& arguments);
 

@@ -8,7 +8,7 @@
 #include <map>
 
 #include "common/config/topic_configs.h"
-#include "tools/command.h"
+#include "tools/commands.h"
 #include "tools/kafka_rows.h"
 #include "tools/topic_match.h"
 #include "tools/topic_rows.h"
@@ -85,8 +85,29 @@ std::string PartitionLine(const std::string& topic, const v1::PartitionMetadata&
   return line + "\n";
 }
 
+namespace {
+
+// The topics of --topic, or the one of --topic-id.
+Result<std::vector<v1::TopicMetadata>> TopicsAsked(ToolSession& session, const Arguments& arguments) {
+  const bool missing_is_fine = arguments.Has("if-exists");
+  const auto id = arguments.Get("topic-id");
+  TM_ASSIGN_OR_RETURN(auto topics, TopicsMeant(session, arguments.GetOr("topic", ""), missing_is_fine));
+  if (!id) return topics;
+  std::erase_if(topics, [&](const v1::TopicMetadata& topic) {
+    const auto own = TopicId::FromBytes(topic.id());
+    return !own || own->ToBase64() != *id;
+  });
+  if (topics.empty() && !missing_is_fine)
+    return Fail(v1::UNKNOWN_TOPIC_ID, "there is no topic with id '{}'", *id);
+  return topics;
+}
+
+}  // namespace
+
 int DescribeTopicsAction(ToolSession& session, const Arguments& arguments) {
-  auto topics = TopicsMeant(session, arguments.GetOr("topic", ""), arguments.Has("if-exists"));
+  if (arguments.Has("topic") && arguments.Has("topic-id"))
+    return ReportUsage({v1::INVALID_REQUEST, "--topic and --topic-id exclude each other"});
+  auto topics = TopicsAsked(session, arguments);
   if (!topics) return ReportError(topics.error());
   auto metadata = session.Metadata({}, false);
   if (!metadata) return ReportError(metadata.error());

@@ -163,45 +163,12 @@ int RunGet(const Arguments& arguments) {
   return Finish(WithPassedOver(std::move(rows), *configs, names, *format), *format);
 }
 
-// Sends the change, and shows values as they were and as they are.
-int Change(const Arguments& arguments, v1::AlterConfigsRequest::Change change) {
+int Change(const Arguments& arguments, const v1::AlterConfigsRequest::Change& change) {
   const auto format = FormatOf(arguments);
   if (!format) return ReportUsage(format.error());
   auto session = OpenSession(arguments);
   if (!session) return ReportOpening(session.error());
-  const auto before = ConfigsOf(**session, change.entity());
-  if (!before) return ReportError(before.error());
-  v1::AlterConfigsRequest request;
-  *request.add_changes() = change;
-  request.set_validate_only(arguments.Has("dry-run"));
-  auto response = (*session)->Run(
-      [&] { return (*session)->admin().AlterConfigs(request, (*session)->After(kAdminTimeout)); });
-  if (!response) return ReportError(response.error());
-  if (response->results_size() != 1) {
-    return ReportError({v1::UNKNOWN_SERVER_ERROR, "the broker did not answer for what was to be changed"});
-  }
-  const v1::AlterConfigsResponse::Result& result = response->results(0);
-  if (result.error().code() != v1::NONE) return ReportError(FromProto(result.error()));
-  for (const std::string& warning : result.warnings()) fmt::print(stderr, "warning: {}\n", warning);
-  Listing listing({"name", "before", "after"});
-  const auto old = [&](const std::string& name) {
-    const auto entry = before->in_force.find(name);
-    return entry == before->in_force.end() ? Json() : ValueOf(entry->second);
-  };
-  // What comes into force when the entity's own value goes.
-  const auto next = [&](const std::string& name) {
-    const auto entry = before->in_force.find(name);
-    if (entry == before->in_force.end() || entry->second.sensitive()) return Json();
-    for (const auto& synonym : entry->second.synonyms()) {
-      if (synonym.source() != OwnSource(change.entity())) return Json(synonym.value());
-    }
-    return Json();
-  };
-  const std::map<std::string, std::string> set(change.set().begin(), change.set().end());
-  for (const auto& [name, value] : set) listing.Add({name, old(name), value});
-  for (const std::string& name : change.remove()) listing.Add({name, old(name), next(name)});
-  if (request.validate_only()) fmt::print(stderr, "nothing was changed (--dry-run)\n");
-  return Finish(listing, *format);
+  return ChangeConfigs(**session, change, *format, arguments.Has("dry-run"));
 }
 
 int RunSet(const Arguments& arguments) {
@@ -215,7 +182,7 @@ int RunSet(const Arguments& arguments) {
     if (!parsed) return ReportUsage(parsed.error());
     (*change.mutable_set())[parsed->first] = parsed->second;
   }
-  return Change(arguments, std::move(change));
+  return Change(arguments, change);
 }
 
 int RunUnset(const Arguments& arguments) {
@@ -225,7 +192,7 @@ int RunUnset(const Arguments& arguments) {
   v1::AlterConfigsRequest::Change change;
   *change.mutable_entity() = *entity;
   for (size_t i = 1; i < words.size(); ++i) change.add_remove(words[i]);
-  return Change(arguments, std::move(change));
+  return Change(arguments, change);
 }
 
 int RunDiff(const Arguments& arguments) {
@@ -266,6 +233,44 @@ int RunDiff(const Arguments& arguments) {
 }
 
 }  // namespace
+
+int ChangeConfigs(ToolSession& session, const v1::AlterConfigsRequest::Change& change, OutputFormat format,
+                  bool dry_run) {
+  const auto before = ConfigsOf(session, change.entity());
+  if (!before) return ReportError(before.error());
+  v1::AlterConfigsRequest request;
+  *request.add_changes() = change;
+  request.set_validate_only(dry_run);
+  auto response =
+      session.Run([&] { return session.admin().AlterConfigs(request, session.After(kAdminTimeout)); });
+  if (!response) return ReportError(response.error());
+  if (response->results_size() != 1) {
+    return ReportError({v1::UNKNOWN_SERVER_ERROR, "the broker did not answer for what was to be changed"});
+  }
+  const v1::AlterConfigsResponse::Result& result = response->results(0);
+  if (result.error().code() != v1::NONE)
+    return ReportError(NearestTopic(session, change.entity(), FromProto(result.error())));
+  for (const std::string& warning : result.warnings()) fmt::print(stderr, "warning: {}\n", warning);
+  Listing listing({"name", "before", "after"});
+  const auto old = [&](const std::string& name) {
+    const auto entry = before->in_force.find(name);
+    return entry == before->in_force.end() ? Json() : ValueOf(entry->second);
+  };
+  // What comes into force when the entity's own value goes.
+  const auto next = [&](const std::string& name) {
+    const auto entry = before->in_force.find(name);
+    if (entry == before->in_force.end() || entry->second.sensitive()) return Json();
+    for (const auto& synonym : entry->second.synonyms()) {
+      if (synonym.source() != OwnSource(change.entity())) return Json(synonym.value());
+    }
+    return Json();
+  };
+  const std::map<std::string, std::string> set(change.set().begin(), change.set().end());
+  for (const auto& [name, value] : set) listing.Add({name, old(name), value});
+  for (const std::string& name : change.remove()) listing.Add({name, old(name), next(name)});
+  if (request.validate_only()) fmt::print(stderr, "nothing was changed (--dry-run)\n");
+  return Finish(listing, format);
+}
 
 std::vector<Command> ConfigVerbs() {
   const PositionalSpec entity{

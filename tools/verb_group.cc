@@ -44,14 +44,10 @@ int RunList(const Arguments& arguments) {
   auto session = OpenSession(arguments);
   if (!session) return ReportOpening(session.error());
   GroupAdmin admin((*session)->cluster());
-  const auto groups = GroupsThatAre(**session, admin, *states);
+  auto groups = GroupsThatAre(**session, admin, *states);
   if (!groups) return ReportError(groups.error());
-  Listing listing({"group", "state", "members", "assignor"});
-  for (const auto& group : *groups) {
-    if (match->Matches(group.group_id()))
-      listing.Add({group.group_id(), WordOf(group.state()), group.members(), group.assignor()});
-  }
-  return Finish(listing, *format);
+  std::erase_if(*groups, [&](const auto& group) { return !match->Matches(group.group_id()); });
+  return Finish(GroupRows(*groups), *format);
 }
 
 template <typename T>
@@ -191,48 +187,89 @@ std::string HeadOf(const Shown& shown) {
   return out;
 }
 
+std::vector<std::string> ColumnsOf(GroupView view) {
+  switch (view) {
+    case GroupView::kMembers:
+      return {"group", "member", "instance",   "client",   "host",
+              "epoch", "topics", "assignment", "revoking", "last_heartbeat_ms_ago"};
+    case GroupView::kState:
+      return {"group", "state", "coordinator", "assignor", "group_epoch", "assignment_epoch", "members"};
+    case GroupView::kOffsets:
+      break;
+  }
+  return {"group", "topic", "partition", "committed", "end", "lag", "lag_seconds", "member", "client"};
+}
+
+// Takes the cells of the columns after the first from an object.
+void AddRow(Listing& listing, const std::string& group, const std::vector<std::string>& columns,
+            const Json& object) {
+  std::vector<Json> cells = {group};
+  for (size_t i = 1; i < columns.size(); ++i) cells.push_back(object.at(columns[i]));
+  listing.Add(std::move(cells));
+}
+
+void AddRows(Listing& listing, GroupView view, const Json& group) {
+  const std::vector<std::string> columns = ColumnsOf(view);
+  const std::string name = group.at("group").get<std::string>();
+  if (view == GroupView::kState) {
+    Json object = group;
+    object["members"] = group.at("members").size();
+    AddRow(listing, name, columns, object);
+    return;
+  }
+  for (const Json& object : group.at(view == GroupView::kMembers ? "members" : "partitions"))
+    AddRow(listing, name, columns, object);
+}
+
 int RunDescribe(const Arguments& arguments) {
   const auto format = FormatOf(arguments);
   if (!format) return ReportUsage(format.error());
   auto session = OpenSession(arguments);
   if (!session) return ReportOpening(session.error());
+  return ShowGroups(**session, arguments.positionals(), *format, GroupView::kOffsets);
+}
+
+}  // namespace
+
+Listing GroupRows(const std::vector<v1::ListGroupsResponse::Group>& groups) {
+  Listing listing({"group", "state", "members", "assignor"});
+  for (const auto& group : groups)
+    listing.Add({group.group_id(), WordOf(group.state()), group.members(), group.assignor()});
+  return listing;
+}
+
+int ShowGroups(ToolSession& session, const std::vector<std::string>& names, OutputFormat format,
+               GroupView view) {
   // Whether anybody is there shows at once.
-  if (const auto there = (*session)->Metadata({}, false); !there) return ReportError(there.error());
-  GroupAdmin admin((*session)->cluster());
-  Listing listing(
-      {"group", "topic", "partition", "committed", "end", "lag", "lag_seconds", "member", "client"});
+  if (const auto there = session.Metadata({}, false); !there) return ReportError(there.error());
+  GroupAdmin admin(session.cluster());
+  Listing listing(ColumnsOf(view));
   Json json = Json::array();
   std::string heads;
   size_t failed = 0;
   int status = kExitDone;
-  for (const std::string& name : arguments.positionals()) {
-    auto shown = Look(**session, admin, name);
+  for (const std::string& name : names) {
+    auto shown = Look(session, admin, name);
     if (!shown) {
       ++failed;
       status = ReportError(shown.error());
       continue;
     }
-    Arrange(**session, *shown);
-    const WallMillis now = (*session)->env().clock().WallNow();
+    Arrange(session, *shown);
     heads += HeadOf(*shown);
-    json.push_back(GroupJson(*shown, now));
-    for (const auto& [at, lag] : shown->lags) {
-      Row row = RowOf(*shown, at, now);
-      listing.Add({name, at.topic, at.partition, row.committed, row.end, row.lag, row.seconds, row.member,
-                   row.client});
-    }
+    json.push_back(GroupJson(*shown, session.env().clock().WallNow()));
+    AddRows(listing, view, json.back());
   }
-  if (failed < arguments.positionals().size()) {
-    if (*format == OutputFormat::kJson) {
+  if (failed < names.size() || names.empty()) {
+    const bool with_heads = format == OutputFormat::kTable && view == GroupView::kOffsets && !names.empty();
+    if (format == OutputFormat::kJson) {
       (void)Print(JsonText(json));
-    } else if (*format == OutputFormat::kCsv || Print(heads + "\n")) {
-      (void)Print(listing.Text(*format));
+    } else if (!with_heads || Print(heads + "\n")) {
+      (void)Print(listing.Text(format));
     }
   }
-  return OverallStatus(failed, arguments.positionals().size(), status);
+  return OverallStatus(failed, names.size(), status);
 }
-
-}  // namespace
 
 std::string WordOf(v1::GroupState state) {
   std::string word = NameOfState(state);

@@ -64,6 +64,7 @@ int RunCreate(const Arguments& arguments) {
     Result<> done;
     const bool exists = topic.error().code() == v1::TOPIC_ALREADY_EXISTS && arguments.Has("if-not-exists");
     if (topic.error().code() != v1::NONE && !exists) done = std::unexpected(FromProto(topic.error()));
+    if (done && !exists) WarnOfConfigs(*request, topic);
     if (done && !exists && !request->validate_only()) {
       done = RunShown(**session, bar, [&] {
         return (*session)->admin().AwaitTopic(topic.name(), false, (*session)->After(kAdminTimeout));

@@ -54,12 +54,6 @@ FlagSpec OutputFlag() {
           .aliases = {"o"}};
 }
 
-FlagSpec KafkaOutputFlag() {
-  FlagSpec flag = OutputFlag();
-  flag.help = "Prints rows so, as the nouns and verbs do (default: Kafka's text).";
-  return flag;
-}
-
 FlagSpec YesFlag() { return {.name = "yes", .value = "", .help = "Does not ask.", .aliases = {"y"}}; }
 
 FlagSpec DryRunFlag() { return {"dry-run", "", "Checks and shows what would be done, and does nothing."}; }

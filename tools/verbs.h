@@ -33,8 +33,6 @@ std::vector<Command> CompletionVerbs();
 std::vector<FlagSpec> VerbConnectionFlags();
 // -o/--output.
 FlagSpec OutputFlag();
-// The same of Kafka's tools, whose own text is the default.
-FlagSpec KafkaOutputFlag();
 // --yes.
 FlagSpec YesFlag();
 // --dry-run.

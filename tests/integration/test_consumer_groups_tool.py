@@ -110,7 +110,7 @@ class ConsumerGroupsTool(ClusterTest):
         self.assertRegex(described.out, r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
         self.assertEqual(self.groups("--delete", "--group", "readers").out,
                          "Deletion of requested consumer groups ('readers') was successful.\n")
-        self.assertIn("does not exist", self.groups("--describe", "--group", "readers", status=4).err)
+        self.assertIn("there is no group 'readers'", self.groups("--describe", "--group", "readers", status=4).err)
         self.groups("--delete", "--group", "readers", status=4)
         self.groups("--list", "--describe", status=2)
 

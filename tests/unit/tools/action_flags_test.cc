@@ -75,7 +75,7 @@ TEST(ActionFlags, TopicsRefusesWhatItsActionsPassOver) {
   EXPECT_THAT(Refusal(command, {"--delete", "--topic", "t", "--partitions", "3"}),
               HasSubstr("--partitions goes with --create and --alter, not with --delete"));
   EXPECT_THAT(Refusal(command, {"--delete", "--topic", "t", "--if-not-exists"}),
-              HasSubstr("goes with --create"));
+              HasSubstr("goes with --create, not"));
   EXPECT_THAT(Refusal(command, {"--list", "--under-replicated-partitions"}),
               HasSubstr("goes with --describe"));
   EXPECT_THAT(Refusal(command, {"--alter", "--topic", "t", "--partitions", "3", "--config", "a=b"}),
