@@ -8,6 +8,7 @@
 
 #include "common/config/properties.h"
 #include "tools/commands.h"
+#include "tools/output.h"
 #include "tools/property_flags.h"
 #include "tools/record_output.h"
 #include "tools/record_source.h"
@@ -17,7 +18,7 @@
 namespace tidemark {
 namespace {
 
-// How often a wait without an end looks whether the user pressed Ctrl-C.
+// How often a wait without an end looks whether the user pressed Ctrl-C, or the reader went away.
 constexpr Duration kLook = 200ms;
 
 std::atomic<bool> g_interrupted = false;
@@ -37,7 +38,7 @@ class Printer {
   int Run() {
     MonoTime last_record = session_.loop().Now();
     int status = kExitDone;
-    while (!g_interrupted && !Reached()) {
+    while (!g_interrupted && !Reached() && !ReaderIsGone()) {
       const MonoTime now = session_.loop().Now();
       if (limits_.timeout && now - last_record >= *limits_.timeout) break;
       MonoTime deadline = now + kLook;

@@ -1,5 +1,8 @@
 #include "tools/output.h"
 
+#include <poll.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdio>
 
@@ -15,6 +18,12 @@ bool Print(std::string_view text) {
     return true;
   NoteOutputError(errno);
   return false;
+}
+
+bool ReaderIsGone() {
+  pollfd out{.fd = STDOUT_FILENO, .events = 0, .revents = 0};
+  // The other end of a pipe was closed; files and terminals are never in this state.
+  return ::poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
 }
 
 void NoteOutputError(int error) {

@@ -121,7 +121,7 @@ class Reader {
     // On a terminal the records go by, and are progress enough.
     Progress bar(session_.env().clock(), "reading", ProgressUnit::kRecords, Wanted(),
                  ::isatty(STDOUT_FILENO) == 1 || Wanted() == 0 ? nullptr : TerminalAtStderr());
-    while (!g_stopped && !Enough() && !(reading_.to_end && AtEnd())) {
+    while (!g_stopped && !ReaderIsGone() && !Enough() && !(reading_.to_end && AtEnd())) {
       const MonoTime deadline = session_.loop().Now() + kLookForInterrupt;
       auto batch = RunShown(session_, bar, [&] { return consumer_.Poll(deadline); });
       if (!batch) {

@@ -3,10 +3,11 @@ there. Without -o the text is Kafka's."""
 import csv
 import io
 import json
+import subprocess
 import unittest
 
 from group_members import ConsoleMember
-from harness import ClusterTest, wait_for
+from harness import BIN, PATIENCE, ClusterTest, wait_for
 
 
 class KafkaFormats(ClusterTest):
@@ -122,6 +123,20 @@ class KafkaFormats(ClusterTest):
         self.assertEqual({(r["broker"], r["topic"], r["partition"], r["is_future"]) for r in replicas},
                          {(0, "orders", n, False) for n in range(2)})
         self.assertTrue(all(r["usable_bytes"] > 0 and r["error"] is None for r in replicas))
+
+    def test_a_consumer_ends_when_its_reader_does(self):
+        """Without one more record whose write would fail."""
+        self.brokers.create_topic("orders", 1, 1)
+        self.brokers.produce("orders", ["first"])
+        for words in (("tidemark-console-consumer", "--bootstrap-server", self.brokers.bootstrap, "--topic", "orders",
+                       "--from-beginning"), ("tidemark", "consume", "orders", "-b", self.brokers.bootstrap, "-o", "start")):
+            with subprocess.Popen([str(BIN / words[0]), *words[1:]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL) as consumer:
+                self.addCleanup(consumer.kill)
+                self.assertEqual(consumer.stdout.readline(), b"first\n")
+                self.assertIsNone(consumer.poll())
+                consumer.stdout.close()
+                self.assertEqual(consumer.wait(2 * PATIENCE), 0)
 
     def test_the_cluster(self):
         row, = self.shown("cluster", "cluster-id")
