@@ -201,6 +201,26 @@ TEST_F(LostBytes, ALookupByTimeNotesAFileThatIsGone) {
   EXPECT_NE(log_->damaged().Find(bases_[1]), nullptr);
 }
 
+// One file that is gone must not take a directory, and so all of a broker's other logs, out of service.
+TEST_F(LostBytes, AnActiveFileThatIsGoneIsDamageOfItsLogAlone) {
+  Stop(true);
+  log_ = &world_.Start();
+  const Offset end = log_->end_offset();
+  world_.disk().RemovePath(world_.LogPath(bases_.back()));
+  const auto appended = world_.Append(*log_, MakeBatch("x"), 9);
+  ASSERT_FALSE(appended);
+  EXPECT_EQ(appended.error().code, v1::KAFKA_STORAGE_ERROR);
+  EXPECT_TRUE(log_->damage());
+  EXPECT_FALSE(log_->failure());
+  EXPECT_EQ(log_->end_offset(), end);
+  const PartitionKey key = world_.key();
+  world_.set_key({key.topic, key.partition + 1});
+  const auto other = world_.OpenLog();
+  ASSERT_TRUE(other) << ToString(other.error());
+  EXPECT_TRUE(world_.Append(**other, MakeBatch("y"), 9));
+  world_.set_key(key);
+}
+
 TEST_F(LostBytes, AStartNoticesABatchThatIsGone) {
   Stop(false);
   std::string content = *world_.disk().Content(world_.LogPath(0));
