@@ -119,6 +119,20 @@ class RepairedLog : public testing::Test {
   std::vector<Offset> asked_;
 };
 
+TEST_F(RepairedLog, WaitsForRoomBesideWhatItRepairs) {
+  FlipIn(3);
+  Scrub();
+  world_.dirs().SetSpaceLimits({.min_free = 0, .reserve = 10'000});
+  const auto& directory = world_.dirs().directories().front();
+  directory->held_bytes = 10'000;
+  directory->free_bytes = 10'500;
+  EXPECT_EQ(RepairOnce().error().code, v1::DISK_FULL);
+  for (const std::string& path : world_.disk().Paths()) EXPECT_FALSE(path.ends_with(".cleaned")) << path;
+  directory->free_bytes = 100'000;
+  RepairAll();
+  EXPECT_EQ(world_.ReadAll(*log_), before_);
+}
+
 TEST_F(RepairedLog, EveryDamagedRangeBecomesWhatItWas) {
   std::vector<std::string> contents;
   for (const std::string& path : segments_) contents.push_back(*world_.disk().Content(path));
