@@ -9,8 +9,8 @@ namespace tidemark {
 // Writes to stdout. False: nobody reads any more, and the command is to end quietly.
 bool Print(std::string_view text);
 
-// True: nobody can read what would be written. Asked by commands that wait, perhaps for ever, for something to
-// write.
+// True: nobody can read what would be written. Asked by commands that wait, perhaps for ever, for something
+// to write.
 bool ReaderIsGone();
 
 // The errno of a write to stdout that failed.
