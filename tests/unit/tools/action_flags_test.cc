@@ -88,6 +88,7 @@ TEST(ActionFlags, ConfigsAndLogDirsRefuseWhatTheirActionsPassOver) {
   EXPECT_THAT(Refusal(ConfigsCommand(), {"--alter", "--topic", "t", "--all"}),
               HasSubstr("--all goes with --describe"));
   EXPECT_THAT(Refusal(LogDirsCommand(), {"--describe", "--to", "/data"}), HasSubstr("--to goes with --move"));
+  EXPECT_THAT(Refusal(LogDirsCommand(), {"--describe", "--wait"}), HasSubstr("--wait goes with --move"));
 }
 
 }  // namespace
