@@ -139,7 +139,7 @@ class DynamicConfigs(ClusterTest):
         self.assertEqual([(row["kind"], row["entity"], row["name"], row["value"], row["source"]) for row in rows],
                          [("client", None, "consumer_byte_rate", "2000", "DYNAMIC_DEFAULT_CLIENT_CONFIG")])
         table = self.configs("--describe", "--broker-defaults", "-o", "csv").out.splitlines()
-        self.assertEqual(table[0], "kind,entity,name,value,source,default,read_only,synonyms")
+        self.assertEqual(table[0], "kind,entity,name,value,source,default,read_only,synonyms,client,not_in_force")
         self.assertTrue(table[1].startswith("broker,,log.retention.ms,600000,DYNAMIC_DEFAULT_BROKER_CONFIG"), table)
 
     def test_fetch_quota_of_a_group(self):

@@ -151,7 +151,7 @@ class Verbs(ClusterTest):
         cluster.tool("configs", "--bootstrap-server", self.brokers, "--alter", *pair, "--add-config", "producer_byte_rate=1024")
         quota, = self.json("config", "get", "user/alice/client/load")
         self.assertEqual((quota["value"], quota["source"], quota["not_in_force"]), ("1024", "user/client", None))
-        self.assertIn("client-id 'load'", cluster.tool("configs", "--bootstrap-server", self.brokers, "--describe", *pair))
+        self.assertIn("client-id 'load'", cluster.tool("configs", "--bootstrap-server", self.brokers, "--describe", *pair).out)
         self.verb("config", "get", "topc/orders", status=2)
         self.assertIn("did you mean topic?", self.err)
 
