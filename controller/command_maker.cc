@@ -41,6 +41,15 @@ bool LeadsInPresentLife(const ClusterContext& cluster, const PartitionContext& p
   return leader != nullptr && cluster.EpochOfMember(*leader, partition) == cluster.EpochOf(leader->id);
 }
 
+// Whether the broker cannot have a log of the partition yet: nothing has been decided of it since it was
+// made, and the broker is in the life that it was made in. A state that has not changed may be years old, and
+// a log that is not there in a later life may be lost.
+bool IsNewTo(const ClusterContext& cluster, BrokerId broker, const PartitionContext& partition) {
+  const IsrMember* member = partition.state->Member(broker);
+  return partition.state->leader_epoch == 0 && partition.version == 0 && member != nullptr &&
+         cluster.EpochOfMember(*member, partition) == cluster.EpochOf(broker);
+}
+
 // A topic whose id is not in its znode yet cannot be told of.
 bool Tellable(const TopicContext& topic) { return !topic.id.IsZero(); }
 
@@ -55,7 +64,6 @@ void FillPartitionState(PartitionIndex index, const PartitionContext& partition,
   out->set_partition_epoch(partition.epoch());
   out->mutable_replicas()->Assign(partition.replicas.begin(), partition.replicas.end());
   out->set_recovery_state(state.recovery);
-  out->set_is_new(state.leader_epoch == 0 && partition.version == 0);
   out->set_controller_epoch(state.controller_epoch);
 }
 
@@ -68,6 +76,7 @@ v1::LeaderAndIsrRequest MakeLeaderAndIsr(const ClusterContext& cluster, BrokerId
     if (*state == nullptr) Name(topic, *state = request.add_topics());
     v1::PartitionState* out = (*state)->add_partitions();
     FillPartitionState(index, partition, out);
+    out->set_is_new(IsNewTo(cluster, broker, partition));
     if (partition.state->leader == broker && !LeadsInPresentLife(cluster, partition))
       out->set_leader(kNoBroker);
   };

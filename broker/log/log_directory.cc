@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::string_view kIdentityName = "meta.properties";
 constexpr std::string_view kFormat = "tidemark-1";
+constexpr std::string_view kDirectoryKey = "log.directory.";  // and the id
 
 std::map<std::string, std::string> ParseProperties(const std::string& text) {
   std::map<std::string, std::string> out;
@@ -72,8 +73,13 @@ Result<uint64_t> OpenReserve(FileSystem& files, const std::string& path) {
 }  // namespace
 
 std::string EncodeIdentity(const DirectoryIdentity& identity) {
-  return WithChecksum(fmt::format("version={}\nbroker.id={}\ncluster.id={}\ndirectory.id={}\n", kFormat,
-                                  identity.broker, identity.cluster_id, identity.directory_id));
+  std::string text = fmt::format("version={}\nbroker.id={}\ncluster.id={}\ndirectory.id={}\n", kFormat,
+                                 identity.broker, identity.cluster_id, identity.directory_id);
+  for (const auto& [id, path] : identity.directories) {
+    const bool one_line = path.find('\n') == std::string::npos;
+    text += fmt::format("{}{}={}\n", kDirectoryKey, id, one_line ? path : "?");
+  }
+  return WithChecksum(text);
 }
 
 Result<DirectoryIdentity> DecodeIdentity(const std::string& bytes, const std::string& path) {
@@ -97,6 +103,9 @@ Result<DirectoryIdentity> DecodeIdentity(const std::string& bytes, const std::st
   if (error != std::errc() || end != broker.data() + broker.size() || identity.cluster_id.empty() ||
       identity.directory_id.empty()) {
     return Fail(v1::CORRUPT_MESSAGE, "{} lacks broker.id, cluster.id or directory.id", path);
+  }
+  for (auto& [key, value] : properties) {
+    if (key.starts_with(kDirectoryKey)) identity.directories[key.substr(kDirectoryKey.size())] = value;
   }
   return identity;
 }

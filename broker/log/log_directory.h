@@ -1,6 +1,7 @@
 // One log directory's identity file and contents as they are found at the start. Blocking calls: pool thread.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +24,9 @@ struct DirectoryIdentity {
   BrokerId broker = kNoBroker;
   std::string cluster_id;
   std::string directory_id;
+  // Of all directories that the broker keeps logs in: id to path. Each names them all, so that one which is
+  // taken out of log.dirs is missed. The paths are for people.
+  std::map<std::string, std::string> directories;
 };
 
 std::string EncodeIdentity(const DirectoryIdentity& identity);

@@ -58,8 +58,35 @@ Task<Result<std::unique_ptr<LogDirs>>> LogDirs::Open(Environment& env, EventLoop
     dirs->directories_.push_back(std::move(directory));
   }
   if (auto healthy = dirs->FirstHealthy(); !healthy) co_return std::unexpected(std::move(*last_error));
+  dirs->MissDirectories();
   TM_CO_RETURN_IF_ERROR(co_await dirs->TakeMoves());
   co_return dirs;
+}
+
+// What a directory held that is not in log.dirs any more is missed as what a new disk lacks. One that cannot
+// be opened may be the one that is missed: then nothing at all is made anew (any_unread).
+void LogDirs::MissDirectories() {
+  for (const auto& directory : directories_) missed_.insert(directory->named.begin(), directory->named.end());
+  for (const auto& directory : directories_) missed_.erase(directory->id);
+  if (missed_.empty() || any_unread()) return;
+  for (const auto& [id, path] : missed_) {
+    LOG(WARNING) << "the log directory " << path << " (directory.id " << id << ") of this broker is not in "
+                 << "log.dirs any more: replicas that were in it are copied anew, and those without another "
+                 << "copy in sync stay offline until it is back";
+  }
+  may_have_lost_logs_ = true;
+}
+
+// With all directories that are to be known.
+DirectoryIdentity LogDirs::IdentityOf(const LogDirectory& directory) const {
+  DirectoryIdentity identity{.broker = *stored_broker_id_,
+                             .cluster_id = *stored_cluster_id_,
+                             .directory_id = directory.id,
+                             .directories = missed_};
+  for (const auto& each : directories_) {
+    if (!each->unread) identity.directories[each->id] = each->path;
+  }
+  return identity;
 }
 
 Task<Result<>> LogDirs::TakeMoves() {
@@ -138,6 +165,7 @@ Result<> LogDirs::Take(LogDirectory& directory, OpenedDirectory opened) {
   if (opened.identity) {
     const DirectoryIdentity& identity = *opened.identity;
     directory.id = identity.directory_id;
+    directory.named = identity.directories;
     const bool differs = (stored_broker_id_ && *stored_broker_id_ != identity.broker) ||
                          (stored_cluster_id_ && *stored_cluster_id_ != identity.cluster_id);
     if (differs) {
@@ -175,13 +203,15 @@ bool LogDirs::any_unread() const {
   return std::any_of(directories_.begin(), directories_.end(), [](const auto& each) { return each->unread; });
 }
 
-Result<> LogDirs::BindOne(const LogDirectory& directory, BrokerId broker, const std::string& cluster_id) {
+Result<> LogDirs::BindOne(const LogDirectory& directory, const DirectoryIdentity& identity) {
   FileSystem& files = env_.files();
   if (directory.fresh) {
     // The mark first: a directory with an identity and without the mark counts as one that was always there.
     TM_RETURN_IF_ERROR(WriteFileDurably(files, fmt::format("{}/{}", directory.path, kNewDirectoryName),
                                         WithChecksum("0\n")));
-    TM_RETURN_IF_ERROR(WriteIdentity(files, directory.path, {broker, cluster_id, directory.id}));
+  }
+  if (directory.fresh || directory.named != identity.directories) {
+    TM_RETURN_IF_ERROR(WriteIdentity(files, directory.path, identity));
   }
   // From here on a stop is unclean until it is a clean one.
   if (!directory.has_clean_mark) return {};
@@ -200,10 +230,14 @@ Task<Result<>> LogDirs::Bind(BrokerId broker, std::string cluster_id) {
                    "the log directory {} belongs to cluster {}, ZooKeeper holds cluster {}",
                    directories_.front()->path, *stored_cluster_id_, cluster_id);
   }
+  stored_broker_id_ = broker;
+  stored_cluster_id_ = std::move(cluster_id);
   for (const auto& directory : directories_) {
     if (directory->failed) continue;
+    const DirectoryIdentity identity = IdentityOf(*directory);
     auto bound = co_await RunBlocking(env_.blocking_pool(), loop_, "bind log directory",
-                                      [&] { return BindOne(*directory, broker, cluster_id); });
+                                      [&] { return BindOne(*directory, identity); });
+    if (bound) directory->named = identity.directories;
     // Before there are logs all checkpoint files are there. Where they find no room, no log finds any: its
     // making begins with another attempt.
     if (bound) bound = co_await directory->checkpoints->Update({});
@@ -211,8 +245,6 @@ Task<Result<>> LogDirs::Bind(BrokerId broker, std::string cluster_id) {
     ReportFailure(directory->index, bound.error());
     if (auto healthy = FirstHealthy(); !healthy) co_return bound;
   }
-  stored_broker_id_ = broker;
-  stored_cluster_id_ = std::move(cluster_id);
   co_return {};
 }
 
@@ -220,6 +252,17 @@ Task<Result<>> LogDirs::SettleLostLogs() {
   loop_.CheckOwner();
   if (!may_have_lost_logs_) co_return {};
   may_have_lost_logs_ = false;
+  // One that cannot be opened may be among them.
+  if (!any_unread()) missed_.clear();
+  for (const auto& directory : directories_) {
+    if (directory->failed) continue;
+    const DirectoryIdentity identity = IdentityOf(*directory);
+    if (directory->named == identity.directories) continue;
+    TM_CO_RETURN_IF_ERROR(co_await RunBlocking(env_.blocking_pool(), loop_, "name log directories", [&] {
+      return WriteIdentity(env_.files(), directory->path, identity);
+    }));
+    directory->named = identity.directories;
+  }
   co_return co_await RunBlocking(env_.blocking_pool(), loop_, "settle log directories", [this]() -> Result<> {
     for (const auto& directory : directories_) {
       if (directory->failed) continue;

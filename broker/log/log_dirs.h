@@ -4,7 +4,8 @@
 //
 // A log directory holds
 //   .lock                               held while the broker lives; its pid
-//   meta.properties                     version=tidemark-1, broker.id, cluster.id, directory.id; checksum
+//   meta.properties                     version=tidemark-1, broker.id, cluster.id, directory.id, and every
+//                                       log directory of the broker; checksum
 //   clean-shutdown                      there only between a clean stop and the next start
 //   reserve                             space kept for the time when there is none (disk_space.h)
 //   new-directory                       there until no log can have been lost with the directory it replaced
@@ -20,7 +21,8 @@
 // Invariants: nothing is written before the lock is held; a directory that is not ours (Kafka's, another
 // broker's, another cluster's) is not changed; after a failed write or sync a directory is `failed` for the
 // life of the process, and so is one that cannot be opened at the start while another one can: what that one
-// holds is not known.
+// holds is not known. Before a log is made in a directory, those that are well name it in their identity; it is
+// named until no log can have been lost with it.
 #pragma once
 
 #include <atomic>
@@ -44,6 +46,7 @@
 
 namespace tidemark {
 
+struct DirectoryIdentity;
 struct FoundFolder;
 struct MoveFolder;
 struct OpenedDirectory;
@@ -74,6 +77,8 @@ struct LogDirectory {
   std::string why_failed;
   // Names of partitions' folders that are here or may be.
   std::unordered_set<std::string> folders;
+  // The directories that its identity names, as it is on disk.
+  std::map<std::string, std::string> named;
   std::unique_ptr<Checkpoints> checkpoints;
   // As read at the start; constant afterwards, read by any shard.
   CheckpointTables at_start;
@@ -119,7 +124,8 @@ class LogDirs {
   const std::string& directory_id() const;
   // A directory that could not be opened may hold any log.
   bool any_unread() const;
-  // A log that is missing may have been lost with a directory that was replaced. Any thread.
+  // A log that is missing may have been lost with a directory that was replaced or is not in log.dirs any
+  // more. Any thread.
   bool may_have_lost_logs() const { return may_have_lost_logs_; }
   // Every replica that this broker is to have is there or begins anew: nothing counts as lost any more. Home
   // loop.
@@ -196,7 +202,9 @@ class LogDirs {
   static void KeepUnknown(LogDirectory& directory, const OpenedDirectory& opened);
   Result<> TakeFound(LogDirectory& directory, FoundFolder folder);
   Task<Result<>> TakeMoves();
-  Result<> BindOne(const LogDirectory& directory, BrokerId broker, const std::string& cluster_id);
+  void MissDirectories();
+  DirectoryIdentity IdentityOf(const LogDirectory& directory) const;
+  Result<> BindOne(const LogDirectory& directory, const DirectoryIdentity& identity);
   Result<LogDirectory*> FirstHealthy();
   Task<Result<>> RefuseOfflineHere(std::string name);
   size_t Unsettled(const LogDirectory& directory) const;
@@ -211,6 +219,8 @@ class LogDirs {
   std::unordered_map<std::string, std::atomic<bool>> settled_;
   std::optional<BrokerId> stored_broker_id_;
   std::optional<std::string> stored_cluster_id_;
+  // Directories that are not there and must not be forgotten yet; id to path.
+  std::map<std::string, std::string> missed_;
   bool last_stop_was_clean_ = true;
   RecoveryProgress recovery_progress_;
   std::atomic<uint64_t> min_free_ = 0;

@@ -371,7 +371,8 @@ Result<> ShardLogs::MayCreate(const PartitionKey& key, const std::string& topic,
     }
   }
   if (!dirs_.may_have_lost_logs()) return {};
-  return Fail(v1::REPLICA_NOT_AVAILABLE, "the log of {}-{} is gone: a log directory here was replaced", topic,
+  return Fail(v1::REPLICA_NOT_AVAILABLE,
+              "the log of {}-{} is gone: a log directory here was replaced or taken out of log.dirs", topic,
               key.partition);
 }
 

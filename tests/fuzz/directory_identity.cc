@@ -16,7 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto again = DecodeIdentity(EncodeIdentity(*identity), "meta.properties");
     CHECK(again) << ToString(again.error());
     CHECK(again->broker == identity->broker && again->cluster_id == identity->cluster_id &&
-          again->directory_id == identity->directory_id);
+          again->directory_id == identity->directory_id && again->directories == identity->directories);
   }
   MemoryFiles files;
   files["/p/partition.metadata"] = file;

@@ -64,6 +64,23 @@ TEST_F(CommandMakerTest, ALeaderOfUnknownLifeIsBelievedOnlyWhenItsRegistrationIs
   EXPECT_EQ(LeaderToldTo(1), kNoBroker);
 }
 
+// Else an emptied disk would pass for the log of a partition of which nothing was decided since it was made.
+TEST_F(CommandMakerTest, APartitionIsNewOnlyToABrokerInTheLifeThatItWasMadeIn) {
+  const auto is_new_to = [this](BrokerId broker) {
+    return MakeLeaderAndIsr(cluster_, broker, nullptr).topics(0).partitions(0).is_new();
+  };
+  PartitionContext& partition = cluster_.topics["orders"].partitions[0];
+  EXPECT_FALSE(is_new_to(1)) << "it has been led in other epochs";
+  state().leader_epoch = 0;
+  partition.version = 0;
+  EXPECT_TRUE(is_new_to(1));
+  cluster_.brokers[1].epoch = kSecondLife;
+  EXPECT_FALSE(is_new_to(1));
+  EXPECT_TRUE(is_new_to(2));
+  partition.version = 1;
+  EXPECT_FALSE(is_new_to(2));
+}
+
 TEST_F(CommandMakerTest, AFullCommandSaysWhenTopicsCouldNotBeRead) {
   EXPECT_FALSE(MakeLeaderAndIsr(cluster_, 1, nullptr).incomplete());
   cluster_.unreadable_topics["broken"] = "no JSON";

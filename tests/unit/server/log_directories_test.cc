@@ -143,6 +143,18 @@ TEST_F(LogDirectories, AnEmptyDiskUnderAKnownIdDoesNotCountAsInSync) {
   EXPECT_FALSE(disk(0).Content("/a/new-directory")) << "all is accounted for";
 }
 
+// All are back before ZooKeeper has noticed: nothing was ever decided of the partitions since they were made.
+TEST_F(LogDirectories, AnEmptyDiskAfterAQuickStopOfTheWholeClusterDoesNotLead) {
+  for (const int id : {0, 1, 2}) cluster_.Kill(id);
+  for (const char* directory : {"/a", "/b"}) disk(0).RemovePath(directory);
+  for (const int id : {0, 1, 2}) ASSERT_TRUE(cluster_.Start(id));
+  for (uint32_t p = 0; p < kPartitions; ++p) {
+    EXPECT_TRUE(WaitForIsr(p, {0, 1, 2})) << p;
+    EXPECT_TRUE(Until([&] { return !cluster_.Consume("orders", p).empty(); })) << p;
+    EXPECT_THAT(cluster_.Consume("orders", p), ElementsAre("first"));
+  }
+}
+
 TEST_F(LogDirectories, AnEmptyDiskThatIsBackFirstAfterAWholeStopShutsNobodyOut) {
   for (const int id : {0, 1, 2}) cluster_.Kill(id);
   for (const char* directory : {"/a", "/b"}) disk(0).RemovePath(directory);
@@ -180,6 +192,66 @@ TEST_F(LogDirectories, TheOnlyMemberOfAnIsrWithAnEmptyDiskDoesNotLead) {
   ASSERT_TRUE(cluster_.Start(2));
   cluster_.world().RunFor(20s);
   for (uint32_t p = 0; p < kPartitions; ++p) EXPECT_EQ(Of(p).leader(), -1);
+}
+
+// As a person does with a disk that has failed. Nothing that was on it may begin anew as a log that is in
+// sync.
+TEST_F(LogDirectories, OneThatIsTakenOutOfTheConfigIsMissed) {
+  ASSERT_THAT(In(0, "/b"), Not(IsEmpty()));
+  for (const int id : {0, 1, 2}) cluster_.Kill(id);
+  cluster_.Configure("log.dirs", "/a");
+  ASSERT_TRUE(cluster_.Start(0));
+  cluster_.world().RunFor(20s);
+  cluster_.Configure("log.dirs", "/a,/b");
+  ASSERT_TRUE(cluster_.Start(1));
+  ASSERT_TRUE(cluster_.Start(2));
+  for (uint32_t p = 0; p < kPartitions; ++p) {
+    EXPECT_TRUE(WaitForIsr(p, {0, 1, 2})) << p;
+    // The leader learns from the others what is committed.
+    EXPECT_TRUE(Until([&] { return !cluster_.Consume("orders", p).empty(); })) << p;
+    EXPECT_THAT(cluster_.Consume("orders", p), ElementsAre("first"));
+  }
+  EXPECT_EQ(In(0, "/a").size(), kPartitions);
+  EXPECT_TRUE(Until([&] {
+    return disk(0).Content("/a/meta.properties")->find("=/b\n") == std::string::npos;
+  })) << "once everything is there again, it is forgotten";
+}
+
+TEST_F(LogDirectories, ASoleCopyInOneThatIsTakenOutStaysOfflineUntilItIsBack) {
+  cluster_.CreateTopic("sole", 8, 1);
+  ASSERT_TRUE(cluster_.WaitForLeaders("sole"));
+  for (uint32_t p = 0; p < 8; ++p) cluster_.Produce("sole", p, {"only"});
+  const auto gone = [&] {
+    std::vector<uint32_t> out;
+    for (uint32_t p = 0; p < 8; ++p) {
+      if (disk(0).Content("/b/sole-" + std::to_string(p) + "/partition.metadata")) out.push_back(p);
+    }
+    return out;
+  }();
+  ASSERT_THAT(gone, Not(IsEmpty()));
+  const auto leaders = [&] {
+    std::vector<uint32_t> without;
+    for (const auto& partition : cluster_.Metadata("sole")->partitions()) {
+      if (partition.leader() < 0) without.push_back(partition.partition());
+    }
+    std::ranges::sort(without);
+    return without;
+  };
+  ASSERT_TRUE(cluster_.Stop(0));
+  cluster_.Configure("log.dirs", "/a");
+  // Also a second time: it is not forgotten while something is missing.
+  for (int start = 0; start < 2; ++start) {
+    ASSERT_TRUE(cluster_.Start(0));
+    EXPECT_TRUE(Until([&] { return leaders() == gone; }));
+    cluster_.world().RunFor(20s);
+    EXPECT_EQ(leaders(), gone);
+    ASSERT_TRUE(cluster_.Stop(0));
+  }
+  cluster_.Configure("log.dirs", "/a,/b");
+  for (const uint32_t p : In(0, "/a")) disk(0).RemovePath("/b/orders-" + std::to_string(p));
+  ASSERT_TRUE(cluster_.Start(0));
+  EXPECT_TRUE(Until([&] { return leaders().empty(); }));
+  for (const uint32_t p : gone) EXPECT_THAT(cluster_.Consume("sole", p), ElementsAre("only"));
 }
 
 TEST_F(LogDirectories, OneThatCannotBeOpenedAtTheStartLeavesTheOthersInService) {

@@ -28,6 +28,8 @@ class SimBrokers {
   SimProcess& process(int id) { return *running_.at(id).process; }
 
   Result<> Start(int id);
+  // For the starts that follow.
+  void Configure(const std::string& name, const std::string& value) { more_[name] = value; }
   // A process with a broker in it that is not started yet.
   std::pair<SimProcess*, std::shared_ptr<Broker>> Launch(int id, BrokerOptions options = {});
   void StartAll();
