@@ -25,12 +25,6 @@ std::string ParentOf(const std::string& path) {
 
 std::string NameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
-// Folders that the broker has put out of service.
-bool IsSetAside(std::string_view name) {
-  return name.ends_with("-stray") || name.ends_with("-delete") ||
-         name.find("-damaged.") != std::string_view::npos;
-}
-
 using Json = nlohmann::ordered_json;
 
 std::string Line(const Json& json) {
@@ -374,14 +368,14 @@ Result<> Verifier::Directory(const std::string& path, const std::vector<Director
   });
   if (has("meta.properties") && has_logs) TellMissingCheckpoints();
   for (const DirectoryEntry& entry : entries) {
-    const bool read =
-        entry.is_directory && !IsSetAside(entry.name) && ParsePartitionFolderName(entry.name).has_value();
+    const bool read = entry.is_directory && !NameBeforeSetAside(entry.name) &&
+                      ParsePartitionFolderName(entry.name).has_value();
     if (read) Expect(path + "/" + entry.name);
   }
   for (const DirectoryEntry& entry : entries) {
     if (!entry.is_directory) continue;
     const std::string folder = path + "/" + entry.name;
-    if (IsSetAside(entry.name)) {
+    if (NameBeforeSetAside(entry.name)) {
       Note(folder, "was put out of service by the broker; it is not verified (name it to do so)");
     } else if (ParsePartitionFolderName(entry.name)) {
       TM_RETURN_IF_ERROR(Partition(folder));

@@ -151,7 +151,7 @@ Result<OpenedDirectory> OpenLogDirectory(FileSystem& files, const std::string& p
       TM_RETURN_IF_ERROR(RemoveAll(files, child));
       continue;
     }
-    if (entry.name.ends_with("-stray") || entry.name.find("-damaged.") != std::string::npos) {
+    if (NameBeforeSetAside(entry.name)) {
       LOG(WARNING) << "set aside earlier and not used: " << child;
       continue;
     }

@@ -123,7 +123,11 @@ Result<> LogDirs::TakeFound(LogDirectory& directory, FoundFolder folder) {
     return Fail(v1::POLICY_VIOLATION, "{} and {} are the same partition; move one of them away",
                 other->second, folder.path);
   }
-  if (!directory.was_clean) settled_[folder.path] = false;
+  if (!folder.topic_id) {
+    nameless_.insert(folder.path);
+  } else if (!directory.was_clean) {
+    settled_[folder.path] = false;
+  }
   directory.folders.insert(PartitionFolderName(folder.topic, folder.partition));
   found_.push_back(
       {directory.index, std::move(folder.path), std::move(folder.topic), folder.partition, folder.topic_id});

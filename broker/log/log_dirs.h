@@ -21,8 +21,8 @@
 // Invariants: nothing is written before the lock is held; a directory that is not ours (Kafka's, another
 // broker's, another cluster's) is not changed; after a failed write or sync a directory is `failed` for the
 // life of the process, and so is one that cannot be opened at the start while another one can: what that one
-// holds is not known. Before a log is made in a directory, those that are well name it in their identity; it is
-// named until no log can have been lost with it.
+// holds is not known. Before a log is made in a directory, those that are well name it in their identity; it
+// is named until no log can have been lost with it.
 #pragma once
 
 #include <atomic>
@@ -136,6 +136,10 @@ class LogDirs {
   const std::vector<FoundPartition>& found() const { return found_; }
   const std::map<PartitionKey, FoundMove>& found_moves() const { return found_moves_; }
 
+  // The topic id of a folder found at the start is missing or unreadable. Nobody may ever ask for it, so no
+  // stop waits for its recovery, and its log never counts as one that was closed cleanly. Any thread.
+  bool WithoutTopicId(const std::string& path) const { return nameless_.contains(path); }
+
   // The folder found at the start is a log that was recovered, or is no log any more. Any thread. Until every
   // one of an unclean directory is, its next start must not pass for one after a clean stop.
   void SettleFound(const std::string& path);
@@ -215,6 +219,7 @@ class LogDirs {
   std::vector<std::unique_ptr<LogDirectory>> directories_;
   std::vector<FoundPartition> found_;
   std::map<PartitionKey, FoundMove> found_moves_;
+  std::unordered_set<std::string> nameless_;  // paths; constant after Open
   // By path, of unclean directories; made by Open, the values are set by any thread.
   std::unordered_map<std::string, std::atomic<bool>> settled_;
   std::optional<BrokerId> stored_broker_id_;

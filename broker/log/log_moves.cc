@@ -65,10 +65,17 @@ Result<> ShardLogs::Moves::Begin(const PartitionKey& key, size_t target) {
                 "log.dir.min.free.bytes need {}",
                 directory.path, directory.free_bytes.load(), size, needed);
   }
+  std::string id = fmt::format("{:016x}", logs_.env_.random().Next());
+  // As DiscardFolder names it.
+  const std::string longest = FutureFolder(PartitionFolderName(log->topic(), key.partition), id) + "-delete";
+  if (longest.size() > kMaxFileName) {
+    return Fail(v1::INVALID_REQUEST, "the topic's name is {} bytes too long for the folder of a copy",
+                longest.size() - kMaxFileName);
+  }
   auto move = std::make_shared<Move>(logs_.loop_, key);
   move->topic = log->topic();
   move->target = target;
-  move->id = fmt::format("{:016x}", logs_.env_.random().Next());
+  move->id = std::move(id);
   move->folder =
       FutureFolder(directory.path + "/" + PartitionFolderName(move->topic, key.partition), move->id);
   LOG(INFO) << move->name() << " (" << size << " bytes) is moved to " << directory.path;

@@ -35,6 +35,23 @@ std::optional<std::pair<std::string, PartitionIndex>> ParsePartitionFolderName(s
   return std::pair(std::string(topic), partition);
 }
 
+std::string WithSuffix(const std::string& path, std::string_view suffix) {
+  const size_t name = path.rfind('/') + 1;
+  return path.substr(0, std::min(path.size(), name + kMaxFileName - suffix.size())) + std::string(suffix);
+}
+
+std::optional<std::string_view> NameBeforeSetAside(std::string_view name) {
+  constexpr std::string_view kDamaged = "damaged.";
+  const size_t dash = name.rfind('-');
+  if (dash == std::string_view::npos) return std::nullopt;
+  const std::string_view tail = name.substr(dash + 1);
+  if (tail == "delete" || tail == "stray") return name.substr(0, std::min(name.rfind('.'), dash));
+  uint64_t number = 0;
+  if (tail.starts_with(kDamaged) && ParseNumber(tail.substr(kDamaged.size()), &number))
+    return name.substr(0, dash);
+  return std::nullopt;
+}
+
 Result<TopicId> ReadPartitionMetadata(FileSystem& files, const std::string& folder) {
   const std::string path = fmt::format("{}/{}", folder, kMetadataName);
   TM_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(files, path, 4096));

@@ -266,7 +266,7 @@ Task<Result<std::optional<size_t>>> ShardLogs::FindFolder(PartitionKey key, std:
     if (!*belongs) continue;
     if (**belongs) co_return directory->index;
     // Another incarnation of the topic.
-    const std::string aside = fmt::format("{}.{:016x}-stray", path, env_.random().Next());
+    const std::string aside = WithSuffix(path, fmt::format(".{:016x}-stray", env_.random().Next()));
     LOG(WARNING) << path << " belongs to another topic of that name; it is set aside as " << aside;
     const auto renamed = co_await RunBlocking(env_.blocking_pool(), loop_, "set stray aside", [&] {
       return RenameDurably(env_.files(), directory->path, path, aside);
@@ -398,7 +398,7 @@ Task<Result<Log*>> ShardLogs::OpenSlot(Slot& slot, std::string topic, LogConfig 
     input.log_start_known = directory.at_start.Has(CheckpointKind::kLogStart);
     input.high_watermark = directory.at_start.Find(CheckpointKind::kHighWatermark, key).value_or(0);
   }
-  input.clean = directory.was_clean && !recreated_.contains(key);
+  input.clean = directory.was_clean && !recreated_.contains(key) && !dirs_.WithoutTopicId(input.folder);
   input.stop = stop_recovery_.get_token();
   const bool has_checkpoints = !is_new && !recreated_.contains(key);
   auto recovered = co_await RunBlocking(env_.blocking_pool(), loop_, "recover log",
@@ -454,7 +454,7 @@ Task<Result<>> ShardLogs::TakeOut(PartitionKey key, std::string topic, bool remo
   LogDirectory& directory = *dirs_.directories()[*index];
   if (directory.failed) co_return Fail(v1::KAFKA_STORAGE_ERROR, "{} has failed", directory.path);
   const std::string path = directory.path + "/" + PartitionFolderName(topic, key.partition);
-  std::string aside = fmt::format("{}.{:016x}-delete", path, env_.random().Next());
+  std::string aside = WithSuffix(path, fmt::format(".{:016x}-delete", env_.random().Next()));
   const auto renamed =
       co_await RunBlocking(env_.blocking_pool(), loop_, "take partition out", [&]() -> Result<> {
         for (size_t n = 1; !remove; ++n) {

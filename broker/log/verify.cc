@@ -85,9 +85,7 @@ Result<PartitionFolder> ReadPartitionFolder(FileSystem& files, const std::string
   while (out.path.size() > 1 && out.path.ends_with('/')) out.path.pop_back();
   std::string name = out.path.substr(out.path.rfind('/') + 1);
   // Folders that were set aside can be looked at too.
-  if (const size_t aside = name.find("-damaged."); aside != std::string::npos) name.resize(aside);
-  if (name.ends_with("-stray") || name.ends_with("-delete"))
-    name.resize(std::min(name.rfind('.'), name.size()));
+  if (const auto before = NameBeforeSetAside(name)) name.resize(before->size());
   const auto parsed = ParsePartitionFolderName(name);
   if (!parsed) return Fail(v1::CORRUPT_MESSAGE, "'{}' is not named like a partition (topic-0)", name);
   out.topic = parsed->first;

@@ -8,6 +8,8 @@
 namespace tidemark {
 namespace {
 
+constexpr size_t kMaxName = 255;  // bytes, as of Linux
+
 constexpr uint64_t kUnlimitedFree = 1ull << 40;
 constexpr std::string_view kOpNames[kDiskOps] = {"open",     "read",           "write",  "sync",
                                                  "truncate", "rename",         "remove", "mkdir",
@@ -246,6 +248,7 @@ Result<> SimFileSystem::Rename(const std::string& from, const std::string& to) {
   const auto to_dir = tree_->Parent(to, &to_name);
   if (!from_dir || !to_dir || !from_dir->entries.contains(from_name))
     return Missing(from + " -> " + to, "rename");
+  if (to_name.size() > kMaxName) return Fail(v1::IO_ERROR, "{}: rename: File name too long", to);
   if (from_dir == to_dir && from_name == to_name) return {};
   const auto node = from_dir->entries.at(from_name);
   if (auto it = to_dir->entries.find(to_name); it != to_dir->entries.end()) {
@@ -282,6 +285,7 @@ Result<> SimFileSystem::CreateDirectories(const std::string& path) {
       if (!it->second->directory) return Fail(v1::IO_ERROR, "{}: mkdir: Not a directory", at);
       continue;
     }
+    if (part.size() > kMaxName) return Fail(v1::IO_ERROR, "{}: mkdir: File name too long", at);
     auto node = std::make_shared<SimNode>();
     node->directory = true;
     tree_->SetEntry(parent, part, std::move(node));

@@ -1,3 +1,4 @@
+#include "broker/log/partition_files.h"
 #include "tests/unit/log/log_fixture.h"
 
 namespace tidemark {
@@ -116,6 +117,60 @@ TEST(LogDirs, NewPartitionsAreSpreadOverTheDirectories) {
   ASSERT_TRUE(world.CloseCleanly());
   ASSERT_TRUE(world.StartDirs());
   EXPECT_EQ(world.dirs().found().size(), 6u);
+}
+
+TEST(LogDirs, AFolderThatNobodyCanAskForKeepsNoStopFromBeingClean) {
+  LogWorld world;
+  Log& log = world.Start();
+  ASSERT_TRUE(world.Append(log, MakeBatch("x")));
+  ASSERT_TRUE(world.process().files().CreateDirectories("/data/tarball-7"));
+  world.Kill(false);
+  ASSERT_TRUE(world.StartDirs());
+  ASSERT_TRUE(world.OpenLog());
+  EXPECT_TRUE(world.CloseCleanly());
+  ASSERT_TRUE(world.StartDirs());
+  EXPECT_TRUE(world.dirs().last_stop_was_clean());
+}
+
+TEST(LogDirs, TheLongestNameOfATopicCanBeDeletedAndMadeAgain) {
+  const std::string longest(249, 'x');
+  LogWorld world;
+  ASSERT_TRUE(world.StartDirs());
+  for (const uint32_t partition : {0u, 99'999u}) {
+    world.set_key({MakeTopicId(7), partition});
+    ASSERT_TRUE(world.OpenLog(longest));
+    const Result<> deleted = world.process().Await([&] { return world.logs().Delete(world.key(), longest); });
+    EXPECT_TRUE(deleted) << ToString(deleted.error());
+    ASSERT_TRUE(world.OpenLog(longest));
+    // Another topic of that name: the folder is set aside.
+    world.Kill(true);
+    ASSERT_TRUE(world.StartDirs());
+    world.set_key({MakeTopicId(8), partition});
+    EXPECT_TRUE(world.OpenLog(longest));
+  }
+  EXPECT_FALSE(world.dirs().directories()[0]->failed);
+}
+
+TEST(PartitionFolders, OnlyWhatEndsLikeOneIsTakenForSetAside) {
+  EXPECT_EQ(NameBeforeSetAside("orders-0-damaged.12"), "orders-0");
+  EXPECT_EQ(NameBeforeSetAside("orders-0.00112233aabbccdd-stray"), "orders-0");
+  EXPECT_EQ(NameBeforeSetAside("orders-0.00112233aabbccdd-delete"), "orders-0");
+  EXPECT_EQ(NameBeforeSetAside("returns-damaged.v1-0-damaged.1"), "returns-damaged.v1-0");
+  // Names that topics may have.
+  for (const char* name :
+       {"returns-damaged.v1-0", "a-damaged.1-0", "a-stray-0", "a.0-delete-7", "orders-0"}) {
+    EXPECT_FALSE(NameBeforeSetAside(name)) << name;
+    EXPECT_TRUE(ParsePartitionFolderName(name)) << name;
+  }
+}
+
+TEST(LogDirs, ATopicNamedLikeAFolderSetAsideIsServed) {
+  LogWorld world;
+  ASSERT_TRUE(world.StartDirs());
+  ASSERT_TRUE(world.OpenLog("returns-damaged.v1"));
+  ASSERT_TRUE(world.CloseCleanly());
+  ASSERT_TRUE(world.StartDirs());
+  EXPECT_EQ(world.dirs().found().size(), 1u);
 }
 
 TEST(LogDirs, ADirectoryThatFailsLeavesTheOthersInService) {
