@@ -9,6 +9,7 @@
 #include "broker/log/drop_on_pool.h"
 #include "broker/log/log_internal.h"
 #include "broker/log/segment_splicer.h"
+#include "common/fault.h"
 
 namespace tidemark {
 namespace {
@@ -114,6 +115,10 @@ Task<Result<>> Log::Repair(Offset offset, FetchRange fetch, std::stop_token stop
   if (!segment->sealed || segment->index || segment->dirty || segment->flushing || !segment->entry_synced) {
     RequestFlush();
     co_return Fail(v1::BROKER_NOT_READY, "{} is not sealed yet", segment->log_path());
+  }
+  if (TM_BUG("forget-damage")) {
+    damaged_.DropSegment(segment->base_offset);
+    co_return {};
   }
   TM_CO_RETURN_IF_ERROR(host_.RoomToRewrite(place_.directory, segment->size));
   const SegmentScrub::Extent extent = ExtentOf(*segment);

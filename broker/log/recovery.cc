@@ -7,6 +7,7 @@
 #include "broker/log/batch_scan.h"
 #include "broker/log/cleaner_files.h"
 #include "broker/log/partition_files.h"
+#include "common/fault.h"
 
 namespace tidemark {
 namespace {
@@ -348,6 +349,7 @@ Result<bool> Recovery::TakeSegment(size_t i) {
 // for those after them were. Where files have been taken away the start may not be on disk yet
 // (RemoveBelowStart goes on when a full disk refuses it).
 void Recovery::TakeMissingFront() {
+  if (TM_BUG("front-unmissed")) return;
   if (bases_.empty() || taken_away_ || !input_.log_start_known || !epochs_begin_) return;
   const Offset begin = std::max(input_.log_start, *epochs_begin_);
   // Of what was on disk some is gone, even where the first segment that is there begins above it.

@@ -69,10 +69,18 @@ Task<void> Rereader::ReadSome(Consumer& consumer, PartitionIndex partition, Offs
                               MonoTime until) {
   const StartPosition start{StartPosition::Kind::kOffset, static_cast<int64_t>(from)};
   if (!co_await consumer.Assign(topic, partition, start)) co_return;
+  Offset next = from;
   while (loop.Now() < until && !stop) {
     const Result<PolledBatch> batch = co_await consumer.Poll(until);
     if (!batch) co_return;
-    for (const ConsumedRecord& record : batch->records) Note(partition, record.view);
+    for (const ConsumedRecord& record : batch->records) {
+      if (dense && record.view.offset > next) {
+        violations.push_back(fmt::format("{}-{}: offset {} is read where {} belongs", topic, partition,
+                                         record.view.offset, next));
+      }
+      next = record.view.offset + 1;
+      Note(partition, record.view);
+    }
   }
 }
 

@@ -34,6 +34,7 @@ struct Rereader {
   std::string topic;
   uint32_t partitions = 1;
   int brokers = 1;
+  bool dense = false;  // nothing is compacted or deleted: what follows is read next
   bool stop = false;
   bool stopped = false;
   std::map<PartitionIndex, std::map<Offset, std::string>> read;  // "key=value"

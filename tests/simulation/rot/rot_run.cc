@@ -131,6 +131,7 @@ class RotRun {
       readers_.back()->topic = topic;
       readers_.back()->partitions = kPartitions;
       readers_.back()->brokers = kBrokers;
+      readers_.back()->dense = topic == kPlain && !shape_.retention;
       SpawnIn(fmt::format("reader of {}", topic), readers_.back());
       for (int broker = 0; broker < kBrokers; ++broker) {
         observers_.push_back(std::make_shared<WatermarkObserver>(
