@@ -63,6 +63,20 @@ def wait_for(what, condition, patience=PATIENCE):
         pause = min(pause * 1.5, 0.25)
 
 
+def without_repeats(read, repeatable):
+    """What was read, without what at-least-once delivery repeats. Producers are not idempotent: when an acknowledgement
+    fails to come (the leadership moves between append and acknowledgement, a connection breaks, a request times out), the
+    same batch is sent again, and may be in the log twice. `repeatable` are the records produced while that can happen, each
+    with a value of its own; whatever else is there twice stays, for the test to find."""
+    repeatable, seen, kept = set(repeatable), set(), []
+    for value in read:
+        if value not in seen:
+            kept.append(value)
+        if value in repeatable:
+            seen.add(value)
+    return kept
+
+
 def alive(pid):
     """The process has not ended: one that nobody has waited for yet has."""
     try:

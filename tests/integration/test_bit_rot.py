@@ -8,7 +8,7 @@ import re
 import shutil
 import unittest
 
-from harness import ClusterTest, wait_for
+from harness import ClusterTest, wait_for, without_repeats
 
 TOPIC = "data"
 SCRUB = {"log__scrub__interval__ms": 1000, "log__scrub__bytes__per__second": 1 << 30}
@@ -126,13 +126,15 @@ class BitRot(Filled):
         for broker in cluster.brokers:
             wait_for("it is found", lambda b=broker: metric(b, "tidemark_log_damaged_ranges") == 1)
         sizes = {broker.id: len(stored(broker)) for broker in cluster.brokers}
+        # Who leads and is damaged resigns, each in turn: the record may be appended and its acknowledgement not come.
         cluster.produce(TOPIC, ["on"], "--producer-property", "acks=all")
         read = cluster.consume(TOPIC, check=False)
         self.assertLess(len(read), len(lines))
         self.assertEqual(read, lines[:len(read)])
         damaged = re.search(r"is damaged: .*", leader.log())[0]
         last = int(re.search(r"offsets? \d+ to (\d+)", damaged)[1])
-        self.assertEqual(cluster.consume(TOPIC, "-o", last + 1), (lines + ["on"])[last + 1:])
+        rest = cluster.consume(TOPIC, "-o", last + 1)
+        self.assertEqual(without_repeats(rest, ["on"]), (lines + ["on"])[last + 1:])
         cluster.wait_isr(TOPIC, [0, 1, 2])
         for broker in cluster.brokers:
             self.assertGreaterEqual(len(stored(broker)), sizes[broker.id])
