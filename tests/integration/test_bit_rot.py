@@ -8,7 +8,7 @@ import re
 import shutil
 import unittest
 
-from harness import ClusterTest, wait_for, without_repeats
+from harness import SHORT_SESSIONS, ClusterTest, wait_for, without_repeats
 
 TOPIC = "data"
 SCRUB = {"log__scrub__interval__ms": 1000, "log__scrub__bytes__per__second": 1 << 30}
@@ -185,7 +185,7 @@ class EmptyDisk(Filled):
         self.assertEqual(roles[0], "follows", roles)
 
     def test_an_empty_disk_under_a_known_broker_id_catches_up_first(self):
-        cluster, lines, victim, whole = self.filled()
+        cluster, lines, victim, whole = self.filled(**SHORT_SESSIONS)
         history = History(self, cluster)
         victim.kill()
         wait_for("it is out of the ISR", lambda: victim.id not in history.isr)
@@ -197,7 +197,7 @@ class EmptyDisk(Filled):
 
     def stopped_with_one_emptied(self):
         """All brokers are killed at once, and the disk of the leader is emptied."""
-        cluster, lines, victim, whole = self.filled()
+        cluster, lines, victim, whole = self.filled(**SHORT_SESSIONS)
         for broker in cluster.brokers:
             broker.process.kill()
         for broker in cluster.brokers:

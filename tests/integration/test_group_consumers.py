@@ -6,7 +6,7 @@ import random
 import unittest
 
 from group_members import ConsoleMember, SpreadLoad, wait_even
-from harness import ClusterTest, wait_for
+from harness import SHORT_SESSIONS, ClusterTest, wait_for
 from test_groups import GroupClient
 
 PARTITIONS = 48
@@ -14,8 +14,8 @@ MEMBERS = 10
 
 
 class GroupConsumers(ClusterTest):
-    def begin(self):
-        cluster = self.cluster(3, offsets__topic__num__partitions=5, group__consumer__heartbeat__interval__ms=500)
+    def begin(self, **more):
+        cluster = self.cluster(3, offsets__topic__num__partitions=5, group__consumer__heartbeat__interval__ms=500, **more)
         cluster.create_topic("orders", PARTITIONS, 3)
         self.brokers, self.members, self.client = cluster, [], GroupClient(cluster, "readers")
         # So that the offsets topic has its replicas before anybody is killed.
@@ -87,7 +87,7 @@ class GroupConsumers(ClusterTest):
         self.assertEqual(self.client.committed(), dict(ends), "what was printed is what is committed")
 
     def test_kills_pauses_and_the_coordinators_death_skip_nothing(self):
-        cluster, load = self.begin()
+        cluster, load = self.begin(**SHORT_SESSIONS)
         disturbed = collections.defaultdict(list)  # name -> what was committed when it was
         mortal = {"session_ms": 6000}  # so that who dies is soon found out
         running = [self.join(**mortal) for _ in range(MEMBERS)]

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import unittest
 
-from harness import BIN, PATIENCE, ClusterTest, record_pb2, wait_for
+from harness import BIN, PATIENCE, SHORT_SESSIONS, ClusterTest, record_pb2, wait_for
 
 TOPIC = "packages"
 PARTITIONS = 3
@@ -42,7 +42,7 @@ class KillStream(ClusterTest):
     def test_nothing_acknowledged_is_lost_while_leaders_are_killed(self):
         records = package_index()
         self.assertGreaterEqual(len(records), 10000)
-        cluster = self.cluster(3)
+        cluster = self.cluster(3, **SHORT_SESSIONS)
         cluster.create_topic(TOPIC, PARTITIONS, 3)
         cluster.wait_isr(TOPIC, [0, 1, 2])
 

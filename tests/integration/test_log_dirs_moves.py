@@ -5,7 +5,7 @@ import os
 import re
 import unittest
 
-from harness import ClusterTest, wait_for
+from harness import SHORT_SESSIONS, ClusterTest, wait_for
 from load import Load
 
 MIB = 1 << 20
@@ -126,7 +126,7 @@ class LogDirsMoves(ClusterTest):
         load.check(self)
 
     def test_kill_in_the_middle_of_a_move(self):
-        cluster = self.with_two_directories()
+        cluster = self.with_two_directories(**SHORT_SESSIONS)
         cluster.create_topic("orders", 1, 3)
         cluster.wait_isr("orders", [0, 1, 2])
         self.fill(cluster, "orders", 24)

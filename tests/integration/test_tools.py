@@ -4,7 +4,7 @@ import signal
 import subprocess
 import unittest
 
-from harness import BIN, PATIENCE, ROOT, ClusterTest, alive, wait_for
+from harness import BIN, PATIENCE, ROOT, SHORT_SESSIONS, ClusterTest, alive, wait_for
 
 
 class Tools(ClusterTest):
@@ -183,7 +183,7 @@ class Tools(ClusterTest):
             self.assertIn("error: the output could not be written: No space left on device", result.stderr, line)
 
     def test_a_deletion_that_waits_for_a_dead_broker_says_so(self):
-        cluster = self.cluster(2)
+        cluster = self.cluster(2, **SHORT_SESSIONS)
         cluster.create_topic("orders", 2, 2)
         cluster.wait_isr("orders", [0, 1])
         dead = cluster.brokers[1]

@@ -13,7 +13,7 @@ import termios
 import unittest
 
 from group_members import ConsoleMember
-from harness import BIN, PATIENCE, ClusterTest, wait_for
+from harness import BIN, PATIENCE, SHORT_SESSIONS, ClusterTest, wait_for
 
 
 class Verbs(ClusterTest):
@@ -156,7 +156,7 @@ class Verbs(ClusterTest):
         self.assertIn("did you mean topic?", self.err)
 
     def test_a_cluster_that_is_well_and_one_that_is_not(self):
-        cluster = self.begin(2)
+        cluster = self.begin(2, **SHORT_SESSIONS)
         self.verb("topic", "create", "orders", "-p", 2, "-r", 2, "-c", "min.insync.replicas=2")
         cluster.wait_isr("orders", [0, 1])
         info = self.json("cluster", "info")

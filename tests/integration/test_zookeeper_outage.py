@@ -5,7 +5,7 @@ import threading
 import time
 import unittest
 
-from harness import BIN, PATIENCE, ClusterTest, wait_for
+from harness import BIN, PATIENCE, SHORT_SESSIONS, ClusterTest, wait_for
 
 
 class Stream:
@@ -38,7 +38,7 @@ class Stream:
 
 class ZooKeeperOutage(ClusterTest):
     def outage(self, begin, end, seconds):
-        cluster = self.cluster(3)
+        cluster = self.cluster(3, **SHORT_SESSIONS)
         cluster.create_topic("stream", 3, 3)
         cluster.wait_isr("stream", [0, 1, 2])
         pids = [broker.process.pid for broker in cluster.brokers]
