@@ -1,7 +1,8 @@
 """Real disks that fail: small file systems on loop images and on tmpfs.
 
 They need root and loop devices; `require()` skips the test, saying why, where these are not to be had. Everything is
-undone by the test's clean-ups, also after a failure: thawed first, then unmounted, then the loop device given back.
+undone by the test's clean-ups, also after a failure: thawed first, then unmounted, then the loop device given back. Where
+a test is interrupted, leftovers.py does it.
 """
 import ctypes
 import fcntl
@@ -9,6 +10,8 @@ import os
 import pathlib
 import subprocess
 import unittest
+
+import leftovers
 
 # _IOR('X', 125, uint32_t): ext4 stops at once; every later call fails with EIO.
 EXT4_IOC_SHUTDOWN = 0x8004587D
@@ -42,8 +45,15 @@ class Tmpfs:
     def __init__(self, path, size):
         self.path = pathlib.Path(path)
         self.size = size
+        self.taken = False  # there may be something to undo
+
+    def take(self):
+        """Before the first step: an interruption may come between any two."""
+        self.taken = True
+        leftovers.at_end(leftovers.STORAGE, self.remove)
 
     def mount(self):
+        self.take()
         self.path.mkdir(parents=True, exist_ok=True)
         run("mount", "-t", "tmpfs", "-o", f"size={self.size},mode=0750", "tidemark-test", self.path)
         return self
@@ -67,7 +77,20 @@ class Tmpfs:
         (self.path / "somebody-elses-file").unlink(missing_ok=True)
 
     def remove(self):
+        if self.taken:
+            self.release()
+            self.taken = False
+
+    def release(self):
         run("umount", "-l", self.path, check=False)
+
+
+def detach(image):
+    """Gives back whatever loop devices the image has, also where it is deleted: at once, or when they are not used any more."""
+    for line in run("losetup", "-n", "-l", "-O", "NAME,BACK-FILE", check=False).splitlines():
+        device, file = line.split(maxsplit=1)
+        if file.removesuffix(" (deleted)") == str(image):
+            run("losetup", "-d", device, check=False)
 
 
 class Image(Tmpfs):
@@ -79,6 +102,7 @@ class Image(Tmpfs):
         self.device = None
 
     def mount(self):
+        self.take()
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.image, "wb") as file:
             file.truncate(self.size)
@@ -107,14 +131,15 @@ class Image(Tmpfs):
         run("mount", self.device, self.path)
 
     def freeze(self):
+        leftovers.at_end(leftovers.THAW, self.thaw)
         run("fsfreeze", "-f", self.path)
 
     def thaw(self):
-        run("fsfreeze", "-u", self.path, check=False)
+        if self.taken:
+            run("fsfreeze", "-u", self.path, check=False)
 
-    def remove(self):
+    def release(self):
         self.thaw()
-        super().remove()
-        if self.device is not None:
-            run("losetup", "-d", self.device, check=False)
+        super().release()
+        detach(self.image)
         self.device = None

@@ -27,6 +27,8 @@ BIN = pathlib.Path(os.environ.get("TIDEMARK_BIN", ROOT / "build/release/bin"))
 GENERATED = pathlib.Path(os.environ.get("TIDEMARK_PYTHON", ROOT / "build/release/tests/integration/python"))
 sys.path.insert(0, str(GENERATED))
 
+import leftovers  # noqa: E402
+
 from tidemark.v1 import envelope_pb2, error_pb2, record_pb2  # noqa: E402  (generated)
 
 # How long a condition may take before the test fails. Never an assertion about speed.
@@ -517,6 +519,8 @@ class ClusterTest(unittest.TestCase):
         base = os.environ.get("TIDEMARK_TEST_DIR")
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"tidemark-{self._testMethodName}-", dir=base))
         self.clusters = []
+        self.finished = False
+        leftovers.at_end(leftovers.TELL, self._interrupted)
         self.addCleanup(self._finish)
 
     def cluster(self, brokers=3, start=True, **overrides):
@@ -536,11 +540,20 @@ class ClusterTest(unittest.TestCase):
     def _finish(self):
         for cluster in self.clusters:
             cluster.stop()
-        if not self._failed():
+        if self._failed():
+            self._tell()
+        else:
             shutil.rmtree(self.folder, ignore_errors=True)
-            return
+        self.finished = True
+
+    def _interrupted(self):
+        if not self.finished:
+            leftovers.say(f"--- interrupted: {self.id()}")
+            self._tell()
+
+    def _tell(self):
         for cluster in self.clusters:
             for broker in cluster.brokers:
-                print(f"--- last lines of broker {broker.id} ({broker.log_path})", file=sys.stderr)
-                print("\n".join(broker.log().splitlines()[-40:]), file=sys.stderr)
-        print(f"--- kept: {self.folder}", file=sys.stderr)
+                leftovers.say(f"--- last lines of broker {broker.id} ({broker.log_path})")
+                leftovers.say("\n".join(broker.log().splitlines()[-40:]))
+        leftovers.say(f"--- kept: {self.folder}")

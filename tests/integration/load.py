@@ -3,22 +3,12 @@
 Every attempt sends values that were never sent before, so a lost answer is an unknown outcome and nothing else: such a
 value may be in the log once or not at all, an acknowledged one is there once.
 """
-import atexit
 import contextlib
 import random
-import signal
-import sys
 import threading
 import time
 
 from harness import Wire, crc32c, envelope_pb2, record_pb2, wait_for
-
-
-def stop_at_exit(cluster):
-    """Ends the cluster's processes also when the test is interrupted."""
-    atexit.register(cluster.stop)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))
 
 
 class Load:

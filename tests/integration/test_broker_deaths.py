@@ -8,7 +8,7 @@ import time
 import unittest
 
 from harness import PATIENCE, ClusterTest, wait_for
-from load import Load, stop_at_exit
+from load import Load
 
 TOPIC = "durable"
 
@@ -16,7 +16,6 @@ TOPIC = "durable"
 class BrokerDeaths(ClusterTest):
     def started(self):
         cluster = self.cluster(3, start=False, zookeeper__session__timeout__ms=3000)
-        stop_at_exit(cluster)
         cluster.start()
         cluster.create_topic(TOPIC, 3, 3, min__insync__replicas=2)
         cluster.wait_isr(TOPIC, [0, 1, 2])

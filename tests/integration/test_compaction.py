@@ -115,7 +115,7 @@ class Compaction(ClusterTest):
         kills = int(os.environ.get("TIDEMARK_KILLS", 4))
         for _ in range(kills):
             lines = self.overwrites(600)
-            writer = threading.Thread(target=self.write, args=(cluster, lines))
+            writer = threading.Thread(target=self.write, args=(cluster, lines), daemon=True)
             writer.start()
             leader = self.leader(cluster)
             folder = leader.data / f"{TOPIC}-0"

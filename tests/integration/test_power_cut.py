@@ -4,7 +4,6 @@
 Needs root, loop devices and mount; says so and does nothing where they are not to be had. TIDEMARK_POWER_CUTS says how
 often the power goes (default 6); every third time it goes everywhere at once.
 """
-import atexit
 import contextlib
 import fcntl
 import os
@@ -15,8 +14,10 @@ import subprocess
 import time
 import unittest
 
+import disks
+import leftovers
 from harness import ClusterTest, wait_for
-from load import Load, stop_at_exit
+from load import Load
 
 TOPIC = "durable"
 EXT4_IOC_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32)
@@ -36,9 +37,9 @@ class Disk:
         self.folder = pathlib.Path(folder)
         self.loop = None
         self.mounted = False
-        atexit.register(self.remove)
 
     def create(self):
+        leftovers.at_end(leftovers.STORAGE, self.remove)
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.image, "wb") as image:
             image.truncate(IMAGE_BYTES)
@@ -48,12 +49,12 @@ class Disk:
         return self
 
     def mount(self):
-        run("mount", "-o", "errors=remount-ro", self.loop, self.folder)
         self.mounted = True
+        run("mount", "-o", "errors=remount-ro", self.loop, self.folder)
 
-    def unmount(self):
+    def unmount(self, **patience):
         # A process that was killed a moment ago may still be leaving.
-        wait_for(f"{self.folder} is unmounted", lambda: run("umount", self.folder, check=False).returncode == 0)
+        wait_for(f"{self.folder} is unmounted", lambda: run("umount", self.folder, check=False).returncode == 0, **patience)
         self.mounted = False
 
     def repair(self):
@@ -74,13 +75,12 @@ class Disk:
     def remove(self):
         if self.mounted:
             with contextlib.suppress(AssertionError):
-                self.unmount()
+                self.unmount(patience=5)
             if self.mounted:
                 run("umount", "-l", self.folder, check=False)
                 self.mounted = False
-        if self.loop:
-            run("losetup", "-d", self.loop, check=False)
-            self.loop = None
+        disks.detach(self.image)
+        self.loop = None
         with contextlib.suppress(OSError):
             self.image.unlink()
 
@@ -120,7 +120,6 @@ class PowerCut(ClusterTest):
             broker.folder.mkdir(parents=True)
             self.disks.append(Disk(broker.folder / "disk.img", broker.data))
             self.disks[-1].create()
-        stop_at_exit(cluster)  # after the disks: what is registered last is done first
         cluster.start()
         cluster.create_topic(TOPIC, 3, 3, min__insync__replicas=2)
         cluster.wait_isr(TOPIC, [0, 1, 2])
