@@ -56,7 +56,8 @@ class Printer {
       }
       last_record = session_.loop().Now();
     }
-    fmt::print(stderr, "Processed a total of {} messages\n", printed_);
+    // As quietly as where a write finds out that nobody reads any more.
+    if (!ReaderIsGone()) fmt::print(stderr, "Processed a total of {} messages\n", printed_);
     return status;
   }
 
