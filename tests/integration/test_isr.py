@@ -3,8 +3,7 @@ import json
 import time
 import unittest
 
-from harness import (SHORT_SESSIONS, ClusterTest, Wire, crc32c, envelope_pb2, error_pb2, record_pb2, wait_for,
-                     without_repeats)
+from harness import ClusterTest, Wire, crc32c, envelope_pb2, error_pb2, record_pb2, wait_for, without_repeats
 
 
 class Isr(ClusterTest):
@@ -28,7 +27,7 @@ class Isr(ClusterTest):
         self.assertEqual(without_repeats(cluster.consume("lag"), lines), lines)
 
     def test_acks_all_is_refused_with_two_of_three_replicas_down(self):
-        cluster = self.cluster(3, **SHORT_SESSIONS)
+        cluster = self.cluster(3)
         cluster.create_topic("safe", 1, 3, min__insync__replicas=2)
         cluster.wait_isr("safe", [0, 1, 2])
         lines = [f"record {n}" for n in range(100)]
