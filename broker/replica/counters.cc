@@ -18,6 +18,7 @@ ReplicaCounters& ReplicaCounters::operator+=(const ReplicaCounters& other) {
   went_offline += other.went_offline;
   refused_for_space += other.refused_for_space;
   produced_bytes += other.produced_bytes;
+  produced_records += other.produced_records;
   fetched_bytes += other.fetched_bytes;
   replicated_in_bytes += other.replicated_in_bytes;
   replicated_out_bytes += other.replicated_out_bytes;

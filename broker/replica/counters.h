@@ -22,6 +22,7 @@ struct ReplicaCounters {
   uint64_t went_offline = 0;          // replicas taken out of service loudly
   uint64_t refused_for_space = 0;     // appends refused because a log directory is short of space
   uint64_t produced_bytes = 0;        // appended by producers
+  uint64_t produced_records = 0;      // likewise, as the headers of their batches count them
   uint64_t fetched_bytes = 0;         // read by consumers
   uint64_t replicated_in_bytes = 0;   // appended by following
   uint64_t replicated_out_bytes = 0;  // read by followers

@@ -43,7 +43,11 @@ Result<AppendResult> Partition::Append(std::span<const UnstampedBatch> batches, 
     if (LogTrouble()) OnLogTrouble();
     return appended;
   }
-  context_.counters.produced_bytes += appended->bytes;
+  if (!IsInternalTopic(topic_)) {
+    context_.counters.produced_bytes += appended->bytes;
+    // A producer's batches have no gaps (ValidateProducerBatch), so offsets count records.
+    context_.counters.produced_records += static_cast<uint64_t>(appended->end_offset - appended->base_offset);
+  }
   RequestFlushIfSynced();
   AdvanceHighWatermark();
   NotifyWatchers(PartitionChange::kAppended);

@@ -9,6 +9,7 @@
 #include "broker/server/gather.h"
 #include "broker/server/group_metrics.h"
 #include "broker/server/partition_metrics.h"
+#include "broker/server/request_metrics.h"
 #include "broker/server/shard.h"
 #include "common/metrics/process_metrics.h"
 #include "controller/controller.h"
@@ -209,18 +210,7 @@ void Broker::Impl::AddOwnMetrics(Exposition* out) const {
   }
   AddDiskMetrics(out);
   out->Gauge("tidemark_loop_waits", static_cast<double>(loop_.waits().size()), {{"loop", "control"}});
-  for (size_t api = 0; api < RequestMetrics::kApis; ++api) {
-    const std::string name = RequestMetrics::NameOf(api);
-    uint64_t requests = 0;
-    HistogramSnapshot latency;
-    for (const auto& shard : context_.shards) {
-      requests += shard->metrics().At(api).requests.value();
-      latency += shard->metrics().At(api).latency.Snapshot();
-    }
-    if (name.empty() || requests == 0) continue;
-    out->Counter("tidemark_requests_total", requests, {{"api", name}});
-    out->Histogram("tidemark_request_seconds", latency, {{"api", name}});
-  }
+  AddRequestMetrics(context_, out);
 }
 
 Task<std::string> Broker::Impl::Metrics() {
@@ -255,6 +245,7 @@ Task<std::string> Broker::Impl::Metrics() {
   const ReplicaCounters& counters = sum.replicas;
   out.Counter("tidemark_appends_refused_for_space_total", counters.refused_for_space);
   out.Counter("tidemark_produced_bytes_total", counters.produced_bytes);
+  out.Counter("tidemark_produced_records_total", counters.produced_records);
   out.Counter("tidemark_fetched_bytes_total", counters.fetched_bytes);
   out.Counter("tidemark_replicated_in_bytes_total", counters.replicated_in_bytes);
   out.Counter("tidemark_replicated_out_bytes_total", counters.replicated_out_bytes);

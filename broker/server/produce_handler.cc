@@ -243,10 +243,6 @@ Task<void> HandleProduce(Shard& shard, std::unique_ptr<RpcCall> call) {
   const WaitOutcome waited =
       co_await gather.Wait("produce", terms.commit_deadline + 5s, shard.scope().stop_token());
   payloads->call = nullptr;
-  if (acks == 0) {
-    call->NoReply();
-    co_return;
-  }
   for (size_t i = 0; i < shard_of.size(); ++i) {
     if (!gather.results()[i]) {
       FillMissing(plan, shard_of[i], waited, &plan.response);
@@ -256,6 +252,12 @@ Task<void> HandleProduce(Shard& shard, std::unique_ptr<RpcCall> call) {
   }
   v1::Response response;
   *response.mutable_produce() = std::move(plan.response);
+  if (acks == 0) {
+    // Nobody is told; it shows in what the broker counts.
+    shard.metrics().Of(v1::Request::kProduce).CountErrors(response);
+    call->NoReply();
+    co_return;
+  }
   call->Reply(std::move(response));
 }
 

@@ -23,7 +23,7 @@ constexpr std::array kControlApis = {Body::kLeaderAndIsr,     Body::kUpdateMetad
 
 bool IsControl(Body::BodyCase api) { return std::ranges::find(kControlApis, api) != kControlApis.end(); }
 
-// Passes the call on and notes how long it took until the answer.
+// Passes the call on, notes how long it took until the answer, and counts the errors that it tells.
 class MeasuredCall final : public RpcCall {
  public:
   MeasuredCall(std::unique_ptr<RpcCall> inner, EventLoop& loop, ApiMetrics& metrics)
@@ -36,10 +36,12 @@ class MeasuredCall final : public RpcCall {
   ConnectionInfo* connection() override { return inner_->connection(); }
   void Reply(v1::Response response) override {
     Note();
+    metrics_.CountErrors(response);
     inner_->Reply(std::move(response));
   }
   void ReplyError(const Error& error) override {
     Note();
+    metrics_.CountError(error.code);
     inner_->ReplyError(error);
   }
   void NoReply() override {
@@ -148,6 +150,7 @@ void RequestRouter::OnRequest(std::unique_ptr<RpcCall> call) {
     if (time) time->to_first_wait = shard_.loop().Now() - time->begun;
   } else if (api == Body::kReplicaProgress ||
              (api == Body::kProduce && measured->request().produce().acks() == 0)) {
+    shard_.metrics().Of(api).CountError(refusal->code);
     measured->NoReply();
   } else {
     measured->ReplyError(*refusal);

@@ -41,6 +41,10 @@ const std::vector<MetricDef>& MetricTable() {
        "Bytes of requests held and answers not yet sent, by the purpose of their connections"},
       {"tidemark_request_memory_limit_bytes", kG, "Above this the purpose's connections are not read"},
       {"tidemark_requests_total", kC, "Requests by API"},
+      {"tidemark_request_errors_total", kC,
+       "Requests answered with an error, of the whole or of any part, by API and error; a request counts "
+       "once for "
+       "each of its errors"},
       {"tidemark_request_seconds", kH, "Time from receipt to answer by API"},
       {"tidemark_partitions", kG, "Partitions on this broker by role"},
       {"tidemark_partitions_under_replicated", kG,
@@ -55,6 +59,7 @@ const std::vector<MetricDef>& MetricTable() {
       {"tidemark_recovery_seconds_left", kG, "Estimate of how long that takes"},
       {"tidemark_recovery_scanned_bytes_total", kC, "Bytes of batches checked by recovery"},
       {"tidemark_produced_bytes_total", kC, "Bytes appended by producers"},
+      {"tidemark_produced_records_total", kC, "Records appended by producers"},
       {"tidemark_fetched_bytes_total", kC, "Bytes read by consumers"},
       {"tidemark_replicated_in_bytes_total", kC, "Bytes appended by following"},
       {"tidemark_replicated_out_bytes_total", kC, "Bytes read by followers"},
