@@ -27,7 +27,7 @@ GroupCounters& GroupCounters::operator+=(const GroupCounters& other) {
   bad_records += other.bad_records;
   load_millis += other.load_millis;
   heartbeats += other.heartbeats;
-  rebalances += other.rebalances;
+  for (size_t i = 0; i < rebalances.size(); ++i) rebalances[i] += other.rebalances[i];
   fenced_members += other.fenced_members;
   committed_offsets += other.committed_offsets;
   refused_offsets += other.refused_offsets;

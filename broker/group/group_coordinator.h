@@ -11,6 +11,7 @@
 //   nothing refers to a group across a suspension: it is found again
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <set>
@@ -23,6 +24,7 @@
 #include "broker/group/group_lag.h"
 #include "broker/group/group_log.h"
 #include "broker/group/group_offsets.h"
+#include "broker/group/rebalance_log.h"
 #include "broker/replica/replica_table.h"
 
 namespace tidemark {
@@ -41,7 +43,8 @@ struct GroupCounters {
   uint64_t bad_records = 0;
   uint64_t load_millis = 0;
   uint64_t heartbeats = 0;
-  uint64_t rebalances = 0;
+  // By cause (v1::RebalanceCause).
+  std::array<uint64_t, v1::RebalanceCause_ARRAYSIZE> rebalances{};
   uint64_t fenced_members = 0;
   uint64_t committed_offsets = 0;
   uint64_t refused_offsets = 0;
@@ -181,6 +184,7 @@ class GroupCoordinator final : private PartitionWatcher {
   Notifier topics_changed_;
   ScratchBuffer scratch_;
   GroupCounters counters_;
+  RebalanceLog rebalance_log_;
 };
 
 }  // namespace tidemark

@@ -104,8 +104,10 @@ void GroupCoordinator::Schedule(Led& led, Slot& slot, MonoTime when) {
 
 void GroupCoordinator::Count(const GroupChange& change) {
   if (!change.rebalanced()) return;
-  ++counters_.rebalances;
   const v1::RebalanceCause cause = change.group().metadata()->last_rebalance().cause();
+  CHECK(v1::RebalanceCause_IsValid(cause)) << "the group's own decision gave no cause";
+  ++counters_.rebalances[cause];
+  if (const auto line = rebalance_log_.LineFor(change.group(), loop_.Now())) LOG(INFO) << *line;
   const bool fenced =
       cause == v1::REBALANCE_CAUSE_SESSION_TIMEOUT || cause == v1::REBALANCE_CAUSE_REBALANCE_TIMEOUT;
   if (!fenced) return;

@@ -293,18 +293,19 @@ void OnGroupTime(const GroupScene& scene, GroupChange& change) {
         !member.revoking.empty() && member.rebalance_deadline && *member.rebalance_deadline <= scene.now;
     if (session || revoking) late.emplace_back(id, session);
   }
+  std::string detail;
   for (const auto& [id, session] : late) {
     const GroupMember& member = *group.Find(id);
-    std::string detail =
-        session
-            ? fmt::format("member '{}' ({} at {}) was not heard of for {} ms", id, member.info.client_id(),
-                          member.info.client_host(), member.info.session_timeout_ms())
-            : fmt::format("member '{}' ({} at {}) did not give {} partitions back within {} ms", id,
-                          member.info.client_id(), member.info.client_host(), member.revoking.size(),
-                          member.info.rebalance_timeout_ms());
+    detail = session ? fmt::format("member '{}' ({} at {}) was not heard of for {} ms", id,
+                                   member.info.client_id(), member.info.client_host(),
+                                   member.info.session_timeout_ms())
+                     : fmt::format("member '{}' ({} at {}) did not give {} partitions back within {} ms", id,
+                                   member.info.client_id(), member.info.client_host(), member.revoking.size(),
+                                   member.info.rebalance_timeout_ms());
+    if (late.size() > 1) detail += fmt::format(", and {} others were late too", late.size() - 1);
     change.RemoveMember(id);
     rebalance.Cause(session ? v1::REBALANCE_CAUSE_SESSION_TIMEOUT : v1::REBALANCE_CAUSE_REBALANCE_TIMEOUT,
-                    std::move(detail));
+                    detail);
   }
   rebalance.Settle();
 }
@@ -322,13 +323,18 @@ void FenceMembers(const std::vector<std::string>& members, const GroupScene& sce
 void OnGroupTopics(const GroupScene& scene, GroupChange& change) {
   Group& group = change.group();
   if (group.members().empty() || !group.metadata()) return;
+  // What was assigned, if this coordinator has seen it: after a load only its hash is known.
+  const TopicsOfGroup before = group.topics_read;
   const uint64_t hash = TopicsRead(group, scene.resolver).hash;
   const bool assigned = group.assignment_epoch() == group.group_epoch();
   if (!assigned) return;
   Rebalance rebalance(scene, change);
   if (hash != group.metadata()->topics_hash()) {
-    rebalance.Cause(v1::REBALANCE_CAUSE_TOPICS_CHANGED,
-                    "topics or partitions that members read appeared or vanished");
+    const bool known = before.hash == group.metadata()->topics_hash();
+    rebalance.Cause(
+        v1::REBALANCE_CAUSE_TOPICS_CHANGED,
+        known ? WhatChanged(before.partitions, group.topics_read.partitions, scene.resolver.topics())
+              : "topics or partitions that members read appeared or vanished");
   } else if (!group.assignment_checked && !AssignmentIsWhole(group, scene.resolver)) {
     rebalance.Cause(v1::REBALANCE_CAUSE_COORDINATOR_CHANGED,
                     fmt::format("what followed the assignment of epoch {} was not recorded as a whole",

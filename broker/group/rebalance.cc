@@ -4,6 +4,8 @@
 #include <set>
 #include <unordered_set>
 
+#include <fmt/format.h>
+
 #include "broker/group/group_limits.h"
 
 namespace tidemark {
@@ -27,6 +29,31 @@ uint64_t HashOfTopics(const std::map<TopicId, uint32_t>& partitions) {
     hash = (hash ^ count) * kFnvPrime;
   }
   return hash;
+}
+
+std::string WhatChanged(const std::map<TopicId, uint32_t>& before, const std::map<TopicId, uint32_t>& now,
+                        const GroupTopics& topics) {
+  std::string first;
+  size_t changes = 0;
+  const auto note = [&](std::string sentence) {
+    if (changes++ == 0) first = std::move(sentence);
+  };
+  for (const auto& [topic, count] : now) {
+    const auto was = before.find(topic);
+    if (was == before.end()) {
+      note(fmt::format("topic '{}' with {} partitions is there", topics.NameOf(topic), count));
+    } else if (was->second != count) {
+      note(fmt::format("topic '{}' has {} partitions instead of {}", topics.NameOf(topic), count,
+                       was->second));
+    }
+  }
+  // Its name has gone with it.
+  for (const auto& [topic, count] : before) {
+    if (!now.contains(topic))
+      note(fmt::format("topic {} with {} partitions is gone", topic.ToBase64(), count));
+  }
+  if (changes > 1) first += fmt::format(", and {} other topics changed", changes - 1);
+  return first;
 }
 
 const std::vector<TopicId>& TopicsOf(GroupMember& member, SubscriptionResolver& resolver) {

@@ -41,6 +41,9 @@ class Rebalance {
 
 // Identifies topics and partition counts that the members read, so that their change is noticed.
 uint64_t HashOfTopics(const std::map<TopicId, uint32_t>& partitions);
+// In a sentence: the first topic that is read otherwise than before, and how many others are.
+std::string WhatChanged(const std::map<TopicId, uint32_t>& before, const std::map<TopicId, uint32_t>& now,
+                        const GroupTopics& topics);
 // Each partition that is read is in the target assignment of one member, which reads its topic.
 bool AssignmentIsWhole(Group& group, SubscriptionResolver& resolver);
 // What members read now. Valid until a member or the topics change.

@@ -30,7 +30,10 @@ void AddGroupMetrics(const ShardReport& sum, Exposition* out) {
   out->Counter("tidemark_group_loaded_records_total", sum.groups.loaded_records);
   out->Counter("tidemark_group_bad_records_total", sum.groups.bad_records);
   out->Counter("tidemark_group_heartbeats_total", sum.groups.heartbeats);
-  out->Counter("tidemark_group_rebalances_total", sum.groups.rebalances);
+  for (size_t cause = 1; cause < sum.groups.rebalances.size(); ++cause) {
+    out->Counter("tidemark_group_rebalances_total", sum.groups.rebalances[cause],
+                 {{"cause", CauseLabel(static_cast<v1::RebalanceCause>(cause))}});
+  }
   out->Counter("tidemark_group_fenced_members_total", sum.groups.fenced_members);
   out->Counter("tidemark_group_committed_offsets_total", sum.groups.committed_offsets);
   out->Counter("tidemark_group_refused_offsets_total", sum.groups.refused_offsets);

@@ -124,7 +124,7 @@ const std::vector<MetricDef>& MetricTable() {
       {"tidemark_group_loaded_records_total", kC, "Records read back for that"},
       {"tidemark_group_bad_records_total", kC, "Records of groups that make no sense; 0 but for damage"},
       {"tidemark_group_heartbeats_total", kC, "Heartbeats of members"},
-      {"tidemark_group_rebalances_total", kC, "New target assignments"},
+      {"tidemark_group_rebalances_total", kC, "New target assignments by what caused them"},
       {"tidemark_group_fenced_members_total", kC,
        "Members removed because they were not heard of, or were busy for too long"},
       {"tidemark_group_committed_offsets_total", kC, "Offsets committed"},

@@ -1,5 +1,6 @@
 // The coordinator between its log, its clock and the cluster's topics: what it does when one of them fails
 // it.
+#include <glog/logging.h>
 #include <gmock/gmock.h>
 
 #include "tests/unit/group/coordinator_bench.h"
@@ -7,8 +8,12 @@
 namespace tidemark {
 namespace {
 
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
+using testing::StartsWith;
 
 size_t PartitionsOf(const v1::GroupPartitions& assignment) {
   size_t count = 0;
@@ -117,6 +122,66 @@ TEST(Coordinator, MembersWhoseRecordsContradictEachOtherAreFencedBeforeAnybodyIs
   ASSERT_TRUE(bench.Beat(bench.JoinRequest("c")));
   ASSERT_TRUE(bench.Beat(bench.JoinRequest("a")));
   EXPECT_THAT(bench.Describe().members(), SizeIs(3));
+}
+
+// What the broker's log says meanwhile.
+class LogLines final : public google::LogSink {
+ public:
+  LogLines() { google::AddLogSink(this); }
+  ~LogLines() override { google::RemoveLogSink(this); }
+  void send(google::LogSeverity, const char*, const char*, int, const google::LogMessageTime&,
+            const char* message, size_t length) override {
+    const std::string line(message, length);
+    if (line.find("rebalances, epoch") != std::string::npos) lines.push_back(line);
+  }
+  std::vector<std::string> lines;
+};
+
+TEST(Coordinator, WritesALineForEachRebalanceWithItsCauseAndCountsItByCause) {
+  LogLines log;
+  CoordinatorBench bench;
+  bench.Lead();
+  const auto joined = bench.Beat(bench.JoinRequest("a"));
+  ASSERT_TRUE(joined);
+  ASSERT_TRUE(bench.Beat(bench.JoinRequest("b")));
+  bench.SetTopics(6);
+  bench.loop().Advance(2s);
+  v1::ConsumerGroupHeartbeatRequest leave;
+  leave.set_group_id("g");
+  leave.set_member_id("a");
+  leave.set_member_epoch(-1);
+  ASSERT_TRUE(bench.Beat(leave));
+  bench.loop().Advance(30s);  // b is not heard of
+  EXPECT_THAT(
+      log.lines,
+      ElementsAre(
+          AllOf(StartsWith("group 'g' rebalances, epoch "),
+                HasSubstr(": member_joined: member 'a' (client at host) joined; it has 1 members")),
+          HasSubstr(": member_joined: member 'b' (client at host) joined; it has 2 members"),
+          HasSubstr(": topics_changed: topic 'orders' has 6 partitions instead of 4; it has 2 members"),
+          HasSubstr(": member_left: member 'a' (client at host) left; it has 1 members"),
+          HasSubstr(": session_timeout: member 'b' (client at host) was not heard of for 10000 ms; it "
+                    "has 0 members")));
+  const auto& counted = bench.groups().counters().rebalances;
+  EXPECT_EQ(counted[v1::REBALANCE_CAUSE_MEMBER_JOINED], 2u);
+  EXPECT_EQ(counted[v1::REBALANCE_CAUSE_TOPICS_CHANGED], 1u);
+  EXPECT_EQ(counted[v1::REBALANCE_CAUSE_MEMBER_LEFT], 1u);
+  EXPECT_EQ(counted[v1::REBALANCE_CAUSE_SESSION_TIMEOUT], 1u);
+  EXPECT_EQ(bench.groups().counters().fenced_members, 1u);
+}
+
+TEST(Coordinator, AHeartbeatThatChangesNothingIsNoLineOfTheLog) {
+  CoordinatorBench bench;
+  bench.Lead();
+  const auto joined = bench.Beat(bench.JoinRequest("a"));
+  ASSERT_TRUE(joined);
+  LogLines log;
+  v1::ConsumerGroupHeartbeatRequest beat;
+  beat.set_group_id("g");
+  beat.set_member_id("a");
+  beat.set_member_epoch(joined->member_epoch());
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(bench.Beat(beat));
+  EXPECT_THAT(log.lines, IsEmpty());
 }
 
 }  // namespace

@@ -307,15 +307,21 @@ TEST_F(Membership, NewTopicsAndPartitionsJoinByThemselves) {
   bench_.AddTopic("orders", 3);
   beat();
   EXPECT_EQ(held(), 3u);
+  EXPECT_EQ(bench_.group->metadata()->last_rebalance().detail(),
+            "topic 'orders' has 3 partitions instead of 1");
   bench_.AddTopic("ordinals", 2);
   bench_.AddTopic("reorder", 2);
   bench_.AddTopic("__consumer_offsets", 50);
   beat();
   EXPECT_EQ(held(), 5u);
   EXPECT_EQ(bench_.group->metadata()->last_rebalance().cause(), v1::REBALANCE_CAUSE_TOPICS_CHANGED);
+  EXPECT_EQ(bench_.group->metadata()->last_rebalance().detail(),
+            "topic 'ordinals' with 2 partitions is there");
   bench_.DropTopic("ordinals");
   beat();
   EXPECT_EQ(held(), 3u);
+  EXPECT_THAT(bench_.group->metadata()->last_rebalance().detail(),
+              testing::EndsWith(" with 2 partitions is gone"));
 }
 
 TEST_F(Membership, TheFirstAssignmentWaitsForTheOthersWhereTheBrokerIsToldSo) {
