@@ -1,5 +1,5 @@
-// simulation_bit_rot: files of log directories with bits flipped and ends cut off while no broker runs, each
-// directory verified, opened, read and scrubbed (rot_explorer.h).
+// simulation_bit_rot: files of log directories with bits flipped, ends cut off and files gone while no broker
+// runs, each directory verified, opened, read and scrubbed (rot_explorer.h).
 //
 //   simulation_bit_rot [--seed S] [--seeds N] [--trials K] [--trace]
 //

@@ -29,6 +29,7 @@ void RotCounts::Add(const RotCounts& other) {
   trials += other.trials;
   flips += other.flips;
   truncations += other.truncations;
+  removals += other.removals;
   in_segments += other.in_segments;
   in_indexes += other.in_indexes;
   in_checkpoints += other.in_checkpoints;
@@ -51,13 +52,14 @@ void RotCounts::Add(const RotCounts& other) {
 
 std::string ToString(const RotCounts& c) {
   return fmt::format(
-      "trials={} flips={} truncations={} in_segments={} in_indexes={} in_checkpoints={} in_epochs={} "
+      "trials={} flips={} truncations={} removals={} in_segments={} in_indexes={} in_checkpoints={} "
+      "in_epochs={} "
       "in_metadata={} in_identity={} in_marks={} starts_refused={} logs_refused={} logs_damaged={} "
       "ranges_damaged={} indexes_rebuilt={} tails_cut={} healed_silently={} warnings={} verify_findings={} "
       "batches_read={} "
       "reads_refused={}",
-      c.trials, c.flips, c.truncations, c.in_segments, c.in_indexes, c.in_checkpoints, c.in_epochs,
-      c.in_metadata, c.in_identity, c.in_marks, c.starts_refused, c.logs_refused, c.logs_damaged,
+      c.trials, c.flips, c.truncations, c.removals, c.in_segments, c.in_indexes, c.in_checkpoints,
+      c.in_epochs, c.in_metadata, c.in_identity, c.in_marks, c.starts_refused, c.logs_refused, c.logs_damaged,
       c.ranges_damaged, c.indexes_rebuilt, c.tails_cut, c.healed_silently, c.warnings, c.verify_findings,
       c.batches_read, c.reads_refused);
 }

@@ -1,7 +1,7 @@
 // RotExplorer: log directories damaged while no broker runs on them, over and over. A history of random
-// operations leaves a directory; each trial takes a copy of it, flips bits in or cuts off files of any kind,
-// looks at it as `tidemark-dump-log --verify` does, opens it as a broker does, reads everything there is and
-// scrubs it.
+// operations leaves a directory; each trial takes a copy of it, flips bits in, cuts off or removes files of
+// any kind, looks at it as `tidemark-dump-log --verify` does, opens it as a broker does, reads everything
+// there is and scrubs it.
 //
 // What must hold: no read answers with a byte that was not there before; what was there is answered, or its
 // absence is told (damage, a warning in the log, a start that is refused); after the scrub and the writes
@@ -25,6 +25,7 @@ struct RotCounts {
   uint64_t trials = 0;
   uint64_t flips = 0;
   uint64_t truncations = 0;
+  uint64_t removals = 0;
   // By what kind of file was damaged.
   uint64_t in_segments = 0;
   uint64_t in_indexes = 0;
@@ -59,10 +60,11 @@ class RotExplorer {
 
  private:
   enum class Kind { kSegment, kIndex, kCheckpoint, kEpochs, kMetadata, kIdentity, kMark };
+  enum class How { kFlip, kCut, kRemove };
   struct Hurt {
     std::string path;
     Kind kind = Kind::kMark;
-    bool cut = false;
+    How how = How::kFlip;
     uint64_t position = 0;  // first byte that is not as it was
     std::string before;
   };
@@ -94,6 +96,8 @@ class RotExplorer {
   Task<void> CheckLog(LogMachine& machine, const Original& original);
   Task<void> CheckReads(const Original& original, Log* log);
   Task<void> Scrub(Log* log);
+  static bool Matters(const Hurt& hurt, const Base& base);
+  static std::string Describe(const Hurt& hurt);
   void CheckKnown(const Hurt& hurt, LogMachine& machine, const Base& base) const;
 
   const uint64_t seed_;
@@ -101,7 +105,8 @@ class RotExplorer {
   LogConfig config_;
   std::unique_ptr<WarningCounter> warnings_;
   RotCounts counts_;
-  uint64_t told_ = 0;  // of the trial: refused starts and logs, damaged logs and ranges
+  bool points_hurt_ = false;  // of the trial: a checkpoint file is not as it was
+  uint64_t told_ = 0;         // of the trial: refused starts and logs, damaged logs and ranges
 };
 
 }  // namespace tidemark

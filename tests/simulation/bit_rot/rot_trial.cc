@@ -21,7 +21,9 @@ constexpr const char* kDirectory = "/data";
 }  // namespace
 
 void RotExplorer::CountHurt(const Hurt& hurt) {
-  ++(hurt.cut ? counts_.truncations : counts_.flips);
+  if (hurt.how == How::kFlip) ++counts_.flips;
+  if (hurt.how == How::kCut) ++counts_.truncations;
+  if (hurt.how == How::kRemove) ++counts_.removals;
   switch (hurt.kind) {
     case Kind::kSegment:
       ++counts_.in_segments;
@@ -47,7 +49,14 @@ void RotExplorer::CountHurt(const Hurt& hurt) {
   }
 }
 
-// One to three files, half of them segments, the others of a kind drawn evenly; one bit or the end of each.
+std::string RotExplorer::Describe(const Hurt& hurt) {
+  if (hurt.how == How::kRemove) return fmt::format("removed {} ({})", hurt.path, hurt.before.size());
+  return fmt::format("{} byte {} of {} ({})", hurt.how == How::kCut ? "cut at" : "flipped", hurt.position,
+                     hurt.path, hurt.before.size());
+}
+
+// One to three files, half of them segments, the others of a kind drawn evenly; one bit or the end of each,
+// or all of it.
 std::vector<RotExplorer::Hurt> RotExplorer::Damage(SimDisk& disk) {
   std::map<Kind, std::vector<std::string>> kinds;
   for (const std::string& path : disk.Paths()) {
@@ -62,19 +71,44 @@ std::vector<RotExplorer::Hurt> RotExplorer::Damage(SimDisk& disk) {
     const std::string& path = kind->second[random_.Below(kind->second.size())];
     if (!hurt_paths.insert(path).second) continue;
     Hurt hurt{.path = path, .kind = kind->first, .before = *disk.Content(path)};
-    hurt.cut = random_.Chance(0.2);
+    if (random_.Chance(0.3)) hurt.how = random_.Chance(0.6) ? How::kCut : How::kRemove;
     hurt.position = random_.Below(hurt.before.size());
-    if (hurt.cut) {
-      CHECK(disk.SetContent(path, hurt.before.substr(0, hurt.position)));
-    } else {
-      CHECK(disk.FlipBit(path, hurt.position * 8 + random_.Below(8)));
+    switch (hurt.how) {
+      case How::kFlip:
+        CHECK(disk.FlipBit(path, hurt.position * 8 + random_.Below(8)));
+        break;
+      case How::kCut:
+        CHECK(disk.SetContent(path, hurt.before.substr(0, hurt.position)));
+        break;
+      case How::kRemove:
+        disk.RemovePath(path);
+        break;
     }
-    VLOG(1) << (hurt.cut ? "cut " : "flip in ") << path << " at byte " << hurt.position << " of "
-            << hurt.before.size();
+    VLOG(1) << Describe(hurt);
     CountHurt(hurt);
     hurts.push_back(std::move(hurt));
   }
   return hurts;
+}
+
+// Nobody misses a mark, an index file of the last segment, or a file all of whose records are below the log
+// start: it was about to go.
+bool RotExplorer::Matters(const Hurt& hurt, const Base& base) {
+  if (hurt.kind == Kind::kMark) return false;
+  if (hurt.how != How::kRemove) return true;
+  if (hurt.kind == Kind::kIndex) return false;
+  if (hurt.kind != Kind::kSegment) return true;
+  for (const Original& original : base.partitions) {
+    const std::string folder = fmt::format("{}/{}-{}/", kDirectory, original.topic, original.key.partition);
+    if (!hurt.path.starts_with(folder)) continue;
+    const auto last = std::ranges::find_if(
+        original.batches, [&](const auto& batch) { return hurt.before.ends_with(batch.second); });
+    CHECK(last != original.batches.end()) << hurt.path;
+    BatchView batch;
+    CHECK(ParseBatch(last->second, &batch, nullptr, nullptr) == BatchParse::kOk);
+    return batch.base_offset + ParseBody(batch.body)->last_offset_delta >= original.start;
+  }
+  return true;
 }
 
 std::vector<std::string> RotExplorer::Verify(LogMachine& machine) {
@@ -155,6 +189,11 @@ Task<void> RotExplorer::CheckLog(LogMachine& machine, const Original& original) 
     CHECK_GT(warnings_->told().size(), 0u)
         << original.topic << " was [" << original.start << ", " << original.end << "), is ["
         << log->start_offset() << ", " << log->end_offset() << "), and nothing was said";
+    // All of it was on disk by the checkpoints: only without them may what is bad or gone be a tail that is
+    // not whole, or what was deleted.
+    CHECK(points_hurt_) << original.topic << " was [" << original.start << ", " << original.end << "), is ["
+                        << log->start_offset() << ", " << log->end_offset()
+                        << "): what was on disk was given up";
   } else if (log->damaged().empty()) {
     // Made anew, the table may lack epochs without a record.
     for (const auto& [offset, bytes] : original.batches) {
@@ -180,15 +219,25 @@ Task<void> RotExplorer::OpenAndCheck(LogMachine& machine, const Base& base) {
 
 // A byte that is still wrong is known to be.
 void RotExplorer::CheckKnown(const Hurt& hurt, LogMachine& machine, const Base& base) const {
-  if (hurt.kind != Kind::kSegment || hurt.cut) return;
+  if (hurt.kind != Kind::kSegment || hurt.how == How::kCut) return;
+  const bool removed = hurt.how == How::kRemove;
   const auto now = machine.disk().Content(hurt.path);
-  if (!now || now->size() <= hurt.position || (*now)[hurt.position] == hurt.before[hurt.position]) return;
+  if (removed && now) return;
+  if (!removed &&
+      (!now || now->size() <= hurt.position || (*now)[hurt.position] == hurt.before[hurt.position]))
+    return;
   for (const Original& original : base.partitions) {
     const std::string folder = fmt::format("{}/{}-{}/", kDirectory, original.topic, original.key.partition);
     if (!hurt.path.starts_with(folder)) continue;
     const Log* log = machine.logs().Find(original.key);
     if (log == nullptr || log->damage()) return;
     const Offset segment = std::stoull(hurt.path.substr(folder.size()));
+    if (removed) {
+      CHECK(segment < log->start_offset() || segment >= log->end_offset() ||
+            log->damaged().Find(segment) != nullptr)
+          << hurt.path << " is gone, and the broker does not know";
+      return;
+    }
     CHECK(std::ranges::any_of(log->damaged().ranges(),
                               [&](const DamagedRange& range) {
                                 return range.segment == segment && range.begin <= hurt.position &&
@@ -216,7 +265,8 @@ void RotExplorer::Try(const Base& base) {
   LogMachine machine(random_.Next(), {kDirectory});
   machine.disk().Restore(base.tree->Clone());
   const std::vector<Hurt> hurts = Damage(machine.disk());
-  const bool matters = std::ranges::any_of(hurts, [](const Hurt& h) { return h.kind != Kind::kMark; });
+  const bool matters = std::ranges::any_of(hurts, [&](const Hurt& h) { return Matters(h, base); });
+  points_hurt_ = std::ranges::any_of(hurts, [](const Hurt& h) { return h.kind == Kind::kCheckpoint; });
   machine.Boot();
   warnings_->Clear();
   told_ = 0;
@@ -229,13 +279,16 @@ void RotExplorer::Try(const Base& base) {
   counts_.verify_findings += findings;
   const auto told_of = [&] {
     std::string out;
-    for (const Hurt& hurt : hurts) {
-      out += fmt::format("{} byte {} of {} ({}); ", hurt.cut ? "cut at" : "flipped", hurt.position, hurt.path,
-                         hurt.before.size());
-    }
+    for (const Hurt& hurt : hurts) out += Describe(hurt) + "; ";
     return out;
   };
-  CHECK(!matters || findings > 0) << "offline verification says nothing of " << told_of();
+  const auto starts = [&] {
+    std::string out;
+    for (const Original& original : base.partitions)
+      out += fmt::format("{} has [{}, {}); ", original.topic, original.start, original.end);
+    return out;
+  };
+  CHECK(!matters || findings > 0) << "offline verification says nothing of " << told_of() << starts();
   CHECK(machine.Run([&] { return OpenAndCheck(machine, base); }));
   uint64_t warnings = 0;
   for (const std::string& line : warnings_->told()) {
