@@ -131,6 +131,13 @@ Result<> LogDump::TakeBatch(const BatchView& batch) {
 Result<bool> LogDump::Resync() {
   if (!key_) return false;
   uint64_t from = position_ + 1;
+  // Not inside of a batch whose header is good: its records may hold what looks like batches.
+  TM_ASSIGN_OR_RETURN(const std::string_view here, reader_.At(position_, kMaxBatchPrefixBytes));
+  BatchHeader header;
+  if (ParseBatchHeader(here, &header, nullptr, nullptr) == BatchParse::kOk &&
+      VerifyHeaderCrc(header, key_->topic, key_->partition)) {
+    from = position_ + header.total_bytes();
+  }
   while (from < reader_.size()) {
     TM_ASSIGN_OR_RETURN(const std::string_view window, reader_.At(from, kWindowBytes));
     if (const auto found = FindNextBatch(window, 0, key_->topic, key_->partition)) {

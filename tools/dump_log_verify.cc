@@ -10,6 +10,7 @@
 
 #include "broker/log/checkpoints.h"
 #include "broker/log/log_directory.h"
+#include "broker/log/log_front.h"
 #include "broker/log/partition_files.h"
 #include "broker/log/segment.h"
 #include "broker/log/verify.h"
@@ -88,7 +89,7 @@ class Verifier {
   // What lies before the first segment that is there.
   void JudgeFront(const std::string& path, const PartitionFolder& folder, std::optional<Offset> flushed);
   std::optional<CheckpointTable> ReadLogStarts() const;
-  bool FrontIsMissing(const PartitionFolder& folder, std::optional<Offset> flushed, Offset* begin) const;
+  std::optional<Offset> FrontIsMissing(const PartitionFolder& folder, std::optional<Offset> flushed) const;
 
   std::string checkpoints_of_;  // a log directory
   CheckpointTables checkpoints_;
@@ -284,27 +285,30 @@ std::optional<CheckpointTable> Verifier::ReadLogStarts() const {
   return std::move(*table);
 }
 
-// The rule of recovery (Recovery::TakeMissingFront).
-bool Verifier::FrontIsMissing(const PartitionFolder& folder, std::optional<Offset> flushed,
-                              Offset* begin) const {
+std::optional<Offset> Verifier::FrontIsMissing(const PartitionFolder& folder,
+                                               std::optional<Offset> flushed) const {
+  if (folder.segments.empty()) return std::nullopt;
+  FrontWitnesses witnesses{.first_base = folder.segments.front(),
+                           .checkpoint = {},
+                           .table_readable = folder.epochs.has_value(),
+                           .table_begin = {},
+                           .recovery_point = flushed,
+                           .taken_away = folder.taken_away};
   const auto start = checkpoints_.Find(CheckpointKind::kLogStart, folder.key);
-  const bool known = start || start.error().code == v1::NOT_FOUND;
-  if (folder.segments.empty() || folder.taken_away || !known || !folder.epochs ||
-      folder.epochs->entries().empty()) {
-    return false;
-  }
-  *begin = std::max(start.value_or(0), folder.epochs->entries().front().start);
-  return *begin < folder.segments.front() && (!flushed || folder.segments.front() <= *flushed);
+  if (start || start.error().code == v1::NOT_FOUND) witnesses.checkpoint = start.value_or(0);
+  if (folder.epochs && !folder.epochs->entries().empty())
+    witnesses.table_begin = folder.epochs->entries().front().start;
+  return MissingFront(witnesses);
 }
 
 void Verifier::JudgeFront(const std::string& path, const PartitionFolder& folder,
                           std::optional<Offset> flushed) {
-  Offset begin = 0;
-  if (!FrontIsMissing(folder, flushed, &begin)) return;
+  if (!FrontIsMissing(folder, flushed)) return;
   // A running broker may have deleted old records since the checkpoints were read.
   checkpoints_.tables[static_cast<size_t>(CheckpointKind::kLogStart)] = ReadLogStarts();
-  if (!FrontIsMissing(folder, flushed, &begin)) return;
-  Damage(path, "offsets {} to {} are missing: no segment before {} is there", begin,
+  const auto begin = FrontIsMissing(folder, flushed);
+  if (!begin) return;
+  Damage(path, "offsets {} to {} are missing: no segment before {} is there", *begin,
          folder.segments.front() - 1, folder.segments.front());
 }
 

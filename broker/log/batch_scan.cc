@@ -99,6 +99,11 @@ std::optional<BatchHeader> BatchScanner::header() const {
   return header;
 }
 
+uint64_t BatchScanner::BytesToSkip(Offset from) const {
+  const auto at = header();
+  return at && at->base_offset >= from ? at->total_bytes() : 1;
+}
+
 bool BatchScanner::Resync(uint64_t skip) {
   uint64_t from = position_ + skip;
   while (from < size_) {

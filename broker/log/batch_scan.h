@@ -38,6 +38,10 @@ class BatchScanner {
   // The header at position(), if it is whole and of this partition: what is bad then is the body, and its end
   // is known.
   std::optional<BatchHeader> header() const;
+  // For Resync: how far behind position() another batch may begin, where the next one is to be at `from` or
+  // above. Not inside of one whose header is good: its records may hold what looks like batches, and a search
+  // through them takes long.
+  uint64_t BytesToSkip(Offset from) const;
   // After kBad: goes to the next batch with a valid header `skip` bytes or more after position(); false when
   // there is none.
   bool Resync(uint64_t skip = 1);

@@ -145,10 +145,15 @@ Task<Result<>> Checkpoints::WriteDirty() {
   const uint64_t covers = applied_;
   const auto dirty_before = dirty_;
   std::vector<std::pair<std::string, std::string>> contents;
-  for (size_t i = 0; i < kCheckpointKinds; ++i) {
-    if (!std::exchange(dirty_[i], false)) continue;
-    contents.emplace_back(PathOf(directory_, static_cast<CheckpointKind>(i)), EncodeCheckpoint(tables_[i]));
-  }
+  const auto take = [&](CheckpointKind kind) {
+    const size_t i = static_cast<size_t>(kind);
+    if (std::exchange(dirty_[i], false))
+      contents.emplace_back(PathOf(directory_, kind), EncodeCheckpoint(tables_[i]));
+  };
+  // First the starts: a log that was restarted further on is told from one whose oldest files are lost by its
+  // recovery point, which is low until its start is told (log_front.h).
+  take(CheckpointKind::kLogStart);
+  for (size_t i = 0; i < kCheckpointKinds; ++i) take(static_cast<CheckpointKind>(i));
   const auto result = co_await RunBlocking(pool_, loop_, "write checkpoints",
                                            [this, contents = std::move(contents)]() -> Result<> {
                                              for (const auto& [path, content] : contents)

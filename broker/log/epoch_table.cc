@@ -29,6 +29,15 @@ void EpochTable::AdvanceStart(Offset start) {
   entries_.front().start = start;
 }
 
+void EpochTable::ReachBackTo(Offset start) {
+  if (!entries_.empty()) entries_.front().start = std::min(entries_.front().start, start);
+}
+
+std::optional<Offset> EpochTable::begin() const {
+  if (entries_.empty()) return std::nullopt;
+  return entries_.front().start;
+}
+
 std::optional<LeaderEpoch> EpochTable::latest() const {
   if (entries_.empty()) return std::nullopt;
   return entries_.back().epoch;

@@ -25,8 +25,12 @@ class EpochTable {
   void TruncateTo(Offset end);
   // Moves the first entry's start up to the log's new start.
   void AdvanceStart(Offset start);
+  // The first entry begins at `start` already.
+  void ReachBackTo(Offset start);
   void Clear() { entries_.clear(); }
 
+  // Where the first entry begins.
+  std::optional<Offset> begin() const;
   std::optional<LeaderEpoch> latest() const;
   std::optional<Entry> latest_entry() const;
   // The largest epoch at or below `epoch` and where it ends (`log_end` for the latest); empty when there is

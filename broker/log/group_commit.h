@@ -38,6 +38,7 @@ struct FlushWork {
   std::vector<std::shared_ptr<Segment>> segments;
   Offset end = 0;
   uint64_t generation = 0;
+  std::optional<Offset> table_begin;  // of epoch_table
 };
 
 // Does the work of one round (pool thread).

@@ -58,9 +58,13 @@ Log::Log(FileSystem& files, BlockingPool& pool, EventLoop& loop, LogHost& host, 
                 .uncleanable = {}},
       changed_(loop) {
   epochs_dirty_ = state.epochs_stale;
+  // One that is stale begins no later than the log, so it tells of no file that is gone.
+  table_begin_ = state.epochs_stale ? Offset{0} : epochs_.begin();
   CHECK(!segments_.empty());
   CHECK_LE(start_, end_);
-  durable_start_ = std::max(durable_start_, segments_.front()->base_offset);
+  // The first segment tells as well, but where others are gone that no checkpoint tells of.
+  if (state.taken_away.empty()) durable_start_ = std::max(durable_start_, segments_.front()->base_offset);
+  for (std::string& path : state.taken_away) deleted_files_.emplace_back(loop_.Now(), std::move(path));
   CHECK(segments_.back()->index && !segments_.back()->sealed);
   for (const auto& segment : segments_) {
     if (!segment->file) continue;
@@ -445,6 +449,7 @@ std::optional<FlushWork> Log::BeginFlush() {
   if (epochs_dirty_) {
     work.epoch_table_path = EpochFilePath(place_.path);
     work.epoch_table = EncodeEpochTable(epochs_);
+    work.table_begin = epochs_.begin();
     epochs_dirty_ = false;
   }
   if (std::exchange(directory_dirty_, false)) work.directory = place_.path;
@@ -456,7 +461,8 @@ void Log::EndFlush(const FlushWork& work, const Result<>& result) {
   flush_running_ = false;
   changed_.NotifyAll();
   host_.handles().NoteFlushed();
-  if (!result && result.error().code == v1::DISK_FULL) {
+  flush_refused_ = !result && result.error().code == v1::DISK_FULL;
+  if (flush_refused_) {
     // An index or epoch file could not be written; no sync has failed. All of the work is still to be done,
     // by the next append's or checkpoint round's request.
     LOG_EVERY_T(ERROR, 10) << "flush of " << place_.path << " postponed: " << ToString(result.error());
@@ -476,6 +482,7 @@ void Log::EndFlush(const FlushWork& work, const Result<>& result) {
     DiskFailed(result.error());
     return;
   }
+  if (!work.epoch_table.empty()) table_begin_ = work.table_begin;
   // Changes wait for the flush, so the generation cannot have moved; if it had, the end would mean another
   // log.
   if (work.generation != generation_) return;

@@ -109,6 +109,8 @@ class Log {
     std::optional<Error> damage;
     // The epoch table on disk is older than `epochs`: there was no room for it.
     bool epochs_stale = false;
+    // Files below the start that are still there: what tells of the start does not say yet that they go.
+    std::vector<std::string> taken_away;
   };
 
   // All of the state is on disk: flushed_end() is its end.
@@ -346,6 +348,8 @@ class Log {
   // The leading segments wholly below an offset that RemoveBelowStart may take away now.
   size_t CountRemovable(Offset below) const;
   std::vector<std::string> TakeDueFiles();
+  Task<void> FlushEpochTable();
+  Task<Result<Offset>> TellStart();
 
   size_t SegmentIndexFor(Offset offset) const;
   Task<Result<std::shared_ptr<File>>> OpenForRead(std::shared_ptr<Segment> segment);
@@ -423,7 +427,9 @@ class Log {
   std::vector<std::shared_ptr<Segment>> segments_;  // by base offset; the last one is active
   EpochTable epochs_;
   bool epochs_dirty_ = false;
-  bool epoch_untold_ = false;  // the last epoch has no record, and is not in the file
+  bool epoch_untold_ = false;          // the last epoch has no record, and is not in the file
+  std::optional<Offset> table_begin_;  // of the table on disk; empty: it has no entry
+  bool flush_refused_ = false;         // the last one found no room
   Offset start_;
   Offset end_;
   Offset flushed_end_;

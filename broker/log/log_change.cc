@@ -242,7 +242,8 @@ Task<Result<>> Log::TruncateTo(Offset offset) {
 Task<Result<>> Log::CutEpochs(Offset end) {
   EpochTable epochs = epochs_;
   epochs.TruncateTo(end);
-  if (epochs_dirty_ || epochs.entries() != epochs_.entries()) {
+  const bool write = epochs_dirty_ || epochs.entries() != epochs_.entries();
+  if (write) {
     const DiskWaits::Mark waiting(host_.disk_waits(), loop_.Now(), place_.directory);
     const auto written =
         co_await RunBlocking(pool_, loop_, "truncate epochs", [this, bytes = EncodeEpochTable(epochs)] {
@@ -255,6 +256,7 @@ Task<Result<>> Log::CutEpochs(Offset end) {
     }
   }
   epochs_ = std::move(epochs);
+  if (write) table_begin_ = epochs_.begin();
   epochs_dirty_ = false;
   epoch_untold_ = false;
   co_return {};
@@ -318,6 +320,7 @@ Task<Result<>> Log::RestartAt(Offset offset) {
   start_ = end_ = flushed_end_ = flush_begun_ = high_watermark_ = offset;
   durable_start_ = std::min(durable_start_, offset);
   epochs_.Clear();
+  table_begin_.reset();
   epochs_dirty_ = false;
   epoch_untold_ = false;
   std::shared_ptr<Segment> created;

@@ -2,14 +2,18 @@
 //
 // Segments go from the oldest on, each in this order, so that a crash after any step leaves a suffix of the
 // log:
-//   1. the segment after it is in the directory, durably (the active one is rolled first where all of it is
+//   1. the checkpoint of the start and the epoch table say, on disk, that the log begins behind it: a start
+//   that
+//      finds no such file and reads only one of them would take it for lost (log_front.h);
+//   2. the segment after it is in the directory, durably (the active one is rolled first where all of it is
 //      below the start);
-//   2. it leaves the list: readers under way keep their open file, those who come find the offset below the
+//   3. it leaves the list: readers under way keep their open file, those who come find the offset below the
 //      start;
-//   3. its file is renamed, its index files are removed, and the directory is synced;
-//   4. the renamed file is removed after file.delete.delay.ms, or at the next start.
-// None of it needs space, so a full disk can be emptied. Appends and reads go on meanwhile; truncation and
-// restart wait, because they may create files of those names.
+//   4. its file is renamed, its index files are removed, and the directory is synced;
+//   5. the renamed file is removed after file.delete.delay.ms, or at the next start.
+// Only 1 needs space. A disk that has none for it is to be emptied all the same: the renamed file tells then,
+// emptied, until 1 is done. (Where there is no room for its new name either, nothing does.) Appends and reads
+// go on meanwhile; truncation and restart wait, because they may create files of those names.
 #include <algorithm>
 #include <utility>
 
@@ -20,6 +24,8 @@
 
 namespace tidemark {
 namespace {
+
+constexpr Duration kLongestSlice = 50ms;  // of a wait whose end may pass unnoticed
 
 // Pool thread. When the last batch of a segment was appended; `position` is where a batch at or before it
 // begins.
@@ -38,6 +44,16 @@ Result<> RemoveFiles(FileSystem& files, const std::vector<std::string>& paths) {
   for (const std::string& path : paths) {
     auto removed = files.Remove(path);
     if (!removed && removed.error().code != v1::NOT_FOUND) return removed;
+  }
+  return {};
+}
+
+Result<> EmptyFiles(FileSystem& files, const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
+    const auto file = files.Open(path, OpenMode::kReadWrite);
+    if (!file && file.error().code == v1::NOT_FOUND) continue;
+    if (!file) return std::unexpected(file.error());
+    TM_RETURN_IF_ERROR((*file)->Truncate(0));
   }
   return {};
 }
@@ -160,18 +176,35 @@ std::vector<std::string> Log::TakeDueFiles() {
   return due;
 }
 
+// Until the table on disk begins at the start, or a flush has found no room for it.
+Task<void> Log::FlushEpochTable() {
+  const Offset start = start_;
+  const auto told = [&] { return !table_begin_ || *table_begin_ >= start; };
+  RequestFlush();
+  while (!told() && (flush_queued_ || flush_running_) && !changing_ && Usable()) {
+    co_await changed_.Wait("flush of the epoch table", loop_.Now() + kLongestSlice);
+    if (!flush_refused_) RequestFlush();
+  }
+}
+
+// Step 1. Below the offset that it answers with files may go.
+Task<Result<Offset>> Log::TellStart() {
+  if (durable_start_ < start_) {
+    const auto told = co_await CheckpointStart();
+    if (!told && told.error().code == v1::DISK_FULL) co_return start_;
+    if (!told) co_return std::unexpected(told.error());
+  }
+  if (table_begin_ && *table_begin_ < start_) co_await FlushEpochTable();
+  const Offset below = std::min(start_, durable_start_);
+  if (!table_begin_ || flush_refused_) co_return below;
+  co_return std::min(below, *table_begin_);
+}
+
 Task<Result<>> Log::RemoveBelowStart() {
   if (removing_ || changing_ || !Usable() || damage_) co_return {};
   const Operation operation(*this);
-  // A start that finds no file where it expects the log to begin takes it for lost. On a disk that is too
-  // full to be told the files go all the same: the renamed ones tell.
-  Offset below = start_;
-  if (durable_start_ < start_) {
-    const auto told = co_await CheckpointStart();
-    if (!told && told.error().code != v1::DISK_FULL) co_return told;
-    if (removing_ || changing_ || !Usable() || damage_) co_return {};
-    below = told ? std::min(start_, durable_start_) : start_;
-  }
+  TM_CO_ASSIGN_OR_RETURN(const Offset below, co_await TellStart());
+  if (removing_ || changing_ || !Usable() || damage_) co_return {};
   // The new segment's entry becomes durable with the next flush; the old one goes after it. Where the disk is
   // too full for another file the others go.
   if (end_ <= start_ && active().size > 0) {
@@ -179,6 +212,7 @@ Task<Result<>> Log::RemoveBelowStart() {
     if (!rolled && rolled.error().code != v1::DISK_FULL) co_return rolled;
   }
   const size_t count = CountRemovable(below);
+  const bool told = durable_start_ >= below;
   std::vector<std::string> due = TakeDueFiles();
   if (count == 0 && due.empty()) co_return {};
   std::vector<std::string> removed;
@@ -197,15 +231,18 @@ Task<Result<>> Log::RemoveBelowStart() {
     }
   }
   removing_ = true;
-  const auto done = co_await SeenThrough(
-      "remove segments", [this, removed = std::move(removed), due = std::move(due)]() -> Result<> {
+  const auto done =
+      co_await SeenThrough("remove segments", [this, removed = std::move(removed), due, told]() -> Result<> {
         for (const std::string& prefix : removed) {
           TM_RETURN_IF_ERROR(TakeSegmentAway(files_, prefix));
           TM_RETURN_IF_ERROR(files_.SyncDirectory(place_.path));
         }
-        return RemoveFiles(files_, due);
+        return told ? RemoveFiles(files_, due) : EmptyFiles(files_, due);
       });
   removing_ = false;
+  if (!told) {
+    for (std::string& path : due) deleted_files_.emplace_front(loop_.Now(), std::move(path));
+  }
   changed_.NotifyAll();
   co_return done;
 }

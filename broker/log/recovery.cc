@@ -6,6 +6,7 @@
 
 #include "broker/log/batch_scan.h"
 #include "broker/log/cleaner_files.h"
+#include "broker/log/log_front.h"
 #include "broker/log/partition_files.h"
 #include "common/fault.h"
 
@@ -30,7 +31,7 @@ class Recovery {
   Result<std::vector<Offset>> ListSegments();
   void LeaveUnread();
   Result<> TakeSegments();
-  void TakeMissingFront();
+  Result<> TakeMissingFront();
   Result<> LoadEpochs(bool has_segments);
   // Takes segment `i` over; false when the log ends in it (cut or damaged).
   Result<bool> TakeSegment(size_t i);
@@ -41,7 +42,12 @@ class Recovery {
   void MendIndex(const Segment& segment, const SegmentIndex& good);
   // The scan of `segment` met something bad after `segment.size` good bytes.
   Result<bool> EndAt(Segment& segment, BatchScanner* scanner, const std::string& why);
-  size_t CountGoodAfter(BatchScanner& scanner);
+  // What a cut takes away though it is whole.
+  struct Cut {
+    size_t batches = 0;
+    uint64_t bytes = 0;
+  };
+  Cut GoodAfter(BatchScanner& scanner);
   Result<> RemoveSegmentsAfter(Offset base);
   Result<> FinishSegment(Segment& segment, bool is_last);
   Result<> RewriteAboveFloor(Segment& segment);
@@ -67,7 +73,10 @@ class Recovery {
   std::optional<Offset> epochs_begin_;  // where the table on disk begins
   bool rebuild_epochs_ = false;
   bool epochs_stale_ = false;  // on disk
-  bool taken_away_ = false;    // files below the start have been taken away, and are there still
+  bool epochs_readable_ = false;
+  std::vector<std::pair<Offset, std::string>> orphans_;  // index files without their log, by base
+  std::vector<std::string> taken_away_;                  // files below the start that are there still
+  std::optional<Offset> missing_from_;                   // the log began there, and its oldest files are gone
   bool changed_directory_ = false;
   uint64_t scanned_bytes_ = 0;
   Offset end_ = 0;
@@ -91,11 +100,10 @@ Result<std::vector<Offset>> Recovery::ListSegments() {
   for (const auto& entry : entries) {
     std::optional<Offset> base = ParseSegmentName(entry.name, ".index");
     if (!base) base = ParseSegmentName(entry.name, ".timeindex");
-    if (entry.name.ends_with(kDeletedSuffix)) taken_away_ = true;
+    if (entry.name.ends_with(kDeletedSuffix)) taken_away_.push_back(input_.folder + "/" + entry.name);
     const bool orphan = base && std::find(bases.begin(), bases.end(), *base) == bases.end();
-    if (orphan || entry.name.ends_with(".tmp") || entry.name.ends_with(kDeletedSuffix)) {
-      TM_RETURN_IF_ERROR(files_.Remove(input_.folder + "/" + entry.name));
-    }
+    if (orphan) orphans_.emplace_back(*base, input_.folder + "/" + entry.name);
+    if (entry.name.ends_with(".tmp")) TM_RETURN_IF_ERROR(files_.Remove(input_.folder + "/" + entry.name));
   }
   return bases;  // sorted, as the names are of one length
 }
@@ -103,13 +111,14 @@ Result<std::vector<Offset>> Recovery::ListSegments() {
 Result<> Recovery::LoadEpochs(bool has_segments) {
   auto table = ReadEpochTable(files_, input_.folder);
   if (table) {
+    epochs_readable_ = true;
     epochs_on_disk_ = EncodeEpochTable(*table);
     epochs_ = std::move(*table);
     if (!epochs_.entries().empty()) epochs_begin_ = epochs_.entries().front().start;
     // Emptied by a restart or a truncation that did not come to the data.
     rebuild_epochs_ = has_segments && !epochs_begin_ && std::max(bases_.front(), input_.log_start) < floor_;
-    // What began at or above the recovery point is told by the batches themselves.
-    epochs_.TruncateTo(floor_);
+    // What began at or above the recovery point is told by the batches themselves, as far as they are there.
+    epochs_.TruncateTo(known_ || bases_.empty() ? floor_ : bases_.front());
     return {};
   }
   const bool missing = table.error().code == v1::NOT_FOUND;
@@ -252,13 +261,21 @@ Result<bool> Recovery::ScanSegment(Segment& segment, std::optional<Offset> next_
   return true;
 }
 
-size_t Recovery::CountGoodAfter(BatchScanner& scanner) {
-  size_t good = 0;
+// Whole batches after the bad place, up to the end of the file, whose offsets go on rising.
+Recovery::Cut Recovery::GoodAfter(BatchScanner& scanner) {
+  Cut good;
+  Offset next = end_;
   BatchView batch;
-  while (scanner.Resync()) {
+  BodyInfo info;
+  while (scanner.Resync(scanner.BytesToSkip(next))) {
     BatchScanner::Step step;
-    while ((step = scanner.Next(&batch, nullptr)) == BatchScanner::Step::kBatch) ++good;
-    if (step == BatchScanner::Step::kIoError) ++good;  // it may be
+    while ((step = scanner.Next(&batch, &info)) == BatchScanner::Step::kBatch) {
+      if (batch.base_offset < next) continue;
+      next = batch.base_offset + info.last_offset_delta + 1;
+      ++good.batches;
+      good.bytes += batch.total_bytes();
+    }
+    if (step == BatchScanner::Step::kIoError) ++good.batches;  // it may be
     if (step != BatchScanner::Step::kBad) break;
   }
   return good;
@@ -274,23 +291,42 @@ Result<> Recovery::RemoveSegmentsAfter(Offset base) {
   return {};
 }
 
+// Above the recovery point the log is cut at the first bad batch, and good ones behind it go with it, even
+// where their offsets and epochs would follow. A loss of power leaves just that: of what was never synced a
+// later page may be on disk and an earlier one not, and nothing in the bytes tells such a hole from rot. Kept
+// and noted as damage, the hole would be offsets that were acknowledged to nobody and that no replica may
+// have: nobody could fill it, the high watermark would pass over it, and whoever leads would refuse it to
+// consumers for ever. Cut, nothing acknowledged is lost: what was synced lies before the hole, and what
+// another replica has of the rest comes back from the leader. Rot between the recovery point (checkpointed
+// every few seconds, and at once when damage is found) and what was synced behind it is cut too; each other
+// replica in sync has these records, and only one that lost them in the same way, or is elected alone after a
+// stop of all of them, would drop them. How much goes is told.
 Result<bool> Recovery::EndAt(Segment& segment, BatchScanner* scanner, const std::string& why) {
   if (end_ < floor_) {
     SetDamage(fmt::format("below the recovery point {}, after offset {}: {}", floor_, end_, why));
     return false;
   }
   TM_ASSIGN_OR_RETURN(const uint64_t file_size, segment.file->Size());
-  const size_t good = scanner != nullptr ? CountGoodAfter(*scanner) : 0;
-  const size_t later = static_cast<size_t>(
-      std::ranges::count_if(bases_, [&segment](Offset base) { return base > segment.base_offset; }));
-  if (!known_ && (good > 0 || later > 0)) {
+  const Cut good = scanner != nullptr ? GoodAfter(*scanner) : Cut();
+  uint64_t later_bytes = 0;
+  size_t later = 0;
+  for (const Offset base : bases_) {
+    if (base <= segment.base_offset) continue;
+    ++later;
+    const auto file = files_.Open(SegmentPathPrefix(input_.folder, base) + ".log", OpenMode::kRead);
+    if (file) later_bytes += (*file)->Size().value_or(0);
+  }
+  if (!known_ && (good.batches > 0 || later > 0)) {
     SetDamage(
         fmt::format("{} good batches and {} segments follow (recovery point unknown) after offset {}: {}",
-                    good, later, end_, why));
+                    good.batches, later, end_, why));
     return false;
   }
-  Note("cut at offset {}: {}; dropped {} bytes with {} good batches, and {} later segments", end_, why,
-       file_size - segment.size, good, later);
+  Note(
+      "cut at offset {}: {}; dropped {} bytes, of them {} in {} good batches after it, and {} later segments "
+      "of "
+      "{} bytes",
+      end_, why, file_size - segment.size, good.bytes, good.batches, later, later_bytes);
   TM_RETURN_IF_ERROR(RemoveSegmentsAfter(segment.base_offset));
   TM_RETURN_IF_ERROR(segment.file->Truncate(segment.size));
   segment.dirty = true;
@@ -344,24 +380,45 @@ Result<bool> Recovery::TakeSegment(size_t i) {
   return whole && !damage_;
 }
 
-// The oldest segments' files are gone, though the log began before the first one that is there: they are one
-// segment whose bytes are missing, which is found damaged when it is looked at. Their batches were on disk,
-// for those after them were. Where files have been taken away the start may not be on disk yet
-// (RemoveBelowStart goes on when a full disk refuses it).
-void Recovery::TakeMissingFront() {
-  if (TM_BUG("front-unmissed")) return;
-  if (bases_.empty() || taken_away_ || !input_.log_start_known || !epochs_begin_) return;
-  const Offset begin = std::max(input_.log_start, *epochs_begin_);
-  // Of what was on disk some is gone, even where the first segment that is there begins above it.
-  if (begin >= bases_.front() || (known_ && begin >= floor_)) return;
-  Note("offsets {} to {} are missing: no segment before {} is there", begin, bases_.front() - 1,
+// The oldest segments' files are gone: they are one segment whose bytes are missing, which is found damaged
+// when it is looked at. Their batches were on disk, for those after them were. What has been taken away goes
+// when all that tells of the start says so: until then it explains why no such segment is there.
+Result<> Recovery::TakeMissingFront() {
+  FrontWitnesses witnesses{.first_base = bases_.empty() ? 0 : bases_.front(),
+                           .checkpoint = {},
+                           .table_readable = epochs_readable_,
+                           .table_begin = epochs_begin_,
+                           .recovery_point = input_.recovery_point};
+  if (input_.log_start_known) witnesses.checkpoint = input_.log_start;
+  std::optional<Offset> begin = MissingFront(witnesses);
+  if (TM_BUG("front-unmissed")) begin.reset();
+  if (begin && !taken_away_.empty()) {
+    begin.reset();
+  } else {
+    for (const std::string& path : std::exchange(taken_away_, {})) TM_RETURN_IF_ERROR(files_.Remove(path));
+  }
+  // The log may begin within a batch, and the batch is to come back whole: an index file that is left says
+  // where its segment began.
+  Offset base = begin.value_or(0);
+  if (begin) {
+    for (const auto& [orphan, path] : orphans_) {
+      if (orphan <= *begin) base = orphan;
+    }
+  }
+  for (const auto& [orphan, path] : orphans_) {
+    if (!begin || orphan != base) TM_RETURN_IF_ERROR(files_.Remove(path));
+  }
+  if (!begin) return {};
+  Note("offsets {} to {} are missing: no segment before {} is there", *begin, bases_.front() - 1,
        SegmentPathPrefix(input_.folder, bases_.front()));
+  missing_from_ = begin;
   auto segment = std::make_shared<Segment>();
-  segment->base_offset = begin;
-  segment->path_prefix = SegmentPathPrefix(input_.folder, begin);
+  segment->base_offset = base;
+  segment->path_prefix = SegmentPathPrefix(input_.folder, base);
   segment->sealed = true;
   segment->surveyed = false;
   segments_.push_back(std::move(segment));
+  return {};
 }
 
 // A sync that failed has left pages in the cache that the kernel takes for clean: another sync alone would
@@ -438,7 +495,7 @@ Result<> Recovery::TakeSegments() {
     changed_directory_ = true;
   }
   end_ = bases_.empty() ? 0 : bases_.front();
-  TakeMissingFront();
+  TM_RETURN_IF_ERROR(TakeMissingFront());
   for (size_t i = 0; i < bases_.size(); ++i) {
     TM_ASSIGN_OR_RETURN(const bool more, TakeSegment(i));
     if (!more) break;
@@ -461,6 +518,9 @@ Result<Recovered> Recovery::Run() {
   if (epochs_begin_) start = std::max(start, std::min(*epochs_begin_, end_));
   epochs_.TruncateTo(end_);
   epochs_.AdvanceStart(start);
+  // Made anew it lacks the epochs of what is missing. That they were those of what follows is a guess; where
+  // it is wrong the repair finds that the leader's batches do not fit, and the log is copied anew.
+  if (missing_from_) epochs_.ReachBackTo(start);
   if (!damage_) TM_RETURN_IF_ERROR(MakeDurable());
   for (const SegmentPtr& segment : segments_) {
     segment->entry_synced = true;
@@ -475,6 +535,7 @@ Result<Recovered> Recovery::Run() {
   out.state.segments = std::move(segments_);
   out.state.epochs = std::move(epochs_);
   out.state.epochs_stale = epochs_stale_;
+  out.state.taken_away = std::move(taken_away_);
   out.state.damage = std::move(damage_);
   out.notes = std::move(notes_);
   out.scanned_bytes = scanned_bytes_;

@@ -10,9 +10,10 @@
 //   good
 //     batches after it (the hole's far side) is reported. Nothing acknowledged goes, because acknowledged
 //     batches above R lie before the first bad one.
-//   - Where the log begins is told twice, by the checkpoint of its start and by the epoch table, neither of
-//   which is ever above the first segment: what lies between them and the first segment that is there is a
-//   missing file too. After what lies after it is repaired, as any damaged range.
+//   - Where the log begins is told twice, by the checkpoint of its start and by the epoch table, and nothing
+//   below the first segment that stays is removed before both say so: what lies between them, or the one that
+//   can be read, and the first segment that is there is a missing file too (log_front.h). It is repaired as
+//   any damaged range.
 //   - A bad batch below R, a missing file below R, or a log that ends below R is rot: nothing is cut. In a
 //   segment
 //     that ends below R it is noted range by range when the segment is surveyed, as after a clean stop, and

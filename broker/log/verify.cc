@@ -130,9 +130,7 @@ Result<SegmentReport> VerifySegment(FileSystem& files, const PartitionFolder& fo
     if (step == BatchScanner::Step::kEnd) break;
     if (step == BatchScanner::Step::kBad) {
       const uint64_t bad = scanner.position();
-      const auto header = scanner.header();
-      const bool in_place = header && header->base_offset >= report.end_offset;
-      const bool more = scanner.Resync(in_place ? header->total_bytes() : 1);
+      const bool more = scanner.Resync(scanner.BytesToSkip(report.end_offset));
       after_bad = true;
       if (!report.tail_problem) report.tail_problem = report.problems.size();
       report.problems.push_back(fmt::format("byte {}: {}; {} bytes skipped", bad, scanner.error().message,

@@ -1,5 +1,6 @@
 // Files of a log that are gone or cut short: none of it passes for records that were deleted, none is cut
 // away, and what another replica has comes back.
+#include "tests/simulation/env/sim_disk_tree.h"
 #include "tests/unit/log/log_fixture.h"
 
 namespace tidemark {
@@ -27,6 +28,13 @@ class LostBytes : public testing::Test {
     for (const char* suffix : {".log", ".index", ".timeindex"})
       world_.disk().RemovePath(world_.LogPath(base, suffix));
   }
+  void MoveStartTo(Offset start) {
+    world_.Call([&] {
+      log_->AdvanceStartTo(start);
+      return true;
+    });
+    ASSERT_TRUE(world_.process().Await([&] { return log_->CheckpointStart(); }));
+  }
   Result<> Survey() {
     return world_.process().Await([this] { return log_->Survey(); });
   }
@@ -42,7 +50,7 @@ class LostBytes : public testing::Test {
     while (!rest.empty()) {
       BatchView batch;
       CHECK(ParseBatch(rest, &batch, nullptr, nullptr) == BatchParse::kOk);
-      if (batch.base_offset >= from) break;
+      if (batch.base_offset + ParseBody(batch.body)->last_offset_delta >= from) break;
       rest.remove_prefix(batch.total_bytes());
     }
     co_return std::string(rest);
@@ -82,32 +90,128 @@ TEST_F(LostBytes, TheOldestSegmentsAreMissedAndComeBack) {
   }
 }
 
+// Each of what tells where a log begins is enough when the others are lost with its oldest files.
+TEST_F(LostBytes, OneWitnessOfTheStartIsEnough) {
+  const std::string epochs = "/data/orders-0/leader-epoch-checkpoint";
+  const std::string starts = "/data/log-start-offset-checkpoint";
+  const std::string points = "/data/recovery-point-offset-checkpoint";
+  for (Offset at = 0; at < log_->end_offset();) {
+    const auto read = world_.Read(*log_, at);
+    whole_ += read->bytes;
+    at = read->next_offset;
+  }
+  using Lost = std::vector<std::string>;
+  for (const Lost& lost : {Lost{epochs}, Lost{starts}, Lost{epochs, points}, Lost{starts, points}}) {
+    for (const bool moved : {false, true}) {
+      SCOPED_TRACE(fmt::format("without {}, start moved: {}", fmt::join(lost, ", "), moved));
+      const Offset begin = moved ? 3 : 0;
+      Stop(true);
+      const std::shared_ptr<SimTree> tree = world_.disk().Snapshot();
+      log_ = &world_.Start();
+      MoveStartTo(begin);
+      Stop(true);
+      // Within a batch only the index tells where its segment began.
+      if (moved) world_.disk().RemovePath(world_.LogPath(0));
+      if (!moved) Remove(0);
+      for (const std::string& path : lost) world_.disk().RemovePath(path);
+      for (const bool again : {false, true}) {
+        log_ = &world_.Start();
+        EXPECT_EQ(log_->start_offset(), begin) << "again: " << again;
+        ASSERT_TRUE(Survey());
+        ASSERT_FALSE(log_->damage());
+        ASSERT_EQ(log_->damaged().ranges().size(), 1u);
+        EXPECT_EQ(log_->damaged().ranges()[0].last, bases_[1] - 1);
+        ASSERT_TRUE(world_.Checkpoint());
+        if (!again) Stop(false);
+      }
+      const auto repaired = world_.process().Await(
+          [&] { return log_->Repair(begin, [this](Offset from) { return Fetch(from); }); });
+      ASSERT_TRUE(repaired) << ToString(repaired.error());
+      EXPECT_EQ(world_.ReadAll(*log_).size(), before_.size() - (moved ? 1 : 0));
+      Stop(true);
+      log_ = &world_.Start();
+      EXPECT_EQ(log_->start_offset(), begin);
+      EXPECT_TRUE(log_->damaged().empty());
+      Stop(true);
+      world_.disk().Restore(tree->Clone());
+      log_ = &world_.Start();
+    }
+  }
+}
+
+// At every change that the deletion makes a crash leaves a log that misses nothing, also where what tells of
+// its start is lost after it but for one.
 TEST_F(LostBytes, WhatWasDeletedIsNotMissed) {
   world_.config().file_delete_delay = 0s;
+  const char* const kNothing = "";
+  Stop(true);
+  const std::shared_ptr<SimTree> tree = world_.disk().Snapshot();
+  for (const std::string lost :
+       {kNothing, "/data/orders-0/leader-epoch-checkpoint", "/data/log-start-offset-checkpoint",
+        "/data/recovery-point-offset-checkpoint"}) {
+    SCOPED_TRACE(lost);
+    for (int n = 1;; ++n) {
+      world_.disk().Restore(tree->Clone());
+      log_ = &world_.Start();
+      auto left = std::make_shared<int>(n);
+      world_.disk().SetHook([this, left](DiskOp, const std::string&) {
+        if (--*left == 0) world_.process().Kill(true);
+      });
+      const bool done = world_.RunOrDie([this]() -> Task<void> {
+        world_.logs().Find(world_.key())->AdvanceStartTo(bases_[2] + 1);
+        (void)co_await world_.logs().Find(world_.key())->RemoveBelowStart();
+      });
+      world_.disk().SetHook({});
+      world_.Kill(true);
+      if (!lost.empty()) world_.disk().RemovePath(lost);
+      log_ = &world_.Start();
+      ASSERT_TRUE(Survey());
+      EXPECT_TRUE(log_->damaged().empty()) << "killed at change " << n;
+      EXPECT_FALSE(log_->damage());
+      if (!done) {
+        world_.Kill(true);
+        continue;
+      }
+      EXPECT_GT(n, 6);
+      EXPECT_GE(log_->start_offset(), bases_[2]);
+      world_.Kill(true);
+      break;
+    }
+  }
+}
+
+// On a disk that has no room for the checkpoint of the start the files go all the same, and are not missed.
+TEST_F(LostBytes, WhatWentOnAFullDiskIsNotMissed) {
+  world_.config().file_delete_delay = 0s;
+  Stop(true);
+  log_ = &world_.Start();
+  for (const char* path : {"log-start-offset-checkpoint", "leader-epoch-checkpoint"}) {
+    world_.disk().Fail({.op = DiskOp::kWrite, .path = path, .fault = DiskFault::kNoSpace, .times = 100000});
+  }
   world_.Call([&] {
-    log_->SetConfig(world_.config());
     log_->AdvanceStartTo(bases_[2] + 1);
     return true;
   });
-  // At every change that the deletion makes.
-  for (int n = 1;; ++n) {
-    auto left = std::make_shared<int>(n);
-    world_.disk().SetHook([this, left](DiskOp, const std::string&) {
-      if (--*left == 0) world_.process().Kill(true);
-    });
-    const bool done = world_.RunOrDie([this]() -> Task<void> {
-      world_.logs().Find(world_.key())->AdvanceStartTo(bases_[2] + 1);
-      (void)co_await world_.logs().Find(world_.key())->RemoveBelowStart();
-    });
-    world_.disk().SetHook({});
+  ASSERT_TRUE(world_.process().Await([&] { return log_->RemoveBelowStart(); }));
+  ASSERT_FALSE(world_.disk().Content(world_.LogPath(0)));
+  const auto left = world_.disk().Content(world_.LogPath(0, ".log.deleted"));
+  ASSERT_TRUE(left) << "it tells, until the checkpoint does";
+  EXPECT_EQ(*left, "") << "its room is what was wanted";
+  for (int i = 0; i < 3; ++i) {
     world_.Kill(true);
     log_ = &world_.Start();
     ASSERT_TRUE(Survey());
-    EXPECT_TRUE(log_->damaged().empty()) << "killed at change " << n;
-    EXPECT_FALSE(log_->damage());
-    if (done) break;
+    EXPECT_TRUE(log_->damaged().empty());
+    EXPECT_EQ(log_->start_offset(), bases_[2]);
+    ASSERT_TRUE(world_.process().Await([&] { return log_->RemoveBelowStart(); }));
   }
-  EXPECT_EQ(log_->start_offset(), bases_[2] + 1);
+  world_.disk().ClearFailures();
+  ASSERT_TRUE(world_.process().Await([&] { return log_->RemoveBelowStart(); }));
+  EXPECT_FALSE(world_.disk().Content(world_.LogPath(0, ".log.deleted")));
+  world_.Kill(true);
+  log_ = &world_.Start();
+  ASSERT_TRUE(Survey());
+  EXPECT_TRUE(log_->damaged().empty());
 }
 
 TEST_F(LostBytes, RetentionDoesNotDeleteWhatIsOnlyDamagedHere) {

@@ -18,6 +18,27 @@ std::vector<SeenBatch> Fill(LogWorld& world, Log& log, int count, size_t value_b
   return world.ReadAll(log);
 }
 
+// What is logged while it lives.
+struct Notes : google::LogSink {
+  Notes() { google::AddLogSink(this); }
+  ~Notes() override { google::RemoveLogSink(this); }
+  void send(google::LogSeverity, const char*, const char*, int, const google::LogMessageTime&,
+            const char* message, size_t length) override {
+    told.emplace_back(message, length);
+  }
+  std::vector<std::string> told;
+};
+
+// The first batch of a segment file, as if it had been appended further on.
+std::string Batch(std::string_view file) {
+  BatchView batch;
+  CHECK(ParseBatch(file, &batch, nullptr, nullptr) == BatchParse::kOk);
+  const BodyInfo info = *ParseBody(batch.body);
+  const BatchPrefix prefix =
+      StampBatch(batch.body, batch.body_crc, 500 + info.last_offset_delta, 0, 5000, MakeTopicId(7), 0);
+  return std::string(prefix.view()) + std::string(batch.body);
+}
+
 TEST(Recovery, ACleanStopIsRememberedOnceAndNothingIsLost) {
   LogWorld world;
   Log& log = world.Start();
@@ -77,6 +98,54 @@ TEST(Recovery, ATornTailIsCutAndTheRestStays) {
     EXPECT_EQ(*world.disk().Content(path), good);
     world.Kill(false);
   }
+}
+
+// What a loss of power leaves above the recovery point: a later page that was written, an earlier one that
+// was not. Nobody was promised any of it, and a leader must not keep a hole that nobody can fill.
+TEST(Recovery, AHoleAboveTheRecoveryPointIsCutWithTheGoodBatchesBehindIt) {
+  LogWorld world;
+  Log& log = world.Start();
+  const auto before = Fill(world, log, 6);
+  ASSERT_TRUE(world.Checkpoint());
+  const size_t promised = world.disk().Content(world.LogPath(0))->size();
+  Fill(world, log, 1);
+  const size_t hole_end = world.disk().Content(world.LogPath(0))->size();
+  Fill(world, log, 3);
+  const std::string path = world.LogPath(0);
+  std::string content = *world.disk().Content(path);
+  world.Kill(false);
+  content.replace(promised, hole_end - promised, hole_end - promised, '\0');
+  ASSERT_TRUE(world.disk().SetContent(path, content));
+  Notes notes;
+  Log& again = world.Start();
+  EXPECT_FALSE(again.damage());
+  EXPECT_TRUE(again.damaged().empty());
+  EXPECT_EQ(world.ReadAll(again), before);
+  EXPECT_EQ(world.disk().Content(path)->size(), promised);
+  EXPECT_THAT(notes.told, testing::Contains(testing::HasSubstr(fmt::format(
+                              "dropped {} bytes, of them {} in 3 good batches after it, and 0 later",
+                              content.size() - promised, content.size() - hole_end))));
+}
+
+// Records may hold the bytes of whole batches: they are none behind a batch whose header says how long it is.
+TEST(Recovery, TheImageOfABatchInATornOneIsNoGoodBatchBehindIt) {
+  LogWorld world;
+  Log& log = world.Start();
+  const auto before = Fill(world, log, 12);
+  const std::string path = world.LogPath(0);
+  const size_t bytes = world.disk().Content(path)->size();
+  const std::string image = Batch(*world.disk().Content(path));
+  ASSERT_TRUE(world.Append(log, MakeBatch(image, 1, 600), 1));
+  world.WaitForFlush(log);
+  ASSERT_TRUE(world.CloseCleanly());
+  const std::string content = *world.disk().Content(path);
+  ASSERT_GT(content.size(), bytes + 600) << "in the same segment";
+  ASSERT_TRUE(world.disk().SetContent(path, content.substr(0, content.size() - 10)));
+  // Without it, damage would be what has good batches behind it.
+  ASSERT_TRUE(world.disk().FlipBit("/data/recovery-point-offset-checkpoint", 33));
+  Log& again = world.Start();
+  EXPECT_FALSE(again.damage()) << again.damage()->message;
+  EXPECT_EQ(world.ReadAll(again), before);
 }
 
 TEST(Recovery, AFlippedBitBelowTheRecoveryPointIsDamageAndNothingIsCut) {

@@ -171,6 +171,21 @@ TEST_F(DumpLogTest, ACutBatchAtTheEndIsToldButIsNoDamage) {
   EXPECT_TRUE(valid_);
 }
 
+TEST_F(DumpLogTest, ACutBatchWhoseRecordHoldsTheImageOfOneShowsNone) {
+  const FinishedBatch inner = MakeBatch("inner");
+  const BatchPrefix prefix =
+      StampBatch(inner.body, inner.body_crc, 500, 0, 5000, world_.key().topic, world_.key().partition);
+  Log& log = world_.Start();
+  ASSERT_TRUE(world_.Append(log, MakeBatch(std::string(prefix.view()) + inner.body, 1, 600)));
+  world_.WaitForFlush(log);
+  ASSERT_TRUE(world_.CloseCleanly());
+  const std::string whole = *disk().Content(Path());
+  ASSERT_TRUE(disk().SetContent(Path(), whole.substr(0, whole.size() - 20)));
+  const std::string text = Dump(Path());
+  EXPECT_THAT(BatchLines(text), ::testing::IsEmpty());
+  EXPECT_THAT(text, HasSubstr(fmt::format("Found {} invalid bytes at the end", whole.size() - 20)));
+}
+
 TEST_F(DumpLogTest, WithoutTheTopicIdBodiesAreStillVerified) {
   Fill(2);
   disk().RemovePath(std::string(kFolder) + "/partition.metadata");
