@@ -10,6 +10,7 @@
 #include "broker/log/partition_files.h"
 #include "broker/log/placement.h"
 #include "broker/log/recovery.h"
+#include "broker/log/set_aside.h"
 #include "broker/log/shard_slot.h"
 
 namespace tidemark {
@@ -50,7 +51,8 @@ Result<bool> BelongsTo(FileSystem& files, const std::string& folder, const Parti
     BatchScanner scanner(*file, key, 0, size);
     BatchView batch;
     BatchScanner::Step step;
-    while ((step = scanner.Next(&batch, nullptr)) == BatchScanner::Step::kBad && scanner.Resync()) {
+    while ((step = scanner.Next(&batch, nullptr)) == BatchScanner::Step::kBad &&
+           scanner.Resync(scanner.BytesToSkip(0))) {
     }
     if (step == BatchScanner::Step::kBatch) break;
     if (step == BatchScanner::Step::kIoError) return std::unexpected(scanner.error());
@@ -69,6 +71,19 @@ Result<> RenameDurably(FileSystem& files, const std::string& directory, const st
                        const std::string& to) {
   TM_RETURN_IF_ERROR(files.Rename(from, to));
   return files.SyncDirectory(directory);
+}
+
+// Pool thread: sets the partition's folder aside. Returns those that are one too many now.
+Result<std::vector<std::string>> RenameAside(FileSystem& files, const std::string& directory,
+                                             const std::string& path) {
+  TM_ASSIGN_OR_RETURN(const auto entries, files.List(directory));
+  std::vector<std::string> names;
+  for (const auto& entry : entries) names.push_back(entry.name);
+  const std::string folder = path.substr(directory.size() + 1);
+  AsidePlan plan = PlanSetAside(names, folder);
+  TM_RETURN_IF_ERROR(RenameDurably(files, directory, path, directory + "/" + AsideName(folder, plan.number)));
+  for (std::string& name : plan.to_remove) name = directory + "/" + name;
+  return plan.to_remove;
 }
 
 // What compaction knew of the log. Beyond the log's end it would be believed once the log has grown past it.
@@ -394,8 +409,9 @@ Task<Result<Log*>> ShardLogs::OpenSlot(Slot& slot, std::string topic, LogConfig 
     const auto recovery_point = directory.at_start.Find(CheckpointKind::kRecoveryPoint, key);
     if (recovery_point) input.recovery_point = *recovery_point;
     if (!recovery_point && recovery_point.error().code == v1::CORRUPT_MESSAGE) input.recovery_point.reset();
-    input.log_start = directory.at_start.Find(CheckpointKind::kLogStart, key).value_or(0);
-    input.log_start_known = directory.at_start.Has(CheckpointKind::kLogStart);
+    const auto log_start = directory.at_start.Find(CheckpointKind::kLogStart, key);
+    input.log_start = log_start.value_or(0);
+    input.log_start_known = log_start || log_start.error().code == v1::NOT_FOUND;
     input.high_watermark = directory.at_start.Find(CheckpointKind::kHighWatermark, key).value_or(0);
   }
   input.clean = directory.was_clean && !recreated_.contains(key) && !dirs_.WithoutTopicId(input.folder);
@@ -454,15 +470,13 @@ Task<Result<>> ShardLogs::TakeOut(PartitionKey key, std::string topic, bool remo
   LogDirectory& directory = *dirs_.directories()[*index];
   if (directory.failed) co_return Fail(v1::KAFKA_STORAGE_ERROR, "{} has failed", directory.path);
   const std::string path = directory.path + "/" + PartitionFolderName(topic, key.partition);
-  std::string aside = WithSuffix(path, fmt::format(".{:016x}-delete", env_.random().Next()));
+  const std::string doomed = WithSuffix(path, fmt::format(".{:016x}-delete", env_.random().Next()));
+  std::vector<std::string> too_many;
   const auto renamed =
       co_await RunBlocking(env_.blocking_pool(), loop_, "take partition out", [&]() -> Result<> {
-        for (size_t n = 1; !remove; ++n) {
-          aside = fmt::format("{}-damaged.{}", path, n);
-          TM_ASSIGN_OR_RETURN(const bool taken, env_.files().Exists(aside));
-          if (!taken) break;
-        }
-        return RenameDurably(env_.files(), directory.path, path, aside);
+        if (remove) return RenameDurably(env_.files(), directory.path, path, doomed);
+        TM_ASSIGN_OR_RETURN(too_many, RenameAside(env_.files(), directory.path, path));
+        return {};
       });
   if (!renamed) {
     OnDirectoryFailure(*index, renamed.error());
@@ -473,7 +487,13 @@ Task<Result<>> ShardLogs::TakeOut(PartitionKey key, std::string topic, bool remo
   --directory.partitions;
   recreated_.insert(key);
   auto forgotten = co_await WriteCheckpoints(*index, RemovalOf(key, topic));
-  if (remove) scope_.Spawn("remove partition", RemoveFolder(std::move(aside)));
+  if (remove) scope_.Spawn("remove partition", RemoveFolder(doomed));
+  for (std::string& folder : too_many) {
+    LOG(WARNING) << folder << " is removed: of the logs of a partition that were set aside the first and the "
+                 << "newest are kept";
+    ++aside_removed_;
+    scope_.Spawn("remove log set aside", RemoveFolder(std::move(folder)));
+  }
   // With a full disk the lines stay: whoever creates the folder anew removes them first.
   if (!forgotten && forgotten.error().code != v1::DISK_FULL) co_return forgotten;
   co_return {};

@@ -78,8 +78,11 @@ class ShardLogs final : private LogHost {
   // removed in the background. Also for a partition that is not open but was found. NOT_FOUND when there is
   // none.
   Task<Result<>> Delete(PartitionKey key, std::string topic);
-  // Renames a damaged log's folder to `-damaged.N`, durably; OpenOrCreate then makes an empty one.
+  // Renames a damaged log's folder to `-damaged.N`, durably; OpenOrCreate then makes an empty one. Of those
+  // set aside before the first is kept (set_aside.h).
   Task<Result<>> SetAside(PartitionKey key, std::string reason);
+  // Folders set aside that were removed because there were too many.
+  uint64_t aside_removed() const { return aside_removed_; }
 
   EventLoop& loop() { return loop_; }
 
@@ -189,6 +192,7 @@ class ShardLogs final : private LogHost {
   std::unordered_map<PartitionKey, std::unique_ptr<Slot>> slots_;
   // Taken out in this process: what the checkpoints said of them at the start is void.
   std::unordered_set<PartitionKey> recreated_;
+  uint64_t aside_removed_ = 0;
   DiskWaits disk_waits_;
   FileHandles handles_;
   RecoveryQueue recoveries_;

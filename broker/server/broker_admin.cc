@@ -237,6 +237,7 @@ Task<std::string> Broker::Impl::Metrics() {
     AddPartitions(report, &sum);
     sum.scrubbed += report.scrubbed;
     sum.damaged_ranges += report.damaged_ranges;
+    sum.aside_removed += report.aside_removed;
     sum.quotas += report.quotas;
   }
   AddPartitionMetrics(sum, dirs_.get(), &out);
@@ -260,6 +261,7 @@ Task<std::string> Broker::Impl::Metrics() {
   out.Counter("tidemark_isr_failed_updates_total", counters.isr_failed_updates);
   out.Counter("tidemark_resignations_total", counters.resignations);
   out.Counter("tidemark_logs_set_aside_total", counters.set_aside);
+  out.Counter("tidemark_logs_set_aside_removed_total", sum.aside_removed);
   out.Gauge("tidemark_log_moves", static_cast<double>(sum.moves.under_way()));
   out.Counter("tidemark_log_moves_finished_total", sum.moves.finished);
   out.Counter("tidemark_log_moves_given_up_total", sum.moves.given_up);

@@ -281,6 +281,7 @@ ShardReport Shard::Report() const {
   out.waits = loop_.waits().Snapshot();
   out.quotas = quotas_.counters();
   if (logs_) out.moves = logs_->move_counters();
+  if (logs_) out.aside_removed = logs_->aside_removed();
   if (!table_) return out;
   if (logs_) {
     out.scrubbed = logs_->scrubbed();

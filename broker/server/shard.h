@@ -51,6 +51,7 @@ struct ShardReport {
   GroupGauges group_gauges;
   ScrubCounters scrubbed;
   size_t damaged_ranges = 0;  // as of now
+  uint64_t aside_removed = 0;
   std::vector<WaitRegistry::Entry> waits;
 };
 
