@@ -91,12 +91,13 @@ std::vector<RotExplorer::Hurt> RotExplorer::Damage(SimDisk& disk) {
   return hurts;
 }
 
-// Nobody misses a mark, an index file of the last segment, or a file all of whose records are below the log
-// start: it was about to go.
+// Nobody misses a mark, an index file of the last segment, an epoch table without an entry, or a file all of
+// whose records are below the log start: it was about to go.
 bool RotExplorer::Matters(const Hurt& hurt, const Base& base) {
   if (hurt.kind == Kind::kMark) return false;
   if (hurt.how != How::kRemove) return true;
   if (hurt.kind == Kind::kIndex) return false;
+  if (hurt.kind == Kind::kEpochs) return !hurt.before.starts_with("0\n0\n");
   if (hurt.kind != Kind::kSegment) return true;
   for (const Original& original : base.partitions) {
     const std::string folder = fmt::format("{}/{}-{}/", kDirectory, original.topic, original.key.partition);
