@@ -73,6 +73,8 @@ const std::vector<MetricDef>& MetricTable() {
       {"tidemark_isr_failed_updates_total", kC, "ISR changes that did not succeed at the first try"},
       {"tidemark_resignations_total", kC, "Leaderships given up by a replica"},
       {"tidemark_logs_set_aside_total", kC, "Damaged logs set aside"},
+      {"tidemark_logs_set_aside_removed_total", kC,
+       "Folders of damaged logs removed because newer ones were set aside"},
       {"tidemark_log_damaged_ranges", kG,
        "Damaged ranges of stored batches that are known and not repaired; reads of them are refused"},
       {"tidemark_log_damaged_ranges_total", kC, "Damaged ranges of stored batches that were found"},
