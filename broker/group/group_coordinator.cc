@@ -231,6 +231,15 @@ bool GroupCoordinator::RefreshTopics() {
   return changed;
 }
 
+bool GroupCoordinator::ForgetDeletedTopics(Led& led, Slot& slot) {
+  for (size_t removed = kExpireAtOnce; removed == kExpireAtOnce;) {
+    GroupChange change(slot.group);
+    removed = RemoveDeletedTopics(Scene(), kExpireAtOnce, change);
+    if (!Write(led, slot, change)) return false;
+  }
+  return true;
+}
+
 Task<void> GroupCoordinator::FollowTopics() {
   uint64_t passed = 0;  // version of the topics that the groups were told of
   while (!scope_.stopping()) {
@@ -250,6 +259,7 @@ Task<void> GroupCoordinator::FollowTopics() {
       GroupChange change(slot.group);
       OnGroupTopics(Scene(), change);
       topics_again_ |= !Write(led, slot, change);
+      topics_again_ |= !ForgetDeletedTopics(led, slot);
     });
     if (topics_again_) (void)co_await Sleep(loop_, kTopicsInterval, "group topics", scope_.stop_token());
   }

@@ -136,6 +136,8 @@ class GroupCoordinator final : private PartitionWatcher {
   Task<void> RetentionRounds();
   Task<void> FollowTopics();
   bool RefreshTopics();
+  // False: it could not be recorded, and is to be tried again.
+  bool ForgetDeletedTopics(Led& led, Slot& slot);
   std::vector<std::pair<PartitionKey, std::string>> AllGroups() const;
   // Runs `step` on each group, a few at a time.
   Task<void> ForEachGroup(const char* name, std::function<void(Led&, Slot&)> step);

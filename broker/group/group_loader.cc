@@ -119,6 +119,7 @@ Result<> GroupCoordinator::Repair(Led& led, Slot& slot) {
   GroupChange change(slot.group);
   OnGroupTopics(Scene(), change);
   topics_again_ |= !Write(led, slot, change);
+  topics_again_ |= !ForgetDeletedTopics(led, slot);
   return {};
 }
 

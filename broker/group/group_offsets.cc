@@ -1,6 +1,11 @@
 #include "broker/group/group_offsets.h"
 
+#include <glog/logging.h>
+
 #include <algorithm>
+#include <limits>
+#include <map>
+#include <set>
 
 #include "broker/group/group_limits.h"
 
@@ -63,6 +68,11 @@ std::optional<Error> WhyNotCommit(const PartitionKey& key,
     return Error{v1::UNKNOWN_TOPIC_OR_PARTITION, fmt::format("{} has partitions 0 to {}, not {}", name,
                                                              topic->partitions - 1, key.partition)};
   }
+  if (partition.offset() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
+    return Error{v1::INVALID_REQUEST,
+                 fmt::format("offset {} of {}-{}: the largest offset is {}", partition.offset(), name,
+                             key.partition, std::numeric_limits<int64_t>::max())};
+  }
   if (partition.metadata().size() > scene.options.max_metadata_bytes) {
     return Error{v1::OFFSET_METADATA_TOO_LARGE,
                  fmt::format("metadata of {}-{} has {} bytes, offset.metadata.max.bytes is {}", name,
@@ -81,6 +91,29 @@ GroupRecord OffsetRecord(const Group& group, const PartitionKey& key, const std:
   value.set_commit_time(now);
   value.set_topic(topic);
   return record;
+}
+
+// The topics whose offsets are told. Of several with one name: the one that there is; of those that are gone
+// the one committed last.
+std::set<TopicId> TopicsTold(const Group& group, const GroupScene& scene) {
+  const GroupTopics& topics = scene.resolver.topics();
+  std::map<TopicId, WallMillis> committed;
+  for (const auto& [key, stored] : group.offsets()) {
+    WallMillis& last = committed[key.topic];
+    last = std::max(last, stored.commit_time);
+  }
+  std::map<std::string, std::pair<WallMillis, TopicId>> last_of;  // by name
+  for (const auto& [id, last] : committed) {
+    if (scene.resolver.deleted().Has(id)) continue;
+    std::string name = group.CommittedTopicName(id);
+    const auto living = topics.by_name.find(name);
+    if (living != topics.by_name.end() && living->second.id != id) continue;
+    auto& chosen = last_of[std::move(name)];
+    chosen = std::max(chosen, std::pair(last, id));
+  }
+  std::set<TopicId> told;
+  for (const auto& [name, chosen] : last_of) told.insert(chosen.second);
+  return told;
 }
 
 void FillOffset(const PartitionKey& key, const StoredOffset& stored, const OffsetExpiry& expiries,
@@ -164,7 +197,10 @@ void FillCommitted(Group& group, const GroupScene& scene,
                    google::protobuf::RepeatedPtrField<v1::CommittedTopic>* out) {
   const OffsetExpiry expiries(group, scene);
   std::map<PartitionKey, const StoredOffset*> sorted;
-  for (const auto& [key, stored] : group.offsets()) sorted[key] = &stored;
+  const std::set<TopicId> told = TopicsTold(group, scene);
+  for (const auto& [key, stored] : group.offsets()) {
+    if (told.contains(key.topic)) sorted[key] = &stored;
+  }
   std::optional<TopicId> topic;
   for (const auto& [key, stored] : sorted) {
     if (topic != key.topic) {
@@ -233,6 +269,25 @@ std::optional<WallMillis> OffsetExpiry::Of(const PartitionKey& partition, const 
     since = std::max(since, group_.metadata()->empty_since());
   }
   return since + retention_;
+}
+
+size_t RemoveDeletedTopics(const GroupScene& scene, size_t limit, GroupChange& change) {
+  Group& group = change.group();
+  const DeletedTopics& deleted = scene.resolver.deleted();
+  if (deleted.size() == 0) return 0;
+  PartitionKeys removed;
+  for (const auto& [key, stored] : group.offsets()) {
+    if (removed.size() >= limit) break;
+    if (deleted.Has(key.topic)) removed.insert(key);
+  }
+  for (const PartitionKey& key : removed) {
+    CHECK(scene.resolver.topics().Find(key.topic) == nullptr)
+        << "offsets of a topic that is there were about to be removed";
+    change.RemoveOffset(key);
+  }
+  if (!removed.empty() && group.metadata() && group.members().empty() && group.offsets().empty())
+    change.RemoveMetadata();
+  return removed.size();
 }
 
 size_t ExpireOffsets(const GroupScene& scene, size_t limit, GroupChange& change) {

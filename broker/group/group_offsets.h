@@ -21,7 +21,8 @@ Result<> CommitOffsets(const v1::OffsetCommitRequest& request, const GroupScene&
 // offsets.
 Result<> FetchOffsets(const v1::OffsetFetchRequest::Group& request, Group* group, const GroupScene& scene,
                       v1::OffsetFetchResponse::Group* out);
-// All of the group's offsets, by topic and partition.
+// The group's offsets, by topic and partition. No two topics in it have one name: of a topic that is gone
+// there is nothing when another one has its name now.
 void FillCommitted(Group& group, const GroupScene& scene,
                    google::protobuf::RepeatedPtrField<v1::CommittedTopic>* out);
 
@@ -46,6 +47,10 @@ class OffsetExpiry {
   const TopicsOfGroup& read_;
   const GroupTopics& topics_;
 };
+
+// Deletes the offsets of topics that were seen deleted (deleted_topics.h), at most `limit`; and with the last
+// of them the group, when it has no members. The number of offsets deleted.
+size_t RemoveDeletedTopics(const GroupScene& scene, size_t limit, GroupChange& change);
 
 // Deletes what has expired, at most `limit` offsets; and the group, when it has neither members nor offsets
 // any more. The number of offsets deleted.

@@ -40,7 +40,8 @@ SubscriptionResolver::SubscriptionResolver() : topics_(std::make_shared<const Gr
 SubscriptionResolver::~SubscriptionResolver() = default;
 
 bool SubscriptionResolver::SetTopics(std::shared_ptr<const GroupTopics> topics) {
-  if (version_ > 0 && topics->by_name == topics_->by_name) {
+  const bool deletions = deleted_.See(*topics);
+  if (version_ > 0 && !deletions && topics->by_name == topics_->by_name) {
     topics_ = std::move(topics);
     return false;
   }

@@ -14,6 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "broker/group/deleted_topics.h"
 #include "common/result.h"
 #include "common/types.h"
 #include "tidemark/v1/group_api.pb.h"
@@ -34,6 +35,8 @@ struct GroupTopic {
 struct GroupTopics {
   std::map<std::string, GroupTopic, std::less<>> by_name;
   std::unordered_map<TopicId, std::string> names;
+  // Topics that are being deleted.
+  std::vector<TopicId> deleting;
   // Topics may exist that are not here.
   bool incomplete = false;
 
@@ -58,9 +61,10 @@ class SubscriptionResolver {
   SubscriptionResolver(const SubscriptionResolver&) = delete;
   SubscriptionResolver& operator=(const SubscriptionResolver&) = delete;
 
-  // Rises with each picture that differs from the one before; 0: none was set yet.
+  // Rises with each picture that differs from the one before, or that shows a deletion; 0: none was set yet.
   uint64_t version() const { return version_; }
   const GroupTopics& topics() const { return *topics_; }
+  const DeletedTopics& deleted() const { return deleted_; }
   // True when it differs from the one before.
   bool SetTopics(std::shared_ptr<const GroupTopics> topics);
 
@@ -82,6 +86,7 @@ class SubscriptionResolver {
   void DropUnused();
 
   std::shared_ptr<const GroupTopics> topics_;
+  DeletedTopics deleted_;
   uint64_t version_ = 0;
   size_t name_bytes_ = 0;  // of all topics' names
   std::unordered_map<std::string, Pattern> patterns_;

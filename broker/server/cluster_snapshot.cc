@@ -66,6 +66,8 @@ void ClusterSnapshot::AddTopic(const v1::TopicState& state) {
   const Result<TopicId> id = TopicId::FromBytes(state.id());
   if (!id || !ValidateTopicName(state.name())) {
     LOG(ERROR) << "the controller named an impossible topic '" << state.name() << "'; left out";
+    // It may be one that was known under its right name.
+    unreadable_topics_ = true;
     return;
   }
   auto topic = std::make_shared<TopicInfo>();

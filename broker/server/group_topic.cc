@@ -34,7 +34,16 @@ std::shared_ptr<const GroupTopics> TopicsOfCluster(const ClusterSnapshot& snapsh
   out->incomplete = snapshot.unreadable_topics();
   for (const std::string& name : snapshot.TopicNames()) {
     const TopicInfo* topic = snapshot.Topic(name);
-    if (topic == nullptr || topic->deleting || topic->partitions.empty()) continue;
+    if (topic == nullptr) continue;
+    if (topic->deleting) {
+      out->deleting.push_back(topic->id);
+      continue;
+    }
+    if (topic->partitions.empty()) {
+      // It is there, and cannot be read.
+      out->incomplete = true;
+      continue;
+    }
     out->Add(name, {topic->id, static_cast<uint32_t>(topic->partitions.size())});
   }
   return out;

@@ -149,6 +149,31 @@ class ConsumerGroupsTool(ClusterTest):
                               ((*reset, "--to-earliest", "--topic", "odrers"), 4)):
             self.groups(*words, status=status)
 
+    def test_offsets_of_a_deleted_topic_are_not_those_of_the_next_one_of_its_name(self):
+        reset = ["--group", "g", "--reset-offsets"]
+        self.brokers.create_topic("kept", 1, 1)
+        self.brokers.produce("kept", ["line"])
+        self.groups(*reset, "--to-latest", "--topic", "kept", "--execute")
+        self.brokers.produce("orders", [f"{n},line {n}" for n in range(30)], "--property", "parse.key=true",
+                             "--property", "key.separator=,")
+        self.groups(*reset, "--to-latest", "--topic", "orders", "--execute")
+        self.groups("--group", "only", "--reset-offsets", "--to-latest", "--topic", "orders", "--execute")
+        self.brokers.tool("topics", "--bootstrap-server", self.brokers.bootstrap, "--delete", "--topic", "orders")
+        wait_for("its offsets are gone, and none else",
+                 lambda: [row["TOPIC"] for row in self.table("--describe", "--group", "g")] == ["kept"])
+        wait_for("a group that had no others is gone", lambda: self.groups("--list").out.split() == ["g"])
+        self.brokers.create_topic("orders", 2, 1)
+        self.brokers.produce("orders", [f"line {n}" for n in range(11)])
+        self.assertEqual(len(self.consume("--group", "g", "--from-beginning", "--max-messages", 11)), 11)
+        rows = [row for row in self.table("--describe", "--group", "g") if row["TOPIC"] == "orders"]
+        self.assertEqual(sorted(row["PARTITION"] for row in rows if row["CURRENT-OFFSET"] != "0"),
+                         sorted(row["PARTITION"] for row in rows if row["LOG-END-OFFSET"] != "0"))
+        self.assertEqual([row["LAG"] for row in rows], ["0"] * len(rows))
+        moved = {row["TOPIC"] + row["PARTITION"]: int(row["NEW-OFFSET"])
+                 for row in self.table(*reset, "--to-current", "--all-topics")}
+        self.assertEqual(sum(offset for at, offset in moved.items() if at != "kept0"), 11)
+        self.assertEqual(moved["kept0"], 1)
+
 
 if __name__ == "__main__":
     unittest.main()

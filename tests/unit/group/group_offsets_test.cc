@@ -42,6 +42,24 @@ class Offsets : public testing::Test {
     return count;
   }
 
+  size_t Forget() {
+    GroupChange change(*bench_.group);
+    const size_t count = RemoveDeletedTopics(bench_.Scene(), 1000, change);
+    bench_.Keep(change);
+    return count;
+  }
+  // What an answer says, "orders-0 11".
+  std::vector<std::string> Told() {
+    google::protobuf::RepeatedPtrField<v1::CommittedTopic> topics;
+    FillCommitted(*bench_.group, bench_.Scene(), &topics);
+    std::vector<std::string> out;
+    for (const auto& topic : topics) {
+      for (const auto& offset : topic.partitions())
+        out.push_back(fmt::format("{}-{} {}", topic.topic(), offset.partition(), offset.offset()));
+    }
+    return out;
+  }
+
   GroupBench bench_;
   TopicId orders_;
 };
@@ -199,6 +217,90 @@ TEST_F(Offsets, OffsetsOfATopicThatCannotBeReadAtThisMomentStay) {
   EXPECT_EQ(Expire(), 0u);
   bench_.SetIncomplete(false);
   EXPECT_EQ(Expire(), 1u) << "it is known to be gone";
+}
+
+TEST_F(Offsets, OffsetsOfADeletedTopicGoWithIt) {
+  EXPECT_EQ(Commit("", -1, 0, 30), v1::NONE);
+  const TopicId before = orders_;
+  EXPECT_EQ(Forget(), 0u);
+  bench_.DropTopic("orders");
+  orders_ = bench_.AddTopic("orders", 4);
+  ASSERT_NE(orders_, before);
+  EXPECT_EQ(Commit("", -1, 0, 11), v1::NONE);
+  EXPECT_THAT(Told(), testing::ElementsAre("orders-0 11")) << "what is not removed yet is not told either";
+  EXPECT_EQ(Forget(), 1u);
+  EXPECT_EQ(bench_.group->offsets().size(), 1u);
+  EXPECT_EQ(Committed(0), 11u);
+}
+
+TEST_F(Offsets, AGroupOfWhichADeletedTopicWasAllIsGone) {
+  EXPECT_EQ(Commit("", -1, 0, 30), v1::NONE);
+  BenchMember a(bench_, "a", {"orders"});
+  (void)a.Beat();
+  EXPECT_EQ(a.Leave(), v1::NONE);
+  EXPECT_EQ(Forget(), 0u);
+  EXPECT_FALSE(bench_.group->gone());
+  bench_.DropTopic("orders");
+  EXPECT_EQ(Forget(), 1u);
+  EXPECT_TRUE(bench_.group->gone());
+  EXPECT_TRUE(bench_.ReadBack(true)->gone()) << "the log says so too";
+}
+
+TEST_F(Offsets, OffsetsOfATopicWhoseDeletionNobodySawStay) {
+  EXPECT_EQ(Commit("", -1, 0, 30), v1::NONE);
+  // A coordinator that has just started, and is behind: it knows other topics only.
+  SubscriptionResolver fresh;
+  auto behind = std::make_shared<GroupTopics>();
+  behind->Add("events", {BenchTopicId(77), 1});
+  fresh.SetTopics(behind);
+  const GroupScene scene{
+      .now = bench_.now, .wall = bench_.wall, .resolver = fresh, .options = bench_.options};
+  GroupChange change(*bench_.group);
+  EXPECT_EQ(RemoveDeletedTopics(scene, 1000, change), 0u);
+  EXPECT_EQ(Committed(0), 30u);
+  // It is told of another topic of that name: whose offsets these are nobody can know from it.
+  auto other = std::make_shared<GroupTopics>(*behind);
+  other->Add("orders", {BenchTopicId(78), 1});
+  fresh.SetTopics(other);
+  EXPECT_EQ(RemoveDeletedTopics(scene, 1000, change), 0u);
+  google::protobuf::RepeatedPtrField<v1::CommittedTopic> told;
+  FillCommitted(*bench_.group, scene, &told);
+  EXPECT_TRUE(told.empty()) << "not under the name of a topic that there is";
+  // One that is being deleted when it is first heard of is deleted.
+  auto deleting = std::make_shared<GroupTopics>(*behind);
+  deleting->deleting.push_back(orders_);
+  EXPECT_TRUE(fresh.SetTopics(deleting));
+  EXPECT_EQ(RemoveDeletedTopics(scene, 1000, change), 1u);
+}
+
+TEST_F(Offsets, OffsetsOfATopicThatCannotBeReadAreKeptUntilItIsKnownToBeGone) {
+  EXPECT_EQ(Commit("", -1, 0, 30), v1::NONE);
+  bench_.SetIncomplete(true);
+  bench_.DropTopic("orders");
+  EXPECT_EQ(Forget(), 0u);
+  bench_.SetIncomplete(false);
+  EXPECT_EQ(Forget(), 1u);
+}
+
+TEST_F(Offsets, OfTwoTopicsOfOneNameThatAreGoneTheLastIsTold) {
+  EXPECT_EQ(Commit("", -1, 0, 30), v1::NONE);
+  bench_.DropTopic("orders");
+  orders_ = bench_.AddTopic("orders", 4);
+  bench_.Pass(1s);
+  EXPECT_EQ(Commit("", -1, 1, 11), v1::NONE);
+  SubscriptionResolver fresh;
+  fresh.SetTopics(std::make_shared<GroupTopics>());
+  google::protobuf::RepeatedPtrField<v1::CommittedTopic> told;
+  FillCommitted(*bench_.group, {bench_.now, bench_.wall, fresh, bench_.options}, &told);
+  ASSERT_EQ(told.size(), 1);
+  EXPECT_EQ(told[0].topic_id(), orders_.ToBytes());
+}
+
+TEST_F(Offsets, AnOffsetIsNoLargerThanTheLargestThereIs) {
+  EXPECT_EQ(Commit("", -1, 0, std::numeric_limits<uint64_t>::max()), v1::INVALID_REQUEST);
+  EXPECT_EQ(Commit("", -1, 0, 1ull << 63), v1::INVALID_REQUEST);
+  EXPECT_EQ(Committed(0), std::nullopt);
+  EXPECT_EQ(Commit("", -1, 0, (1ull << 63) - 1), v1::NONE);
 }
 
 TEST_F(Offsets, OffsetsOfASimpleGroupExpireFromTheirCommit) {
