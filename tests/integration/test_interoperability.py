@@ -37,6 +37,13 @@ class Interoperability(ClusterTest):
         self.assertEqual(sorted(cluster.consume("snakes")), sorted(lines))
         cluster.produce("snakes", ["from the tools"])
         self.assertIn("from the tools", self.example(cluster, "consume", "snakes"))
+        # Without the oldest records each goes on with those that there are, also a group that has not begun.
+        cluster.create_topic("trimmed", 1, 3)
+        cluster.produce("trimmed", [f"line {n}" for n in range(100)])
+        offsets = cluster.folder / "trim.json"
+        offsets.write_text('{"version": 1, "partitions": [{"topic": "trimmed", "partition": 0, "offset": 60}]}')
+        cluster.tool("delete-records", "--bootstrap-server", cluster.bootstrap, "--offset-json-file", offsets)
+        self.assertEqual(self.example(cluster, "consume", "trimmed"), [f"line {n}" for n in range(60, 100)])
         self.zookeeper_shows_kafkas_tree(cluster)
         self.protoc_decodes_a_segment(cluster)
 

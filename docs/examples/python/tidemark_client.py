@@ -16,6 +16,7 @@ import uuid
 
 from tidemark.v1 import envelope_pb2 as wire, error_pb2 as error, record_pb2 as record
 
+AGAIN = (error.ERROR_CLASS_RETRY, error.ERROR_CLASS_REFRESH_METADATA)
 TABLE = [0] * 256
 for n in range(256):
     c = n
@@ -55,7 +56,7 @@ class Broker:
 class Failed(RuntimeError):
     def __init__(self, e):
         super().__init__(f"{error.ErrorCode.Name(e.code)}: {e.message}")
-        self.error_class = e.error_class
+        self.code, self.error_class = e.code, e.error_class
 
 
 def fail(e):
@@ -85,14 +86,11 @@ class Topic:
         while True:
             try:
                 request = wire.Request()
-                part = fill(request)
-                part.id = self.id
+                fill(request).id = self.id
                 body = getattr(self.leaders[partition].call(request), request.WhichOneof("body"))
-                answer = body.topics[0].partitions[0] if body.topics else None
-                if answer is None or answer.error.error_class not in (
-                        error.ERROR_CLASS_RETRY, error.ERROR_CLASS_REFRESH_METADATA):
-                    if answer is not None:
-                        fail(answer.error)
+                answer = body.topics[0].partitions[0]
+                if answer.error.error_class not in AGAIN:
+                    fail(answer.error)
                     return answer
             except (OSError, KeyError, struct.error):
                 pass  # the leader is away: the outcome is unknown, so a produce may repeat
@@ -109,20 +107,30 @@ def produce(topic, partition, lines):
 
     def fill(request):
         request.produce.acks = -1
-        part = request.produce.topics.add()
-        part.partitions.add(partition=partition).batches.add(body_crc=crc32c(body), body=body)
-        return part
+        request.produce.topics.add().partitions.add(partition=partition).batches.add(body_crc=crc32c(body), body=body)
+        return request.produce.topics[0]
     return topic.ask(partition, fill).base_offset
+
+
+def earliest(topic, partition):
+    def fill(request):
+        request.list_offsets.topics.add().partitions.add(partition=partition, timestamp=-2)
+        return request.list_offsets.topics[0]
+    return topic.ask(partition, fill).offset
 
 
 def consume(topic, partition, offset):
     """Returns (records, next offset); empty when the end is reached."""
     def fill(request):
         request.fetch.max_wait_ms = 500
-        part = request.fetch.topics.add()
-        part.partitions.add(partition=partition, fetch_offset=offset, max_bytes=1 << 20)
-        return part
-    answer = topic.ask(partition, fill)
+        request.fetch.topics.add().partitions.add(partition=partition, fetch_offset=offset, max_bytes=1 << 20)
+        return request.fetch.topics[0]
+    try:
+        answer = topic.ask(partition, fill)
+    except Failed as e:
+        if e.code != error.OFFSET_OUT_OF_RANGE:
+            raise
+        return [], earliest(topic, partition)  # the oldest records are gone: go on where the log begins now
     values = []
     for batch in record.LogSegment.FromString(answer.records).batches:
         assert crc32c(batch.body) == batch.body_crc, f"damaged batch at offset {batch.base_offset}"
@@ -159,7 +167,7 @@ class Member:
             except (OSError, struct.error):
                 pass  # it is away
             except Failed as e:
-                if e.error_class not in (error.ERROR_CLASS_RETRY, error.ERROR_CLASS_REFRESH_METADATA):
+                if e.error_class not in AGAIN:
                     raise
             self.coordinator = None
             time.sleep(0.2)
@@ -254,13 +262,12 @@ def main(bootstrap, command, name, group=None):
             member.leave()
     else:
         for partition in sorted(topic.leaders):
-            offset = 0
-            while True:
-                values, next_offset = consume(topic, partition, offset)
-                if next_offset == offset:
-                    break
-                offset = next_offset
-                print("\n".join(values))
+            offset, before = 0, None
+            while offset != before:
+                before = offset
+                values, offset = consume(topic, partition, offset)
+                if values:
+                    print("\n".join(values))
 
 
 if __name__ == "__main__":
