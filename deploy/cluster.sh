@@ -65,7 +65,8 @@ stored_bin() { cat "$dir/bin" 2>/dev/null || true; }
 ready_line() {
   local from
   from=$(cat "$(folder "$1")/ready.from" 2>/dev/null) || return 1
-  tail -c +$((from + 1)) "$(folder "$1")/broker.log" | grep -a -m 1 'tidemark broker .* ready .*admin='
+  # Not a pipe: grep ends at its match, tail of SIGPIPE, and under pipefail that would count as no match.
+  grep -a -m 1 'tidemark broker .* ready .*admin=' < <(tail -c +$((from + 1)) "$(folder "$1")/broker.log")
 }
 
 # Writes the broker's properties once, so that it keeps its port over restarts.

@@ -218,6 +218,12 @@ class Tools(ClusterTest):
         subprocess.run([script, "start", "--dir", str(folder), "--bin", str(BIN), "--brokers", "2"], check=True,
                        capture_output=True, timeout=3 * PATIENCE)
         self.assertEqual(run("status").count("running"), 2)
+        # A long log behind the line that says that a broker serves: more than a pipe holds.
+        with (folder / "broker-0/broker.log").open("a") as log:
+            log.write("a line as a broker writes it\n" * 20_000)
+        rows = [line.split() for line in run("status").splitlines() if line[0].isdigit()]
+        self.assertEqual([(row[1], ":" in row[4]) for row in rows], [("running", True)] * 2)
+        run("start", "--bin", str(BIN), "--brokers", "2")
         run("kill", "1")
         self.assertIn("down", run("status"))
         run("restart", "1")
