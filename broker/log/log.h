@@ -250,7 +250,7 @@ class Log {
   const std::optional<Error>& uncleanable() const { return cleaning_.uncleanable; }
   // The log is not being compacted, whatever is due: it is uncleanable, or what is damaged waits for repair.
   bool compaction_blocked() const {
-    return cleaning_.uncleanable || cleaning_.unreadable || !damaged_.empty();
+    return cleaning_.uncleanable || cleaning_.unreadable || damaged_.FirstFrom(start_) != nullptr;
   }
   const TombstoneDrops& tombstone_drops() const { return cleaning_.drops; }
   // What is copied from a leader lacks the tombstones that it has dropped: durable when it returns, to be
@@ -389,6 +389,9 @@ class Log {
   Task<Result<std::string>> FetchFirst(Offset* offset, FetchRange fetch);
   Task<Result<>> FillSplicer(std::shared_ptr<SegmentSplicer> splicer, std::shared_ptr<Segment> segment,
                              uint64_t generation, FetchRange fetch, std::stop_token stop);
+  Task<Result<>> Splice(std::shared_ptr<Segment> segment, FetchRange fetch, std::stop_token stop);
+  bool damaged_below_start(Offset end) const;
+  Task<Result<>> DropDamageBelowStart(std::stop_token stop);
   Task<Result<>> SwapInRepaired(std::shared_ptr<SegmentSplicer> splicer, std::shared_ptr<Segment> segment);
 
   Task<Result<>> SurveySome(std::vector<std::shared_ptr<Segment>> some);

@@ -56,9 +56,13 @@ CleanableLog Log::DescribeForCleaning() const {
 
 CleanDecision Log::DecideCleaning(WallMillis now) const {
   CleanDecision decision = DecideClean(DescribeForCleaning(), config_.compaction, now);
-  // What is damaged is repaired first.
-  if (cleaning_.running || cleaning_.held || cleaning_.uncleanable || failure_ || damage_ ||
-      !damaged_.empty() || closing_ || !surveyed()) {
+  // What is damaged is repaired first. Below the log start there is nothing to repair: the pass drops it from
+  // the segment that holds the start, and what lies wholly below goes soon.
+  const bool damage_waits = damaged_.FirstFrom(start_) != nullptr ||
+                            (!damaged_.empty() && damaged_.ranges().front().segment <
+                                                      segments_[SegmentIndexFor(start_)]->base_offset);
+  if (cleaning_.running || cleaning_.held || cleaning_.uncleanable || failure_ || damage_ || damage_waits ||
+      closing_ || !surveyed()) {
     decision.due = decision.roll_active = false;
     decision.append_time_wanted.reset();
   }
@@ -123,7 +127,13 @@ Task<Result<CleanReport>> Log::Clean(CleanTools tools) {
   if (cleaning_.running) co_return Fail(v1::CANCELLED, "the log is being compacted already");
   if (cleaning_.held) co_return Fail(v1::CANCELLED, "the log is being moved");
   if (repairing_) co_return Fail(v1::CANCELLED, "the log is being repaired");
-  const CleanDecision decision = DecideClean(DescribeForCleaning(), config_.compaction, tools.now);
+  CleanDecision decision = DecideClean(DescribeForCleaning(), config_.compaction, tools.now);
+  if (decision.end > decision.first_dirty && damaged_below_start(decision.end)) {
+    TM_CO_RETURN_IF_ERROR(co_await DropDamageBelowStart(tools.stop));
+    if (cleaning_.running || cleaning_.held || repairing_)
+      co_return Fail(v1::CANCELLED, "the log changed under its compaction");
+    decision = DecideClean(DescribeForCleaning(), config_.compaction, tools.now);
+  }
   CleanReport report{.from = decision.first_dirty, .to = decision.first_dirty};
   if (decision.end <= decision.first_dirty) co_return report;
   cleaning_.running = true;

@@ -20,6 +20,10 @@ constexpr Duration kLongestSlice = 50ms;
 
 Task<Result<std::string>> Ready(std::string bytes) { co_return bytes; }
 
+Task<Result<std::string>> Nowhere(Offset offset) {
+  co_return Fail(v1::OFFSET_NOT_AVAILABLE, "nobody is asked for offset {}", offset);
+}
+
 }  // namespace
 
 // A repair of this log, from its first question on.
@@ -112,6 +116,37 @@ Task<Result<>> Log::Repair(Offset offset, FetchRange fetch, std::stop_token stop
   const std::shared_ptr<Segment> segment = segments_[SegmentIndexFor(range->segment)];
   CHECK_EQ(segment->base_offset, range->segment) << place_.path;
   if (segment == segments_.back()) TM_CO_RETURN_IF_ERROR(RollActive());
+  // What was asked for is asked for again where it has moved.
+  FetchRange with_first = [fetch = std::move(fetch), asked,
+                           first = std::make_shared<std::string>(std::move(first))](Offset from) {
+    return from == asked && !first->empty() ? Ready(std::exchange(*first, {})) : fetch(from);
+  };
+  co_return co_await Splice(segment, std::move(with_first), std::move(stop));
+}
+
+// The segment that holds the start has damage wholly below it, where nobody reads and nobody repairs, and
+// none above; `end`: of what a pass would read.
+bool Log::damaged_below_start(Offset end) const {
+  const Segment& segment = *segments_[SegmentIndexFor(start_)];
+  return segment.base_offset < end && damaged_.FirstFrom(start_) == nullptr &&
+         std::ranges::any_of(
+             damaged_.ranges(),
+             [&](const DamagedRange& range) { return range.segment == segment.base_offset; });
+}
+
+Task<Result<>> Log::DropDamageBelowStart(std::stop_token stop) {
+  TM_CO_RETURN_IF_ERROR(MayRepair(stop));
+  const Repairing repairing(*this);
+  TM_CO_RETURN_IF_ERROR(co_await WaitForTurn(stop));
+  const HasTurn has_turn(host_.repair_turn());
+  if (!damaged_below_start(end_)) co_return {};
+  const std::shared_ptr<Segment> segment = segments_[SegmentIndexFor(start_)];
+  co_return co_await Splice(segment, &Nowhere, std::move(stop));
+}
+
+// Writes the segment anew without what is damaged below the log start and with what `fetch` has of the rest.
+// Under a Repairing and the turn.
+Task<Result<>> Log::Splice(std::shared_ptr<Segment> segment, FetchRange fetch, std::stop_token stop) {
   if (!segment->sealed || segment->index || segment->dirty || segment->flushing || !segment->entry_synced) {
     RequestFlush();
     co_return Fail(v1::BROKER_NOT_READY, "{} is not sealed yet", segment->log_path());
@@ -135,16 +170,12 @@ Task<Result<>> Log::Repair(Offset offset, FetchRange fetch, std::stop_token stop
     if (each.segment == segment->base_offset) source.damage.push_back(each);
   }
   const auto splicer = DroppedOnPool(pool_, std::make_unique<SegmentSplicer>(files_, std::move(source)));
-  // What was asked for is asked for again where it has moved.
-  FetchRange with_first = [fetch = std::move(fetch), asked,
-                           first = std::make_shared<std::string>(std::move(first))](Offset from) {
-    return from == asked && !first->empty() ? Ready(std::exchange(*first, {})) : fetch(from);
-  };
-  auto done = co_await FillSplicer(splicer, segment, generation_, std::move(with_first), std::move(stop));
+  auto done = co_await FillSplicer(splicer, segment, generation_, std::move(fetch), std::move(stop));
   if (done) done = co_await SwapInRepaired(splicer, segment);
   if (done) {
     LOG(WARNING) << place_.topic << "-" << place_.key.partition << ": " << segment->log_path()
-                 << " is repaired from another replica"
+                 << (splicer->taken() > 0 ? " is repaired from another replica"
+                                          : " is written anew without what was damaged below the log start")
                  << (splicer->kept().empty() ? ""
                                              : fmt::format(", but for {} ranges", splicer->kept().size()));
     co_return {};
@@ -171,7 +202,7 @@ Task<Result<>> Log::FillSplicer(std::shared_ptr<SegmentSplicer> splicer, std::sh
           if (!splicer->wanted() && !splicer->done()) TM_RETURN_IF_ERROR(splicer->Step(step));
           if (!splicer->done()) return {};
           // Nothing came of it.
-          if (splicer->taken() == 0) return std::unexpected(*splicer->refused());
+          if (splicer->taken() == 0 && splicer->holes() == 0) return std::unexpected(*splicer->refused());
           return splicer->Finish();
         });
     given.clear();

@@ -52,8 +52,13 @@ bool Log::NoteDamage(std::span<const DamagedRange> found, ScrubProgress* progres
   for (const DamagedRange& range : found) {
     if (!damaged_.Add(range)) continue;
     news = true;
-    // Nobody asks for it any more; where it lies is known so that it is passed over.
-    if (range.last < start_) continue;
+    // Nobody asks for it any more; where it lies is known so that it is passed over, and compaction drops it.
+    if (range.last < start_) {
+      if (++told <= kRangesTold)
+        LOG(WARNING) << place_.topic << "-" << place_.key.partition
+                     << " is damaged below its log start, where nobody reads: " << range.reason;
+      continue;
+    }
     ++progress->damaged;
     ++damaged_ranges_found_;
     if (++told <= kRangesTold)

@@ -142,6 +142,7 @@ Result<> SegmentSplicer::Step(uint64_t bytes) {
   if (damage_ahead && source_.damage[next_damage_].last < source_.log_start) {
     const DamagedRange& range = source_.damage[next_damage_++];
     if (!hole_) hole_ = next_;
+    ++holes_;
     next_ = range.last + 1;
     position_ = range.end;
   }

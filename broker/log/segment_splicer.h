@@ -69,6 +69,8 @@ class SegmentSplicer {
   std::shared_ptr<File> file() const { return output_; }
   // Batches that were taken from what was given.
   size_t taken() const { return taken_; }
+  // Damaged ranges below the log start that are gone.
+  size_t holes() const { return holes_; }
   // What stays damaged, as it lies in what is written.
   const std::vector<DamagedRange>& kept() const { return kept_; }
   // Why the last one stays so.
@@ -102,6 +104,7 @@ class SegmentSplicer {
   std::vector<DamagedRange> kept_;
   std::optional<Error> refused_;
   size_t taken_ = 0;
+  size_t holes_ = 0;
   LeaderEpoch epoch_ = 0;
   uint64_t written_ = 0;
   SegmentIndex index_;

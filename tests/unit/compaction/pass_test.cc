@@ -556,6 +556,104 @@ TEST_F(CompactedLog, SegmentsWhoseRecordsAreAllGoneAreWholeToTheScrubber) {
   EXPECT_FALSE(log_->compaction_blocked());
 }
 
+class CompactedLogDamagedBelowItsStart : public CompactedLog {
+ protected:
+  CompactedLogDamagedBelowItsStart() {
+    Fill(100, 40);
+    Settle();
+    CHECK(world_.disk().FlipBit(world_.LogPath(0), 8 * 200));
+  }
+  void Scrub() {
+    const auto cursor = std::make_shared<ScrubCursor>();
+    for (bool done = false; !done;) {
+      const auto step = world_.process().Await([&] { return log_->Scrub(cursor, 1 << 20); });
+      ASSERT_TRUE(step);
+      done = step->done;
+    }
+  }
+  void StartAt(Offset start) {
+    world_.Call([&] {
+      log_->AdvanceStartTo(start);
+      return true;
+    });
+  }
+  bool Due() {
+    return world_.Call([this] { return log_->DecideCleaning(now_); }).due;
+  }
+  // Offsets whose record nobody is promised any more.
+  void CheckFromStart() {
+    KeyedModel left;
+    for (const auto& [offset, record] : appended_) {
+      if (offset >= log_->start_offset()) left.Add(offset, record);
+    }
+    left.Check(Content());
+  }
+  void Remember() {
+    for (const auto& [offset, record] : Content().records) appended_[offset] = record;
+  }
+
+  std::map<Offset, KeyedRecord> appended_;
+};
+
+TEST_F(CompactedLogDamagedBelowItsStart, IsCompactedAllTheSame) {
+  StartAt(4);
+  Remember();
+  Scrub();
+  ASSERT_EQ(log_->damaged().ranges().size(), 1u);
+  ASSERT_LT(log_->damaged().ranges()[0].last, 4u);
+  EXPECT_EQ(log_->damaged_ranges_found(), 0u) << "nobody can read it";
+  EXPECT_FALSE(log_->compaction_blocked());
+  ASSERT_TRUE(Due());
+  const auto report = Clean();
+  ASSERT_TRUE(report) << ToString(report.error());
+  EXPECT_EQ(report->to, 100u);
+  EXPECT_TRUE(log_->damaged().empty());
+  CheckFromStart();
+  Scrub();
+  EXPECT_TRUE(log_->damaged().empty()) << "what was written in its place is whole";
+  world_.Kill(/*power_loss=*/true);
+  log_ = &world_.Start();
+  EXPECT_FALSE(log_->damage());
+  CheckFromStart();
+}
+
+TEST_F(CompactedLogDamagedBelowItsStart, IsCompactedAlsoWhereThePassIsTheFirstToMeetIt) {
+  StartAt(4);
+  Remember();
+  ASSERT_FALSE(Clean());
+  ASSERT_TRUE(Due());
+  ASSERT_TRUE(Clean());
+  EXPECT_FALSE(log_->compaction_blocked());
+  CheckFromStart();
+}
+
+TEST_F(CompactedLogDamagedBelowItsStart, ASegmentWhollyBelowTheStartIsWaitedFor) {
+  Offset second = 0;
+  for (const std::string& path : world_.disk().Paths()) {
+    if (path.ends_with(".log") && path != world_.LogPath(0)) {
+      second = std::stoull(path.substr(path.size() - 24, 20));
+      break;
+    }
+  }
+  ASSERT_GT(second, 0u);
+  StartAt(second);
+  Remember();
+  Scrub();
+  EXPECT_FALSE(log_->compaction_blocked());
+  ASSERT_TRUE(world_.world().RunUntil([&] { return Due(); }, 600s));
+  const auto report = Clean();
+  ASSERT_TRUE(report) << ToString(report.error());
+  CheckFromStart();
+}
+
+TEST_F(CompactedLogDamagedBelowItsStart, ARangeThatReachesToTheStartIsRepairedFirst) {
+  Scrub();
+  ASSERT_EQ(log_->damaged().ranges().size(), 1u);
+  StartAt(log_->damaged().ranges()[0].last);
+  EXPECT_TRUE(log_->compaction_blocked());
+  EXPECT_FALSE(Due());
+}
+
 class CompactedLogThatMoves : public CompactedLog {
  protected:
   CompactedLogThatMoves() : CompactedLog({"/data1", "/data2"}) {}
