@@ -1,8 +1,11 @@
 #include "tools/dump_log_verify.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
+#include <map>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -25,6 +28,13 @@ std::string ParentOf(const std::string& path) {
 }
 
 std::string NameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+// A running broker changes a partition's files while they are read. What looks damaged is looked at again so
+// often, as long as the files have changed since.
+constexpr int kMostLooks = 8;
+
+// Of a segment's log and index files; empty: not there.
+using FileSizes = std::array<std::optional<uint64_t>, 3>;
 
 using Json = nlohmann::ordered_json;
 
@@ -61,7 +71,25 @@ class Verifier {
     Tell("note", where, fmt::format(format, std::forward<Args>(args)...));
   }
   void Tell(const char* kind, const std::string& where, const std::string& what);
+  void Out(const std::string& text) {
+    if (holding_) {
+      held_ += text;
+    } else {
+      out_(text);
+    }
+  }
   Result<SegmentReport> ReadSegment(const PartitionFolder& folder, Offset base);
+  // What was read of a partition, and as which files: what has not changed is not read again.
+  struct Read {
+    FileSizes sizes;
+    bool swap = false;
+    SegmentReport report;
+  };
+  using Reads = std::map<Offset, Read>;
+  FileSizes SizesOf(const PartitionFolder& folder, Offset base);
+  Result<> LookAt(const PartitionFolder& folder, std::optional<Offset> only, Reads* reads);
+  // A running broker was at work since the folder was listed.
+  bool Changed(const PartitionFolder& folder, std::optional<Offset> only, const Reads& reads);
   void TellPartition(const std::string& path, const std::vector<SegmentReport>& reports,
                      std::optional<Offset> flushed);
   // The segment at `i` and what lies between it and the next.
@@ -86,9 +114,13 @@ class Verifier {
   uint64_t expected_bytes_ = 0;
   uint64_t read_bytes_ = 0;
   VerifySummary summary_;
+  // What is told of a partition is held back until it is known to be so.
+  bool holding_ = false;
+  std::string held_;
+  bool gone_ = false;  // a segment was listed and is not there
   // What lies before the first segment that is there.
   void JudgeFront(const std::string& path, const PartitionFolder& folder, std::optional<Offset> flushed);
-  std::optional<CheckpointTable> ReadLogStarts() const;
+  std::optional<CheckpointTable> ReadAgain(CheckpointKind kind) const;
   std::optional<Offset> FrontIsMissing(const PartitionFolder& folder, std::optional<Offset> flushed) const;
 
   std::string checkpoints_of_;  // a log directory
@@ -97,14 +129,14 @@ class Verifier {
 
 void Verifier::Tell(const char* kind, const std::string& where, const std::string& what) {
   if (!json_) {
-    out_(fmt::format("{}: {}: {}\n", kind, where, what));
+    Out(fmt::format("{}: {}: {}\n", kind, where, what));
     return;
   }
   Json json = {{"type", kind}, {"path", where}, {"position", nullptr}, {"message", what}};
   // "byte 42: ..."
   unsigned long long position = 0;
   if (std::sscanf(what.c_str(), "byte %llu:", &position) == 1) json["position"] = position;
-  out_(Line(json));
+  Out(Line(json));
 }
 
 void Verifier::Expect(const std::string& folder, std::optional<Offset> only) {
@@ -242,12 +274,12 @@ void Verifier::TellPartition(const std::string& path, const std::vector<SegmentR
                  {"batches", batches},  {"records", records},  {"baseOffset", begin},
                  {"endOffset", end},    {"flushedTo", nullptr}};
     if (flushed) json["flushedTo"] = *flushed;
-    out_(Line(json));
+    Out(Line(json));
     return;
   }
-  out_(fmt::format("{}: {} segments, {} batches, {} records, offsets {} to {}{}\n", path, reports.size(),
-                   batches, records, begin, end,
-                   flushed ? fmt::format(", flushed to {} at least", *flushed) : ""));
+  Out(fmt::format("{}: {} segments, {} batches, {} records, offsets {} to {}{}\n", path, reports.size(),
+                  batches, records, begin, end,
+                  flushed ? fmt::format(", flushed to {} at least", *flushed) : ""));
 }
 
 void Verifier::JudgeInOrder(const PartitionFolder& folder, const std::vector<SegmentReport>& reports,
@@ -276,9 +308,8 @@ void Verifier::JudgeInOrder(const PartitionFolder& folder, const std::vector<Seg
   }
 }
 
-std::optional<CheckpointTable> Verifier::ReadLogStarts() const {
-  const std::string path =
-      fmt::format("{}/{}", checkpoints_of_, CheckpointFileName(CheckpointKind::kLogStart));
+std::optional<CheckpointTable> Verifier::ReadAgain(CheckpointKind kind) const {
+  const std::string path = fmt::format("{}/{}", checkpoints_of_, CheckpointFileName(kind));
   const auto bytes = ReadFile(files_, path);
   auto table = bytes ? DecodeCheckpoint(*bytes, path) : std::unexpected(bytes.error());
   if (!table) return std::nullopt;
@@ -305,29 +336,100 @@ void Verifier::JudgeFront(const std::string& path, const PartitionFolder& folder
                           std::optional<Offset> flushed) {
   if (!FrontIsMissing(folder, flushed)) return;
   // A running broker may have deleted old records since the checkpoints were read.
-  checkpoints_.tables[static_cast<size_t>(CheckpointKind::kLogStart)] = ReadLogStarts();
+  checkpoints_.tables[static_cast<size_t>(CheckpointKind::kLogStart)] = ReadAgain(CheckpointKind::kLogStart);
   const auto begin = FrontIsMissing(folder, flushed);
   if (!begin) return;
   Damage(path, "offsets {} to {} are missing: no segment before {} is there", *begin,
          folder.segments.front() - 1, folder.segments.front());
 }
 
+FileSizes Verifier::SizesOf(const PartitionFolder& folder, Offset base) {
+  const std::string prefix = SegmentPathPrefix(folder.path, base);
+  const std::array<std::string, 3> paths = {folder.LogPath(base), prefix + ".index", prefix + ".timeindex"};
+  FileSizes sizes;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    const auto file = files_.Open(paths[i], OpenMode::kRead);
+    const Result<uint64_t> size = file ? (*file)->Size() : std::unexpected(file.error());
+    if (size) sizes[i] = *size;
+  }
+  return sizes;
+}
+
+bool Verifier::Changed(const PartitionFolder& folder, std::optional<Offset> only, const Reads& reads) {
+  const auto now = ReadPartitionFolder(files_, folder.path, folder.key.topic);
+  if (!now || now->segments != folder.segments || now->swaps != folder.swaps) return true;
+  const bool same_epochs =
+      now->epochs.has_value() == folder.epochs.has_value() &&
+      (!now->epochs || EncodeEpochTable(*now->epochs) == EncodeEpochTable(*folder.epochs));
+  if (!same_epochs) return true;
+  return std::ranges::any_of(folder.segments, [&](Offset base) {
+    if (only && base != *only) return false;
+    const auto read = reads.find(base);
+    return read == reads.end() || read->second.sizes != SizesOf(folder, base);
+  });
+}
+
+// Compaction, retention and appends of a running broker change files between the listing and the reading, and
+// while they are read: what looks like damage then is damage only if it stays.
 Result<> Verifier::Partition(const std::string& path, std::optional<Offset> only) {
-  TM_ASSIGN_OR_RETURN(const auto opened, OpenFolder(path));
-  ++summary_.partitions;
-  if (!opened) return {};
-  const PartitionFolder& folder = *opened;
+  const VerifySummary before = summary_;
+  Reads reads;
+  for (int look = 1;; ++look) {
+    summary_ = before;
+    ++summary_.partitions;
+    held_.clear();
+    gone_ = false;
+    holding_ = true;
+    const auto opened = OpenFolder(path);
+    const Result<> looked = !opened    ? Result<>(std::unexpected(opened.error()))
+                            : !*opened ? Result<>()
+                                       : LookAt(**opened, only, &reads);
+    holding_ = false;
+    if (!looked) {
+      const auto there = files_.Exists(path);
+      if (!there || *there) return looked;
+      summary_ = before;
+      Note(path, "is not there any more: a running broker has deleted or moved it");
+      return {};
+    }
+    const bool odd = gone_ || summary_.damage > before.damage;
+    if (odd && look < kMostLooks && *opened && Changed(**opened, only, reads)) {
+      // Recovery points fall where a log is truncated.
+      if (auto again = ReadAgain(CheckpointKind::kRecoveryPoint))
+        checkpoints_.tables[static_cast<size_t>(CheckpointKind::kRecoveryPoint)] = std::move(again);
+      continue;
+    }
+    if (!held_.empty()) out_(held_);
+    return {};
+  }
+}
+
+Result<> Verifier::LookAt(const PartitionFolder& folder, std::optional<Offset> only, Reads* reads) {
+  const std::string& path = folder.path;
   const std::optional<Offset> flushed = FlushedPoint(folder);
   std::vector<SegmentReport> reports;
   for (const Offset base : folder.segments) {
     if (only && base != *only) continue;
+    const bool swap = folder.swaps.contains(base);
+    const FileSizes sizes = SizesOf(folder, base);
+    const auto known = reads->find(base);
+    if (known != reads->end() && known->second.sizes == sizes && known->second.swap == swap &&
+        known->second.report.problems.empty()) {
+      reports.push_back(known->second.report);
+      continue;
+    }
     auto report = ReadSegment(folder, base);
+    if (known != reads->end()) reads->erase(known);
     // Retention of a running broker may remove a segment while it is looked at.
-    if (!report && report.error().code == v1::NOT_FOUND) continue;
+    if (!report && report.error().code == v1::NOT_FOUND) {
+      gone_ = true;
+      continue;
+    }
     if (!report) {
       Damage(folder.LogPath(base), "cannot be read: {}", report.error().message);
       continue;
     }
+    reads->emplace(base, Read{.sizes = sizes, .swap = swap, .report = *report});
     reports.push_back(std::move(*report));
   }
   TellPartition(path, reports, flushed);

@@ -1,6 +1,8 @@
 // Offline verification of logs: `tidemark-dump-log --verify`. Reads only; needs no broker and no lock. Beside
 // a running broker it may see a batch that is half written: that is a note, because the recovery points are
-// read before the logs and only what lies above them may be incomplete. Blocking calls; any thread.
+// read before the logs and only what lies above them may be incomplete. What its compaction and retention do
+// between two reads looks like holes: a partition with damage whose files have changed since they were listed
+// is looked at again, up to a few times. Blocking calls; any thread.
 //
 // Damage is what a broker that is killed at any instant does not leave behind: a bad batch below the flushed
 // point or with a good one after it, a log that ends below its flushed point, a hole between segments, a

@@ -337,6 +337,96 @@ TEST_F(DumpLogTest, ADamagedSwapIsDamageWhereWhatItStandsForIsGone) {
   EXPECT_GE(summary_.damage, 1u);
 }
 
+// Files of a running broker: something happens before a file is opened.
+class BusyFiles : public FileSystem {
+ public:
+  using BeforeOpen = std::function<void(const std::string& path)>;
+  BusyFiles(FileSystem& files, BeforeOpen before) : files_(files), before_(std::move(before)) {}
+
+  Result<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) override {
+    before_(path);
+    return files_.Open(path, mode);
+  }
+  Result<bool> Exists(const std::string& path) override { return files_.Exists(path); }
+  Result<> Rename(const std::string& from, const std::string& to) override { return files_.Rename(from, to); }
+  Result<> Remove(const std::string& path) override { return files_.Remove(path); }
+  Result<> CreateDirectories(const std::string& path) override { return files_.CreateDirectories(path); }
+  Result<std::vector<DirectoryEntry>> List(const std::string& path) override { return files_.List(path); }
+  Result<> SyncDirectory(const std::string& path) override { return files_.SyncDirectory(path); }
+  Result<> PrepareSyncFileSystem(const std::string& path) override {
+    return files_.PrepareSyncFileSystem(path);
+  }
+  Result<> SyncFileSystem(const std::string& path) override { return files_.SyncFileSystem(path); }
+  Result<uint64_t> FreeBytes(const std::string& path) override { return files_.FreeBytes(path); }
+  Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override { return files_.Lock(path); }
+
+ private:
+  FileSystem& files_;
+  const BeforeOpen before_;
+};
+
+// The second segment has been compacted into the first one when its turn comes.
+TEST_F(DumpLogTest, ACompactionBesideItIsNoDamage) {
+  Fill(60);
+  const std::vector<Offset> bases = ReadPartitionFolder(files(), kFolder)->segments;
+  ASSERT_GE(bases.size(), 4u);
+  bool swapped = false;
+  BusyFiles busy(files(), [&](const std::string& path) {
+    if (swapped || path != world_.LogPath(bases[1])) return;
+    swapped = true;
+    const std::string merged =
+        *disk().Content(world_.LogPath(bases[0])) + *disk().Content(world_.LogPath(bases[1]));
+    for (const std::string_view suffix : {".log", ".index", ".timeindex"}) {
+      disk().RemovePath(world_.LogPath(bases[1], suffix));
+      if (suffix != ".log") disk().RemovePath(world_.LogPath(bases[0], suffix));
+    }
+    CHECK(WriteFileDurably(files(), world_.LogPath(bases[0]), merged));
+  });
+  std::string text;
+  const auto summary = VerifyPath(busy, "/data", [&](std::string_view piece) { text += piece; });
+  ASSERT_TRUE(summary);
+  EXPECT_TRUE(swapped);
+  EXPECT_EQ(summary->damage, 0u) << text;
+  EXPECT_EQ(summary->partitions, 1u);
+  EXPECT_THAT(text, HasSubstr("60 batches, 180 records"));
+}
+
+// Retention takes the second segment, and with it the first, while the first has been read.
+TEST_F(DumpLogTest, RetentionBesideItIsNoDamage) {
+  Fill(60);
+  const std::vector<Offset> bases = ReadPartitionFolder(files(), kFolder)->segments;
+  bool removed = false;
+  BusyFiles busy(files(), [&](const std::string& path) {
+    if (removed || path != world_.LogPath(bases[1])) return;
+    removed = true;
+    const std::string starts = fmt::format("/data/{}", CheckpointFileName(CheckpointKind::kLogStart));
+    CHECK(disk().SetContent(starts, EncodeCheckpoint({{world_.key(), {"orders", bases[2]}}})));
+    for (const Offset base : {bases[0], bases[1]}) {
+      for (const std::string_view suffix : {".log", ".index", ".timeindex"})
+        disk().RemovePath(world_.LogPath(base, suffix));
+    }
+  });
+  std::string text;
+  const auto summary = VerifyPath(busy, "/data", [&](std::string_view piece) { text += piece; });
+  ASSERT_TRUE(summary);
+  EXPECT_TRUE(removed);
+  EXPECT_EQ(summary->damage, 0u) << text;
+  EXPECT_THAT(text, HasSubstr(fmt::format("offsets {} to 180", bases[2])));
+}
+
+TEST_F(DumpLogTest, DamageOfALogThatNeverStandsStillIsToldAllTheSame) {
+  Fill(3);
+  DamageBatch(1);
+  BusyFiles busy(files(), [&](const std::string& path) {
+    if (path == Path()) Append("x");
+  });
+  std::string text;
+  const auto summary = VerifyPath(busy, kFolder, [&](std::string_view piece) { text += piece; });
+  ASSERT_TRUE(summary);
+  EXPECT_GE(summary->damage, 1u);
+  EXPECT_EQ(summary->partitions, 1u);
+}
+
 TEST_F(DumpLogTest, AMissingFrontIsDamage) {
   Fill(60);
   const std::vector<Offset> bases = ReadPartitionFolder(files(), kFolder)->segments;
