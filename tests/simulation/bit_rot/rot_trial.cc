@@ -266,7 +266,15 @@ void RotExplorer::Try(const Base& base) {
   LogMachine machine(random_.Next(), {kDirectory});
   machine.disk().Restore(base.tree->Clone());
   const std::vector<Hurt> hurts = Damage(machine.disk());
-  const bool matters = std::ranges::any_of(hurts, [&](const Hurt& h) { return Matters(h, base); });
+  // Nor an index file of a segment that is gone and not missed: it goes with it.
+  const auto is_with = [&](const Hurt& h) {
+    return std::ranges::any_of(hurts, [&](const Hurt& other) {
+      return h.kind == Kind::kIndex && other.kind == Kind::kSegment && other.how == How::kRemove &&
+             h.path.starts_with(other.path.substr(0, other.path.size() - 3)) && !Matters(other, base);
+    });
+  };
+  const bool matters =
+      std::ranges::any_of(hurts, [&](const Hurt& h) { return Matters(h, base) && !is_with(h); });
   points_hurt_ = std::ranges::any_of(hurts, [](const Hurt& h) { return h.kind == Kind::kCheckpoint; });
   machine.Boot();
   warnings_->Clear();
