@@ -11,10 +11,10 @@
 #include <future>
 #include <iterator>
 
-#include <gflags/gflags.h>
 #include <glog/logging.h>
 
 #include "broker/server/broker.h"
+#include "broker/server/logging_flags.h"
 #include "broker/server/process.h"
 #include "broker/server/service_status.h"
 #include "common/env/real_environment.h"
@@ -32,7 +32,7 @@ struct CommandLine {
   bool daemon = false;
   bool help = false;
   bool version = false;
-  std::vector<char*> rest;  // for gflags
+  LoggingFlags logging;
 };
 
 constexpr const char* kHelp =
@@ -53,7 +53,7 @@ constexpr const char* kHelp =
 
 Result<CommandLine> ParseCommandLine(int argc, char** argv) {
   CommandLine out;
-  out.rest.push_back(argv[0]);
+  static const std::vector<std::string> kOwn = {"daemon", "override", "help", "version"};
   for (int i = 1; i < argc; ++i) {
     std::string word = argv[i];
     if (word.starts_with("--")) word.erase(0, 1);
@@ -75,7 +75,9 @@ Result<CommandLine> ParseCommandLine(int argc, char** argv) {
       TM_ASSIGN_OR_RETURN(auto parsed, ParseAssignment(assignment));
       out.overrides.push_back(std::move(parsed));
     } else if (word.starts_with('-')) {
-      out.rest.push_back(argv[i]);
+      TM_ASSIGN_OR_RETURN(const bool with_next,
+                          out.logging.Take(argv[i], i + 1 < argc ? argv[i + 1] : nullptr, kOwn));
+      if (with_next) ++i;
     } else if (out.file.empty()) {
       out.file = word;
     } else {
@@ -240,11 +242,8 @@ int ServerMain(int argc, char** argv) {
     fmt::print("tidemark 0.1.0\n");
     return 0;
   }
-  int rest = static_cast<int>(line->rest.size());
-  line->rest.push_back(nullptr);
-  char** words = line->rest.data();
   FLAGS_logtostderr = true;
-  gflags::ParseCommandLineFlags(&rest, &words, true);
+  if (const Result<> set = line->logging.Apply(); !set) return Complain(set.error());
   Result<BrokerConfig> config = ReadConfig(*line);
   if (!config) return Complain(config.error());
   if (line->daemon) {

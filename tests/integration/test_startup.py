@@ -53,6 +53,12 @@ class Startup(ClusterTest):
                                 capture_output=True, text=True, check=False, timeout=PATIENCE)
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("tidemark-server-stop", result.stderr)
+        for words, named in ((["--no-such-flag"], "unknown flag --no-such-flag"), (["--minloglevl=1"], "--minloglevel"),
+                             (["-deamon", "server.properties"], "--daemon"), (["--minloglevel=high"], "'high'")):
+            result = subprocess.run([str(BIN / "tidemark-server-start"), *words], capture_output=True, text=True,
+                                    check=False, timeout=PATIENCE)
+            self.assertEqual((result.returncode, result.stderr.count("\n")), (2, 1), result.stderr)
+            self.assertIn(named, result.stderr)
         result = subprocess.run([str(BIN / "tidemark-server-start"), "--help"], capture_output=True, text=True,
                                 check=False, timeout=PATIENCE)
         self.assertEqual(result.returncode, 0)
