@@ -85,6 +85,7 @@ class Cluster::Impl {
   // or without.
   bool ask_another_ = false;
   bool ages_ = false;
+  bool told_no_contact_ = false;
   bool closed_ = false;
 };
 
@@ -166,6 +167,12 @@ Task<Result<v1::Response>> Cluster::Impl::TryAll(v1::Request request, Duration p
       last = std::move(response.error());
       if (!try_next) co_return std::unexpected(std::move(last));
       ++next_;
+      // One that does not even refuse takes its time.
+      if (NoFirstContactSince(began)) break;
+    }
+    if (brokers_.empty() && !candidates.empty() && options_.on_no_contact && !told_no_contact_) {
+      told_no_contact_ = true;
+      options_.on_no_contact(last);
     }
     if (NoFirstContactSince(began)) {
       last.message = fmt::format("no broker could be reached in {} s; the last try: {}",

@@ -3,6 +3,7 @@
 // value names its bounds.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -29,6 +30,12 @@ struct ClientOptions {
   // How long calls to any broker go on while none of the bootstrap list has ever answered; zero: as long as
   // the call may take. Tools set it: a wrong address should not cost a minute.
   Duration first_contact_timeout{};
+  // Told once, on the client's loop, when the whole bootstrap list has been tried in vain and none of it has
+  // ever answered; tries go on.
+  std::function<void(const Error& last)> on_no_contact;
+  // A sentence for each setting that was given and does nothing here, as enable.idempotence=true: for whoever
+  // runs the program. Tools write them to stderr.
+  std::vector<std::string> without_effect;
   // Asking for a missing topic creates it, where the brokers allow that: producers' way, and consumers' by
   // allow.auto.create.topics.
   bool allow_auto_create = false;

@@ -1,11 +1,26 @@
 #include "tools/session.h"
 
+#include <cstdio>
+
 #include "client/list_offsets.h"
 #include "common/config/properties.h"
 #include "tools/command.h"
 #include "tools/commands.h"
 
 namespace tidemark {
+namespace {
+
+// How long a tool tries to reach a broker at all: one that is just being restarted may come, a wrong address
+// should not cost a minute.
+constexpr Duration kFirstContact = 10s;
+
+std::string TextOf(const std::vector<Endpoint>& endpoints) {
+  std::string text;
+  for (const Endpoint& endpoint : endpoints) text += (text.empty() ? "" : ",") + ToString(endpoint);
+  return text;
+}
+
+}  // namespace
 
 std::vector<FlagSpec> ConnectionFlags() {
   return {
@@ -20,7 +35,8 @@ int ReportOpening(const Error& error) {
   return flags ? ReportUsage(error) : ReportError(error);
 }
 
-Result<std::unique_ptr<ToolSession>> ToolSession::Open(const Arguments& arguments, ClientOptions options) {
+Result<std::unique_ptr<ToolSession>> ToolSession::Open(const Arguments& arguments, ClientOptions options,
+                                                       FirstContact contact) {
   auto session = std::unique_ptr<ToolSession>(new ToolSession());
   session->runtime_ = std::make_unique<ClientRuntime>(session->env_);
   if (const auto file = arguments.Get("command-config")) {
@@ -31,6 +47,8 @@ Result<std::unique_ptr<ToolSession>> ToolSession::Open(const Arguments& argument
     const ClientOptions given = std::move(options);
     options = checked.client;
     options.allow_auto_create = given.allow_auto_create;
+    options.without_effect.insert(options.without_effect.begin(), given.without_effect.begin(),
+                                  given.without_effect.end());
     if (options.bootstrap.empty()) options.bootstrap = given.bootstrap;
   }
   if (const auto servers = arguments.Get("bootstrap-server")) {
@@ -41,7 +59,14 @@ Result<std::unique_ptr<ToolSession>> ToolSession::Open(const Arguments& argument
     if (!brokers) return std::unexpected(brokers.error());
     options.bootstrap = *std::move(brokers);
   }
-  options.first_contact_timeout = 10s;
+  for (const std::string& sentence : options.without_effect) fmt::print(stderr, "warning: {}\n", sentence);
+  options.first_contact_timeout = kFirstContact;
+  if (contact == FirstContact::kNow) {
+    options.on_no_contact = [servers = TextOf(options.bootstrap)](const Error& last) {
+      fmt::print(stderr, "warning: the cluster cannot be reached at {}: {}; trying for {} s\n", servers,
+                 last.message, kFirstContact / 1s);
+    };
+  }
   if (options.bootstrap.empty()) {
     return Fail(v1::INVALID_REQUEST, "--bootstrap-server HOST:PORT (or --zookeeper HOST:PORT) is required");
   }
@@ -50,7 +75,17 @@ Result<std::unique_ptr<ToolSession>> ToolSession::Open(const Arguments& argument
     session->admin_ = std::make_unique<Admin>(*session->cluster_);
     co_return;
   });
+  if (contact == FirstContact::kNow) TM_RETURN_IF_ERROR(session->MakeContact());
   return session;
+}
+
+Result<> ToolSession::MakeContact() {
+  // Of no topic: only the brokers.
+  const auto answer =
+      Run([this] { return cluster().Metadata(v1::MetadataRequest(), After(kAdminTimeout), {}); });
+  if (answer) return {};
+  return Fail(answer.error().code, "{}; does a broker run at {}? --bootstrap-server says where to ask",
+              answer.error().message, TextOf(cluster().options().bootstrap));
 }
 
 ToolSession::~ToolSession() {

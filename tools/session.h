@@ -20,10 +20,15 @@ std::vector<FlagSpec> ConnectionFlags();
 // answers is not.
 int ReportOpening(const Error& error);
 
+// kNow: a session is open when a broker has answered; that nobody does is told on stderr after the first
+// round, and given up after some seconds. kLater: the first call finds out, and nothing is said.
+enum class FirstContact { kNow, kLater };
+
 class ToolSession {
  public:
   // Reads the connection flags, asks ZooKeeper where told. INVALID_REQUEST when neither way is given.
-  static Result<std::unique_ptr<ToolSession>> Open(const Arguments& arguments, ClientOptions options = {});
+  static Result<std::unique_ptr<ToolSession>> Open(const Arguments& arguments, ClientOptions options = {},
+                                                   FirstContact contact = FirstContact::kNow);
   ~ToolSession();
 
   RealEnvironment& env() { return env_; }
@@ -46,6 +51,8 @@ class ToolSession {
 
  private:
   ToolSession() = default;
+  // Until a broker of the list answers.
+  Result<> MakeContact();
 
   RealEnvironment env_;
   std::unique_ptr<ClientRuntime> runtime_;

@@ -72,7 +72,7 @@ std::unique_ptr<ToolSession> SessionOf(const std::vector<std::string>& words) {
   }
   const auto arguments = Arguments::Parse(connection, VerbConnectionFlags());
   if (!arguments) return nullptr;
-  auto session = OpenSession(*arguments);
+  auto session = OpenSession(*arguments, {}, FirstContact::kLater);
   return session ? std::move(*session) : nullptr;
 }
 

@@ -69,13 +69,14 @@ std::vector<FlagSpec> WritingFlags(std::vector<FlagSpec> own) {
   return ReadingFlags(std::move(own));
 }
 
-Result<std::unique_ptr<ToolSession>> OpenSession(const Arguments& arguments, ClientOptions options) {
+Result<std::unique_ptr<ToolSession>> OpenSession(const Arguments& arguments, ClientOptions options,
+                                                 FirstContact contact) {
   if (!arguments.Has("bootstrap-server") && !arguments.Has("zookeeper") && options.bootstrap.empty()) {
     const char* from_environment = std::getenv("TIDEMARK_BROKERS");
     const bool set = from_environment != nullptr && *from_environment != '\0';
     TM_ASSIGN_OR_RETURN(options.bootstrap, ParseBootstrap(set ? from_environment : "localhost:9092"));
   }
-  return ToolSession::Open(arguments, std::move(options));
+  return ToolSession::Open(arguments, std::move(options), contact);
 }
 
 Result<OutputFormat> FormatOf(const Arguments& arguments) {

@@ -42,7 +42,8 @@ std::vector<FlagSpec> ReadingFlags(std::vector<FlagSpec> own);
 // Likewise of one that writes: with --dry-run.
 std::vector<FlagSpec> WritingFlags(std::vector<FlagSpec> own);
 
-Result<std::unique_ptr<ToolSession>> OpenSession(const Arguments& arguments, ClientOptions options = {});
+Result<std::unique_ptr<ToolSession>> OpenSession(const Arguments& arguments, ClientOptions options = {},
+                                                 FirstContact contact = FirstContact::kNow);
 // Of --output; the run functions report its error as a wrong command line.
 Result<OutputFormat> FormatOf(const Arguments& arguments);
 

@@ -138,6 +138,12 @@ class Tools(ClusterTest):
                                timeout=PATIENCE, check=True)
         self.assertEqual(len(piped.stdout.splitlines()), 1)
         self.assertNotIn(b"error", piped.stderr)
+        # What is not there yet is said, and the rest is done.
+        warned = cluster.tool("console-producer", "--bootstrap-server", cluster.bootstrap, "--topic", "headed",
+                              "--producer-property", "enable.idempotence=true", "--producer-property",
+                              "key.serializer=org.apache.kafka.common.serialization.StringSerializer", stdin="sent\n")
+        self.assertEqual(warned.err.count("\n"), 1, warned.err)
+        self.assertTrue(warned.err.startswith("warning: enable.idempotence=true has no effect yet: "), warned.err)
         bad = cluster.tool("console-producer", "--bootstrap-server", cluster.bootstrap, "--topic", "lines", "--property",
                            "parse.key=true", stdin="no separator here\n", check=False)
         self.assertEqual(bad.returncode, 1)
@@ -154,9 +160,20 @@ class Tools(ClusterTest):
         self.assertEqual(refused("topics", "--lsit").returncode, 2)
         self.assertIn("--list", refused("topics", "--lsit").stderr)
         self.assertEqual(refused("topics", "--list").returncode, 2)
-        unreachable = refused("topics", "--bootstrap-server", "127.0.0.1:1", "--list")
-        self.assertEqual(unreachable.returncode, 3)
-        self.assertIn("127.0.0.1:1", unreachable.stderr)
+        # Nobody there: said at once, given up after some seconds, by all in the same words.
+        nobody = [subprocess.Popen([str(BIN / program), *words, "--bootstrap-server", "127.0.0.1:1"], text=True,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                  for program, *words in (["tidemark-topics", "--list"], ["tidemark-consumer-groups", "--list"],
+                                          ["tidemark-console-consumer", "--topic", "lines"],
+                                          ["tidemark-console-producer", "--topic", "lines"], ["tidemark", "group", "list"],
+                                          ["tidemark", "consume", "lines"])]
+        for process in nobody:
+            out, err = process.communicate(timeout=PATIENCE)
+            first, last = err.splitlines()
+            self.assertEqual((process.returncode, out), (3, ""), err)
+            self.assertTrue(first.startswith("warning: the cluster cannot be reached at 127.0.0.1:1: "), first)
+            self.assertTrue(last.startswith("error: no broker could be reached in 10 s"), last)
+            self.assertIn("does a broker run at 127.0.0.1:1?", last)
         nowhere = refused("topics", "--zookeeper", "127.0.0.1:1", "--list")
         self.assertEqual((nowhere.returncode, nowhere.stderr.count("\n")), (3, 1), nowhere.stderr)
         for name in ("topics", "configs", "consumer-groups", "log-dirs", "console-producer", "console-consumer", "delete-records",

@@ -16,6 +16,7 @@ class ClusterTest : public ::testing::Test {
     ClientOptions options;
     options.bootstrap = fakes_.bootstrap();
     options.first_contact_timeout = first_contact;
+    options.on_no_contact = on_no_contact_;
     Cluster cluster(env_, env_.loop, options);
     v1::Request request;
     request.mutable_metadata();
@@ -24,6 +25,7 @@ class ClusterTest : public ::testing::Test {
     return response;
   }
 
+  std::function<void(const Error&)> on_no_contact_;
   MemoryEnvironment env_;
   FakeBrokers fakes_{env_, 2};
 };
@@ -37,6 +39,24 @@ TEST_F(ClusterTest, AddressesThatNeverAnswerAreGivenUpEarlyWhereThatIsWanted) {
   EXPECT_EQ(refused.error().code, v1::NETWORK_EXCEPTION);
   EXPECT_THAT(refused.error().message, HasSubstr("no broker could be reached in 10 s; the last try: "));
   EXPECT_LT(env_.loop.Now() - began, 20s);
+}
+
+TEST_F(ClusterTest, ThatNobodyAnswersIsToldOnceAfterTheFirstRoundWhileTriesGoOn) {
+  fakes_.Stop(1);
+  fakes_.Stop(2);
+  const MonoTime began = env_.loop.Now();
+  std::vector<Duration> told;
+  on_no_contact_ = [&](const Error& last) {
+    told.push_back(env_.loop.Now() - began);
+    EXPECT_EQ(last.code, v1::NETWORK_EXCEPTION);
+  };
+  ASSERT_FALSE(CallAny(10s, 60s));
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_LT(told.front(), 1s) << "not after the pauses";
+  fakes_.Start(1);
+  told.clear();
+  EXPECT_TRUE(CallAny(10s, 60s));
+  EXPECT_TRUE(told.empty()) << "somebody answered within the first round";
 }
 
 TEST_F(ClusterTest, WithoutThatLimitTheCallTakesItsWholeTime) {

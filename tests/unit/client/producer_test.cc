@@ -1,5 +1,6 @@
 #include "client/producer.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "common/record/murmur2.h"
@@ -411,6 +412,23 @@ TEST(ProducerOptionsTest, KafkasNamesAreTypedAndUnknownOnesGetAHint) {
   EXPECT_FALSE(ProducerOptions::FromProperties({{"bootstrap.servers", "nohost"}}).has_value());
   EXPECT_TRUE(ConsumerOptions::FromProperties({{"auto.offset.reset", "earliest"}}).has_value());
   EXPECT_FALSE(ConsumerOptions::FromProperties({{"auto.offset.reset", "sometime"}}).has_value());
+}
+
+TEST(Options, ThatDoNothingHereAreToldToWhoSetsThem) {
+  const auto told = [](const PropertyMap& properties) {
+    return ProducerOptions::FromProperties(properties)->client.without_effect;
+  };
+  EXPECT_THAT(told({{"enable.idempotence", "true"}, {"acks", "1"}}),
+              ::testing::ElementsAre(
+                  "enable.idempotence=true has no effect yet: Retries never store a record twice; here one "
+                  "whose acknowledgement was lost may be stored again"));
+  EXPECT_THAT(told({{"enable.idempotence", "FALSE"}}), ::testing::IsEmpty()) << "that is how it is";
+  EXPECT_THAT(told({{"key.serializer", "org.apache.kafka.common.serialization.ByteArraySerializer"}}),
+              ::testing::IsEmpty());
+  EXPECT_THAT(ConsumerOptions::FromProperties({{"heartbeat.interval.ms", "100"}})->client.without_effect,
+              ::testing::ElementsAre(::testing::HasSubstr("heartbeat.interval.ms=100 has no effect: ")));
+  EXPECT_THAT(ConsumerOptions::FromProperties({{"group.id", "readers"}})->client.without_effect,
+              ::testing::IsEmpty());
 }
 
 }  // namespace

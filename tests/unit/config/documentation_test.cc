@@ -1,11 +1,13 @@
 // docs/configuration.md is made from the config tables; TIDEMARK_UPDATE=1 writes it anew.
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <fstream>
+#include <span>
 #include <sstream>
 
+#include "client/options_table.h"
 #include "common/config/broker_config.h"
 #include "common/config/quota_configs.h"
 #include "common/config/topic_configs.h"
@@ -31,7 +33,9 @@ own value, `/config/brokers/<id>`, `/config/brokers/<default>`, the properties f
 Kafka changes more of them so: its counts of threads (there are shards here, one per core), listeners and TLS stores. A
 value that is empty is refused: what is to be taken back is removed.
 
-This page is made from the tables in `common/config`; a test fails when it is stale.
+What clients take (`--producer-property`, `--consumer-property`, `--command-config`, the C++ library) is at the end of this page.
+
+This page is made from the tables in `common/config` and `client/options_table.cc`; a test fails when it is stale.
 
 ## Where defaults differ from Kafka's
 
@@ -58,6 +62,44 @@ Quotas of users are stored and described; they hold for nobody until there is au
 
 )";
 
+constexpr char kClients[] = R"(
+## Settings of clients
+
+A producer takes those of all clients and of producers: `--producer-property NAME=VALUE` and `--producer.config FILE` of
+`tidemark-console-producer`, `--property` and `--producer.config` of `tidemark produce`, `--producer-props` of
+`tidemark-producer-perf-test`, `ProducerOptions::FromProperties` of the C++ library. A consumer takes those of all clients and of consumers:
+`--consumer-property` and `--consumer.config` of `tidemark-console-consumer`, `--property` and `--consumer.config` of
+`tidemark consume`, `--consumer-property` of `tidemark-consumer-perf-test`, `ConsumerOptions::FromProperties`. All tools take
+`--command-config FILE`, of which the settings of all clients count. An unknown name is an error that names the
+nearest one, a value of the wrong type or out of bounds one that names the bounds.
+Settings marked *no effect* are known and taken; where somebody sets one to something else than its default the tools
+say so on stderr (classes of serializers excepted: keys and values are bytes).
+
+The console producer sets `linger.ms=5` and `batch.size=65536` where it is not told otherwise.
+
+### Where clients' defaults differ from Kafka's
+
+| setting | here | Kafka | why |
+|---|---|---|---|
+)";
+
+std::string DifferencesOfClients() {
+  std::string text;
+  for (const ClientDifference& difference : ClientDifferences()) {
+    const ConfigDef* def = ProducerConfigTable().Find(difference.name);
+    if (def == nullptr) def = ConsumerConfigTable().Find(difference.name);
+    if (def == nullptr) {
+      ADD_FAILURE() << difference.name << " is no setting";
+      continue;
+    }
+    EXPECT_NE(def->default_value, difference.kafka) << difference.name << " does not differ any more";
+    const auto told = [](std::string_view value) { return value.empty() ? "(none)" : std::string(value); };
+    text += fmt::format("| `{}` | {} | {} | {} |\n", difference.name, told(def->default_value),
+                        told(difference.kafka), difference.why);
+  }
+  return text;
+}
+
 std::string Row(const ConfigDef& def, bool with_scope) {
   static const char* const kTypes[] = {"boolean", "integer", "number", "text", "list"};
   std::string meaning = def.doc;
@@ -67,6 +109,31 @@ std::string Row(const ConfigDef& def, bool with_scope) {
   return fmt::format("| `{}` | {}{} | {} |{} {} |\n", def.name, kTypes[static_cast<size_t>(def.type)],
                      *def.unit == '\0' ? "" : fmt::format(", {}", def.unit),
                      def.default_value.empty() ? "" : fmt::format("`{}`", def.default_value), scope, meaning);
+}
+
+// Settings of clients: also the values that there are.
+std::string ClientRows(std::span<const ConfigDef> defs) {
+  std::string text = "| name | type | default | meaning |\n|---|---|---|---|\n";
+  for (ConfigDef def : defs) {
+    std::string meaning = def.doc;
+    if (def.allowed.size() > 1) {
+      std::erase(def.allowed, "");
+      meaning += fmt::format("; one of `{}`", fmt::join(def.allowed, "`, `"));
+    }
+    if (def.effect == ConfigEffect::kNone) meaning += ". *No effect.*";
+    def.doc = meaning.c_str();
+    def.effect = ConfigEffect::kInForce;
+    text += Row(def, false);
+  }
+  return text;
+}
+
+std::string Clients() {
+  const size_t common = CommonClientDefs().size();
+  const auto own = [&](const ConfigTable& table) { return std::span(table.defs()).subspan(common); };
+  return kClients + DifferencesOfClients() + "\n### All clients\n\n" + ClientRows(CommonClientDefs()) +
+         "\n### Producers\n\n" + ClientRows(own(ProducerConfigTable())) + "\n### Consumers\n\n" +
+         ClientRows(own(ConsumerConfigTable()));
 }
 
 std::string Table(const ConfigTable& table, bool with_scope = false) {
@@ -79,7 +146,7 @@ std::string Table(const ConfigTable& table, bool with_scope = false) {
 TEST(ConfigurationPage, IsWhatTheTablesSay) {
   const std::string page = std::string(kHead) + "## Broker configs\n\n" + Table(BrokerConfigTable(), true) +
                            "\n## Topic configs\n\n" + Table(TopicConfigTable()) + kQuotas +
-                           Table(QuotaConfigTable());
+                           Table(QuotaConfigTable()) + Clients();
   if (std::getenv("TIDEMARK_UPDATE") != nullptr) std::ofstream(kPath) << page;
   std::ifstream file(kPath);
   std::stringstream stored;
