@@ -4,6 +4,8 @@
 
 #include <glog/logging.h>
 
+#include "common/utf8.h"
+
 namespace tidemark::internal {
 namespace {
 
@@ -40,7 +42,7 @@ std::string MakeMemberId(const std::string& name, Random& random) {
   high = (high & ~0xf000ULL) | 0x4000ULL;      // version 4: random
   low = (low & ~(3ULL << 62)) | (2ULL << 62);  // variant of RFC 4122
   constexpr size_t kMaxName = 200;             // ids are at most 255 bytes
-  return fmt::format("{}-{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", name.substr(0, kMaxName), high >> 32,
+  return fmt::format("{}-{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", Utf8Prefix(name, kMaxName), high >> 32,
                      high >> 16 & 0xffff, high & 0xffff, low >> 48, low & 0xffff'ffff'ffffULL);
 }
 

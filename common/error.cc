@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "common/utf8.h"
+
 namespace tidemark {
 namespace {
 
@@ -137,7 +139,8 @@ std::string ToString(const Error& error) {
 void ToProto(const Error& error, v1::Error* out) {
   out->set_code(error.code);
   out->set_error_class(ClassOf(error.code));
-  out->set_message(error.message);
+  // Messages quote what came from outside. One that is not UTF-8 would make the whole answer unreadable.
+  out->set_message(ToUtf8(error.message));
 }
 
 v1::Error ToProto(const Error& error) {

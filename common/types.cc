@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/utf8.h"
+
 namespace tidemark {
 namespace {
 
@@ -84,8 +86,12 @@ Result<> ValidateTopicName(std::string_view name) {
                 kMaxTopicName, name.size());
   }
   if (auto bad = std::find_if_not(name.begin(), name.end(), IsTopicCharacter); bad != name.end()) {
+    // All of a character's bytes: a part of them is not text.
+    const std::string_view rest(bad, name.end());
+    const std::string character = ToUtf8(rest.substr(0, std::max<size_t>(1, CodePointBytes(rest))));
     return Fail(v1::INVALID_TOPIC_EXCEPTION,
-                "topic name '{}' has the character '{}'; legal are a-z A-Z 0-9 . _ -", name, *bad);
+                "topic name '{}' has the character '{}'; legal are a-z A-Z 0-9 . _ -", ToUtf8(name),
+                character);
   }
   return {};
 }

@@ -5,6 +5,7 @@
 
 #include "common/config/properties.h"
 #include "common/nearest_name.h"
+#include "common/utf8.h"
 
 namespace tidemark {
 namespace {
@@ -25,10 +26,13 @@ std::vector<std::string> FlagNames(const std::vector<FlagSpec>& flags) {
   return names;
 }
 
-std::unexpected<Error> UnknownFlag(const std::vector<FlagSpec>& flags, std::string_view name) {
+// `dashes`: as it was given.
+std::unexpected<Error> UnknownFlag(const std::vector<FlagSpec>& flags, std::string_view dashes,
+                                   std::string_view name) {
   const std::string nearest = NearestName(name, FlagNames(flags));
-  if (nearest.empty()) return Fail(v1::INVALID_REQUEST, "unknown flag --{}; --help lists the flags", name);
-  return Fail(v1::INVALID_REQUEST, "unknown flag --{}; did you mean --{}?", name, nearest);
+  if (nearest.empty())
+    return Fail(v1::INVALID_REQUEST, "unknown flag {}{}; --help lists the flags", dashes, name);
+  return Fail(v1::INVALID_REQUEST, "unknown flag {}{}; did you mean --{}?", dashes, name, nearest);
 }
 
 // A word that begins like a flag; "-1" and "-" are values.
@@ -81,6 +85,12 @@ std::optional<Error> TornApart(const std::vector<std::string>& words, size_t at,
 Result<Arguments> Arguments::Parse(const std::vector<std::string>& words, const std::vector<FlagSpec>& flags,
                                    const std::vector<PositionalSpec>& positionals) {
   Arguments arguments;
+  // Names travel as UTF-8 text: a request with others cannot be read.
+  for (const std::string& word : words) {
+    if (!IsValidUtf8(word))
+      return Fail(v1::INVALID_REQUEST, "'{}' is not UTF-8 text; is the terminal's encoding another one?",
+                  ToUtf8(word));
+  }
   for (size_t i = 0; i < words.size(); ++i) {
     std::string_view word = Trimmed(words[i]);
     if (!LooksLikeFlag(word)) {
@@ -91,14 +101,15 @@ Result<Arguments> Arguments::Parse(const std::vector<std::string>& words, const 
       arguments.positionals_.emplace_back(word);
       continue;
     }
-    word.remove_prefix(word.starts_with("--") ? 2 : 1);
+    const std::string_view dashes = word.starts_with("--") ? "--" : "-";
+    word.remove_prefix(dashes.size());
     std::optional<std::string> value;
     if (const size_t equals = word.find('='); equals != std::string_view::npos) {
       value = words[i].substr(words[i].find('=') + 1);
       word = word.substr(0, equals);
     }
     const FlagSpec* flag = FindFlag(flags, word);
-    if (flag == nullptr) return UnknownFlag(flags, word);
+    if (flag == nullptr) return UnknownFlag(flags, dashes, word);
     std::vector<std::string>& values = arguments.values_[flag->name];
     if (!values.empty() && !flag->repeated)
       return Fail(v1::INVALID_REQUEST, "--{} is given twice", flag->name);

@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "common/nearest_name.h"
 #include "common/types.h"
+#include "common/utf8.h"
 
 namespace tidemark {
 namespace {
@@ -105,6 +106,31 @@ TEST(NearestName, SuggestsWhatWasMeant) {
   EXPECT_EQ(NearestName("log.dir", names), "log.dirs");
   EXPECT_EQ(NearestName("NUM.PARTITION", names), "num.partitions");
   EXPECT_EQ(NearestName("something.else.entirely", names), "");
+}
+
+TEST(Utf8, WhatIsNoTextIsWrittenAsItsBytes) {
+  EXPECT_EQ(ToUtf8("тема 1"), "тема 1");
+  EXPECT_EQ(ToUtf8("a\xff"
+                   "b\xd1"),
+            "a\\xffb\\xd1");
+  EXPECT_EQ(ToUtf8("\xc0\x80 \xed\xa0\x80"), "\\xc0\\x80 \\xed\\xa0\\x80") << "overlong, surrogate";
+  EXPECT_TRUE(IsValidUtf8(std::string_view("\0тема😀", 13)));
+  EXPECT_FALSE(IsValidUtf8("\xf5\x80\x80\x80"));
+  EXPECT_FALSE(IsValidUtf8("тема\xd0"));
+  EXPECT_EQ(Utf8Prefix("тема", 5), "те");
+  EXPECT_EQ(Utf8Prefix("тема", 8), "тема");
+}
+
+TEST(ErrorTable, EveryMessageCanBeSent) {
+  const v1::Error wire = ToProto(Error{v1::INVALID_REQUEST, "group 'a\xffz'"});
+  EXPECT_EQ(wire.message(), "group 'a\\xffz'");
+  EXPECT_TRUE(v1::Error().ParseFromString(wire.SerializeAsString()));
+}
+
+TEST(TopicName, OfABadCharacterAllBytesAreNamed) {
+  EXPECT_EQ(ValidateTopicName("тема").error().message,
+            "topic name 'тема' has the character 'т'; legal are a-z A-Z 0-9 . _ -");
+  EXPECT_NE(ValidateTopicName("a\xff").error().message.find("character '\\xff'"), std::string::npos);
 }
 
 }  // namespace

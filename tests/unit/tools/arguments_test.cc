@@ -19,6 +19,17 @@ const std::vector<FlagSpec> kFlags = {
 
 Result<Arguments> Parse(std::vector<std::string> words) { return Arguments::Parse(words, kFlags); }
 
+TEST(Arguments, WordsThatAreNoTextAreRefused) {
+  EXPECT_TRUE(Parse({"--topic", "тема"})) << "whether the name is legal is not theirs to say";
+  for (const char* word : {"a\xff"
+                           "b",
+                           "\xd1"}) {
+    const auto refused = Parse({"--topic", word});
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().message.find("is not UTF-8"), std::string::npos) << refused.error().message;
+  }
+}
+
 TEST(Arguments, AllOfKafkasFormsMeanTheSame) {
   for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
            {"--topic", "orders"}, {"--topic=orders"}, {"-topic", "orders"}, {"-topic=orders"}}) {
