@@ -52,9 +52,9 @@ Result<bool> HasTypeIn(const std::string& text) {
          std::ranges::any_of(words, [](const std::string& word) { return Lower(word) == "consumer"; });
 }
 
-Result<GroupAdmin::Listing> Listed(ToolSession& session, GroupAdmin& admin,
+Result<GroupAdmin::Listing> Listed(ToolSession& session, GroupAdmin& admin, const Arguments& arguments,
                                    std::vector<v1::GroupState> states) {
-  auto listing = session.Run([&] { return admin.List(states, session.After(kAdminTimeout)); });
+  auto listing = session.Run([&] { return admin.List(states, CallDeadline(session, arguments)); });
   if (listing) {
     for (const auto& [broker, error] : listing->missing)
       fmt::print(stderr, "warning: the groups of broker {} are missing: {}\n", broker, ToString(error));
@@ -77,6 +77,8 @@ int RunConsumerGroups(const Arguments& arguments) {
   const auto action = ActionOf(arguments, Actions());
   if (!action) return ReportUsage(action.error());
   if (const auto rows = RowFormatOf(arguments); !rows) return ReportUsage(rows.error());
+  const auto timeout = arguments.GetInteger("timeout", 1, INT32_MAX);
+  if (!timeout) return ReportUsage(timeout.error());
   auto session = ToolSession::Open(arguments);
   if (!session) return ReportOpening(session.error());
   if (*action == "list") return ListGroupsAction(**session, arguments);
@@ -87,6 +89,12 @@ int RunConsumerGroups(const Arguments& arguments) {
 }
 
 }  // namespace
+
+MonoTime CallDeadline(ToolSession& session, const Arguments& arguments) {
+  const auto timeout = arguments.GetInteger("timeout", 1, INT32_MAX);
+  const bool given = timeout && timeout->has_value();
+  return session.After(given ? Duration(std::chrono::milliseconds(**timeout)) : kAdminTimeout);
+}
 
 std::string NameOfState(v1::GroupState state) {
   switch (state) {
@@ -130,7 +138,7 @@ Result<std::vector<std::string>> GroupsMeant(ToolSession& session, GroupAdmin& a
   if (arguments.Has("all-groups") != groups.empty())
     return Fail(v1::INVALID_REQUEST, "one of --group NAME and --all-groups is required");
   if (groups.empty()) {
-    TM_ASSIGN_OR_RETURN(const auto listing, Listed(session, admin, {}));
+    TM_ASSIGN_OR_RETURN(const auto listing, Listed(session, admin, arguments, {}));
     for (const auto& group : listing.groups) groups.push_back(group.group_id());
   }
   std::ranges::sort(groups);
@@ -149,7 +157,7 @@ int ListGroupsAction(ToolSession& session, const Arguments& arguments) {
   const auto typed = HasTypeIn(arguments.GetOr("type", ""));
   if (!typed) return ReportUsage(typed.error());
   GroupAdmin admin(session.cluster());
-  auto listing = Listed(session, admin, *states);
+  auto listing = Listed(session, admin, arguments, *states);
   if (!listing) return ReportError(listing.error());
   if (!*typed) listing->groups.clear();
   if (const auto format = *RowFormatOf(arguments)) {
@@ -214,7 +222,7 @@ Command ConsumerGroupsCommand() {
       {"execute", "", "With --reset-offsets: does it."},
       {"export", "", "With --reset-offsets: writes the new offsets as CSV."},
       RowsFlag(),
-      {"timeout", "MS", "Accepted; calls take a minute at most."},
+      {"timeout", "MS", "How long a call may take. Default: a minute."},
   };
   flags.insert(flags.end(), own.begin(), own.end());
   return {"consumer-groups",

@@ -22,6 +22,9 @@ Result<std::vector<std::string>> GroupsMeant(ToolSession& session, GroupAdmin& a
 // Of several outcomes: kExitPartly where some failed and some did not.
 int StatusOf(size_t done, int last_failure, size_t failed);
 
+// By when a call that begins now is to be answered: --timeout from now, or a minute.
+MonoTime CallDeadline(ToolSession& session, const Arguments& arguments);
+
 int ListGroupsAction(ToolSession& session, const Arguments& arguments);
 int DescribeGroupsAction(ToolSession& session, const Arguments& arguments);
 int DeleteGroupsAction(ToolSession& session, const Arguments& arguments);

@@ -19,9 +19,10 @@ namespace {
 using DescribedGroup = v1::DescribeGroupsResponse::Group;
 
 // Deletes the group, or only finds out whether it may be.
-Result<> DeleteGroup(ToolSession& session, GroupAdmin& admin, const std::string& group, bool dry_run) {
-  if (dry_run) return CheckIdle(session, admin, group);
-  const Result<> result = session.Run([&] { return admin.Delete(group, session.After(kAdminTimeout)); });
+Result<> DeleteGroup(ToolSession& session, GroupAdmin& admin, const Arguments& arguments,
+                     const std::string& group) {
+  if (arguments.Has("dry-run")) return CheckIdle(session, admin, group);
+  const Result<> result = session.Run([&] { return admin.Delete(group, CallDeadline(session, arguments)); });
   if (!result && result.error().code == v1::GROUP_ID_NOT_FOUND)
     return std::unexpected(NoSuchGroup(session, admin, group));
   return result;
@@ -66,12 +67,11 @@ Result<> MayBeDeleted(const DescribedGroup& group, const TopicPartition& at) {
 }
 
 Result<std::vector<CommitOutcome>> DeleteOffsetsOf(ToolSession& session, GroupAdmin& admin,
-                                                   const DescribedGroup& group,
-                                                   const std::vector<TopicPartition>& partitions,
-                                                   bool dry_run) {
-  if (!dry_run) {
+                                                   const Arguments& arguments, const DescribedGroup& group,
+                                                   const std::vector<TopicPartition>& partitions) {
+  if (!arguments.Has("dry-run")) {
     return session.Run(
-        [&] { return admin.DeleteOffsets(group.group_id(), partitions, session.After(kAdminTimeout)); });
+        [&] { return admin.DeleteOffsets(group.group_id(), partitions, CallDeadline(session, arguments)); });
   }
   std::vector<CommitOutcome> outcomes;
   for (const TopicPartition& at : partitions) outcomes.push_back({at, MayBeDeleted(group, at)});
@@ -114,7 +114,7 @@ int DeleteGroupsAction(ToolSession& session, const Arguments& arguments) {
   Listing listing({"group", "result"});
   int status = kExitDone;
   for (const std::string& group : *groups) {
-    const Result<> result = DeleteGroup(session, admin, group, dry_run);
+    const Result<> result = DeleteGroup(session, admin, arguments, group);
     listing.Add({group, !result ? "failed" : dry_run ? "would be deleted" : "deleted"});
     if (result) {
       deleted.push_back("'" + group + "'");
@@ -143,7 +143,7 @@ int DeleteOffsetsAction(ToolSession& session, const Arguments& arguments) {
   }
   GroupAdmin admin(session.cluster());
   const auto described =
-      session.Run([&] { return admin.Describe(*group, true, session.After(kAdminTimeout)); });
+      session.Run([&] { return admin.Describe(*group, true, CallDeadline(session, arguments)); });
   if (!described) {
     return ReportError(described.error().code == v1::GROUP_ID_NOT_FOUND ? NoSuchGroup(session, admin, *group)
                                                                         : described.error());
@@ -155,7 +155,7 @@ int DeleteOffsetsAction(ToolSession& session, const Arguments& arguments) {
     return ReportError(
         {v1::NOT_FOUND, fmt::format("group '{}' has committed nothing of these topics", *group)});
   const bool dry_run = arguments.Has("dry-run");
-  const auto outcomes = DeleteOffsetsOf(session, admin, there, *partitions, dry_run);
+  const auto outcomes = DeleteOffsetsOf(session, admin, arguments, there, *partitions);
   if (!outcomes) return ReportError(outcomes.error());
   return ShowDeletedOffsets(*group, *outcomes, dry_run, rows);
 }

@@ -21,7 +21,7 @@ using DescribedMember = v1::DescribeGroupsResponse::Member;
 // Ends of topics, asked once per topic.
 class LogEnds {
  public:
-  explicit LogEnds(ToolSession& session) : session_(session) {}
+  LogEnds(ToolSession& session, const Arguments& arguments) : session_(session), arguments_(arguments) {}
 
   // Empty: the topic is gone, or nobody leads the partition (told on stderr).
   std::optional<Offset> Of(const std::string& topic, PartitionIndex partition) {
@@ -35,12 +35,13 @@ class LogEnds {
   void Ask(const std::string& topic) {
     auto& ends = known_[topic];
     const auto answers = session_.Run([&]() -> Task<Result<std::vector<OffsetOfPartition>>> {
-      const MonoTime deadline = session_.After(kAdminTimeout);
+      const MonoTime deadline = CallDeadline(session_, arguments_);
       TM_CO_RETURN_IF_ERROR(co_await EnsureTopic(session_.cluster(), topic, deadline, {}));
       std::vector<PartitionIndex> partitions(session_.cluster().Find(topic)->partitions.size());
       for (PartitionIndex i = 0; i < partitions.size(); ++i) partitions[i] = i;
       co_return co_await AskOffsets(session_.cluster(), topic, std::move(partitions), kLatestTimestamp,
-                                    session_.After(kPatience), {});
+                                    std::min(session_.After(kPatience), CallDeadline(session_, arguments_)),
+                                    {});
     });
     if (!answers) {
       fmt::print(stderr, "warning: log ends of {}: {}\n", topic, ToString(answers.error()));
@@ -58,6 +59,7 @@ class LogEnds {
 
   static constexpr Duration kPatience = 10s;
   ToolSession& session_;
+  const Arguments& arguments_;
   std::map<std::string, std::map<PartitionIndex, Offset>> known_;
 };
 
@@ -204,12 +206,12 @@ int DescribeGroupsAction(ToolSession& session, const Arguments& arguments) {
   }
   const bool offsets = !arguments.Has("members") && !arguments.Has("state");
   const bool verbose = arguments.Has("verbose");
-  LogEnds ends(session);
+  LogEnds ends(session, arguments);
   int status = kExitDone;
   size_t done = 0;
   for (const std::string& group : *groups) {
     const auto answer =
-        session.Run([&] { return admin.Describe(group, offsets, session.After(kAdminTimeout)); });
+        session.Run([&] { return admin.Describe(group, offsets, CallDeadline(session, arguments)); });
     if (!answer) {
       status = ReportError(answer.error().code == v1::GROUP_ID_NOT_FOUND ? NoSuchGroup(session, admin, group)
                                                                          : answer.error());

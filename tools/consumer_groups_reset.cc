@@ -60,7 +60,7 @@ Result<> Reset::ReadFileFor(const std::vector<std::string>& groups) {
 
 Result<> Reset::CheckInactive(const std::string& group) {
   const auto described =
-      session_.Run([&] { return admin_.Describe(group, false, session_.After(kAdminTimeout)); });
+      session_.Run([&] { return admin_.Describe(group, false, CallDeadline(session_, arguments_)); });
   if (!described) {
     // Offsets may be set for a group that is to begin later.
     if (described.error().code == v1::GROUP_ID_NOT_FOUND) return {};
@@ -80,13 +80,19 @@ Result<std::vector<OffsetOfPartition>> Reset::Ask(const std::string& topic,
                                                   const std::vector<PartitionIndex>& partitions, int64_t time,
                                                   Progress& bar) {
   auto answers = RunShown(session_, bar, [&] {
-    return AskOffsets(session_.cluster(), topic, partitions, time, session_.After(kAdminTimeout), {});
+    return AskOffsets(session_.cluster(), topic, partitions, time, CallDeadline(session_, arguments_), {});
   });
   if (!answers) return std::unexpected(answers.error());
   for (OffsetOfPartition& answer : *answers) {
     if (!answer.offset) return std::unexpected(answer.offset.error());
   }
   return std::move(*answers);
+}
+
+Result<> CheckThere(const v1::TopicMetadata& topic, PartitionIndex partition) {
+  if (partition < static_cast<PartitionIndex>(topic.partitions_size())) return {};
+  return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "topic '{}' has {} partitions, no {}", topic.name(),
+              topic.partitions_size(), partition);
 }
 
 // What is to be reset: of the file, of --topic, or all that is committed.
@@ -98,6 +104,10 @@ Result<std::map<std::string, std::vector<PartitionIndex>>> Reset::Scope(
     if (found == file_.end())
       return Fail(v1::INVALID_REQUEST, "{} has no line of group '{}'", plan_.file, group);
     for (const auto& [at, offset] : found->second) scope[at.topic].push_back(at.partition);
+    for (const auto& [name, partitions] : scope) {
+      TM_ASSIGN_OR_RETURN(const v1::TopicMetadata topic, session_.Topic(name));
+      for (const PartitionIndex partition : partitions) TM_RETURN_IF_ERROR(CheckThere(topic, partition));
+    }
     return scope;
   }
   for (const std::string& text : arguments_.All("topic")) {
@@ -107,10 +117,7 @@ Result<std::map<std::string, std::vector<PartitionIndex>>> Reset::Scope(
       for (const auto& partition : topic.partitions()) choice.partitions.push_back(partition.partition());
     }
     for (const PartitionIndex partition : choice.partitions) {
-      if (partition >= static_cast<PartitionIndex>(topic.partitions_size())) {
-        return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "topic '{}' has {} partitions, no {}", choice.topic,
-                    topic.partitions_size(), partition);
-      }
+      TM_RETURN_IF_ERROR(CheckThere(topic, partition));
       scope[choice.topic].push_back(partition);
     }
   }
@@ -127,7 +134,7 @@ Result<std::map<std::string, std::vector<PartitionIndex>>> Reset::Scope(
 Result<NewOffsets> Reset::Plan(const std::string& group) {
   TM_RETURN_IF_ERROR(CheckInactive(group));
   const auto fetched =
-      session_.Run([&] { return admin_.FetchOffsets(group, session_.After(kAdminTimeout)); });
+      session_.Run([&] { return admin_.FetchOffsets(group, CallDeadline(session_, arguments_)); });
   if (!fetched) return std::unexpected(fetched.error());
   committed_.clear();
   for (const v1::CommittedTopic& topic : *fetched) {
@@ -168,7 +175,7 @@ Result<> Reset::Execute(const std::string& group, const NewOffsets& offsets) {
   OffsetsToCommit commit;
   for (const auto& [at, offset] : offsets) commit[at] = {.offset = offset};
   const auto outcomes =
-      session_.Run([&] { return admin_.CommitOffsets(group, commit, session_.After(kAdminTimeout)); });
+      session_.Run([&] { return admin_.CommitOffsets(group, commit, CallDeadline(session_, arguments_)); });
   if (!outcomes) return std::unexpected(outcomes.error());
   for (const CommitOutcome& outcome : *outcomes) {
     if (!outcome.result)
@@ -227,6 +234,7 @@ Result<> CheckFlags(const Arguments& arguments, const ResetPlan& plan) {
   if (arguments.Has("dry-run") && arguments.Has("execute"))
     return Fail(v1::INVALID_REQUEST, "--dry-run and --execute exclude each other");
   const bool topics = arguments.Has("topic") || arguments.Has("all-topics");
+  for (const std::string& text : arguments.All("topic")) TM_RETURN_IF_ERROR(ParseTopicChoice(text));
   if (arguments.Has("topic") && arguments.Has("all-topics"))
     return Fail(v1::INVALID_REQUEST, "--topic and --all-topics exclude each other");
   if (plan.kind == ResetKind::kFile && topics)

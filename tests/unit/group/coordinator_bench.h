@@ -137,6 +137,11 @@ class CoordinatorBench : public BrokerDirectory,
     }
     if (groups_) groups_->OnTopicsChanged();
   }
+  // It is told of all topics, and there is none.
+  void DropTopics() {
+    topics_ = std::make_shared<GroupTopics>();
+    groups_->OnTopicsChanged();
+  }
   // Appends are refused while fewer replicas than this are in sync (of two there is one).
   void SetMinInsync(uint32_t replicas) {
     settings_.min_insync_replicas = replicas;

@@ -74,6 +74,50 @@ TEST(Coordinator, WhatANewOneCouldNotWriteItWritesLater) {
   EXPECT_EQ(PartitionsOf(told->assignment()), 6u);
 }
 
+// Commits offset 5 of orders-0 for the group "g", which has no members.
+void CommitFive(CoordinatorBench& bench) {
+  v1::OffsetCommitRequest commit;
+  commit.set_group_id("g");
+  commit.set_member_epoch(-1);
+  commit.add_topics()->set_topic_id(bench.orders().ToBytes());
+  commit.mutable_topics(0)->add_partitions()->set_offset(5);
+  const auto answer = bench.loop().Run(bench.groups().Commit(CoordinatorBench::kKey, commit, kNoDeadline));
+  ASSERT_TRUE(answer);
+  ASSERT_EQ(answer->topics(0).partitions(0).error().code(), v1::NONE);
+}
+
+TEST(Coordinator, RemovesTheOffsetsOfATopicThatItSeesDeleted) {
+  CoordinatorBench bench;
+  bench.Lead();
+  CommitFive(bench);
+  bench.SetMinInsync(2);  // at first it cannot be recorded
+  bench.DropTopics();
+  bench.loop().Advance(3s);
+  EXPECT_THAT(bench.Describe().error().code(), v1::NONE);
+  bench.SetMinInsync(1);
+  bench.loop().Advance(3s);
+  EXPECT_THAT(bench.Describe().error().code(), v1::GROUP_ID_NOT_FOUND);
+  bench.Restart();
+  bench.SetTopics(4);
+  bench.Lead();
+  EXPECT_THAT(bench.Describe().error().code(), v1::GROUP_ID_NOT_FOUND) << "the log says so too";
+}
+
+TEST(Coordinator, KeepsTheOffsetsOfATopicThatItHasNotHeardOfYet) {
+  CoordinatorBench bench;
+  bench.Lead();
+  CommitFive(bench);
+  bench.Restart();
+  bench.DropTopics();  // the broker is behind
+  bench.Lead();
+  bench.loop().Advance(3s);
+  bench.SetTopics(4);
+  bench.loop().Advance(3s);
+  const auto group = bench.Describe();
+  ASSERT_THAT(group.offsets(), SizeIs(1));
+  EXPECT_EQ(group.offsets(0).partitions(0).offset(), 5u);
+}
+
 TEST(Coordinator, ThatAGroupIsGoneIsToldWhenItsDeletionIsCommitted) {
   CoordinatorBench bench;
   bench.Lead();
