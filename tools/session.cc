@@ -40,8 +40,9 @@ Result<std::unique_ptr<ToolSession>> ToolSession::Open(const Arguments& argument
   auto session = std::unique_ptr<ToolSession>(new ToolSession());
   session->runtime_ = std::make_unique<ClientRuntime>(session->env_);
   if (const auto file = arguments.Get("command-config")) {
-    TM_ASSIGN_OR_RETURN(const std::string text, ReadFile(session->env_.files(), *file));
-    TM_ASSIGN_OR_RETURN(const Properties properties, ParseProperties(text));
+    const auto text = ReadFile(session->env_.files(), *file);
+    if (!text) return Fail(v1::INVALID_CONFIG, "--command-config: {}", ToString(text.error()));
+    TM_ASSIGN_OR_RETURN(const Properties properties, ParseProperties(*text));
     TM_ASSIGN_OR_RETURN(const ConsumerOptions checked,
                         ConsumerOptions::FromProperties(PropertyMap(properties.begin(), properties.end())));
     const ClientOptions given = std::move(options);

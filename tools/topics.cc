@@ -9,6 +9,7 @@
 #include "tools/action_flags.h"
 #include "tools/commands.h"
 #include "tools/kafka_rows.h"
+#include "tools/replica_warning.h"
 #include "tools/session.h"
 #include "tools/shown_work.h"
 #include "tools/topic_match.h"
@@ -59,7 +60,7 @@ int Tell(const Arguments& arguments, const std::string& kafka, const std::string
 
 int Create(ToolSession& session, const Arguments& arguments) {
   Result<std::string> name = arguments.Require("topic");
-  if (!name) return ReportError(name.error(), "tidemark-topics --create --topic NAME --partitions 3");
+  if (!name) return ReportUsage(name.error());
   Result<v1::CreateTopicsRequest> request = CreateRequest(arguments, *name);
   if (!request) return ReportUsage(request.error());
   auto response =
@@ -73,6 +74,7 @@ int Create(ToolSession& session, const Arguments& arguments) {
     return ReportError(FromProto(topic.error()));
   }
   WarnOfConfigs(*request, topic);
+  WarnOfFewReplicas(session, *request, topic);
   if (request->validate_only()) return Tell(arguments, "", *name, "would be created");
   Progress bar(session.env().clock(), "creating", ProgressUnit::kTopics, 1);
   auto seen = RunShown(
@@ -87,14 +89,16 @@ int DeleteTopics(ToolSession& session, const Arguments& arguments) {
   if (!text) return ReportUsage(text.error());
   auto topics = TopicsMeant(session, *text, arguments.Has("if-exists"));
   if (!topics) return ReportError(topics.error());
+  const std::vector<std::string> names = TopicsToDelete(*topics, *text);
   v1::DeleteTopicsRequest request;
   request.set_timeout_ms(static_cast<uint32_t>(ToMillis(kDeletionWait)));
-  for (const v1::TopicMetadata& topic : *topics) request.add_names(topic.name());
+  for (const std::string& name : names) request.add_names(name);
   const auto format = *RowFormatOf(arguments);
   Listing listing({"topic", "result"});
   if (request.names().empty() || arguments.Has("dry-run")) {
-    for (const std::string& name : request.names()) listing.Add({name, "would be deleted"});
-    return format ? Finish(listing, *format) : kExitDone;
+    const int status = DryRunOfDeletion(names, &listing);
+    if (format) (void)Print(listing.Text(*format));
+    return status;
   }
   Progress bar(session.env().clock(), "deleting", ProgressUnit::kTopics,
                static_cast<uint64_t>(request.names_size()));
@@ -193,6 +197,29 @@ void WarnOfConfigs(const v1::CreateTopicsRequest& request, const v1::CreateTopic
     fmt::print(stderr, "warning: {}: min.insync.replicas={} is above the replication factor and acts as {}\n",
                wish->name(), min_isr, replicas);
   }
+}
+
+std::vector<std::string> TopicsToDelete(const std::vector<v1::TopicMetadata>& topics,
+                                        const std::string& text) {
+  const auto match = TopicMatch::Of(text);
+  std::vector<std::string> names;
+  for (const v1::TopicMetadata& topic : topics) {
+    const bool named = match && std::ranges::find(match->names(), topic.name()) != match->names().end();
+    if (named || !IsInternalTopic(topic.name())) names.push_back(topic.name());
+  }
+  return names;
+}
+
+int DryRunOfDeletion(const std::vector<std::string>& names, Listing* listing) {
+  int status = kExitDone;
+  for (const std::string& name : names) {
+    const bool internal = IsInternalTopic(name);
+    listing->Add({name, internal ? "would fail" : "would be deleted"});
+    if (!internal) continue;
+    status = ReportError({v1::INVALID_TOPIC_EXCEPTION,
+                          fmt::format("topic '{}' is the system's own and cannot be deleted", name)});
+  }
+  return status != kExitDone && names.size() > 1 ? kExitPartly : status;
 }
 
 Result<std::vector<v1::TopicMetadata>> TopicsMeant(ToolSession& session, const std::string& text,

@@ -10,6 +10,7 @@
 #include "common/result.h"
 #include "tidemark/v1/client_api.pb.h"
 #include "tools/arguments.h"
+#include "tools/listing.h"
 #include "tools/session.h"
 
 namespace tidemark {
@@ -47,6 +48,14 @@ std::string PartitionLine(const std::string& topic, const v1::PartitionMetadata&
 // Warns, as a change of configs does, of those of a new topic that are legal, but not to be met or without
 // effect; on stderr.
 void WarnOfConfigs(const v1::CreateTopicsRequest& request, const v1::CreateTopicsResponse::Topic& created);
+
+// Of the topics that `text` came to, those that a deletion is to name: the system's own only where they are
+// named, not where an expression matches them.
+std::vector<std::string> TopicsToDelete(const std::vector<v1::TopicMetadata>& topics,
+                                        const std::string& text);
+// What a dry run of a deletion says: a row per topic; the error that the controller would answer is reported.
+// The exit status.
+int DryRunOfDeletion(const std::vector<std::string>& names, Listing* listing);
 
 int DescribeTopicsAction(ToolSession& session, const Arguments& arguments);
 int AlterTopicsAction(ToolSession& session, const Arguments& arguments);

@@ -7,6 +7,7 @@
 #include "client/list_offsets.h"
 #include "tools/delete_records.h"
 #include "tools/moments.h"
+#include "tools/replica_warning.h"
 #include "tools/shown_work.h"
 #include "tools/topic_match.h"
 #include "tools/topics.h"
@@ -64,7 +65,10 @@ int RunCreate(const Arguments& arguments) {
     Result<> done;
     const bool exists = topic.error().code() == v1::TOPIC_ALREADY_EXISTS && arguments.Has("if-not-exists");
     if (topic.error().code() != v1::NONE && !exists) done = std::unexpected(FromProto(topic.error()));
-    if (done && !exists) WarnOfConfigs(*request, topic);
+    if (done && !exists) {
+      WarnOfConfigs(*request, topic);
+      WarnOfFewReplicas(**session, *request, topic);
+    }
     if (done && !exists && !request->validate_only()) {
       done = RunShown(**session, bar, [&] {
         return (*session)->admin().AwaitTopic(topic.name(), false, (*session)->After(kAdminTimeout));
@@ -89,11 +93,9 @@ int RunCreate(const Arguments& arguments) {
 Result<std::vector<std::string>> DoomedTopics(ToolSession& session, const Arguments& arguments) {
   std::vector<std::string> names;
   if (arguments.Has("regex")) {
-    TM_ASSIGN_OR_RETURN(
-        const auto topics,
-        TopicsMeant(session, fmt::format("{}", fmt::join(arguments.positionals(), ",")), false));
-    for (const v1::TopicMetadata& topic : topics) names.push_back(topic.name());
-    return names;
+    const std::string text = fmt::format("{}", fmt::join(arguments.positionals(), ","));
+    TM_ASSIGN_OR_RETURN(const auto topics, TopicsMeant(session, text, false));
+    return TopicsToDelete(topics, text);
   }
   for (const std::string& name : arguments.positionals()) {
     const auto topic = session.Topic(name);
@@ -109,7 +111,11 @@ int RunDelete(const Arguments& arguments) {
   const auto format = FormatOf(arguments);
   if (!format) return ReportUsage(format.error());
   for (const std::string& name : arguments.positionals()) {
-    if (arguments.Has("regex") || ValidateTopicName(name)) continue;
+    if (arguments.Has("regex")) {
+      if (const auto match = TopicMatch::Of(name); !match) return ReportUsage(match.error());
+      continue;
+    }
+    if (ValidateTopicName(name)) continue;
     return ReportUsage(
         {v1::INVALID_REQUEST,
          fmt::format("'{}' cannot be a topic's name; with --regex it is an expression", name)});
@@ -120,8 +126,9 @@ int RunDelete(const Arguments& arguments) {
   if (!names) return ReportError(names.error(), "tidemark topic list shows what there is");
   Listing listing({"topic", "result"});
   if (arguments.Has("dry-run") || names->empty()) {
-    for (const std::string& name : *names) listing.Add({name, "would be deleted"});
-    return Finish(listing, *format);
+    const int status = DryRunOfDeletion(*names, &listing);
+    (void)Print(listing.Text(*format));
+    return status;
   }
   const std::string question = fmt::format(
       "Delete {} with all records: {}?",

@@ -1,9 +1,11 @@
 """tidemark-consumer-groups and the console consumer's --group: Kafka's flags and output, what is committed, exit statuses."""
 import json
+import signal
+import time
 import unittest
 
 from group_members import ConsoleMember
-from harness import ClusterTest, wait_for
+from harness import ClusterTest, PATIENCE, wait_for
 
 
 class ConsumerGroupsTool(ClusterTest):
@@ -114,6 +116,25 @@ class ConsumerGroupsTool(ClusterTest):
         self.groups("--delete", "--group", "readers", status=4)
         self.groups("--list", "--describe", status=2)
 
+    def test_a_terminal_that_is_closed_ends_a_member_as_it_should(self):
+        self.brokers.produce("orders", [f"line {n}" for n in range(30)])
+        member = ConsoleMember(self.brokers, "readers", "orders", 7, "--consumer-property", "auto.commit.interval.ms=600000")
+        self.addCleanup(member.end)
+        wait_for("it has printed all", lambda: len(member.records()) == 30)
+        member.process.send_signal(signal.SIGHUP)
+        self.assertEqual(member.process.wait(timeout=PATIENCE), 0)
+        described = self.groups("--describe", "--group", "readers")
+        self.assertIn("has no active members", described.err)
+        self.assertEqual([row["LAG"] for row in self.table("--describe", "--group", "readers")], ["0"] * 3)
+
+    def test_a_call_takes_no_longer_than_timeout_says(self):
+        broker = self.brokers.brokers[0]
+        broker.pause()
+        self.addCleanup(broker.resume)
+        begun = time.monotonic()
+        self.groups("--list", "--timeout", 500, status=3)
+        self.assertLess(time.monotonic() - begun, 60, "that long it would be without --timeout")
+
     def test_offsets_are_reset_exported_and_deleted(self):
         self.brokers.produce("orders", [f"{n},line {n}" for n in range(90)], "--property", "parse.key=true",
                              "--property", "key.separator=,")
@@ -140,11 +161,15 @@ class ConsumerGroupsTool(ClusterTest):
         path.write_text(exported)
         self.assertEqual(new("--to-earliest", "--all-topics", "--execute"), {0: 0, 1: 0, 2: 0})
         self.assertEqual(new("--from-file", path, "--execute"), {0: ends[0] - 5, 1: 3, 2: ends[2] - 5})
+        path.write_text("orders,99,2\n")
+        self.assertIn("topic 'orders' has 3 partitions, no 99", self.groups(*reset, "--from-file", path, status=4).err)
         deleted = self.groups("--group", "g", "--delete-offsets", "--topic", "orders:0").out
         self.assertRegex(deleted, r"orders +0 +Successful")
         self.assertEqual(sorted(self.committed("g")), [1, 2])
         for words, status in (((*reset, "--to-earliest"), 2), ((*reset, "--topic", "orders"), 2),
                               ((*reset, "--to-earliest", "--to-latest", "--topic", "orders"), 2),
+                              ((*reset, "--to-earliest", "--topic", "orders:"), 2),
+                              (("--list", "--timeout", "soon"), 2),
                               ((*reset, "--to-datetime", "yesterday", "--topic", "orders"), 2),
                               ((*reset, "--to-earliest", "--topic", "odrers"), 4)):
             self.groups(*words, status=status)
@@ -154,6 +179,12 @@ class ConsumerGroupsTool(ClusterTest):
         self.brokers.create_topic("kept", 1, 1)
         self.brokers.produce("kept", ["line"])
         self.groups(*reset, "--to-latest", "--topic", "kept", "--execute")
+        # The system's own topics do not go, and a dry run knows it.
+        for words, status in ((("__consumer_offsets",), 1), ((".*", "--if-exists"), 0)):
+            dry = self.brokers.tool("topics", "--bootstrap-server", self.brokers.bootstrap, "--delete", "--dry-run",
+                                    "--topic", *words, check=False)
+            self.assertEqual(dry.returncode, status, dry.err)
+            self.assertNotRegex(dry.out, "__consumer_offsets +would be deleted")
         self.brokers.produce("orders", [f"{n},line {n}" for n in range(30)], "--property", "parse.key=true",
                              "--property", "key.separator=,")
         self.groups(*reset, "--to-latest", "--topic", "orders", "--execute")

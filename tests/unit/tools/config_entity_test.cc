@@ -24,6 +24,12 @@ std::string Subject(const std::vector<std::string>& words) {
                      subject->with_client ? fmt::format(" with '{}'", subject->client) : "");
 }
 
+TEST(ConfigSubject, ABrokerIsANumber) {
+  EXPECT_THAT(Subject({"--broker", "one"}), testing::HasSubstr("'one' is not a broker's id"));
+  EXPECT_THAT(Subject({"--entity-type", "brokers", "--entity-name", "-1"}),
+              testing::HasSubstr("not a broker's id"));
+}
+
 TEST(ConfigSubject, IsNamedByTypeOrShort) {
   EXPECT_EQ(Subject({"--entity-type", "topics", "--entity-name", "orders"}), "topics 'orders'");
   EXPECT_EQ(Subject({"--topic", "orders"}), "topics 'orders'");

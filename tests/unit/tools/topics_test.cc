@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tools/command.h"
 #include "tools/offset_queries.h"
+#include "tools/replica_warning.h"
 #include "tools/topic_match.h"
 
 namespace tidemark {
@@ -106,6 +108,34 @@ TEST(PartitionRules, TakeNamesExpressionsAndRanges) {
   EXPECT_TRUE(matches("x,a.*:0", "abc", 0));
   for (const char* wrong : {"a:b", "a:1-b", "a:-", "(:1", "a:99999999999"})
     EXPECT_FALSE(PartitionRules::Of(wrong).has_value()) << wrong;
+}
+
+TEST(NewTopic, WithFewerReplicasThanThereAreBrokersForIsWarnedOf) {
+  v1::MetadataResponse cluster;
+  cluster.add_brokers()->set_id(0);
+  v1::CreateTopicsResponse::Topic created;
+  created.set_name("orders");
+  created.set_replication_factor(1);
+  EXPECT_EQ(FewReplicas(created, cluster), std::nullopt) << "one broker is all there is";
+  auto* partition = cluster.add_topics()->add_partitions();
+  for (const int32_t id : {0, 1, 2, 3}) partition->add_replicas(id);
+  EXPECT_THAT(FewReplicas(created, cluster),
+              testing::Optional(testing::HasSubstr("orders has 1 replica, not 3")));
+  created.set_replication_factor(3);
+  EXPECT_EQ(FewReplicas(created, cluster), std::nullopt);
+}
+
+TEST(TopicsToDelete, OfAnExpressionAreNotTheSystemsOwn) {
+  std::vector<v1::TopicMetadata> topics(2);
+  topics[0].set_name("__consumer_offsets");
+  topics[1].set_name("orders");
+  EXPECT_THAT(TopicsToDelete(topics, ".*"), testing::ElementsAre("orders"));
+  EXPECT_THAT(TopicsToDelete(topics, "__consumer_offsets,o.*"),
+              testing::ElementsAre("__consumer_offsets", "orders"));
+  Listing listing({"topic", "result"});
+  EXPECT_NE(DryRunOfDeletion({"__consumer_offsets"}, &listing), kExitDone);
+  EXPECT_EQ(DryRunOfDeletion({"__consumer_offsets", "orders"}, &listing), kExitPartly);
+  EXPECT_EQ(DryRunOfDeletion({"orders"}, &listing), kExitDone);
 }
 
 }  // namespace
