@@ -161,6 +161,8 @@ Result<Plan> PlanOf(const Arguments& arguments) {
   }
   plan.topic = arguments.GetOr("topic", "");
   plan.include = arguments.GetOr("include", "");
+  if (plan.topic.empty() && plan.include.empty())
+    return Fail(v1::INVALID_REQUEST, "--{}: the name is empty", arguments.Has("topic") ? "topic" : "include");
   TM_ASSIGN_OR_RETURN(plan.partition, arguments.GetInteger("partition", 0, UINT32_MAX));
   if (plan.partition && plan.topic.empty())
     return Fail(v1::INVALID_REQUEST, "--partition needs --topic NAME");
@@ -175,9 +177,11 @@ Result<Plan> PlanOf(const Arguments& arguments) {
                       FieldTypeOf(arguments.GetOr("value-deserializer", "StringDeserializer")));
   plan.output.SetTypes(key, value);
   plan.limits.skip_on_error = arguments.Has("skip-message-on-error");
-  TM_ASSIGN_OR_RETURN(plan.limits.max_messages, arguments.GetInteger("max-messages", 0, INT64_MAX));
-  TM_ASSIGN_OR_RETURN(const auto timeout, arguments.GetInteger("timeout-ms", 0, INT32_MAX));
-  if (timeout) plan.limits.timeout = std::chrono::milliseconds(*timeout);
+  // -1: no limit, as Kafka's.
+  TM_ASSIGN_OR_RETURN(plan.limits.max_messages, arguments.GetInteger("max-messages", -1, INT64_MAX));
+  if (plan.limits.max_messages && *plan.limits.max_messages < 0) plan.limits.max_messages.reset();
+  TM_ASSIGN_OR_RETURN(const auto timeout, arguments.GetInteger("timeout-ms", -1, INT32_MAX));
+  if (timeout && *timeout >= 0) plan.limits.timeout = std::chrono::milliseconds(*timeout);
   TM_ASSIGN_OR_RETURN(plan.options, ClientOptionsOf(arguments));
   return plan;
 }
@@ -213,6 +217,9 @@ int RunConsoleConsumer(const Arguments& arguments) {
     return ReportError(source.error(), "only a consumer with --group joins topics that are made later");
   std::signal(SIGINT, [](int) { g_interrupted = true; });
   std::signal(SIGTERM, [](int) { g_interrupted = true; });
+  // The terminal went away: what was printed is committed, and the group not left to wait for the session's
+  // end.
+  std::signal(SIGHUP, [](int) { g_interrupted = true; });
   const auto opened = (*source)->Open();
   int status =
       opened ? Printer(**session, **source, plan->output, plan->limits).Run() : ReportError(opened.error());

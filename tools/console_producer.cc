@@ -1,9 +1,12 @@
 // tidemark-console-producer: one record per line of stdin. Exit status 0 only when every line was
 // acknowledged.
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 
@@ -19,6 +22,30 @@ namespace {
 
 constexpr size_t kReadBytes = 256 << 10;
 constexpr size_t kMaxLineBytes = 64u << 20;
+// How often a wait for input looks whether it is to end.
+constexpr int kLookMillis = 200;
+
+// The signal that ends the run; 0: none yet.
+std::atomic<int> g_signal = 0;
+
+// The first one ends the reading: what was read and lingers is sent. The second ends the process.
+void EndOnSignals() {
+  struct sigaction action = {};
+  action.sa_handler = [](int signal) { g_signal = signal; };
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) (void)::sigaction(signal, &action, nullptr);
+}
+
+// False when a signal came first.
+bool AwaitInput() {
+  while (g_signal == 0) {
+    pollfd input = {.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+    const int ready = ::poll(&input, 1, kLookMillis);
+    // What is wrong with it the read tells.
+    if (ready > 0 || (ready < 0 && errno != EINTR)) return g_signal == 0;
+  }
+  return false;
+}
 
 // Feeds lines to the producer and counts what became of them. Lives on the main thread's stack; its
 // coroutines run on the client's loop while the main thread waits for them.
@@ -78,7 +105,8 @@ class Feeder {
   std::optional<Error> first_error_;
 };
 
-// Reads stdin to its end and feeds it. A last line without its newline is a record too.
+// Reads stdin to its end, or to a signal, and feeds it. A last line without its newline is a record too, but
+// not one that a signal found half typed.
 Result<> FeedStdin(ToolSession& session, Feeder& feeder, bool prompt) {
   // Of a file; what else is at stdin comes when it comes.
   const uint64_t all = BytesLeftInStdin();
@@ -87,6 +115,7 @@ Result<> FeedStdin(ToolSession& session, Feeder& feeder, bool prompt) {
   std::string buffer;
   for (;;) {
     if (prompt) fmt::print(stderr, ">");
+    if (!AwaitInput()) return {};
     const size_t kept = buffer.size();
     buffer.resize(kept + kReadBytes);
     ssize_t n;
@@ -143,7 +172,9 @@ int RunConsoleProducer(const Arguments& arguments) {
   auto session = ToolSession::Open(arguments, options->client);
   if (!session) return ReportOpening(session.error());
   if (auto known = (*session)->Topic(*topic); !known) {
-    return ReportError(known.error(), fmt::format("tidemark-topics --create --topic {} creates it", *topic));
+    const bool missing = known.error().code == v1::UNKNOWN_TOPIC_OR_PARTITION;
+    return ReportError(known.error(),
+                       missing ? fmt::format("tidemark-topics --create --topic {} creates it", *topic) : "");
   }
 
   std::unique_ptr<Producer> producer;
@@ -152,6 +183,7 @@ int RunConsoleProducer(const Arguments& arguments) {
     co_return;
   });
   Feeder feeder(*producer, *topic, *std::move(input));
+  EndOnSignals();
   const Result<> fed = FeedStdin(**session, feeder, ::isatty(STDIN_FILENO) == 1);
   (*session)->Run([&]() -> Task<void> {
     co_await producer->Close();
@@ -159,9 +191,11 @@ int RunConsoleProducer(const Arguments& arguments) {
   });
   // With acks=0 nobody answers; what was sent is all there is to know.
   if (!fed)
-    return ReportError(fed.error(),
-                       fmt::format("{} of {} lines were not acknowledged", feeder.lost(), feeder.lines()));
-  if (feeder.lost() == 0) return kExitDone;
+    return ReportError(fed.error(), feeder.lines() == 0 ? std::string()
+                                                        : fmt::format("{} of {} lines were not acknowledged",
+                                                                      feeder.lost(), feeder.lines()));
+  // As a shell tells of one that a signal ended.
+  if (feeder.lost() == 0) return g_signal == 0 ? kExitDone : 128 + g_signal;
   fmt::print(stderr, "error: {} of {} lines were not acknowledged: {}\n", feeder.lost(), feeder.lines(),
              feeder.first_error() ? ToString(*feeder.first_error()) : "no answer");
   return kExitFailed;

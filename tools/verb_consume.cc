@@ -181,6 +181,7 @@ int RunConsume(const Arguments& arguments) {
   if (!spans) return ReportError(spans.error(), "tidemark topic list shows what there is");
   std::signal(SIGINT, [](int) { g_stopped = true; });
   std::signal(SIGTERM, [](int) { g_stopped = true; });
+  std::signal(SIGHUP, [](int) { g_stopped = true; });
   std::unique_ptr<Consumer> consumer;
   const auto assigned = (*session)->Run([&]() -> Task<Result<>> {
     consumer = std::make_unique<Consumer>((*session)->cluster(), reading->options);

@@ -1,7 +1,9 @@
 """The tools as people use them: Kafka's flags and output, errors that say what to do, exit statuses."""
+import fcntl
 import re
 import signal
 import subprocess
+import termios
 import unittest
 
 from harness import BIN, PATIENCE, ROOT, SHORT_SESSIONS, ClusterTest, alive, wait_for
@@ -184,6 +186,42 @@ class Tools(ClusterTest):
                 result = subprocess.run([str(BIN / program), "--help"], capture_output=True, text=True, timeout=PATIENCE, check=False)
                 self.assertEqual(result.returncode, 0, program)
                 self.assertIn(name, result.stdout)
+
+    def test_names_that_are_no_ascii_get_their_error(self):
+        cluster = self.cluster(1)
+        there = ("--bootstrap-server", cluster.bootstrap)
+        for result in (cluster.tool("topics", *there, "--create", "--topic", "тема", "--partitions", 1, check=False),
+                       cluster.verb("topic", "create", "тема", check=False),
+                       cluster.verb("topic", "describe", "тема", check=False),
+                       cluster.tool("configs", *there, "--describe", "--topic", "тема", check=False)):
+            self.assertIn(result.returncode, (1, 2, 4), result.err)
+            self.assertIn("'т'", result.err)
+        for words in (("tidemark", "topic", "create", b"a\xffb", "-b", cluster.bootstrap),
+                      ("tidemark-consumer-groups", *there, "--describe", "--group", b"a\xffb"),
+                      ("tidemark-configs", *there, "--describe", "--client", b"a\xffb")):
+            refused = subprocess.run([BIN / words[0], *words[1:]], capture_output=True, check=False, timeout=2 * PATIENCE)
+            self.assertEqual(refused.returncode, 2, refused.stderr)
+            self.assertIn(b"'a\\xffb' is not UTF-8", refused.stderr)
+
+    def test_what_lingers_is_sent_when_the_producer_is_told_to_end(self):
+        cluster = self.cluster(1)
+        cluster.create_topic("lines", 1, 1)
+        for sent, (number, status) in enumerate(((signal.SIGINT, 130), (signal.SIGTERM, 143))):
+            producer = subprocess.Popen([BIN / "tidemark-console-producer", "--bootstrap-server", cluster.bootstrap, "--topic",
+                                         "lines", "--producer-property", "linger.ms=600000"], stdin=subprocess.PIPE)
+            self.addCleanup(producer.kill)
+            producer.stdin.write(f"typed {sent}\n".encode())
+            producer.stdin.flush()
+            wait_for("it has taken the line", lambda end=producer.stdin: fcntl.ioctl(end, termios.FIONREAD, bytes(4)) == bytes(4))
+            producer.send_signal(number)
+            self.assertEqual(producer.wait(timeout=PATIENCE), status)
+            producer.stdin.close()
+        self.assertEqual(cluster.consume("lines"), ["typed 0", "typed 1"])
+        console = ("console-consumer", "--bootstrap-server", cluster.bootstrap, "--topic", "lines", "--from-beginning")
+        self.assertEqual(len(cluster.tool(*console, "--max-messages", 2, "--timeout-ms", -1).out.splitlines()), 2)
+        self.assertEqual(cluster.tool(*console, "--max-messages", -1, "--timeout-ms", 1000).returncode, 0)
+        self.assertEqual(cluster.tool("console-consumer", "--bootstrap-server", cluster.bootstrap, "--topic", "",
+                                      check=False).returncode, 2)
 
     def test_output_that_cannot_be_written_is_an_error(self):
         cluster = self.cluster(1)
