@@ -100,6 +100,7 @@ TEST(Coordinator, RemovesTheOffsetsOfATopicThatItSeesDeleted) {
   bench.Restart();
   bench.SetTopics(4);
   bench.Lead();
+  bench.loop().Advance(1s);
   EXPECT_THAT(bench.Describe().error().code(), v1::GROUP_ID_NOT_FOUND) << "the log says so too";
 }
 
