@@ -1,5 +1,6 @@
 """The tools as people use them: Kafka's flags and output, errors that say what to do, exit statuses."""
 import fcntl
+import itertools
 import re
 import signal
 import subprocess
@@ -222,6 +223,20 @@ class Tools(ClusterTest):
         self.assertEqual(cluster.tool(*console, "--max-messages", -1, "--timeout-ms", 1000).returncode, 0)
         self.assertEqual(cluster.tool("console-consumer", "--bootstrap-server", cluster.bootstrap, "--topic", "",
                                       check=False).returncode, 2)
+
+    def test_a_topic_made_while_brokers_are_away_is_warned_of(self):
+        cluster = self.cluster(3)
+        cluster.create_topic("before", 1, 3)
+        names = itertools.count()
+
+        def made():
+            return cluster.tool("topics", "--bootstrap-server", cluster.brokers[0].address, "--create", "--topic",
+                                f"topic-{next(names)}", "--partitions", 1).err
+        self.assertNotIn("warning", made())
+        for broker in cluster.brokers[1:]:
+            broker.process.terminate()
+            broker.process.wait(timeout=PATIENCE)
+        wait_for("a topic is made with one replica, and warned of", lambda: "has 1 replica, not 3" in made())
 
     def test_output_that_cannot_be_written_is_an_error(self):
         cluster = self.cluster(1)
