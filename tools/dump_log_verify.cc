@@ -73,7 +73,7 @@ class Verifier {
   void Tell(const char* kind, const std::string& where, const std::string& what);
   void Out(const std::string& text) {
     if (holding_) {
-      held_ += text;
+      held_.push_back(text);
     } else {
       out_(text);
     }
@@ -116,7 +116,7 @@ class Verifier {
   VerifySummary summary_;
   // What is told of a partition is held back until it is known to be so.
   bool holding_ = false;
-  std::string held_;
+  std::vector<std::string> held_;
   bool gone_ = false;  // a segment was listed and is not there
   // What lies before the first segment that is there.
   void JudgeFront(const std::string& path, const PartitionFolder& folder, std::optional<Offset> flushed);
@@ -399,7 +399,7 @@ Result<> Verifier::Partition(const std::string& path, std::optional<Offset> only
         checkpoints_.tables[static_cast<size_t>(CheckpointKind::kRecoveryPoint)] = std::move(again);
       continue;
     }
-    if (!held_.empty()) out_(held_);
+    for (const std::string& text : held_) out_(text);
     return {};
   }
 }
