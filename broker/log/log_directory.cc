@@ -15,9 +15,12 @@
 namespace tidemark {
 namespace {
 
-constexpr std::string_view kIdentityName = "meta.properties";
 constexpr std::string_view kFormat = "tidemark-1";
-constexpr std::string_view kDirectoryKey = "log.directory.";  // and the id
+constexpr uint64_t kMaxIdentityBytes = 64 << 10;
+constexpr std::string_view kTemporary = ".tmp";
+constexpr std::string_view kDoomed = "-delete";
+constexpr std::string_view kSessionName = "zookeeper-session";  // by LogDirs::WriteSmall
+constexpr std::string_view kDirectoryKey = "log.directory.";    // and the id
 
 std::map<std::string, std::string> ParseProperties(const std::string& text) {
   std::map<std::string, std::string> out;
@@ -30,22 +33,30 @@ std::map<std::string, std::string> ParseProperties(const std::string& text) {
   return out;
 }
 
-// What a directory without our meta.properties must not hold: somebody's log data.
-Result<> RefuseForeignData(const std::string& path, const std::vector<DirectoryEntry>& entries) {
+// What a directory without our meta.properties must not hold: log data, somebody's or ours.
+Result<> RefuseForeignData(FileSystem& files, const std::string& path,
+                           const std::vector<DirectoryEntry>& entries) {
+  std::string foreign;
   for (const auto& entry : entries) {
-    const bool data = entry.is_directory
-                          ? ParsePartitionFolderName(entry.name).has_value()
-                          : entry.name.ends_with("-offset-checkpoint") ||
-                                entry.name == ".kafka_cleanshutdown" || entry.name.ends_with(".log");
-    if (data) {
-      return Fail(
-          v1::POLICY_VIOLATION,
-          "log directory {} holds '{}' but no meta.properties of Tidemark: it is Apache Kafka's or another "
-          "program's; give log.dirs an empty directory",
-          path, entry.name);
+    const bool log = entry.is_directory && ParsePartitionFolderName(entry.name);
+    if (log && ReadPartitionMetadata(files, path + "/" + entry.name)) {
+      return Fail(v1::POLICY_VIOLATION,
+                  "log directory {} holds Tidemark's log '{}', but meta.properties and its copy are lost: "
+                  "restore one of them, or move the directory aside for a new one, which is filled anew from "
+                  "other replicas",
+                  path, entry.name);
     }
+    const bool file =
+        !entry.is_directory && (entry.name.ends_with("-offset-checkpoint") ||
+                                entry.name == ".kafka_cleanshutdown" || entry.name.ends_with(".log"));
+    if (log || file) foreign = entry.name;
   }
-  return {};
+  if (foreign.empty()) return {};
+  return Fail(
+      v1::POLICY_VIOLATION,
+      "log directory {} holds '{}' but no meta.properties of Tidemark: it is Apache Kafka's or another "
+      "program's; give log.dirs an empty directory",
+      path, foreign);
 }
 
 Result<> CreateIfMissing(FileSystem& files, const std::string& path) {
@@ -54,6 +65,36 @@ Result<> CreateIfMissing(FileSystem& files, const std::string& path) {
   TM_RETURN_IF_ERROR(files.CreateDirectories(path));
   const size_t slash = path.rfind('/');
   return files.SyncDirectory(slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash));
+}
+
+// What WriteFileDurably leaves when it is cut off, of a file that the broker keeps in a log directory itself.
+bool IsOurTemporary(std::string_view name) {
+  if (!name.ends_with(kTemporary)) return false;
+  name.remove_suffix(kTemporary.size());
+  for (size_t kind = 0; kind < kCheckpointKinds; ++kind) {
+    if (name == CheckpointFileName(static_cast<CheckpointKind>(kind))) return true;
+  }
+  return name == kIdentityName || name == kIdentityCopyName || name == kCleanShutdownName ||
+         name == kNewDirectoryName || name == kSessionName;
+}
+
+// A folder whose deletion was cut off: a partition's with a random word (its end may be cut where names would
+// be too long), or a move's.
+bool IsDoomed(const std::string& directory, std::string_view name) {
+  if (!name.ends_with(kDoomed)) return false;
+  name.remove_suffix(kDoomed.size());
+  if (ParseMoveFolder(directory, std::string(name))) return true;
+  constexpr size_t kWord = 16;
+  if (name.size() < kWord + 2 || name[name.size() - kWord - 1] != '.') return false;
+  return name.substr(name.size() - kWord).find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+bool IsCheckpointed(const CheckpointTables& checkpoints, const PartitionKey& key, const std::string& topic) {
+  return std::ranges::any_of(checkpoints.tables, [&](const std::optional<CheckpointTable>& table) {
+    if (!table) return false;
+    const auto entry = table->find(key);
+    return entry != table->end() && entry->second.topic == topic;
+  });
 }
 
 // The size of the reserve file, given back first when the file system has run full.
@@ -111,22 +152,47 @@ Result<DirectoryIdentity> DecodeIdentity(const std::string& bytes, const std::st
 }
 
 Result<> WriteIdentity(FileSystem& files, const std::string& directory, const DirectoryIdentity& identity) {
-  return WriteFileDurably(files, fmt::format("{}/{}", directory, kIdentityName), EncodeIdentity(identity));
+  const std::string bytes = EncodeIdentity(identity);
+  TM_RETURN_IF_ERROR(WriteFileDurably(files, fmt::format("{}/{}", directory, kIdentityName), bytes));
+  return WriteFileDurably(files, fmt::format("{}/{}", directory, kIdentityCopyName), bytes);
+}
+
+Result<DirectoryIdentity> ReadIdentity(FileSystem& files, const std::string& directory, bool* stale) {
+  const auto read = [&](std::string_view name, std::string* bytes) -> Result<DirectoryIdentity> {
+    const std::string path = fmt::format("{}/{}", directory, name);
+    TM_ASSIGN_OR_RETURN(*bytes, ReadFile(files, path, kMaxIdentityBytes));
+    return DecodeIdentity(*bytes, path);
+  };
+  std::string bytes;
+  std::string copied;
+  auto identity = read(kIdentityName, &bytes);
+  auto copy = read(kIdentityCopyName, &copied);
+  // A crash between the two writes leaves a copy that is one behind.
+  *stale = !identity || !copy || bytes != copied;
+  if (!copy && copy.error().code == v1::CORRUPT_MESSAGE) LOG(WARNING) << ToString(copy.error());
+  if (identity) return identity;
+  const ErrorCode code = identity.error().code;
+  if (!copy) {
+    const bool only_copy = code == v1::NOT_FOUND && copy.error().code != v1::NOT_FOUND;
+    return only_copy ? copy : identity;
+  }
+  // Kafka's file, and a disk that does not answer, are not read around.
+  if (code != v1::NOT_FOUND && code != v1::CORRUPT_MESSAGE) return identity;
+  LOG(WARNING) << directory << "/" << kIdentityCopyName << " is used: " << ToString(identity.error());
+  return copy;
 }
 
 Result<OpenedDirectory> OpenLogDirectory(FileSystem& files, const std::string& path) {
   OpenedDirectory out;
   TM_RETURN_IF_ERROR(CreateIfMissing(files, path));
-  const std::string identity_path = fmt::format("{}/{}", path, kIdentityName);
   // Before the lock: what is not ours is not touched. Reading races with nobody, as only the first start
   // writes it.
-  TM_ASSIGN_OR_RETURN(const bool has_identity, files.Exists(identity_path));
   TM_ASSIGN_OR_RETURN(std::vector<DirectoryEntry> entries, files.List(path));
-  if (!has_identity) TM_RETURN_IF_ERROR(RefuseForeignData(path, entries));
-  if (has_identity) {
-    TM_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(files, identity_path, 64 << 10));
-    TM_ASSIGN_OR_RETURN(out.identity, DecodeIdentity(bytes, identity_path));
-  }
+  auto identity = ReadIdentity(files, path, &out.identity_stale);
+  if (!identity && identity.error().code != v1::NOT_FOUND)
+    return std::unexpected(std::move(identity).error());
+  if (!identity) TM_RETURN_IF_ERROR(RefuseForeignData(files, path, entries));
+  if (identity) out.identity = std::move(*identity);
   auto lock = files.Lock(path + "/.lock");
   if (!lock) {
     if (lock.error().code != v1::POLICY_VIOLATION) return std::unexpected(std::move(lock).error());
@@ -144,10 +210,10 @@ Result<OpenedDirectory> OpenLogDirectory(FileSystem& files, const std::string& p
     if (!entry.is_directory) {
       if (entry.name == kCleanShutdownName) out.clean_mark = true;
       if (entry.name == kNewDirectoryName) out.new_mark = true;
-      if (entry.name.ends_with(".tmp")) TM_RETURN_IF_ERROR(files.Remove(child));
+      if (IsOurTemporary(entry.name)) TM_RETURN_IF_ERROR(files.Remove(child));
       continue;
     }
-    if (entry.name.ends_with("-delete")) {
+    if (IsDoomed(path, entry.name)) {
       TM_RETURN_IF_ERROR(RemoveAll(files, child));
       continue;
     }
@@ -165,7 +231,9 @@ Result<OpenedDirectory> OpenLogDirectory(FileSystem& files, const std::string& p
       continue;
     }
     if (!id) LOG(WARNING) << child << ": topic id not known: " << ToString(id.error());
-    out.found.push_back({child, name->first, name->second, id ? std::optional(*id) : std::nullopt});
+    const bool checkpointed = id && IsCheckpointed(out.checkpoints, {*id, name->second}, name->first);
+    out.found.push_back(
+        {child, name->first, name->second, id ? std::optional(*id) : std::nullopt, checkpointed});
   }
   for (size_t i = 0; i < kCheckpointKinds; ++i) {
     if (!out.checkpoints.missing[i]) continue;

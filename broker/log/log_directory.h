@@ -14,6 +14,8 @@
 
 namespace tidemark {
 
+inline constexpr std::string_view kIdentityName = "meta.properties";
+inline constexpr std::string_view kIdentityCopyName = "meta.properties.copy";
 inline constexpr std::string_view kCleanShutdownName = "clean-shutdown";
 // There from a directory's first use until every replica that this broker is to have is accounted for: while
 // it is there, a log that is missing may have been lost with the directory's predecessor.
@@ -30,8 +32,12 @@ struct DirectoryIdentity {
 };
 
 std::string EncodeIdentity(const DirectoryIdentity& identity);
+// From either of its two files, the first when it is good; NOT_FOUND when neither is there. `stale` says that
+// the two are to be written anew. Changes nothing.
+Result<DirectoryIdentity> ReadIdentity(FileSystem& files, const std::string& directory, bool* stale);
 // POLICY_VIOLATION for Kafka's file or one of a later format, CORRUPT_MESSAGE for a damaged one.
 Result<DirectoryIdentity> DecodeIdentity(const std::string& bytes, const std::string& path);
+// Twice, meta.properties first: where that one is damaged or missing the copy is read.
 Result<> WriteIdentity(FileSystem& files, const std::string& directory, const DirectoryIdentity& identity);
 
 struct FoundFolder {
@@ -39,6 +45,8 @@ struct FoundFolder {
   std::string topic;
   PartitionIndex partition = 0;
   std::optional<TopicId> topic_id;
+  // A checkpoint of its directory names it, with its topic: it is no copy that a person has put there.
+  bool checkpointed = false;
 };
 
 // A folder of a replica that was on its way to another directory (move_folders.h).
@@ -54,6 +62,7 @@ struct MoveFolder {
 struct OpenedDirectory {
   std::unique_ptr<FileLock> lock;
   std::optional<DirectoryIdentity> identity;  // empty: never used before
+  bool identity_stale = false;                // one of its two files is to be written anew
   bool clean_mark = false;
   bool new_mark = false;    // kNewDirectoryName
   uint64_t held_bytes = 0;  // in the reserve file

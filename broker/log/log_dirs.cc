@@ -129,8 +129,8 @@ Result<> LogDirs::TakeFound(LogDirectory& directory, FoundFolder folder) {
     settled_[folder.path] = false;
   }
   directory.folders.insert(PartitionFolderName(folder.topic, folder.partition));
-  found_.push_back(
-      {directory.index, std::move(folder.path), std::move(folder.topic), folder.partition, folder.topic_id});
+  found_.push_back({directory.index, std::move(folder.path), std::move(folder.topic), folder.partition,
+                    folder.topic_id, folder.checkpointed});
   return {};
 }
 
@@ -165,6 +165,7 @@ Result<> LogDirs::Take(LogDirectory& directory, OpenedDirectory opened) {
   KeepUnknown(directory, opened);
   if (!directory.was_clean && !opened.found.empty()) last_stop_was_clean_ = false;
   directory.fresh = !opened.identity;
+  directory.identity_stale = opened.identity_stale;
   if (directory.fresh || opened.new_mark) may_have_lost_logs_ = true;
   if (opened.identity) {
     const DirectoryIdentity& identity = *opened.identity;
@@ -214,7 +215,7 @@ Result<> LogDirs::BindOne(const LogDirectory& directory, const DirectoryIdentity
     TM_RETURN_IF_ERROR(WriteFileDurably(files, fmt::format("{}/{}", directory.path, kNewDirectoryName),
                                         WithChecksum("0\n")));
   }
-  if (directory.fresh || directory.named != identity.directories) {
+  if (directory.fresh || directory.identity_stale || directory.named != identity.directories) {
     TM_RETURN_IF_ERROR(WriteIdentity(files, directory.path, identity));
   }
   // From here on a stop is unclean until it is a clean one.
@@ -242,6 +243,7 @@ Task<Result<>> LogDirs::Bind(BrokerId broker, std::string cluster_id) {
     auto bound = co_await RunBlocking(env_.blocking_pool(), loop_, "bind log directory",
                                       [&] { return BindOne(*directory, identity); });
     if (bound) directory->named = identity.directories;
+    if (bound) directory->identity_stale = false;
     // Before there are logs all checkpoint files are there. Where they find no room, no log finds any: its
     // making begins with another attempt.
     if (bound) bound = co_await directory->checkpoints->Update({});

@@ -7,6 +7,7 @@
 //   meta.properties                     version=tidemark-1, broker.id, cluster.id, directory.id, and every
 //                                       log directory of the broker; checksum
 //   clean-shutdown                      there only between a clean stop and the next start
+//   meta.properties.copy                the same again, for the time when that one is damaged
 //   reserve                             space kept for the time when there is none (disk_space.h)
 //   new-directory                       there until no log can have been lost with the directory it replaced
 //   recovery-point-offset-checkpoint    per partition: everything below is on disk (may lag behind the truth)
@@ -64,6 +65,7 @@ struct LogDirectory {
   bool unread = false;
   // Used for the first time by this process.
   bool fresh = false;
+  bool identity_stale = false;  // OpenedDirectory
   // Set once, by whoever sees a write or sync fail; read by any shard.
   std::atomic<bool> failed = false;
   // Free space and the size of the reserve file, as the SpaceWatch last saw them.
@@ -92,6 +94,7 @@ struct FoundPartition {
   PartitionIndex partition = 0;
   // Empty when partition.metadata is missing or unreadable.
   std::optional<TopicId> topic_id;
+  bool checkpointed = false;  // FoundFolder
 };
 
 // A move between directories that the process before has not ended, found at the start (move_folders.h).

@@ -282,34 +282,49 @@ Task<std::vector<v1::StopReplicaRequest::Replica>> CommandExecutor::FindStrays(
   co_return strays;
 }
 
-Task<bool> CommandExecutor::CertainlyGone(std::string topic, TopicId id) {
+Task<CommandExecutor::TopicFate> CommandExecutor::FateOf(std::string topic, TopicId id) {
   const std::shared_ptr<ZkSession> session = keeper_.HoldSession();
-  if (!session || !ValidateTopicName(topic)) co_return false;
+  if (!session || !ValidateTopicName(topic)) co_return TopicFate::kUnknown;
   const ZkResult<> synced = co_await session->Sync(zkpath::Topic(topic));
-  if (!synced) co_return false;
+  if (!synced) co_return TopicFate::kUnknown;
   const ZkResult<ZkNode> node = co_await session->Get(zkpath::Topic(topic));
-  if (!node) co_return node.error() == ZkCode::kNoNode;
+  if (!node) co_return node.error() == ZkCode::kNoNode ? TopicFate::kGone : TopicFate::kUnknown;
   const Result<v1::TopicZnode> decoded = DecodeTopic(node->data);
   // A znode that cannot be read proves nothing.
-  co_return decoded && decoded->topic_id().size() == TopicId::kSize && decoded->topic_id() != id.ToBytes();
+  const bool replaced =
+      decoded && decoded->topic_id().size() == TopicId::kSize && decoded->topic_id() != id.ToBytes();
+  co_return replaced ? TopicFate::kReplaced : TopicFate::kUnknown;
+}
+
+bool CommandExecutor::MayBeCopy(const v1::StopReplicaRequest::Replica& replica) const {
+  return std::ranges::any_of(context_.dirs->found(), [&](const FoundPartition& found) {
+    return !found.checkpointed && found.topic_id && found.topic_id->ToBytes() == replica.topic_id() &&
+           found.topic == replica.topic() && found.partition == replica.partition();
+  });
 }
 
 Task<void> CommandExecutor::RemoveStrays(std::vector<v1::StopReplicaRequest::Replica> strays) {
   // The controller may leave a topic out because it cannot read it; only ZooKeeper's word deletes data.
   std::vector<v1::StopReplicaRequest::Replica> gone;
-  std::map<std::pair<std::string, std::string>, bool> known;
+  std::map<std::pair<std::string, std::string>, TopicFate> known;
   for (v1::StopReplicaRequest::Replica& stray : strays) {
     const auto key = std::pair(stray.topic(), stray.topic_id());
     if (!known.contains(key)) {
-      known[key] = co_await CertainlyGone(stray.topic(), *TopicId::FromBytes(stray.topic_id()));
+      known[key] = co_await FateOf(stray.topic(), *TopicId::FromBytes(stray.topic_id()));
     }
-    if (known[key]) {
+    const bool certain =
+        known[key] == TopicFate::kReplaced || (known[key] == TopicFate::kGone && !MayBeCopy(stray));
+    if (certain) {
       LOG(INFO) << "removing the replica " << stray.topic() << "-" << stray.partition()
                 << " of a deleted topic";
       gone.push_back(std::move(stray));
     } else {
       LOG(WARNING) << "the controller does not name " << stray.topic() << "-" << stray.partition()
-                   << ", which is here; it is left alone, because its topic was not certainly deleted";
+                   << ", which is here; it is left alone, because its topic was not certainly deleted"
+                   << (known[key] == TopicFate::kGone
+                           ? ": no checkpoint names it, so that it may be a copy of "
+                             "a folder; if it is rubbish, remove it"
+                           : "");
     }
   }
   if (gone.empty()) co_return;

@@ -45,8 +45,11 @@ class CommandExecutor {
   Task<std::vector<v1::StopReplicaRequest::Replica>> FindStrays(const v1::LeaderAndIsrRequest& request);
   void NoteOpened(bool everything, const std::vector<PartitionKey>& named,
                   const v1::LeaderAndIsrResponse& response);
-  // True when ZooKeeper says for certain that this topic id exists no more.
-  Task<bool> CertainlyGone(std::string topic, TopicId id);
+  // What ZooKeeper says for certain of a topic id. kReplaced: another topic has its name now.
+  enum class TopicFate { kUnknown, kGone, kReplaced };
+  Task<TopicFate> FateOf(std::string topic, TopicId id);
+  // The folder of a replica may be a copy that a person has put there: no checkpoint names it.
+  bool MayBeCopy(const v1::StopReplicaRequest::Replica& replica) const;
   Task<void> RemoveStrays(std::vector<v1::StopReplicaRequest::Replica> strays);
   Task<std::vector<v1::StopReplicaResponse::Partition>> StopOnShards(
       std::vector<v1::StopReplicaRequest::Replica> replicas);

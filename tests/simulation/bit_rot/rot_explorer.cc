@@ -7,6 +7,7 @@
 #include <glog/logging.h>
 
 #include "broker/log/checkpoints.h"
+#include "broker/log/log_directory.h"
 #include "common/record/batch.h"
 #include "tests/simulation/bit_rot/warning_counter.h"
 
@@ -81,7 +82,7 @@ RotExplorer::Kind RotExplorer::KindOf(const std::string& path) {
   if (name.ends_with(".index") || name.ends_with(".timeindex")) return Kind::kIndex;
   if (name == "leader-epoch-checkpoint") return Kind::kEpochs;
   if (name == "partition.metadata") return Kind::kMetadata;
-  if (name == "meta.properties") return Kind::kIdentity;
+  if (name == kIdentityName || name == kIdentityCopyName) return Kind::kIdentity;
   for (size_t kind = 0; kind < kCheckpointKinds; ++kind) {
     if (name == CheckpointFileName(static_cast<CheckpointKind>(kind))) return Kind::kCheckpoint;
   }

@@ -4,7 +4,9 @@
 namespace tidemark {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 Error OpenError(LogWorld& world, BrokerId broker = 1, const std::string& cluster = "c1") {
   const auto started = world.StartDirs(broker, cluster);
@@ -76,7 +78,77 @@ TEST(LogDirs, ADamagedIdentityIsAnErrorAndNotANewDirectory) {
   ASSERT_TRUE(world.StartDirs());
   world.Kill(false);
   ASSERT_TRUE(world.disk().FlipBit("/data/meta.properties", 200));
+  ASSERT_TRUE(world.disk().FlipBit("/data/meta.properties.copy", 300));
   EXPECT_EQ(OpenError(world).code, v1::CORRUPT_MESSAGE);
+}
+
+TEST(LogDirs, AnIdentityThatIsDamagedOrLostIsReadFromItsCopyAndWrittenAnew) {
+  LogWorld world;
+  ASSERT_TRUE(world.StartDirs());
+  const std::string id = world.dirs().directory_id();
+  const std::string good = *world.disk().Content("/data/meta.properties");
+  for (const std::string path : {"/data/meta.properties", "/data/meta.properties.copy"}) {
+    for (const int harm : {0, 1, 2}) {
+      world.Kill(true);
+      if (harm == 0) {
+        ASSERT_TRUE(world.disk().FlipBit(path, 200));
+      } else if (harm == 1) {
+        ASSERT_TRUE(world.disk().SetContent(path, ""));
+      } else {
+        world.disk().RemovePath(path);
+      }
+      const auto started = world.StartDirs();
+      ASSERT_TRUE(started) << path << ": " << ToString(started.error());
+      EXPECT_EQ(world.dirs().directory_id(), id);
+      world.Kill(true);
+      EXPECT_EQ(*world.disk().Content("/data/meta.properties"), good);
+      EXPECT_EQ(*world.disk().Content("/data/meta.properties.copy"), good);
+      ASSERT_TRUE(world.StartDirs());
+    }
+  }
+}
+
+TEST(LogDirs, OurLogsWithoutAnyIdentityAreNotTakenForKafkas) {
+  LogWorld world;
+  world.Start();
+  world.Kill(true);
+  world.disk().RemovePath("/data/meta.properties");
+  world.disk().RemovePath("/data/meta.properties.copy");
+  const Error error = OpenError(world);
+  EXPECT_EQ(error.code, v1::POLICY_VIOLATION);
+  EXPECT_THAT(error.message, AllOf(HasSubstr("orders-0"), HasSubstr("are lost"), Not(HasSubstr("Kafka"))));
+}
+
+TEST(LogDirs, OnlyWhatTheBrokerItselfLeftIsRemoved) {
+  LogWorld world;
+  ASSERT_TRUE(world.StartDirs());
+  world.Kill(true);
+  const std::vector<std::string> foreign = {"/data/archive-delete/a", "/data/orders-0.old-delete/a",
+                                            "/data/upload.tmp", "/data/a.0123456789ABCDEF-delete/a"};
+  const std::vector<std::string> ours = {"/data/orders-0.00112233aabbccdd-delete/a",
+                                         "/data/orders-0.x1-future-delete/a", "/data/meta.properties.tmp",
+                                         "/data/recovery-point-offset-checkpoint.tmp"};
+  for (const auto& paths : {foreign, ours}) {
+    for (const std::string& path : paths) PutFile(world, path, "x");
+  }
+  ASSERT_TRUE(world.StartDirs());
+  for (const std::string& path : foreign) EXPECT_TRUE(world.disk().Content(path)) << path;
+  for (const std::string& path : ours) EXPECT_FALSE(world.disk().Content(path)) << path;
+}
+
+TEST(LogDirs, ACopyOfAFolderIsToldFromAReplica) {
+  LogWorld world;
+  Log& log = world.Start();
+  ASSERT_TRUE(world.Append(log, MakeBatch("a")));
+  world.WaitForFlush(log);
+  ASSERT_TRUE(world.Checkpoint());
+  const std::string metadata = *world.disk().Content("/data/orders-0/partition.metadata");
+  ASSERT_TRUE(world.CloseCleanly());
+  PutFile(world, "/data/orders.bak-0/partition.metadata", metadata);
+  ASSERT_TRUE(world.StartDirs());
+  for (const FoundPartition& found : world.dirs().found())
+    EXPECT_EQ(found.checkpointed, found.topic == "orders");
+  EXPECT_EQ(world.dirs().found().size(), 2u);
 }
 
 TEST(LogDirs, FoundPartitionsAreListed) {
