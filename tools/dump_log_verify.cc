@@ -50,6 +50,7 @@ class Verifier {
   Result<> Directory(const std::string& path, const std::vector<DirectoryEntry>& entries);
   // Of one segment only when `only` is given.
   Result<> Partition(const std::string& path, std::optional<Offset> only = std::nullopt);
+  void JudgeIdentity(const std::string& directory, const std::vector<DirectoryEntry>& entries);
   // Of a directory that holds logs: all of these files are there before the first of them.
   void TellMissingCheckpoints();
   // The checkpoints of a log directory; before any of its partitions is read, because recovery points only
@@ -452,19 +453,35 @@ Result<> Verifier::LookAt(const PartitionFolder& folder, std::optional<Offset> o
   return {};
 }
 
+// The broker starts from either of the two files and writes them anew; it refuses a directory with logs or
+// checkpoints and neither.
+void Verifier::JudgeIdentity(const std::string& directory, const std::vector<DirectoryEntry>& entries) {
+  const bool used = std::ranges::any_of(entries, [](const DirectoryEntry& e) {
+    return e.is_directory ? ParsePartitionFolderName(e.name).has_value()
+                          : e.name.ends_with("-offset-checkpoint");
+  });
+  bool any = false;
+  for (const std::string_view name : {kIdentityName, kIdentityCopyName}) {
+    const std::string path = fmt::format("{}/{}", directory, name);
+    const auto bytes = ReadFile(files_, path);
+    if (!bytes && bytes.error().code == v1::NOT_FOUND) continue;
+    any = true;
+    const auto identity =
+        bytes ? DecodeIdentity(*bytes, path) : Result<DirectoryIdentity>(std::unexpected(bytes.error()));
+    if (!identity) Damage(path, "{}", identity.error().message);
+  }
+  const std::string path = fmt::format("{}/{}", directory, kIdentityName);
+  if (!any && used)
+    Damage(path, "is missing, and so is its copy: the broker does not start on this directory");
+  if (!any && !used)
+    Note(path, "is missing: no broker has used this directory yet, or it is not a log directory");
+}
+
 Result<> Verifier::Directory(const std::string& path, const std::vector<DirectoryEntry>& entries) {
   const auto has = [&](std::string_view name) {
     return std::ranges::any_of(entries, [&](const DirectoryEntry& e) { return e.name == name; });
   };
-  const std::string identity_path = path + "/meta.properties";
-  if (has("meta.properties")) {
-    TM_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(files_, identity_path));
-    if (auto identity = DecodeIdentity(bytes, identity_path); !identity) {
-      Damage(identity_path, "{}", identity.error().message);
-    }
-  } else {
-    Note(identity_path, "is missing: no broker has used this directory yet, or it is not a log directory");
-  }
+  JudgeIdentity(path, entries);
   LoadCheckpoints(path);
   if (!has(kCleanShutdownName)) {
     Note(path, "no {} mark: a broker is running on it, or it stopped uncleanly", kCleanShutdownName);
@@ -472,7 +489,7 @@ Result<> Verifier::Directory(const std::string& path, const std::vector<Director
   const bool has_logs = std::ranges::any_of(entries, [](const DirectoryEntry& entry) {
     return entry.is_directory && ParsePartitionFolderName(entry.name);
   });
-  if (has("meta.properties") && has_logs) TellMissingCheckpoints();
+  if ((has(kIdentityName) || has(kIdentityCopyName)) && has_logs) TellMissingCheckpoints();
   for (const DirectoryEntry& entry : entries) {
     const bool read = entry.is_directory && !NameBeforeSetAside(entry.name) &&
                       ParsePartitionFolderName(entry.name).has_value();

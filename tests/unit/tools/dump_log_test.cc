@@ -482,6 +482,15 @@ TEST_F(DumpLogTest, DamagedSmallFilesAreDamage) {
   EXPECT_THAT(Verify("/data"), EndsWith("No damage found\n"));
 }
 
+TEST_F(DumpLogTest, ADirectoryThatTheBrokerRefusesIsDamaged) {
+  Fill(3);
+  disk().RemovePath("/data/meta.properties");
+  EXPECT_THAT(Verify("/data"), EndsWith("No damage found\n")) << "its copy is there";
+  disk().RemovePath("/data/meta.properties.copy");
+  EXPECT_THAT(Verify("/data"), HasSubstr("the broker does not start on this directory"));
+  EXPECT_EQ(summary_.damage, 1u);
+}
+
 TEST_F(DumpLogTest, BatchesAreCheckedAlsoWhenTheFolderLostItsTopicId) {
   Fill(3);
   disk().RemovePath(std::string(kFolder) + "/partition.metadata");
