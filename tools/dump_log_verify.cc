@@ -460,21 +460,25 @@ void Verifier::JudgeIdentity(const std::string& directory, const std::vector<Dir
     return e.is_directory ? ParsePartitionFolderName(e.name).has_value()
                           : e.name.ends_with("-offset-checkpoint");
   });
-  bool any = false;
+  std::vector<std::string> missing;
   for (const std::string_view name : {kIdentityName, kIdentityCopyName}) {
     const std::string path = fmt::format("{}/{}", directory, name);
     const auto bytes = ReadFile(files_, path);
-    if (!bytes && bytes.error().code == v1::NOT_FOUND) continue;
-    any = true;
+    if (!bytes && bytes.error().code == v1::NOT_FOUND) {
+      missing.push_back(path);
+      continue;
+    }
     const auto identity =
         bytes ? DecodeIdentity(*bytes, path) : Result<DirectoryIdentity>(std::unexpected(bytes.error()));
     if (!identity) Damage(path, "{}", identity.error().message);
   }
-  const std::string path = fmt::format("{}/{}", directory, kIdentityName);
-  if (!any && used)
-    Damage(path, "is missing, and so is its copy: the broker does not start on this directory");
-  if (!any && !used)
-    Note(path, "is missing: no broker has used this directory yet, or it is not a log directory");
+  if (missing.size() == 1) Note(missing[0], "is missing; the next start writes it from the other one");
+  if (missing.size() < 2) return;
+  if (used) {
+    Damage(missing[0], "is missing, and so is its copy: the broker does not start on this directory");
+  } else {
+    Note(missing[0], "is missing: no broker has used this directory yet, or it is not a log directory");
+  }
 }
 
 Result<> Verifier::Directory(const std::string& path, const std::vector<DirectoryEntry>& entries) {
