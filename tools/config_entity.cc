@@ -97,8 +97,8 @@ Result<ConfigSubject> Together(const std::vector<Named>& named) {
   const Named* user = nullptr;
   const Named* client = nullptr;
   for (const Named& one : named) {
-    const bool number =
-        !one.name.empty() && std::ranges::all_of(one.name, [](char c) { return c >= '0' && c <= '9'; });
+    // Without a name it is all of them.
+    const bool number = std::ranges::all_of(one.name, [](char c) { return c >= '0' && c <= '9'; });
     if (one.kind->type == v1::CONFIG_ENTITY_TYPE_BROKER && !one.is_default && !number)
       return Fail(v1::INVALID_REQUEST, "'{}' is not a broker's id, which is a number", one.name);
     if (one.kind->type == v1::CONFIG_ENTITY_TYPE_USER) user = &one;
