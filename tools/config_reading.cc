@@ -135,9 +135,23 @@ std::string_view KafkaSourceName(v1::ConfigSource source) { return NamesOf(sourc
 
 std::string_view ShortSourceName(v1::ConfigSource source) { return NamesOf(source).brief; }
 
+Result<> SendChange(ToolSession& session, const v1::AlterConfigsRequest::Change& change, bool dry_run) {
+  v1::AlterConfigsRequest request;
+  *request.add_changes() = change;
+  request.set_validate_only(dry_run);
+  TM_ASSIGN_OR_RETURN(const v1::AlterConfigsResponse response, session.Run([&] {
+    return session.admin().AlterConfigs(request, session.After(kAdminTimeout));
+  }));
+  if (response.results_size() != 1)
+    return Fail(v1::UNKNOWN_SERVER_ERROR, "the broker did not answer for what was to be changed");
+  const v1::AlterConfigsResponse::Result& result = response.results(0);
+  if (result.error().code() != v1::NONE)
+    return std::unexpected(NearestTopic(session, change.entity(), FromProto(result.error())));
+  for (const std::string& warning : result.warnings()) fmt::print(stderr, "warning: {}\n", warning);
+  return {};
+}
+
 Result<DescribedConfigs> ReadConfigs(ToolSession& session, const v1::ConfigEntity& entity, bool all) {
-  // Whether anybody is there shows at once.
-  TM_RETURN_IF_ERROR(session.Metadata({}, false));
   TM_ASSIGN_OR_RETURN(const BrokerId broker, WhoKnows(session, entity, all));
   v1::DescribeConfigsRequest request;
   request.set_include_defaults(all);

@@ -36,6 +36,8 @@ Result<std::vector<DescribedConfigs>> ReadConfigsOf(ToolSession& session, const 
 // An unknown topic's error with the name that is nearest; any other as it is.
 Error NearestTopic(ToolSession& session, const v1::ConfigEntity& entity, Error error);
 
+// Makes the change, or with `dry_run` asks whether it would be made. Warnings go to stderr.
+Result<> SendChange(ToolSession& session, const v1::AlterConfigsRequest::Change& change, bool dry_run);
 // Sends the change, and prints values as they were and as they are. The exit status.
 int ChangeConfigs(ToolSession& session, const v1::AlterConfigsRequest::Change& change, OutputFormat format,
                   bool dry_run);

@@ -113,20 +113,7 @@ int Describe(ToolSession& session, const Arguments& arguments, const ConfigSubje
 }
 
 int Alter(ToolSession& session, const v1::AlterConfigsRequest::Change& change) {
-  v1::AlterConfigsRequest request;
-  *request.add_changes() = change;
-  // Whether anybody is there shows at once.
-  if (const auto there = session.Metadata({}, false); !there) return ReportError(there.error());
-  auto response =
-      session.Run([&] { return session.admin().AlterConfigs(request, session.After(kAdminTimeout)); });
-  if (!response) return ReportError(response.error());
-  if (response->results_size() != 1) {
-    return ReportError({v1::UNKNOWN_SERVER_ERROR, "the broker did not answer for what was to be changed"});
-  }
-  const v1::AlterConfigsResponse::Result& result = response->results(0);
-  if (result.error().code() != v1::NONE)
-    return ReportError(NearestTopic(session, change.entity(), FromProto(result.error())));
-  for (const std::string& warning : result.warnings()) fmt::print(stderr, "warning: {}\n", warning);
+  if (const auto sent = SendChange(session, change, false); !sent) return ReportError(sent.error());
   if (change.entity().has_client_id()) {
     fmt::print("Completed updating config for {}.\n", NameOfEntity(change.entity()));
   } else if (change.entity().name().empty()) {

@@ -238,19 +238,7 @@ int ChangeConfigs(ToolSession& session, const v1::AlterConfigsRequest::Change& c
                   bool dry_run) {
   const auto before = ConfigsOf(session, change.entity());
   if (!before) return ReportError(before.error());
-  v1::AlterConfigsRequest request;
-  *request.add_changes() = change;
-  request.set_validate_only(dry_run);
-  auto response =
-      session.Run([&] { return session.admin().AlterConfigs(request, session.After(kAdminTimeout)); });
-  if (!response) return ReportError(response.error());
-  if (response->results_size() != 1) {
-    return ReportError({v1::UNKNOWN_SERVER_ERROR, "the broker did not answer for what was to be changed"});
-  }
-  const v1::AlterConfigsResponse::Result& result = response->results(0);
-  if (result.error().code() != v1::NONE)
-    return ReportError(NearestTopic(session, change.entity(), FromProto(result.error())));
-  for (const std::string& warning : result.warnings()) fmt::print(stderr, "warning: {}\n", warning);
+  if (const auto sent = SendChange(session, change, dry_run); !sent) return ReportError(sent.error());
   Listing listing({"name", "before", "after"});
   const auto old = [&](const std::string& name) {
     const auto entry = before->in_force.find(name);
@@ -268,7 +256,7 @@ int ChangeConfigs(ToolSession& session, const v1::AlterConfigsRequest::Change& c
   const std::map<std::string, std::string> set(change.set().begin(), change.set().end());
   for (const auto& [name, value] : set) listing.Add({name, old(name), value});
   for (const std::string& name : change.remove()) listing.Add({name, old(name), next(name)});
-  if (request.validate_only()) fmt::print(stderr, "nothing was changed (--dry-run)\n");
+  if (dry_run) fmt::print(stderr, "nothing was changed (--dry-run)\n");
   return Finish(listing, format);
 }
 

@@ -240,8 +240,6 @@ Listing GroupRows(const std::vector<v1::ListGroupsResponse::Group>& groups) {
 
 int ShowGroups(ToolSession& session, const std::vector<std::string>& names, OutputFormat format,
                GroupView view) {
-  // Whether anybody is there shows at once.
-  if (const auto there = session.Metadata({}, false); !there) return ReportError(there.error());
   GroupAdmin admin(session.cluster());
   Listing listing(ColumnsOf(view));
   Json json = Json::array();

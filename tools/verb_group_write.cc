@@ -128,8 +128,6 @@ int RunSeek(const Arguments& arguments) {
   const auto place = ParseLogPlace(*text, (*session)->env().clock().WallNow());
   if (!place) return ReportUsage(place.error());
   const std::string& group = arguments.positionals()[0];
-  // Whether anybody is there shows at once.
-  if (const auto there = (*session)->Metadata({}, false); !there) return ReportError(there.error());
   GroupAdmin admin((*session)->cluster());
   if (const auto idle = CheckIdle(**session, admin, group); !idle) {
     const bool missing = idle.error().code == v1::GROUP_ID_NOT_FOUND;
