@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "common/result.h"
+#include "common/utf8.h"
 #include "tidemark/v1/group_api.pb.h"
 
 namespace tidemark {
@@ -22,13 +23,6 @@ inline constexpr size_t kMaxPartitionsAsked = 20'000;
 // Most partitions that a member says it holds.
 inline constexpr size_t kMaxPartitionsOwned = 100'000;
 
-// At most `most` bytes of the beginning of `text`, which is UTF-8: whole characters.
-inline std::string_view FirstBytes(std::string_view text, size_t most) {
-  if (text.size() <= most) return text;
-  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xc0) == 0x80) --most;
-  return text.substr(0, most);
-}
-
 // INVALID_REQUEST: more groups than allowed, or one of them twice. `id_of` gives the id of each.
 template <typename Range, typename IdOf = std::identity>
 Result<> CheckGroupsAsked(const Range& groups, IdOf id_of = {}) {
@@ -39,7 +33,7 @@ Result<> CheckGroupsAsked(const Range& groups, IdOf id_of = {}) {
   std::unordered_set<std::string_view> seen;
   for (const auto& group : groups) {
     if (!seen.insert(id_of(group)).second)
-      return Fail(v1::INVALID_REQUEST, "group '{}' is named twice", FirstBytes(id_of(group), 255));
+      return Fail(v1::INVALID_REQUEST, "group '{}' is named twice", Utf8Prefix(id_of(group), 255));
   }
   return {};
 }
@@ -48,7 +42,7 @@ Result<> CheckGroupsAsked(const Range& groups, IdOf id_of = {}) {
 inline Error LeftOutOfAnswer(std::string_view group) {
   return {v1::COORDINATOR_LOAD_IN_PROGRESS,
           fmt::format("the answer is full without group '{}': ask again for those left out",
-                      FirstBytes(group, 255))};
+                      Utf8Prefix(group, 255))};
 }
 
 inline uint32_t NumberOf(uint32_t partition) { return partition; }

@@ -101,7 +101,7 @@ Result<> Beat::CheckInstance() const {
 v1::GroupMemberValue Beat::NewInfo() const {
   v1::GroupMemberValue info = Updated({}, request_);
   info.set_instance_id(request_.instance_id());
-  info.set_client_id(std::string(FirstBytes(caller_.client_id, kMaxIdBytes)));
+  info.set_client_id(std::string(Utf8Prefix(caller_.client_id, kMaxIdBytes)));
   info.set_client_host(caller_.host);
   if (info.session_timeout_ms() == 0)
     info.set_session_timeout_ms(static_cast<uint32_t>(ToMillis(scene_.options.session_timeout)));

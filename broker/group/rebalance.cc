@@ -111,7 +111,7 @@ void Rebalance::Cause(v1::RebalanceCause cause, std::string detail) {
   v1::GroupMetadataValue& metadata = Metadata();
   metadata.set_group_epoch(group_.TakeEpoch());
   metadata.mutable_last_rebalance()->set_cause(cause);
-  metadata.mutable_last_rebalance()->set_detail(std::string(FirstBytes(detail, kMaxDetailBytes)));
+  metadata.mutable_last_rebalance()->set_detail(std::string(Utf8Prefix(detail, kMaxDetailBytes)));
   metadata.mutable_last_rebalance()->set_time(scene_.wall);
 }
 
