@@ -3,8 +3,7 @@
 // Segments go from the oldest on, each in this order, so that a crash after any step leaves a suffix of the
 // log:
 //   1. the checkpoint of the start and the epoch table say, on disk, that the log begins behind it: a start
-//   that
-//      finds no such file and reads only one of them would take it for lost (log_front.h);
+//      that finds no such file and reads only one of them would take it for lost (log_front.h);
 //   2. the segment after it is in the directory, durably (the active one is rolled first where all of it is
 //      below the start);
 //   3. it leaves the list: readers under way keep their open file, those who come find the offset below the

@@ -323,9 +323,8 @@ Result<bool> Recovery::EndAt(Segment& segment, BatchScanner* scanner, const std:
     return false;
   }
   Note(
-      "cut at offset {}: {}; dropped {} bytes, of them {} in {} good batches after it, and {} later segments "
-      "of "
-      "{} bytes",
+      "cut at offset {}: {}; dropped {} bytes, of them {} in {} good batches after it, and {} later "
+      "segments of {} bytes",
       end_, why, file_size - segment.size, good.bytes, good.batches, later, later_bytes);
   TM_RETURN_IF_ERROR(RemoveSegmentsAfter(segment.base_offset));
   TM_RETURN_IF_ERROR(segment.file->Truncate(segment.size));

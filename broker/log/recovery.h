@@ -7,22 +7,19 @@
 // any crash or power cut; what was never synced may be there, be cut anywhere, or have holes (a later page on
 // disk, an earlier one not). Hence:
 //   - A bad batch at or above R is where the synced prefix has ended: the log is cut there and the number of
-//   good
-//     batches after it (the hole's far side) is reported. Nothing acknowledged goes, because acknowledged
-//     batches above R lie before the first bad one.
+//     good batches after it (the hole's far side) is reported. Nothing acknowledged goes, because
+//     acknowledged batches above R lie before the first bad one.
 //   - Where the log begins is told twice, by the checkpoint of its start and by the epoch table, and nothing
-//   below the first segment that stays is removed before both say so: what lies between them, or the one that
-//   can be read, and the first segment that is there is a missing file too (log_front.h). It is repaired as
-//   any damaged range.
+//     below the first segment that stays is removed before both say so: what lies between them, or the one
+//     that can be read, and the first segment that is there is a missing file too (log_front.h). It is
+//     repaired as any damaged range.
 //   - A bad batch below R, a missing file below R, or a log that ends below R is rot: nothing is cut. In a
-//   segment
-//     that ends below R it is noted range by range when the segment is surveyed, as after a clean stop, and
-//     the rest of the log goes on; else damage is set.
+//     segment that ends below R it is noted range by range when the segment is surveyed, as after a clean
+//     stop, and the rest of the log goes on; else damage is set.
 //   - When R is unknown (its checkpoint file is damaged, so rot is about) a bad batch with a good one after
-//   it is
-//     damage too; with nothing good after it it is a torn tail.
+//     it is damage too; with nothing good after it it is a torn tail.
 //   - A sector that cannot be read is damage of its log too, above R as below it: what it holds is not known,
-//   and the directory's other logs have nothing to do with it.
+//     and the directory's other logs have nothing to do with it.
 // What was found above R may only be in the page cache, so it is synced before the log counts it as flushed;
 // and written again before that, because after a failed sync the page cache takes for clean what never
 // reached the disk.
