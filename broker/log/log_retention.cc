@@ -211,7 +211,7 @@ Task<Result<>> Log::RemoveBelowStart() {
     if (!rolled && rolled.error().code != v1::DISK_FULL) co_return rolled;
   }
   const size_t count = CountRemovable(below);
-  const bool told = durable_start_ >= below;
+  const bool told = durable_start_ >= below && (!table_begin_ || *table_begin_ >= below);
   std::vector<std::string> due = TakeDueFiles();
   if (count == 0 && due.empty()) co_return {};
   std::vector<std::string> removed;

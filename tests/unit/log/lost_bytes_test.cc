@@ -214,6 +214,32 @@ TEST_F(LostBytes, WhatWentOnAFullDiskIsNotMissed) {
   EXPECT_TRUE(log_->damaged().empty());
 }
 
+// There was room for the checkpoint and none for the table. Alone it would tell of files that are not there.
+TEST_F(LostBytes, WhatTheTableCouldNotBeToldIsNotMissedWithoutTheCheckpoint) {
+  world_.config().file_delete_delay = 0s;
+  Stop(true);
+  log_ = &world_.Start();
+  world_.disk().Fail({.op = DiskOp::kWrite,
+                      .path = "leader-epoch-checkpoint",
+                      .fault = DiskFault::kNoSpace,
+                      .times = 100000});
+  world_.Call([&] {
+    log_->AdvanceStartTo(bases_[2] + 1);
+    return true;
+  });
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(world_.process().Await([&] { return log_->RemoveBelowStart(); }));
+  ASSERT_FALSE(world_.disk().Content(world_.LogPath(0)));
+  const auto left = world_.disk().Content(world_.LogPath(0, ".log.deleted"));
+  ASSERT_TRUE(left) << "it tells, until the table does";
+  EXPECT_EQ(*left, "");
+  world_.Kill(true);
+  world_.disk().RemovePath("/data/log-start-offset-checkpoint");
+  log_ = &world_.Start();
+  ASSERT_TRUE(Survey());
+  EXPECT_TRUE(log_->damaged().empty());
+  EXPECT_EQ(log_->start_offset(), bases_[2]);
+}
+
 TEST_F(LostBytes, RetentionDoesNotDeleteWhatIsOnlyDamagedHere) {
   Stop(true);
   world_.disk().RemovePath(world_.LogPath(bases_[0]));
