@@ -97,7 +97,7 @@ CheckpointTables Checkpoints::Load(FileSystem& files, const std::string& directo
 void Checkpoints::Reset(const CheckpointTables& loaded) {
   for (size_t i = 0; i < kCheckpointKinds; ++i) {
     tables_[i] = loaded.tables[i].value_or(CheckpointTable());
-    dirty_[i] = loaded.missing[i];
+    dirty_[i] = loaded.missing[i] || !loaded.tables[i];  // written anew, or it stays unknown for ever
     if (dirty_[i]) applied_ = durable_ + 1;
   }
 }

@@ -83,6 +83,23 @@ TEST_F(MissingCheckpoint, TheStartIsAnUncleanOneThatReadsEverything) {
   }
 }
 
+// Also where all of its lines were zero, so that nothing ever changes in it.
+TEST_F(MissingCheckpoint, ADamagedFileIsWrittenAnewAndTheNextStopIsACleanOne) {
+  for (size_t i = 0; i < kCheckpointKinds; ++i) {
+    const std::string path = PathOf(static_cast<CheckpointKind>(i));
+    ASSERT_TRUE(world_.CloseCleanly());
+    ASSERT_TRUE(world_.disk().FlipBit(path, 8));
+    log_ = &world_.Start();
+    ASSERT_TRUE(world_.Checkpoint());
+    ASSERT_TRUE(world_.CloseCleanly());
+    ASSERT_TRUE(DecodeCheckpoint(*world_.disk().Content(path), path)) << path;
+    log_ = &world_.Start();
+    EXPECT_TRUE(world_.dirs().last_stop_was_clean()) << path;
+    EXPECT_EQ(log_->end_offset(), 40u);
+    EXPECT_FALSE(log_->damage());
+  }
+}
+
 TEST_F(MissingCheckpoint, WithoutLogStartsDeletedRecordsStayDeleted) {
   const Offset start = ActiveBase() + 3;
   world_.Call([&] {
