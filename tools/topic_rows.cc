@@ -16,7 +16,8 @@ Json IdsOf(const google::protobuf::RepeatedField<int32_t>& ids) {
 }
 
 // What is wrong with a partition in a word or two.
-std::string StateOf(const v1::PartitionMetadata& partition, const std::set<int32_t>& live, uint32_t min_isr) {
+std::string StateOf(const v1::PartitionMetadata& partition, const std::set<int32_t>& live,
+                    std::optional<uint32_t> min_isr) {
   if (IsShown({.unavailable = true}, partition, live, min_isr)) return "no leader";
   if (IsShown({.under_min_isr = true}, partition, live, min_isr)) return "under min ISR";
   if (IsShown({.under_replicated = true}, partition, live, min_isr)) return "under-replicated";
@@ -89,11 +90,12 @@ TopicDescriptions DescribeRows(const std::vector<v1::TopicMetadata>& topics,
                         {"id", id ? Json(id->ToBase64()) : Json()},
                         {"internal", topic.internal()},
                         {"deleting", topic.deleting()},
-                        {"min_insync_replicas", own.min_isr},
+                        {"min_insync_replicas", own.min_isr ? Json(*own.min_isr) : Json()},
                         {"configs", own.overrides},
                         {"partitions", part.Json()}});
     out.heads += fmt::format("{}: {} partitions, min ISR {}{}{}\n", topic.name(), topic.partitions_size(),
-                             own.min_isr, own.overrides.empty() ? "" : ", " + own.overrides,
+                             own.min_isr ? std::to_string(*own.min_isr) : "not known",
+                             own.overrides.empty() ? "" : ", " + own.overrides,
                              topic.deleting() ? ", being deleted" : "");
   }
   return out;

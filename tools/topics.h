@@ -18,6 +18,13 @@ namespace tidemark {
 // "0:1,1:2" -> partition 0 on brokers 0 and 1, partition 1 on 1 and 2.
 Result<std::vector<std::vector<int32_t>>> ParseReplicaAssignment(const std::string& text);
 
+// What describing a topic needs beside its metadata.
+struct TopicFacts {
+  std::string overrides;  // "a=1,b=2"
+  std::optional<uint32_t> min_isr;
+  std::optional<Error> unknown;  // why its configs cannot be read now
+};
+
 // The partitions that --describe shows. Without any set: all.
 struct PartitionFilter {
   bool under_replicated = false;
@@ -26,19 +33,18 @@ struct PartitionFilter {
   bool at_min_isr = false;
   static PartitionFilter Of(const Arguments& arguments);
   bool any() const { return under_replicated || unavailable || under_min_isr || at_min_isr; }
+  // It asks for min.insync.replicas, which `facts` do not know of all topics: nothing true can be shown.
+  std::optional<Error> CannotJudge(const std::map<std::string, TopicFacts>& facts) const;
 };
 
 // Several filters narrow each other. `live`: ids of live brokers; `min_isr`: the topic's min.insync.replicas,
-// which counts as at most the number of replicas.
+// which counts as at most the number of replicas. Where that is not known, only what has no leader is under
+// it.
 bool IsShown(const PartitionFilter& filter, const v1::PartitionMetadata& partition,
-             const std::set<int32_t>& live, uint32_t min_isr);
+             const std::set<int32_t>& live, std::optional<uint32_t> min_isr);
 
-// What describing a topic needs beside its metadata.
-struct TopicFacts {
-  std::string overrides;  // "a=1,b=2"
-  uint32_t min_isr = 1;
-};
-// By topic name; one call.
+// By topic name; one call. Topics whose configs cannot be read (ZooKeeper is out of reach) are warned of on
+// stderr.
 Result<std::map<std::string, TopicFacts>> FactsOf(ToolSession& session,
                                                   const std::vector<v1::TopicMetadata>& topics);
 

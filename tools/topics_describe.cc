@@ -25,6 +25,20 @@ void PrintHeader(const v1::TopicMetadata& topic, const std::string& overrides) {
              topic.deleting() ? "\tMarkedForDeletion: true" : "");
 }
 
+// A topic that went meanwhile has none, and needs no warning.
+void WarnOfUnknown(const std::map<std::string, TopicFacts>& facts) {
+  std::vector<std::string> names;
+  const Error* why = nullptr;
+  for (const auto& [name, own] : facts) {
+    if (!own.unknown || own.unknown->code == v1::UNKNOWN_TOPIC_OR_PARTITION) continue;
+    names.push_back(name);
+    why = &*own.unknown;
+  }
+  if (why == nullptr) return;
+  fmt::print(stderr, "warning: what is configured for {}{} is not shown: {}\n", names.front(),
+             names.size() > 1 ? fmt::format(" and {} more", names.size() - 1) : "", ToString(*why));
+}
+
 }  // namespace
 
 Result<std::map<std::string, TopicFacts>> FactsOf(ToolSession& session,
@@ -42,17 +56,29 @@ Result<std::map<std::string, TopicFacts>> FactsOf(ToolSession& session,
   std::map<std::string, TopicFacts> out;
   for (const auto& result : response->results()) {
     TopicFacts& facts = out[result.entity().name()];
+    if (result.has_error()) facts.unknown = FromProto(result.error());
     std::vector<std::string> parts;
     for (const auto& entry : result.entries()) {
       if (entry.source() == v1::CONFIG_SOURCE_DYNAMIC_TOPIC)
         parts.push_back(entry.name() + "=" + entry.value());
       if (entry.name() != "min.insync.replicas") continue;
       const std::string& text = entry.value();
-      (void)std::from_chars(text.data(), text.data() + text.size(), facts.min_isr);
+      uint32_t value = 0;
+      if (std::from_chars(text.data(), text.data() + text.size(), value).ec == std::errc())
+        facts.min_isr = value;
     }
     facts.overrides = fmt::format("{}", fmt::join(parts, ","));
   }
+  WarnOfUnknown(out);
   return out;
+}
+
+std::optional<Error> PartitionFilter::CannotJudge(const std::map<std::string, TopicFacts>& facts) const {
+  if (!under_min_isr && !at_min_isr) return std::nullopt;
+  for (const auto& [name, own] : facts) {
+    if (own.unknown) return own.unknown;
+  }
+  return std::nullopt;
 }
 
 PartitionFilter PartitionFilter::Of(const Arguments& arguments) {
@@ -63,14 +89,15 @@ PartitionFilter PartitionFilter::Of(const Arguments& arguments) {
 }
 
 bool IsShown(const PartitionFilter& filter, const v1::PartitionMetadata& partition,
-             const std::set<int32_t>& live, uint32_t min_isr) {
+             const std::set<int32_t>& live, std::optional<uint32_t> min_isr) {
   const auto isr = static_cast<size_t>(partition.isr_size());
-  const size_t needed = EffectiveMinIsr(min_isr, static_cast<size_t>(partition.replicas_size()));
+  const auto replicas = static_cast<size_t>(partition.replicas_size());
+  const auto needed = min_isr ? std::optional(EffectiveMinIsr(*min_isr, replicas)) : std::nullopt;
   const bool led = partition.leader() >= 0 && live.contains(partition.leader());
   if (filter.under_replicated && partition.isr_size() >= partition.replicas_size()) return false;
   if (filter.unavailable && led) return false;
   // Without a leader nothing is accepted, however many the ISR had last.
-  if (filter.under_min_isr && led && isr >= needed) return false;
+  if (filter.under_min_isr && led && (!needed || isr >= *needed)) return false;
   return !filter.at_min_isr || (led && isr == needed);
 }
 
@@ -115,6 +142,7 @@ int DescribeTopicsAction(ToolSession& session, const Arguments& arguments) {
   auto facts = FactsOf(session, *topics);
   if (!facts) return ReportError(facts.error());
   const PartitionFilter filter = PartitionFilter::Of(arguments);
+  if (const auto why = filter.CannotJudge(*facts)) return ReportError(*why);
   const bool only_overridden = arguments.Has("topics-with-overrides");
   std::erase_if(*topics, [&](const v1::TopicMetadata& topic) {
     return (arguments.Has("exclude-internal") && topic.internal()) ||

@@ -68,7 +68,7 @@ Ills IllsOf(const std::vector<v1::TopicMetadata>& topics, const std::map<std::st
   for (const v1::TopicMetadata& topic : topics) {
     if (topic.deleting()) continue;
     const auto own = facts.find(topic.name());
-    const uint32_t min_isr = own == facts.end() ? 1 : own->second.min_isr;
+    const auto min_isr = own == facts.end() ? std::nullopt : own->second.min_isr;
     for (const v1::PartitionMetadata& partition : topic.partitions()) {
       const std::string name = fmt::format("{}-{}", topic.name(), partition.partition());
       const auto is = [&](const PartitionFilter& filter) {
@@ -99,6 +99,51 @@ void AddIll(Listing* listing, const char* problem, const std::vector<std::string
   listing->Add({problem, where.size(), some, advice});
 }
 
+std::string NameOf(const v1::BrokerEndpoint& broker) {
+  return fmt::format("{} at {}:{}", broker.id(), broker.host(), broker.port());
+}
+
+// Asks every broker itself, and how its disks are.
+void AskBrokers(ToolSession& session, const v1::MetadataResponse& metadata, Listing* listing) {
+  std::vector<std::string> silent, failed, refusing;
+  for (const v1::BrokerEndpoint& broker : metadata.brokers()) {
+    // Of a topic that is none: the directories without their replicas.
+    const std::vector<std::string> nothing = {TopicId().ToBytes()};
+    const auto answer =
+        session.Run([&] { return session.admin().DescribeLogDirs(broker.id(), nothing, session.After(5s)); });
+    if (!answer) {
+      silent.push_back(fmt::format("{}: {}", NameOf(broker), ToString(answer.error())));
+      continue;
+    }
+    for (const auto& directory : answer->log_dirs()) {
+      const std::string name = fmt::format("broker {}: {}", broker.id(), directory.path());
+      if (directory.has_error()) failed.push_back(name);
+      if (directory.has_produce_refused())
+        refusing.push_back(fmt::format("{}: {}", name, directory.produce_refused().message()));
+    }
+  }
+  AddIll(listing, "broker does not answer", silent,
+         "its advertised address may not be reachable from here, or it hangs");
+  AddIll(listing, "log directory offline", failed, "the broker's log says why; replace the disk");
+  AddIll(listing, "disk full", refusing, "produce is refused there: free space, or shorten retention");
+}
+
+// The brokers' picture may be old: one of them reads something from ZooKeeper for us.
+void AskZooKeeper(ToolSession& session, Listing* listing) {
+  v1::DescribeConfigsRequest request;
+  request.add_entities()->set_type(v1::CONFIG_ENTITY_TYPE_BROKER);  // the cluster's defaults
+  const auto answer =
+      session.Run([&] { return session.admin().DescribeConfigs(request, session.After(kAdminTimeout)); });
+  std::vector<std::string> why;
+  if (!answer) {
+    why.push_back(ToString(answer.error()));
+  } else if (answer->results_size() > 0 && answer->results(0).has_error()) {
+    why.push_back(ToString(FromProto(answer->results(0).error())));
+  }
+  AddIll(listing, "ZooKeeper out of reach", why,
+         "no topic, config or ISR can change: see to the ensemble, and to the brokers' way to it");
+}
+
 int RunHealth(const Arguments& arguments) {
   const auto format = FormatOf(arguments);
   if (!format) return ReportUsage(format.error());
@@ -119,19 +164,14 @@ int RunHealth(const Arguments& arguments) {
   Listing listing({"problem", "count", "where", "advice"});
   if (metadata->controller_id() < 0)
     AddIll(&listing, "no controller", {"cluster"}, "brokers cannot reach ZooKeeper, or are down");
-  std::vector<std::string> silent;
-  for (const v1::BrokerEndpoint& broker : metadata->brokers()) {
-    const auto answer =
-        (*session)->Run([&] { return (*session)->admin().ApiVersions(broker.id(), (*session)->After(5s)); });
-    if (!answer) silent.push_back(fmt::format("{} at {}:{}", broker.id(), broker.host(), broker.port()));
-  }
-  AddIll(&listing, "broker does not answer", silent,
-         "its advertised address may not be reachable from here, or it hangs");
+  AskZooKeeper(**session, &listing);
+  AskBrokers(**session, *metadata, &listing);
   const Ills ills = IllsOf(*topics, facts, live);
   AddIll(&listing, "no leader", ills.leaderless, "bring a member of the ISR back: tidemark topic describe");
   AddIll(&listing, "under min ISR", ills.under_min_isr, "acks=all is refused until brokers are back");
   AddIll(&listing, "under-replicated", ills.under_replicated, "a broker is down or catching up");
-  AddIll(&listing, "failed disk", ills.offline_replicas, "/state of the broker says which directory");
+  AddIll(&listing, "replica offline", ills.offline_replicas,
+         "its disk failed, or its log is damaged: /state of the broker says which and why");
   if (*format == OutputFormat::kTable && listing.size() == 0) {
     (void)Print(fmt::format("healthy: {} brokers, {} topics\n", metadata->brokers_size(), topics->size()));
     return kExitDone;

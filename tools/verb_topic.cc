@@ -77,6 +77,7 @@ int RunDescribe(const Arguments& arguments) {
   if (!live) return ReportError(live.error());
   auto facts = FactsOf(**session, *topics);
   if (!facts) return ReportError(facts.error());
+  if (const auto why = filter->CannotJudge(*facts)) return ReportError(*why);
   return ShowDescriptions(DescribeRows(*topics, *facts, *live, *filter), *format, *filter);
 }
 

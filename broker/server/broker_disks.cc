@@ -72,6 +72,8 @@ Task<v1::DescribeLogDirsResponse> Broker::Impl::DescribeLogDirs(v1::DescribeLogD
       ToProto({v1::KAFKA_STORAGE_ERROR, directory->why_failed}, told->mutable_error());
     } else if (directory->free_bytes != ~0ull) {
       told->set_usable_bytes(directory->free_bytes);
+      if (const auto room = dirs_->RoomFor(directory->index, SpaceUse::kProduce); !room)
+        ToProto(room.error(), told->mutable_produce_refused());
     }
   }
   for (auto& part : gather.results()) {

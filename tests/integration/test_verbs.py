@@ -176,6 +176,20 @@ class Verbs(ClusterTest):
         # Kafka's program of that name is still there.
         self.assertIn("Cluster ID:", self.verb("cluster", "cluster-id", "--bootstrap-server", self.brokers))
 
+    def test_what_is_not_known_while_zookeeper_is_silent_is_not_made_up(self):
+        cluster = self.begin(1)
+        self.verb("topic", "create", "orders", "-p", 1, "-r", 1, "-c", "min.insync.replicas=1")
+        self.verb("cluster", "health")
+        cluster.zookeeper.pause()
+        self.addCleanup(cluster.zookeeper.resume)
+        self.assertIn("ZooKeeper out of reach", self.verb("cluster", "health", status=10))
+        self.assertIn("min ISR not known", self.verb("topic", "describe", "orders"))
+        self.assertIn("warning: what is configured for orders is not shown", self.err)
+        wait_for("no controller may write",
+                 lambda: "\ntidemark_controller_active 0\n" in cluster.brokers[0].http("/metrics")[1])
+        cluster.zookeeper.resume()
+        wait_for("the cluster is healthy", lambda: "healthy" in self.verb("cluster", "health"))
+
     def test_help_errors_and_pipes(self):
         self.begin()
         self.assertIn("topic create", self.verb("--help"))

@@ -68,6 +68,13 @@ TEST(PartitionFilter, ShowsWhatItsNameSays) {
 TEST(PartitionFilter, MinIsrCountsAsAtMostTheReplicas) {
   EXPECT_TRUE(IsShown({.at_min_isr = true}, Partition(1, {1}, {1}), {1}, 2));
   EXPECT_FALSE(IsShown({.under_min_isr = true}, Partition(1, {1}, {1}), {1}, 2));
+  // What is not known is not said.
+  EXPECT_FALSE(IsShown({.under_min_isr = true}, Partition(1, {1, 2}, {1}), {1}, std::nullopt));
+  EXPECT_FALSE(IsShown({.at_min_isr = true}, Partition(1, {1, 2}, {1}), {1}, std::nullopt));
+  EXPECT_TRUE(IsShown({.under_min_isr = true}, Partition(-1, {1, 2}, {1}), {1}, std::nullopt));
+  const Error silent{v1::BROKER_NOT_READY, "ZooKeeper is silent"};
+  EXPECT_TRUE(PartitionFilter{.under_min_isr = true}.CannotJudge({{"orders", {.unknown = silent}}}));
+  EXPECT_FALSE(PartitionFilter{.unavailable = true}.CannotJudge({{"orders", {.unknown = silent}}}));
 }
 
 TEST(PartitionLine, IsKafkas) {
