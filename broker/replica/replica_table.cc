@@ -154,6 +154,7 @@ Task<Result<>> ReplicaTable::ApplyState(PartitionKey key, std::string topic, v1:
     auto log = co_await context_.logs.OpenOrCreate(key, topic, settings.log, Expected(state));
     if (closed_) co_return Fail(v1::CANCELLED, "the replicas are closing");
     if (!log) {
+      refused_[key] = {topic, ToString(log.error())};
       if (log.error().code == v1::DISK_FULL) {
         // The same for all of a directory, again and again until there is room.
         LOG_EVERY_T(ERROR, 10) << topic << "-" << key.partition
@@ -166,6 +167,7 @@ Task<Result<>> ReplicaTable::ApplyState(PartitionKey key, std::string topic, v1:
         co_return std::unexpected(std::move(log).error());
       co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}-{}: {}", topic, key.partition, log.error().message);
     }
+    refused_.erase(key);
     // Asked for again: they may have changed while the log was recovered.
     slot->partition = std::make_unique<Partition>(context_, key, topic, *log, settings_of_(topic));
     if (on_made_) on_made_(*slot->partition);
@@ -221,6 +223,7 @@ Task<Result<>> ReplicaTable::StopReplica(PartitionKey key, v1::StopReplicaReques
     const std::unique_ptr<Partition> closing = std::move(slot->partition);
     co_await closing->Close();
   }
+  refused_.erase(key);
   if (!replica.delete_data()) co_return Result<>{};
   auto deleted = co_await context_.logs.Delete(key, std::move(topic));
   if (!deleted && deleted.error().code != v1::NOT_FOUND) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -16,6 +17,11 @@
 #include "broker/replica/retention_rounds.h"
 
 namespace tidemark {
+
+struct RefusedReplica {
+  std::string topic;
+  std::string why;
+};
 
 class ReplicaTable final : private FollowSink {
  public:
@@ -50,6 +56,9 @@ class ReplicaTable final : private FollowSink {
   void UpdateConfigs(const std::unordered_map<std::string, TopicSettings>& changed);
   std::vector<Partition*> All();
   size_t size() const;
+  // Replicas that the controller wants here and whose logs could not be opened, with the reason: their
+  // directory is offline or new, or the disk full. Until one can be opened, or is stopped.
+  const std::map<PartitionKey, RefusedReplica>& refused() const { return refused_; }
   const ReplicaCounters& counters() const { return context_.counters; }
   // What is under way ends by the former ones.
   void SetOptions(const ReplicaOptions& options) {
@@ -99,6 +108,7 @@ class ReplicaTable final : private FollowSink {
   RetentionRounds retention_;
   std::unordered_map<PartitionKey, std::unique_ptr<Slot>> slots_;
   std::unordered_map<BrokerId, std::unique_ptr<Fetcher>> fetchers_;
+  std::map<PartitionKey, RefusedReplica> refused_;
   std::unordered_map<PartitionKey, BrokerId> source_of_;  // whose fetcher has the partition
   bool started_ = false;
   bool closed_ = false;

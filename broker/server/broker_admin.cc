@@ -330,6 +330,10 @@ Task<AdminReply> Broker::Impl::State() {
     state["loops"][NameOfShard(i)] = {{"connections", last_reports_[i]->rpc.connections},
                                       {"waits", WaitsOf(last_reports_[i]->waits, now)}};
   }
+  for (const auto& report : last_reports_) {
+    if (!report) continue;
+    for (const auto& [replica, why] : report->refused) state["refused_replicas"][replica] = why;
+  }
   Json partitions = Json::array();
   for (const auto& part : gather.results()) {
     if (!part) continue;

@@ -50,7 +50,8 @@ ControllerStatus ControllerHost::status() const {
 
 void ControllerHost::AddMetrics(Exposition* out) const {
   const ControllerStatus now = status();
-  out->Gauge("tidemark_controller_active", now.active ? 1 : 0);
+  // Past the lease it can write nothing, and another one may be elected already.
+  out->Gauge("tidemark_controller_active", now.active && keeper_.lease_valid() ? 1 : 0);
   out->Counter("tidemark_controller_elections_total", now.counters.terms);
   out->Counter("tidemark_controller_resignations_total", now.counters.resignations);
   out->Counter("tidemark_controller_leader_elections_total", now.counters.elections);

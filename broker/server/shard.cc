@@ -291,6 +291,11 @@ ShardReport Shard::Report() const {
   out.groups = groups_->counters();
   out.group_gauges = groups_->Gauges();
   for (const Partition* partition : table_->All()) CountPartition(*partition, &out);
+  out.offline += table_->refused().size();
+  for (const auto& [key, refused] : table_->refused()) {
+    if (out.refused.size() == kMostRefusedTold) break;
+    out.refused.push_back({fmt::format("{}-{}", refused.topic, key.partition), refused.why});
+  }
   CountLogs(*logs_, &out);
   return out;
 }

@@ -31,6 +31,8 @@ namespace tidemark {
 
 class RequestRouter;
 
+inline constexpr size_t kMostRefusedTold = 100;
+
 // What a shard tells about itself, for /metrics, /state and the watchdog.
 struct ShardReport {
   RpcServerStats rpc;
@@ -39,6 +41,7 @@ struct ShardReport {
   size_t leading = 0;
   size_t following = 0;
   size_t offline = 0;
+  std::vector<std::pair<std::string, std::string>> refused;  // replicas not opened and why, the first of them
   size_t under_replicated = 0;
   size_t under_min_isr = 0;
   size_t at_min_isr = 0;
