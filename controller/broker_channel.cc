@@ -174,7 +174,8 @@ void BrokerChannel::TakeStatesAnswer(const v1::LeaderAndIsrResponse& answer) {
     const Result<TopicId> id = TopicId::FromBytes(partition.topic_id());
     if (!id || partition.error().code() == v1::NONE) continue;
     const PartitionKey key{*id, partition.partition()};
-    if (partition.error().code() == v1::KAFKA_STORAGE_ERROR) {
+    if (partition.error().code() == v1::KAFKA_STORAGE_ERROR ||
+        partition.error().code() == v1::CORRUPT_MESSAGE) {
       owner_.OnReplicaFailed(broker_, epoch_, key, FromProto(partition.error()));
       continue;
     }

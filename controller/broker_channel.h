@@ -44,7 +44,7 @@ class BrokerChannel {
     virtual v1::UpdateMetadataRequest MakeUpdateMetadata(const std::set<TopicId>* topics) = 0;
     // Replicas that the broker, which has new log directories, has taken over: their logs are there.
     virtual void OnReplicasThere(BrokerId broker, BrokerEpoch epoch, const std::set<PartitionKey>& keys) = 0;
-    // KAFKA_STORAGE_ERROR of one replica.
+    // KAFKA_STORAGE_ERROR of one replica; CORRUPT_MESSAGE: the only copy in sync is damaged as a whole.
     virtual void OnReplicaFailed(BrokerId broker, BrokerEpoch epoch, const PartitionKey& key,
                                  const Error& error) = 0;
     // REPLICA_NOT_AVAILABLE: the broker has not the log of a replica that is in sync.

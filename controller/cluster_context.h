@@ -62,6 +62,14 @@ struct TopicContext {
   bool decidable() const { return quarantine.empty() && !deleting; }
 };
 
+// A replica that cannot serve, in the life `broker_epoch` of its broker.
+struct FailedReplica {
+  BrokerEpoch broker_epoch = kNoBrokerEpoch;
+  // Its log is damaged as a whole, its disk is well: out of the ISR it begins anew and serves again in this
+  // life.
+  bool log_damaged = false;
+};
+
 struct ClusterContext {
   std::map<BrokerId, LiveBrokerContext> brokers;
   std::map<std::string, TopicContext, std::less<>> topics;
@@ -71,8 +79,8 @@ struct ClusterContext {
   std::map<std::string, std::string> unreadable_brokers;
   // Markers under /admin/delete_topics.
   std::set<std::string, std::less<>> deletions;
-  // Replicas whose log directory failed, in the life of the broker that said so.
-  std::map<std::pair<BrokerId, PartitionKey>, BrokerEpoch> failed_replicas;
+  // Replicas whose log directory failed, and only copies in sync whose logs are damaged.
+  std::map<std::pair<BrokerId, PartitionKey>, FailedReplica> failed_replicas;
   // Members of an ISR whose broker no longer has their log (its directory was replaced), in the life of the
   // broker that said so; until they are out of the ISR and may begin anew, empty.
   std::map<std::pair<BrokerId, PartitionKey>, BrokerEpoch> lost_replicas;
@@ -87,7 +95,8 @@ struct ClusterContext {
   }
   bool ReplicaFailed(BrokerId broker, const PartitionKey& key) const {
     const auto it = failed_replicas.find({broker, key});
-    return it != failed_replicas.end() && brokers.contains(broker) && brokers.at(broker).epoch == it->second;
+    return it != failed_replicas.end() && brokers.contains(broker) &&
+           brokers.at(broker).epoch == it->second.broker_epoch;
   }
   bool ReplicaLost(BrokerId broker, const PartitionKey& key) const {
     const auto it = lost_replicas.find({broker, key});

@@ -233,6 +233,13 @@ v1::UpdateMetadataRequest ControllerTerm::MakeUpdateMetadata(const std::set<Topi
 void ControllerTerm::OnReplicasThere(BrokerId broker, BrokerEpoch epoch, const std::set<PartitionKey>& keys) {
   const auto live = cluster_.brokers.find(broker);
   if (live == cluster_.brokers.end() || live->second.epoch != epoch) return;
+  for (const PartitionKey& key : keys) {
+    const auto failed = cluster_.failed_replicas.find({broker, key});
+    if (failed == cluster_.failed_replicas.end() || !failed->second.log_damaged) continue;
+    cluster_.failed_replicas.erase(failed);
+    MarkTopic(key.topic);
+    Hint({.decide = true});
+  }
   const size_t before = live->second.proven.size();
   live->second.proven.insert(keys.begin(), keys.end());
   if (live->second.proven.size() > before) Hint({.decide = true});
@@ -241,7 +248,8 @@ void ControllerTerm::OnReplicasThere(BrokerId broker, BrokerEpoch epoch, const s
 void ControllerTerm::OnReplicaFailed(BrokerId broker, BrokerEpoch epoch, const PartitionKey& key,
                                      const Error& error) {
   if (cluster_.ReplicaFailed(broker, key)) return;
-  cluster_.failed_replicas.insert_or_assign({broker, key}, epoch);
+  cluster_.failed_replicas.insert_or_assign(
+      {broker, key}, FailedReplica{.broker_epoch = epoch, .log_damaged = error.code == v1::CORRUPT_MESSAGE});
   const auto name = cluster_.topic_names.find(key.topic);
   LOG(WARNING) << "the replica of "
                << (name == cluster_.topic_names.end() ? key.topic.ToBase64() : name->second) << "-"

@@ -156,6 +156,7 @@ class ControllerTerm final : private BrokerChannel::Owner {
   // --- term_requests.cc
   Task<Step> ServeAlterPartition(Pending& pending);
   Task<Step> ServeResignLeadership(Pending& pending);
+  void NoteFailed(const v1::ResignLeadershipRequest& request, const PartitionKey& key, bool log_damaged);
   Task<Step> ServeControlledShutdown(Pending& pending);
   v1::Response DescribeTopics(const v1::DescribeTopicsRequest& request) const;
   std::optional<Error> CheckSender(BrokerId id, BrokerEpoch epoch) const;

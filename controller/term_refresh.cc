@@ -74,7 +74,7 @@ void ControllerTerm::MergeBrokers(BrokersRead read) {
   }
   std::erase_if(cluster_.failed_replicas, [&](const auto& failed) {
     const LiveBrokerContext* broker = cluster_.Broker(failed.first.first);
-    return broker == nullptr || broker->epoch != failed.second;
+    return broker == nullptr || broker->epoch != failed.second.broker_epoch;
   });
   if (!changed) return;
   for (const auto& [id, channel] : channels_) channel->MarkBrokers();

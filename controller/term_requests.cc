@@ -120,6 +120,14 @@ Task<ControllerTerm::Step> ControllerTerm::ServeAlterPartition(Pending& pending)
   co_return Step::kDone;
 }
 
+void ControllerTerm::NoteFailed(const v1::ResignLeadershipRequest& request, const PartitionKey& key,
+                                bool log_damaged) {
+  cluster_.failed_replicas.insert_or_assign(
+      {request.broker_id(), key},
+      FailedReplica{.broker_epoch = request.broker_epoch(), .log_damaged = log_damaged});
+  MarkTopic(key.topic);
+}
+
 Task<ControllerTerm::Step> ControllerTerm::ServeResignLeadership(Pending& pending) {
   const v1::ResignLeadershipRequest& request = pending.request.resign_leadership();
   v1::Response response;
@@ -149,15 +157,22 @@ Task<ControllerTerm::Step> ControllerTerm::ServeResignLeadership(Pending& pendin
     if (!seen.insert({found.topic->id, wish.partition()}).second) continue;
     // Its disk has failed for as long as the broker lives: it must not be elected, nor wait to be told so.
     if (request.reason() == v1::RESIGN_REASON_STORAGE && wish.leave_isr()) {
-      cluster_.failed_replicas.insert_or_assign(
-          {request.broker_id(), PartitionKey{found.topic->id, wish.partition()}}, request.broker_epoch());
-      MarkTopic(found.topic->id);
+      NoteFailed(request, {found.topic->id, wish.partition()}, false);
     }
     // Once is enough: a repeated wish still names the epoch in which it was first made.
-    const bool fence = wish.leave_isr() && request.reason() == v1::RESIGN_REASON_DAMAGED_LOG &&
-                       wish.leader_epoch() == found.partition->state->leader_epoch;
+    const bool damaged = request.reason() == v1::RESIGN_REASON_DAMAGED_LOG ||
+                         request.reason() == v1::RESIGN_REASON_OFFLINE_LOG;
+    const bool fence =
+        wish.leave_isr() && damaged && wish.leader_epoch() == found.partition->state->leader_epoch;
     const Relief relief{.replica = request.broker_id(), .leave_isr = wish.leave_isr(), .fence = fence};
-    if (auto next = DecideLeadership(cluster_.Facts(*found.topic, wish.partition()), relief)) {
+    auto next = DecideLeadership(cluster_.Facts(*found.topic, wish.partition()), relief);
+    const Leadership& state = next ? *next : *found.partition->state;
+    if (request.reason() == v1::RESIGN_REASON_OFFLINE_LOG && state.Member(request.broker_id()) != nullptr) {
+      // Nobody else is in sync: the partition has no leader, for all to see.
+      NoteFailed(request, {found.topic->id, wish.partition()}, true);
+      next = DecideLeadership(cluster_.Facts(*found.topic, wish.partition()), relief);
+    }
+    if (next) {
       changes.push_back(
           {.topic = found.topic->name, .partition = wish.partition(), .next = std::move(*next)});
     }

@@ -60,12 +60,13 @@ Task<Result<>> Partition::ApplyLeaderAndIsr(v1::PartitionState state) {
   Use use(*this);
   AsyncLock::Guard guard = co_await transition_.Acquire("partition transition");
   TM_CO_ASSIGN_OR_RETURN(const bool newer, CheckTransition(state));
-  // Told again, the state of a replica whose disk has failed is answered as the first time.
-  if (!newer) co_return StorageState();
+  const bool sole = state.isr_size() == 1 && state.isr(0) == context_.brokers.self();
+  // Told again, the state of a replica that cannot serve is answered as the first time.
+  if (!newer) co_return StorageState(sole);
   // One that stepped back has no role although it knows the epoch: it goes through the whole transition.
   if (leader_epoch_ == state.leader_epoch() && (role_ != PartitionRole::kNone || offline_)) {
     AdoptSameEpoch(state);
-    co_return StorageState();
+    co_return StorageState(sole);
   }
   LeaveRole();
   leader_known_ = {state.leader(), state.leader_epoch()};
@@ -91,12 +92,16 @@ Task<Result<>> Partition::ApplyLeaderAndIsr(v1::PartitionState state) {
   }
   RepairIfDamaged();
   NotifyWatchers(PartitionChange::kRole);
-  co_return Result<>{};
+  co_return StorageState(sole);
 }
 
-Result<> Partition::StorageState() const {
-  if (log_ == nullptr || !log_->failure()) return {};
-  return Fail(v1::KAFKA_STORAGE_ERROR, "{}: {}", name_, log_->failure()->message);
+Result<> Partition::StorageState(bool sole) {
+  if (log_ != nullptr && log_->failure())
+    return Fail(v1::KAFKA_STORAGE_ERROR, "{}: {}", name_, log_->failure()->message);
+  if (!offline_) return {};
+  sole_ = sole_ || sole;
+  if (!sole_) return {};  // it asks to leave the ISR, and somebody else leads
+  return Fail(v1::CORRUPT_MESSAGE, "{}: {}", name_, offline_->message);
 }
 
 // The caller holds the lock, has left the former role and drained the log's readers.
@@ -114,7 +119,7 @@ Task<Result<>> Partition::BecomeLeader(const v1::PartitionState& state) {
     }
     if (closing_) co_return Fail(v1::CANCELLED, "{} is closing", name_);
     CHECK_EQ(log_->end_offset(), start) << name_ << " was appended to during a transition";
-    offline_.reset();
+    BackInService();
   }
   leader_.emplace(state, context_.brokers.self(), start, context_.loop.Now(), log_->start_offset());
   role_ = PartitionRole::kLeader;
@@ -136,7 +141,7 @@ Task<Result<>> Partition::BecomeFollower(const v1::PartitionState& state) {
   if (closing_) co_return Fail(v1::CANCELLED, "{} is closing", name_);
   follower_.emplace(std::move(follower));
   role_ = PartitionRole::kFollower;
-  if (!log_->damage()) offline_.reset();
+  if (!log_->damage()) BackInService();
   ++context_.counters.became_follower;
   LOG(INFO) << name_ << " follows broker " << state.leader() << " in epoch " << state.leader_epoch()
             << " from offset " << log_->end_offset() << ", high watermark " << high_watermark_;

@@ -230,7 +230,9 @@ class Partition {
   class ReadUse;
 
   // partition.cc
-  Result<> StorageState() const;
+  // Why the replica cannot serve, as the controller is told: KAFKA_STORAGE_ERROR, its directory failed;
+  // CORRUPT_MESSAGE, its log is out of service and nobody else is in sync (`sole`: as the state told says).
+  Result<> StorageState(bool sole);
   Result<bool> CheckTransition(const v1::PartitionState& state) const;
   Task<Result<>> BecomeLeader(const v1::PartitionState& state);
   Task<Result<>> BecomeFollower(const v1::PartitionState& state);
@@ -247,6 +249,7 @@ class Partition {
 
   // partition_health.cc: failing and damaged logs
   void GoOffline(Error error);
+  void BackInService();
   void OnLogTrouble();
   Task<Result<>> AskForRelief(bool leave_isr, v1::ResignReason reason);
   Task<void> LeaveIsr(v1::ResignReason reason);
@@ -331,6 +334,7 @@ class Partition {
   bool isr_updating_ = false;
   bool leader_stalled_ = false;  // as of the last check; holds until the next
   bool leaving_isr_ = false;
+  bool sole_ = false;  // while offline_: no other replica is in sync, the controller says
   bool repairing_ = false;
   uint64_t damaged_ranges_seen_ = 0;  // of this log's count
   // This log cannot be repaired by parts, and that leader has shown to have all of it. Until the role

@@ -138,7 +138,7 @@ bool Partition::MayCutTo(Offset end) {
              follower_->epoch, follower_->leader, name_, end, high_watermark_, log_->end_offset())});
     // It holds what this leader does not: it must not hold up the high watermark as a member of the ISR.
     if (follower_->in_isr && !leaving_isr_)
-      scope_.Spawn("leave isr", LeaveIsr(v1::RESIGN_REASON_DAMAGED_LOG));
+      scope_.Spawn("leave isr", LeaveIsr(v1::RESIGN_REASON_OFFLINE_LOG));
     return false;
   }
   LOG(WARNING) << name_ << " lowers its high watermark from " << high_watermark_ << " to " << end

@@ -28,13 +28,18 @@ void Partition::GoOffline(Error error) {
   }
 }
 
+void Partition::BackInService() {
+  offline_.reset();
+  sole_ = false;
+}
+
 void Partition::OnLogTrouble() {
   const std::optional<Error> trouble = LogTrouble();
   if (!trouble || closing_) return;
   const bool damaged = !log_->failure();
   GoOffline(*trouble);
   if (leaving_isr_) return;
-  scope_.Spawn("leave isr", LeaveIsr(damaged ? v1::RESIGN_REASON_DAMAGED_LOG : v1::RESIGN_REASON_STORAGE));
+  scope_.Spawn("leave isr", LeaveIsr(damaged ? v1::RESIGN_REASON_OFFLINE_LOG : v1::RESIGN_REASON_STORAGE));
 }
 
 Task<Result<>> Partition::AskForRelief(bool leave_isr, v1::ResignReason reason) {
@@ -50,7 +55,6 @@ Task<Result<>> Partition::AskForRelief(bool leave_isr, v1::ResignReason reason) 
 Task<void> Partition::LeaveIsr(v1::ResignReason reason) {
   leaving_isr_ = true;
   Duration pause = context_.options.isr_retry;
-  bool sole_told = false;
   while (!closing_ && offline_) {
     const Result<> answer = co_await AskForRelief(true, reason);
     if (closing_ || !offline_) break;
@@ -61,7 +65,7 @@ Task<void> Partition::LeaveIsr(v1::ResignReason reason) {
       break;
     }
     if (answer.error().code == v1::ELIGIBLE_LEADERS_NOT_AVAILABLE) {
-      if (!std::exchange(sole_told, true)) {
+      if (!std::exchange(sole_, true)) {
         LOG(ERROR) << name_ << " stays offline with nothing deleted: it is the only copy in sync ("
                    << offline_->message << ")";
       }
@@ -100,7 +104,7 @@ Task<bool> Partition::TryRepair() {
   if (log_ != nullptr && (log_->failure() || !log_->damage())) co_return true;
   if (!co_await SetLogAside()) co_return closing_;
   if (closing_ || !follower_) co_return true;
-  offline_.reset();
+  BackInService();
   follower_->parked.reset();
   follower_->agreed = false;
   if (follower_->leader != kNoBroker) context_.follow->StartFollowing(*this);

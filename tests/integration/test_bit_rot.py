@@ -141,6 +141,37 @@ class BitRot(Filled):
             self.assertEqual(metric(broker, "tidemark_logs_set_aside_total"), 0)
 
 
+    def test_a_sole_copy_damaged_where_its_end_is_not_certain_is_offline_for_all_to_see(self):
+        cluster = self.cluster(1, offsets__topic__replication__factor=1)
+        broker, = cluster.brokers
+        cluster.create_topic(TOPIC, 1, 1)
+        cluster.produce(TOPIC, [f"record {n} " + "x" * 100 for n in range(1000)], "--producer-property", "batch.size=4000")
+
+        def recovery_point():
+            lines = (broker.data / "recovery-point-offset-checkpoint").read_text().splitlines()
+            return next((int(line.split()[2]) for line in lines if line.startswith(f"{TOPIC} 0 ")), 0)
+        wait_for("the recovery point is recorded", lambda: recovery_point() == 1000)
+        broker.kill()
+        path, = segments(broker)
+        flip(path, 0.5)
+        size = path.stat().st_size
+        broker.start()
+        wait_for("it has no leader", lambda: cluster.describe(TOPIC)[0] == (-1, [0], [0]))
+        told = cluster.tool("topics", "--bootstrap-server", cluster.bootstrap, "--describe", "--unavailable-partitions").out
+        self.assertRegex(told, rf"Topic: {TOPIC}\tPartition: 0\t.*Offline: 0")
+        wait_for("the controller counts it", lambda: metric(broker, "tidemark_controller_partitions_offline") == 1)
+        self.assertEqual(metric(broker, "tidemark_partitions_offline"), 1)
+        health = cluster.verb("cluster", "health", check=False)
+        self.assertEqual(health.returncode, 10)
+        self.assertIn(f"{TOPIC}-0", health.out)
+        self.assertEqual(path.stat().st_size, size, "nothing is deleted")
+        # The bit as it was, as from a backup.
+        flip(path, 0.5)
+        broker.terminate()
+        broker.start()
+        self.assertEqual(len(cluster.consume(TOPIC)), 1000)
+
+
 class History:
     """The states of the partition that ZooKeeper told of: (leader, leader epoch, isr, version of the znode). A watch tells
     of the last of several changes; the versions show where states were passed over."""

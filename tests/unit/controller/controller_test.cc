@@ -332,6 +332,24 @@ TEST_P(ControllerTest, ResignLeadershipFindsAnotherLeaderOrSaysThatThereIsNone) 
   EXPECT_EQ(cluster_.LeaderOf("lonely"), 2);
 }
 
+TEST_P(ControllerTest, AnOnlyCopyWhoseLogIsDamagedLeavesItsPartitionWithoutLeader) {
+  ASSERT_EQ(cluster_.Create("lonely", {{2}}).code, v1::NONE);
+  v1::Request request;
+  auto& resign = *request.mutable_resign_leadership();
+  resign.set_broker_id(2);
+  resign.set_broker_epoch(node(2).epoch());
+  resign.set_reason(v1::RESIGN_REASON_OFFLINE_LOG);
+  auto& partition = *resign.add_partitions();
+  partition.set_topic_id(cluster_.TopicIdOf("lonely"));
+  partition.set_leave_isr(true);
+  const v1::Response response = cluster_.Call(request);
+  EXPECT_EQ(response.resign_leadership().partitions(0).error().code(), v1::ELIGIBLE_LEADERS_NOT_AVAILABLE);
+  EXPECT_EQ(cluster_.LeaderOf("lonely"), -1);
+  EXPECT_EQ(cluster_.IsrOf("lonely"), (Ids{2})) << "its data is the best there is";
+  // A log begun anew serves again.
+  EXPECT_TRUE(cluster_.Until([&] { return node(2).State("lonely", 0)->leader() == 2; }));
+}
+
 TEST_P(ControllerTest, ADeletedTopicIsGoneEverywhereWhenTheCallReturns) {
   CreateOrders();
   const Error error = cluster_.Delete("orders");

@@ -142,7 +142,8 @@ Task<Result<>> Node::Resign(v1::ResignLeadershipRequest::Partition wish, v1::Res
   if (state.leader() == id) {
     state.set_leader(state.isr(0) == id ? state.isr(1) : state.isr(0));
     state.set_leader_epoch(state.leader_epoch() + 1);
-  } else if (wish.leave_isr() && reason == v1::RESIGN_REASON_DAMAGED_LOG &&
+  } else if (wish.leave_isr() &&
+             (reason == v1::RESIGN_REASON_DAMAGED_LOG || reason == v1::RESIGN_REASON_OFFLINE_LOG) &&
              wish.leader_epoch() == state.leader_epoch()) {
     state.set_leader_epoch(state.leader_epoch() + 1);
   }

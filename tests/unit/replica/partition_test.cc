@@ -262,7 +262,7 @@ TEST(Health, ADamagedFollowerLeavesTheIsrAndIsCopiedWhole) {
   cluster[3].Start();
   cluster.Send({3});
   cluster.Run(3s);
-  EXPECT_EQ(cluster[3].resigned, std::vector<v1::ResignReason>{v1::RESIGN_REASON_DAMAGED_LOG});
+  EXPECT_EQ(cluster[3].resigned, std::vector<v1::ResignReason>{v1::RESIGN_REASON_OFFLINE_LOG});
   EXPECT_EQ(cluster[3].aside, nullptr) << "nobody has told it that it is out";
   cluster.Send();
   cluster.Run(3s);
@@ -453,7 +453,8 @@ TEST(Health, ASoleCopyGoesOfflineWithNothingDeleted) {
   cluster[1].Kill();
   cluster[1].disk->Damage();
   cluster[1].Start();
-  cluster.Elect(1);
+  cluster.Elect(1, {}, /*tell_anybody=*/false);
+  cluster.Send({1}, /*expect_ok=*/false);
   cluster.Run(100s);
   EXPECT_EQ(cluster[1].aside, nullptr);
   EXPECT_EQ(cluster[1].log().Bodies(), "a");
@@ -461,6 +462,9 @@ TEST(Health, ASoleCopyGoesOfflineWithNothingDeleted) {
   v1::DescribeReplicasResponse response;
   cluster[1].table->Describe({}, &response);
   EXPECT_EQ(response.replicas(0).offline().code(), v1::CORRUPT_MESSAGE);
+  EXPECT_EQ(cluster[1].resigned.front(), v1::RESIGN_REASON_OFFLINE_LOG);
+  // A controller that does not know it yet is told so when it sends a state.
+  cluster.Send({1}, /*expect_ok=*/false);
 }
 
 TEST(Health, AFailedFsyncGivesUpLeadership) {
