@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <glog/logging.h>
+
 #include "tests/simulation/env/sim_disk_tree.h"
 #include "tests/simulation/env/sim_process.h"
 
@@ -17,6 +19,19 @@ constexpr std::string_view kOpNames[kDiskOps] = {"open",     "read",           "
 
 std::unexpected<Error> Missing(const std::string& path, std::string_view call) {
   return Fail(v1::NOT_FOUND, "{}: {}: No such file or directory", path, call);
+}
+
+// Whether a loop is what runs now, and not the pool.
+bool OnLoop(const SimWorld& world, SimProcess& process) {
+  return world.current_loop() != nullptr && !process.pool().working();
+}
+
+// For a call that is the blocking pool's: a real loop would stand still until the disk has answered, and with
+// it all that its shard serves. No broker has a reason to, not in its start and stop either. A loop may open,
+// append to and truncate a file (of which it asks the page cache only) and read what ReadAtNowait has.
+void CheckMayBlock(const SimWorld& world, SimProcess& process, DiskOp op, const std::string& path) {
+  CHECK(!OnLoop(world, process)) << "loop '" << world.current_loop()->name()
+                                 << "' waits for a disk: " << ToString(op) << " " << path;
 }
 
 }  // namespace
@@ -84,11 +99,12 @@ class SimFile final : public File {
   SimFile(SimFileSystem& fs, std::string path, std::shared_ptr<SimNode> node, bool writable)
       : fs_(fs), path_(std::move(path)), node_(std::move(node)), writable_(writable) {}
   ~SimFile() override {
-    const bool by_loop = fs_.disk_.world_.current_loop() != nullptr && !fs_.process_.pool().working();
-    if (by_loop && fs_.process_.alive() && !node_->named) fs_.disk_.freed_on_loops_.push_back(path_);
+    if (OnLoop(fs_.disk_.world_, fs_.process_) && fs_.process_.alive() && !node_->named)
+      fs_.disk_.freed_on_loops_.push_back(path_);
   }
 
   Result<size_t> ReadAt(uint64_t position, std::span<char> buffer) override {
+    CheckMayBlock(fs_.disk_.world_, fs_.process_, DiskOp::kRead, path_);
     TM_RETURN_IF_ERROR(fs_.Begin(DiskOp::kRead, path_));
     return Copy(position, buffer);
   }
@@ -137,6 +153,7 @@ class SimFile final : public File {
   }
 
   Result<> Sync() override {
+    CheckMayBlock(fs_.disk_.world_, fs_.process_, DiskOp::kSync, path_);
     if (auto begun = fs_.Begin(DiskOp::kSync, path_); !begun) {
       // As Linux does: what could not be written is marked clean, so a later sync succeeds without it.
       node_->durable = node_->AfterPowerLoss(fs_.disk_.world_.random());
@@ -242,6 +259,7 @@ Result<std::unique_ptr<File>> SimFileSystem::Open(const std::string& path, OpenM
 Result<bool> SimFileSystem::Exists(const std::string& path) { return tree_->Find(path) != nullptr; }
 
 Result<> SimFileSystem::Rename(const std::string& from, const std::string& to) {
+  CheckMayBlock(disk_.world_, process_, DiskOp::kRename, from);
   TM_RETURN_IF_ERROR(Begin(DiskOp::kRename, from));
   std::string from_name, to_name;
   const auto from_dir = tree_->Parent(from, &from_name);
@@ -265,6 +283,7 @@ Result<> SimFileSystem::Rename(const std::string& from, const std::string& to) {
 }
 
 Result<> SimFileSystem::Remove(const std::string& path) {
+  CheckMayBlock(disk_.world_, process_, DiskOp::kRemove, path);
   TM_RETURN_IF_ERROR(Begin(DiskOp::kRemove, path));
   std::string name;
   const auto parent = tree_->Parent(path, &name);
@@ -276,6 +295,7 @@ Result<> SimFileSystem::Remove(const std::string& path) {
 }
 
 Result<> SimFileSystem::CreateDirectories(const std::string& path) {
+  CheckMayBlock(disk_.world_, process_, DiskOp::kMakeDirectory, path);
   TM_RETURN_IF_ERROR(Begin(DiskOp::kMakeDirectory, path));
   std::string at;
   for (const std::string& part : SimTree::Split(path)) {
@@ -294,6 +314,7 @@ Result<> SimFileSystem::CreateDirectories(const std::string& path) {
 }
 
 Result<std::vector<DirectoryEntry>> SimFileSystem::List(const std::string& path) {
+  CheckMayBlock(disk_.world_, process_, DiskOp::kList, path);
   TM_RETURN_IF_ERROR(Begin(DiskOp::kList, path));
   const auto node = tree_->Find(path);
   if (!node) return Missing(path, "list");
@@ -304,6 +325,7 @@ Result<std::vector<DirectoryEntry>> SimFileSystem::List(const std::string& path)
 }
 
 Result<> SimFileSystem::SyncDirectory(const std::string& path) {
+  CheckMayBlock(disk_.world_, process_, DiskOp::kSyncDirectory, path);
   TM_RETURN_IF_ERROR(Begin(DiskOp::kSyncDirectory, path));
   const auto node = tree_->Find(path);
   if (!node) return Missing(path, "sync directory");
@@ -317,6 +339,7 @@ Result<> SimFileSystem::PrepareSyncFileSystem(const std::string& path) {
 }
 
 Result<> SimFileSystem::SyncFileSystem(const std::string& path) {
+  CheckMayBlock(disk_.world_, process_, DiskOp::kSync, path);
   TM_RETURN_IF_ERROR(Begin(DiskOp::kSync, path));
   if (!tree_->Find(path)) return Missing(path, "syncfs");
   tree_->SyncAll();

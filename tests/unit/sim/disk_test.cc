@@ -267,5 +267,55 @@ TEST_F(DiskTest, ColdReadsSayTheyWouldBlock) {
   EXPECT_EQ(*file->ReadAt(0, buffer), 3u);
 }
 
+// What a shard would stand still in, each on a loop of its own world and on the pool.
+TEST_F(DiskTest, ALoopThatWaitsForADiskIsFound) {
+  using Calls = std::vector<std::pair<const char*, std::function<void(FileSystem&, File&)>>>;
+  std::string buffer(4, '\0');
+  const Calls blocking = {
+      {"read /d/f", [&](FileSystem&, File& file) { EXPECT_TRUE(file.ReadAt(0, buffer)); }},
+      {"sync /d/f", [](FileSystem&, File& file) { EXPECT_TRUE(file.Sync()); }},
+      {"sync directory /d", [](FileSystem& fs, File&) { EXPECT_TRUE(fs.SyncDirectory("/d")); }},
+      {"sync /d", [](FileSystem& fs, File&) { EXPECT_TRUE(fs.SyncFileSystem("/d")); }},
+      {"list /d", [](FileSystem& fs, File&) { EXPECT_TRUE(fs.List("/d")); }},
+      {"mkdir /d", [](FileSystem& fs, File&) { EXPECT_TRUE(fs.CreateDirectories("/d")); }},
+      {"rename /d/f", [](FileSystem& fs, File&) { EXPECT_TRUE(fs.Rename("/d/f", "/d/f")); }},
+      {"remove /d/g",
+       [](FileSystem& fs, File&) { EXPECT_EQ(fs.Remove("/d/g").error().code, v1::NOT_FOUND); }},
+  };
+  for (const auto& [what, call] : blocking) {
+    SimWorld world(1);
+    SimProcess& process = world.StartProcess("a");
+    ASSERT_TRUE(process.files().CreateDirectories("/d"));
+    const auto file = Open(process.files(), "/d/f");
+    bool done = false;
+    process.blocking_pool().Submit([&] {
+      call(process.files(), *file);
+      done = true;
+    });
+    world.RunFor(1s);
+    EXPECT_TRUE(done) << what << " on the pool";
+    process.main_loop().Post([&] { call(process.files(), *file); });
+    EXPECT_DEATH(world.RunFor(1s), "loop 'main' waits for a disk: " + std::string(what));
+  }
+}
+
+// A loop appends, opens the file that comes next, and reads what the page cache has.
+TEST_F(DiskTest, WhatOnlyAsksThePageCacheALoopMayDo) {
+  SimWorld world(1);
+  SimProcess& process = world.StartProcess("a");
+  bool done = false;
+  process.main_loop().Post([&] {
+    const auto file = Open(process.files(), "/f");
+    EXPECT_TRUE(file->WriteAt(0, "text"));
+    std::string buffer(4, '\0');
+    bool would_block = false;
+    EXPECT_TRUE(file->ReadAtNowait(0, buffer, &would_block));
+    EXPECT_TRUE(file->Truncate(0));
+    done = true;
+  });
+  world.RunFor(1s);
+  EXPECT_TRUE(done);
+}
+
 }  // namespace
 }  // namespace tidemark

@@ -114,10 +114,10 @@ TEST(SimProcess, OneThatKillsItselfHasNoEffectFromThatInstant) {
   SimProcess& process = world.StartProcess("a");
   bool deferred = false;
   process.main_loop().Post([&] {
-    ASSERT_TRUE(WriteFileDurably(process.files(), "/before", "there"));
+    ASSERT_TRUE(process.files().Open("/before", OpenMode::kCreateNew));
     process.main_loop().Defer([&] { deferred = true; });
     process.Kill();
-    EXPECT_TRUE(WriteFileDurably(process.files(), "/after", "not there"));
+    EXPECT_TRUE(process.files().Open("/after", OpenMode::kCreateNew)) << "on a copy that nobody sees";
     process.main_loop().Post([&] { deferred = true; });
   });
   world.RunFor(1s);
