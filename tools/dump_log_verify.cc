@@ -66,6 +66,7 @@ class Verifier {
     ++summary_.damage;
     Tell("damage", where, fmt::format(format, std::forward<Args>(args)...));
   }
+  void DamageOfLog(const std::string& path, bool above_flushed, const std::string& what);
   template <typename... Args>
   void Note(const std::string& where, fmt::format_string<Args...> format, Args&&... args) {
     ++summary_.notes;
@@ -138,6 +139,13 @@ void Verifier::Tell(const char* kind, const std::string& where, const std::strin
   unsigned long long position = 0;
   if (std::sscanf(what.c_str(), "byte %llu:", &position) == 1) json["position"] = position;
   Out(Line(json));
+}
+
+void Verifier::DamageOfLog(const std::string& path, bool above_flushed, const std::string& what) {
+  if (!above_flushed) return Damage(path, "{}", what);
+  ++summary_.above_flushed;
+  Damage(path, "{}; above the flushed point, where a loss of power leaves the like: the broker cuts it off",
+         what);
 }
 
 void Verifier::Expect(const std::string& folder, std::optional<Offset> only) {
@@ -237,8 +245,9 @@ void Verifier::JudgeSegment(const PartitionFolder& folder, const SegmentReport& 
                             std::optional<Offset> flushed) {
   const std::string prefix = SegmentPathPrefix(folder.path, report.base_offset);
   const size_t of_batches = report.problems.size() - report.index_problems;
-  // A sealed segment was whole and synced once.
-  const bool may_be_torn = !report.sealed && !something_after && report.end_offset >= flushed.value_or(0);
+  // Sealed or not: a loss of power may spare the seal and take what was sealed.
+  const bool may_be_torn = !something_after && report.end_offset >= flushed.value_or(0);
+  const bool above_flushed = flushed && report.good_to && *report.good_to >= *flushed;
   for (size_t i = 0; i < of_batches; ++i) {
     const bool in_tail = report.tail_problem && i >= *report.tail_problem;
     if (in_tail && may_be_torn) {
@@ -246,11 +255,11 @@ void Verifier::JudgeSegment(const PartitionFolder& folder, const SegmentReport& 
            "{}; an unclean stop leaves this above the flushed point, the broker cuts it off",
            report.problems[i]);
     } else {
-      Damage(folder.LogPath(report.base_offset), "{}", report.problems[i]);
+      DamageOfLog(folder.LogPath(report.base_offset), above_flushed, report.problems[i]);
     }
   }
   for (size_t i = of_batches; i < report.problems.size(); ++i) {
-    if (report.sealed) {
+    if (report.sealed && report.end_offset <= flushed.value_or(0) && !above_flushed) {
       Damage(prefix + ".index", "{}", report.problems[i]);
     } else {
       Note(prefix + ".index", "{}; the broker rebuilds it", report.problems[i]);
@@ -304,8 +313,8 @@ void Verifier::JudgeInOrder(const PartitionFolder& folder, const std::vector<Seg
          "flushed point, the broker goes on at {}",
          report.end_offset, next, report.end_offset);
   } else {
-    Damage(folder.LogPath(report.base_offset), "ends at offset {}, but the next segment begins at {}",
-           report.end_offset, next);
+    DamageOfLog(folder.LogPath(report.base_offset), flushed && report.end_offset >= *flushed,
+                fmt::format("ends at offset {}, but the next segment begins at {}", report.end_offset, next));
   }
 }
 

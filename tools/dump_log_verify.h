@@ -6,9 +6,11 @@
 //
 // Damage is what a broker that is killed at any instant does not leave behind: a bad batch below the flushed
 // point or with a good one after it, a log that ends below its flushed point, a hole between segments, a
-// sealed segment whose index contradicts it, a small file with a wrong checksum. All else that is worth a
-// word is a note: the broker mends it at its next start. Offsets that are missing between two good batches,
-// or before the end that a segment was sealed with, are a note: compaction leaves them.
+// sealed segment that was flushed and whose index contradicts it, a small file with a wrong checksum. All
+// else that is worth a word is a note: the broker mends it at its next start. A loss of power may leave a bad
+// batch with a good one after it, or a hole, above the flushed point: that is damage which says so. Offsets
+// that are missing between two good batches, or before the end that a segment was sealed with, are a note:
+// compaction leaves them.
 #pragma once
 
 #include <cstddef>
@@ -25,6 +27,8 @@ struct VerifySummary {
   size_t partitions = 0;
   size_t batches = 0;
   size_t damage = 0;  // lines told as damage
+  // Of it what lies above the flushed point, where a loss of power (never a mere kill) leaves the like.
+  size_t above_flushed = 0;
   size_t notes = 0;
 };
 

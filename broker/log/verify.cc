@@ -133,8 +133,8 @@ Result<SegmentReport> VerifySegment(FileSystem& files, const PartitionFolder& fo
       const bool more = scanner.Resync(scanner.BytesToSkip(report.end_offset));
       after_bad = true;
       if (!report.tail_problem) report.tail_problem = report.problems.size();
-      report.problems.push_back(fmt::format("byte {}: {}; {} bytes skipped", bad, scanner.error().message,
-                                            (more ? scanner.next_position() : report.file_bytes) - bad));
+      report.AddProblem(fmt::format("byte {}: {}; {} bytes skipped", bad, scanner.error().message,
+                                    (more ? scanner.next_position() : report.file_bytes) - bad));
       if (!more) break;
       continue;
     }
@@ -145,17 +145,17 @@ Result<SegmentReport> VerifySegment(FileSystem& files, const PartitionFolder& fo
                          (after_bad && stored.batch.base_offset > report.end_offset);
     after_bad = false;
     if (!follows) {
-      report.problems.push_back(fmt::format("byte {}: batch {} where {} was expected", stored.position,
-                                            stored.batch.base_offset, report.end_offset));
+      report.AddProblem(fmt::format("byte {}: batch {} where {} was expected", stored.position,
+                                    stored.batch.base_offset, report.end_offset));
     }
     if (stored.batch.leader_epoch < epoch) {
-      report.problems.push_back(
+      report.AddProblem(
           fmt::format("byte {}: epoch {} after epoch {}", stored.position, stored.batch.leader_epoch, epoch));
     }
     const auto listed = folder.epochs ? folder.epochs->EpochAt(stored.batch.base_offset) : std::nullopt;
     if (listed && *listed > stored.batch.leader_epoch) {
-      report.problems.push_back(fmt::format("batch {} has epoch {}, the epoch table says {}",
-                                            stored.batch.base_offset, stored.batch.leader_epoch, *listed));
+      report.AddProblem(fmt::format("batch {} has epoch {}, the epoch table says {}",
+                                    stored.batch.base_offset, stored.batch.leader_epoch, *listed));
     }
     epoch = stored.batch.leader_epoch;
     max_timestamp = std::max(max_timestamp, TimestampOf(stored));
@@ -167,8 +167,9 @@ Result<SegmentReport> VerifySegment(FileSystem& files, const PartitionFolder& fo
     if (visit) visit(stored);
   }
   if (seal && (seal->end < report.end_offset || seal->size != report.file_bytes)) {
-    report.problems.push_back(fmt::format("sealed as {} bytes up to offset {}, found {} up to {}", seal->size,
-                                          seal->end, report.file_bytes, report.end_offset));
+    if (!report.tail_problem) report.tail_problem = report.problems.size();
+    report.AddProblem(fmt::format("sealed as {} bytes up to offset {}, found {} up to {}", seal->size,
+                                  seal->end, report.file_bytes, report.end_offset));
   }
   if (seal && report.problems.empty()) report.end_offset = seal->end;
   const size_t of_batches = report.problems.size();

@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "broker/log/epoch_table.h"
@@ -57,11 +58,19 @@ struct SegmentReport {
   uint64_t records = 0;
   bool sealed = false;
   std::vector<std::string> problems;
-  // The first of `problems` after which no good batch follows in the file: what an unclean stop leaves,
-  // unless it was flushed.
+  // Where the good batches before the first of `problems` that is of batches end: below it none is wrong.
+  std::optional<Offset> good_to;
+  // The first of `problems` after which no good batch follows in the file, or that the file does not end as
+  // it was sealed: what an unclean stop leaves, unless it was flushed.
   std::optional<size_t> tail_problem;
   // How many of `problems`, the last ones, concern the index files only.
   size_t index_problems = 0;
+
+  // Of the batches; `end_offset` is where the good ones before it end.
+  void AddProblem(std::string what) {
+    if (!good_to) good_to = end_offset;
+    problems.push_back(std::move(what));
+  }
 };
 
 // Visits the good batches of one segment in order; after a bad place it goes on at the next good batch and

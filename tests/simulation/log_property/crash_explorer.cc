@@ -14,6 +14,8 @@ namespace {
 constexpr size_t kOperationsRecorded = 40;  // of each partition
 // A boundary with at most so many states is tried exhaustively.
 constexpr size_t kExhaustible = 64;
+// What a kill leaves is always verified offline, of the rest one state in so many.
+constexpr uint64_t kVerified = 4;
 
 std::vector<std::string> Directories() { return {"/data"}; }
 
@@ -49,11 +51,12 @@ void CrashCounts::Add(const CrashCounts& other) {
   boundaries += other.boundaries;
   exhausted += other.exhausted;
   recovery_crashes += other.recovery_crashes;
+  verified += other.verified;
 }
 
 std::string ToString(const CrashCounts& c) {
-  return fmt::format("states={} boundaries={} exhausted={} recovery_crashes={}", c.states, c.boundaries,
-                     c.exhausted, c.recovery_crashes);
+  return fmt::format("states={} boundaries={} exhausted={} recovery_crashes={} verified={}", c.states,
+                     c.boundaries, c.exhausted, c.recovery_crashes, c.verified);
 }
 
 CrashExplorer::CrashExplorer(uint64_t seed)
@@ -131,12 +134,20 @@ bool CrashExplorer::OpenAndCompare(LogMachine& machine, std::vector<std::unique_
   });
 }
 
-void CrashExplorer::Try(const Moment& moment, const std::shared_ptr<SimTree>& state) {
+void CrashExplorer::VerifyOffline(LogMachine& machine, const Moment& moment, AfterCrash crash) {
+  ++counts_.verified;
+  const auto damage = OfflineDamage(machine.disk(), Directories().front(), crash);
+  CHECK(!damage) << "a crash before " << moment.what << " is called damage:\n" << *damage;
+}
+
+void CrashExplorer::Try(const Moment& moment, const std::shared_ptr<SimTree>& state, AfterCrash crash) {
   ++counts_.states;
   const uint64_t seed = random_.Next();
   VLOG(1) << "crash before " << moment.what;
   LogMachine machine(seed, Directories());
   machine.disk().Restore(state->Clone());
+  const bool verified = crash == AfterCrash::kKill || counts_.states % kVerified == 0;
+  if (verified) VerifyOffline(machine, moment, crash);
   auto runs = MakeRuns(machine);
   for (size_t i = 0; i < runs.size(); ++i) runs[i]->model() = moment.models[i];
   if (random_.Chance(0.25)) {  // the machine goes down again while it recovers
@@ -156,6 +167,7 @@ void CrashExplorer::Try(const Moment& moment, const std::shared_ptr<SimTree>& st
   for (const auto& run : runs) once.emplace_back(run->log()->start_offset(), run->log()->end_offset());
   CHECK(machine.Close());
   machine.disk().PowerLoss();  // what recovery left is on disk
+  if (verified) VerifyOffline(machine, moment, AfterCrash::kKill);
   CHECK(OpenAndCompare(machine, runs));
   for (size_t i = 0; i < runs.size(); ++i) {
     // A start that is not in its checkpoint yet may fall again, to what it was known to be.
@@ -178,10 +190,11 @@ void CrashExplorer::Try(const Moment& moment, const std::shared_ptr<SimTree>& st
 
 void CrashExplorer::Explore(const Moment& moment, uint64_t states) {
   ++counts_.boundaries;
-  const auto consider = [&](const std::shared_ptr<SimTree>& state) {
-    if (seen_.insert(state->Digest()).second) Try(moment, state);
+  const auto consider = [&](const std::shared_ptr<SimTree>& state,
+                            AfterCrash crash = AfterCrash::kPowerLoss) {
+    if (seen_.insert(state->Digest()).second) Try(moment, state, crash);
   };
-  consider(moment.tree->Clone());  // killed
+  consider(moment.tree->Clone(), AfterCrash::kKill);
   EveryChoice choice;
   std::vector<std::shared_ptr<SimTree>> all;
   bool more = true;

@@ -3,6 +3,7 @@
 // deleted key comes back, batches stay contiguous, and a log is never damaged.
 #include <cstdlib>
 
+#include "tests/simulation/log_property/offline_verdict.h"
 #include "tests/unit/compaction/keyed_log.h"
 
 namespace tidemark {
@@ -186,6 +187,11 @@ TEST_P(CrashInCompaction, AtEveryChangeOfTheDiskLeavesAWholeLog) {
     if (finished) EXPECT_GE(history.passes(), 5);
     world.disk().SetHook({});
     world.Kill(power_loss);
+    const auto verdict = [&world](AfterCrash crash) {
+      return OfflineDamage(world.disk(), "/data", crash).value_or("");
+    };
+    ASSERT_EQ(verdict(power_loss ? AfterCrash::kPowerLoss : AfterCrash::kKill), "")
+        << "the crash is called damage";
     // Twice: what the recovery did must stand, and a further pass goes on where the first one was cut off.
     for (int life = 0; life < 2; ++life) {
       ASSERT_TRUE(world.StartDirs());
@@ -202,6 +208,8 @@ TEST_P(CrashInCompaction, AtEveryChangeOfTheDiskLeavesAWholeLog) {
         EXPECT_FALSE(path.ends_with(".cleaned") || path.ends_with(".swap")) << path;
       }
       world.Kill(true);
+      ASSERT_EQ(verdict(AfterCrash::kPowerLoss), "")
+          << "what recovery and a pass after it left is called damage";
     }
   }
   EXPECT_GT(op, 300) << "the history is too short to mean something";

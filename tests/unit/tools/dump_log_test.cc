@@ -258,14 +258,36 @@ TEST_F(DumpLogTest, ABadBatchBelowTheFlushedPointIsDamageWithItsPlace) {
   const std::string text = Verify(kFolder);
   EXPECT_THAT(text, HasSubstr("damage: " + Path() + ": byte "));
   EXPECT_THAT(text, EndsWith("damage: 1 problem\n"));
+  EXPECT_EQ(summary_.above_flushed, 0u);
 }
 
 TEST_F(DumpLogTest, ABadBatchWithAGoodOneAfterItIsDamageAlsoAboveTheFlushedPoint) {
   Fill(3);
   ForgetFlushedPoint();
   DamageBatch(1);
-  Verify(kFolder);
+  EXPECT_THAT(Verify(kFolder), HasSubstr("above the flushed point, where a loss of power leaves the like"));
   EXPECT_EQ(summary_.damage, 1u);
+  EXPECT_EQ(summary_.above_flushed, 1u);
+}
+
+// A loss of power has taken the end of a segment and what came after it, but not the seal.
+TEST_F(DumpLogTest, ASealThatOutlivedTheUnflushedEndOfItsSegmentIsANote) {
+  Fill(60);
+  ForgetFlushedPoint();
+  disk().RemovePath("/data/clean-shutdown");
+  const std::vector<Offset> bases = ReadPartitionFolder(files(), kFolder)->segments;
+  ASSERT_GE(bases.size(), 3u);
+  for (size_t i = 1; i < bases.size(); ++i) {
+    for (const char* suffix : {".log", ".index", ".timeindex"})
+      disk().RemovePath(world_.LogPath(bases[i], suffix));
+  }
+  const std::string whole = *disk().Content(Path());
+  ASSERT_TRUE(disk().SetContent(Path(), whole.substr(0, whole.size() - 40)));
+  EXPECT_THAT(Verify("/data"),
+              AllOf(HasSubstr("note: " + Path() + ": sealed as"), EndsWith("No damage found\n")));
+  Log& log = world_.Start();
+  EXPECT_FALSE(log.damage());
+  EXPECT_EQ(log.end_offset(), bases[1] - 3);
 }
 
 TEST_F(DumpLogTest, AnIncompleteBatchAtTheVeryEndIsANote) {
