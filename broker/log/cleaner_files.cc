@@ -1,7 +1,9 @@
 #include "broker/log/cleaner_files.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -43,59 +45,99 @@ Result<> CompleteSwap(FileSystem& files, const std::string& folder, const std::s
   return files.SyncDirectory(folder);
 }
 
-Result<std::optional<Offset>> EndOfSegment(FileSystem& files, const std::string& path,
-                                           const PartitionKey& key, Offset base) {
+namespace {
+
+// Of a file that a crash may have left. Behind a bad place it goes on with the next good batch; `unreadable`
+// is set where the disk does not give the bytes, and what follows is not looked at.
+Result<SegmentCoverage> ReadCoverage(FileSystem& files, const std::string& path, const PartitionKey& key,
+                                     Offset base, std::optional<Error>* unreadable) {
   TM_ASSIGN_OR_RETURN(const auto file, files.Open(path, OpenMode::kRead));
   TM_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
+  SegmentCoverage out{.base = base, .readable = {}, .whole = size > 0};
   BatchScanner scanner(*file, key, 0, size);
   BatchView batch;
   BodyInfo info;
-  Offset end = base;
-  while (true) {
-    switch (scanner.Next(&batch, &info)) {
-      case BatchScanner::Step::kBatch:
-        if (batch.base_offset != end) return std::nullopt;
-        end = batch.base_offset + info.last_offset_delta + 1;
-        break;
-      case BatchScanner::Step::kEnd:
-        if (end == base) return std::nullopt;
-        return end;
-      case BatchScanner::Step::kBad:
-        return std::nullopt;
-      case BatchScanner::Step::kIoError:
-        return Fail(v1::CORRUPT_MESSAGE, "{}", scanner.error().message);
+  for (BatchScanner::Step step; (step = scanner.Next(&batch, &info)) != BatchScanner::Step::kEnd;) {
+    if (step == BatchScanner::Step::kIoError) {
+      *unreadable = scanner.error();
+      out.whole = false;
+      break;
     }
+    if (step == BatchScanner::Step::kBad) {
+      out.whole = false;
+      if (!scanner.Resync(scanner.BytesToSkip(out.end()))) break;
+      continue;
+    }
+    const Offset next = batch.base_offset + info.last_offset_delta + 1;
+    if (batch.base_offset != out.end()) out.whole = false;
+    if (batch.base_offset < out.end() || next <= batch.base_offset) continue;
+    if (out.readable.empty() || batch.base_offset > out.end()) {
+      out.readable.push_back({.first = batch.base_offset, .end = next});
+    } else {
+      out.readable.back().end = next;
+    }
+    out.end_position = scanner.next_position();
   }
+  return out;
 }
 
-namespace {
-
+// In an order that leaves either log after a crash at any step: the decision is made again then, and has not
+// changed.
 Result<> FinishSwap(FileSystem& files, const std::string& folder, const PartitionKey& key, Offset base,
-                    const std::vector<Offset>& bases, std::vector<std::string>* notes) {
+                    std::vector<Offset>* bases, std::vector<std::string>* notes) {
   const std::string prefix = SegmentPathPrefix(folder, base);
   const std::string swap = Named(prefix, ".log", kSwapSuffix);
-  TM_ASSIGN_OR_RETURN(const auto end, EndOfSegment(files, swap, key, base));
-  if (!end) {
-    // It was whole on disk when it got its name. Where the segments it stands for are still there they are
-    // the log; where they are not, the damage is found at its place.
-    TM_ASSIGN_OR_RETURN(const bool old_there, files.Exists(Named(prefix, ".log")));
-    notes->push_back(fmt::format("{} is damaged and {}", swap, old_there ? "removed" : "taken as it is"));
-    if (old_there) {
-      TM_RETURN_IF_ERROR(files.Remove(swap));
-    } else {
-      TM_RETURN_IF_ERROR(files.Rename(swap, Named(prefix, ".log")));
-    }
+  TM_ASSIGN_OR_RETURN(const SwapPlan plan, PlanSwap(files, folder, key, base, *bases));
+  if (!plan.decision.take) {
+    notes->push_back(fmt::format("{} is damaged and removed: the segments it stands for are there", swap));
+    // The new one's index may be in place already.
+    TM_RETURN_IF_ERROR(RemoveIndexFiles(files, prefix));
+    TM_RETURN_IF_ERROR(files.SyncDirectory(folder));
+    TM_RETURN_IF_ERROR(files.Remove(swap));
     return files.SyncDirectory(folder);
   }
-  std::vector<std::string> others;
-  for (const Offset other : bases) {
-    if (other > base && other < *end) others.push_back(SegmentPathPrefix(folder, other));
+  notes->push_back(plan.whole
+                       ? fmt::format("compaction of offsets {} to {} gone through with", base, plan.end)
+                       : fmt::format("{} is damaged and taken as it is, up to offset {}", swap, plan.end));
+  if (plan.decision.cut) {
+    TM_ASSIGN_OR_RETURN(const auto file, files.Open(swap, OpenMode::kReadWrite));
+    TM_RETURN_IF_ERROR(file->Truncate(*plan.decision.cut));
+    TM_RETURN_IF_ERROR(file->Sync());
   }
-  notes->push_back(fmt::format("compaction of offsets {} to {} gone through with", base, *end));
-  return CompleteSwap(files, folder, prefix, others);
+  std::vector<std::string> others;
+  for (const Offset other : plan.decision.replaced) others.push_back(SegmentPathPrefix(folder, other));
+  TM_RETURN_IF_ERROR(CompleteSwap(files, folder, prefix, others));
+  std::erase_if(*bases, [&](Offset each) {
+    return each == base || std::ranges::binary_search(plan.decision.replaced, each);
+  });
+  bases->insert(std::ranges::upper_bound(*bases, base), base);
+  return {};
 }
 
 }  // namespace
+
+Result<SwapPlan> PlanSwap(FileSystem& files, const std::string& folder, const PartitionKey& key, Offset base,
+                          const std::vector<Offset>& bases) {
+  const std::string path = Named(SegmentPathPrefix(folder, base), ".log", kSwapSuffix);
+  std::optional<Error> unreadable;
+  TM_ASSIGN_OR_RETURN(const SegmentCoverage swap, ReadCoverage(files, path, key, base, &unreadable));
+  if (unreadable) return Fail(v1::CORRUPT_MESSAGE, "{}", unreadable->message);
+  SwapPlan plan{.decision = {.take = true, .replaced = {}, .cut = {}}, .whole = true, .end = swap.end()};
+  if (IsWholeSwap(swap, bases)) {
+    plan.decision.replaced = ReplacedBy(swap, bases);
+    return plan;
+  }
+  plan.whole = false;
+  std::vector<SegmentCoverage> old;
+  for (const Offset each : bases) {
+    if (each < base || each >= swap.end()) continue;
+    const std::string log = Named(SegmentPathPrefix(folder, each), ".log");
+    TM_ASSIGN_OR_RETURN(SegmentCoverage coverage, ReadCoverage(files, log, key, each, &unreadable));
+    old.push_back(std::move(coverage));
+  }
+  plan.decision = DecideDamagedSwap(swap, old, bases);
+  return plan;
+}
 
 Result<> WriteCleanedIndex(FileSystem& files, const std::string& path_prefix, const std::string& offsets,
                            const std::string& times) {
@@ -144,7 +186,8 @@ Result<> FinishSwaps(FileSystem& files, const std::string& folder, const Partiti
       TM_RETURN_IF_ERROR(files.Remove(folder + "/" + entry.name));
     }
   }
-  for (const Offset base : swaps) TM_RETURN_IF_ERROR(FinishSwap(files, folder, key, base, bases, notes));
+  std::ranges::sort(bases);
+  for (const Offset base : swaps) TM_RETURN_IF_ERROR(FinishSwap(files, folder, key, base, &bases, notes));
   return {};
 }
 

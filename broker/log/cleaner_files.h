@@ -4,13 +4,13 @@
 //   1. `<base>.log.cleaned` and its indexes are written and synced, at leisure;
 //   2. they are renamed to `.swap` (the log last) and the folder is synced: from here on the new one counts;
 //   3. the old segments but the first one's log file are removed, their indexes with them, and the folder is
-//   synced:
-//      none of them may come back beside the new one;
+//      synced: none of them may come back beside the new one;
 //   4. the `.swap` files are renamed to their names, the log first (it replaces the old first one), and the
-//   folder
-//      is synced.
+//      folder is synced.
 // What recovery finds: `.cleaned` is removed; a `.log.swap` is gone through with from step 3 on, the range it
-// covers being told by its batches; index files in `.swap` are removed, indexes can be rebuilt.
+// covers being told by its batches; one that has rotted meanwhile is judged by swap_decision.h; index files
+// in
+// `.swap` are removed, indexes can be rebuilt.
 #pragma once
 
 #include <optional>
@@ -18,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "broker/log/swap_decision.h"
 #include "common/io/file_system.h"
 #include "common/result.h"
 #include "common/types.h"
@@ -39,10 +40,16 @@ Result<> CommitSwap(FileSystem& files, const std::string& folder, const std::str
 Result<> CompleteSwap(FileSystem& files, const std::string& folder, const std::string& path_prefix,
                       const std::vector<std::string>& others);
 
-// One past the last offset of the segment in a file that a crash may have left; empty where it is damaged.
-// CORRUPT_MESSAGE: it cannot be read.
-Result<std::optional<Offset>> EndOfSegment(FileSystem& files, const std::string& path,
-                                           const PartitionKey& key, Offset base);
+// What the next start makes of the swap of the segment `base`; `bases` are the segments in the folder,
+// rising. NOT_FOUND: there is none. CORRUPT_MESSAGE: it has a sector that cannot be read, which is damage of
+// the log: what lies in it and behind it is not known.
+struct SwapPlan {
+  SwapDecision decision;
+  bool whole = false;
+  Offset end = 0;  // one past its last readable offset
+};
+Result<SwapPlan> PlanSwap(FileSystem& files, const std::string& folder, const PartitionKey& key, Offset base,
+                          const std::vector<Offset>& bases);
 
 // Before a log is opened: ends what a crash has interrupted. Notes say what was done, a sentence each.
 Result<> FinishSwaps(FileSystem& files, const std::string& folder, const PartitionKey& key,

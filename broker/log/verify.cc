@@ -53,22 +53,26 @@ void VerifyIndex(FileSystem& files, const std::string& prefix, Offset base,
   }
 }
 
-// Lets whole `.swap` files stand for the segments that they are about to replace.
+// Lets the `.swap` files that the next start goes through with stand for the segments that they replace.
 Result<> TakeSwaps(FileSystem& files, const std::vector<Offset>& swaps, PartitionFolder* folder) {
+  std::ranges::sort(folder->segments);
   for (const Offset base : swaps) {
-    const std::string path = SegmentPathPrefix(folder->path, base) + ".log" + std::string(kSwapSuffix);
-    auto end = EndOfSegment(files, path, folder->key, base);
-    if (!end && end.error().code == v1::CORRUPT_MESSAGE) end = std::nullopt;
+    auto plan = PlanSwap(files, folder->path, folder->key, base, folder->segments);
     // A running broker has just gone through with it.
-    if (!end && end.error().code == v1::NOT_FOUND) continue;
-    if (!end) return std::unexpected(end.error());
-    const bool old_there = std::ranges::find(folder->segments, base) != folder->segments.end();
-    if (!*end && old_there) continue;  // removed at the next start: what it stands for is the log
-    std::erase_if(folder->segments, [&](Offset each) { return each >= base && each < end->value_or(base); });
-    if (!old_there || *end) folder->segments.push_back(base);
+    if (!plan && plan.error().code == v1::NOT_FOUND) continue;
+    // The start leaves a log alone whose swap has a sector that cannot be read.
+    if (!plan && plan.error().code == v1::CORRUPT_MESSAGE) {
+      folder->problems.push_back(plan.error().message);
+      continue;
+    }
+    if (!plan) return std::unexpected(plan.error());
+    if (!plan->decision.take) continue;  // removed at the next start: what it stands for is the log
+    std::erase_if(folder->segments, [&](Offset each) {
+      return each == base || std::ranges::binary_search(plan->decision.replaced, each);
+    });
+    folder->segments.insert(std::ranges::upper_bound(folder->segments, base), base);
     folder->swaps.insert(base);
   }
-  std::ranges::sort(folder->segments);
   return {};
 }
 
