@@ -182,6 +182,17 @@ Result<DirectoryIdentity> ReadIdentity(FileSystem& files, const std::string& dir
   return copy;
 }
 
+// Through a file that is seen by both names and that the next start would remove.
+bool IsSameDirectory(FileSystem& files, const std::string& locked, const std::string& other) {
+  const std::string probe = fmt::format("/{}{}", kNewDirectoryName, kTemporary);
+  const auto before = files.Exists(other + probe);
+  if (!before || *before) return false;
+  if (!WriteTemporary(files, fmt::format("{}/{}", locked, kNewDirectoryName), "")) return false;
+  const auto after = files.Exists(other + probe);
+  if (auto removed = files.Remove(locked + probe); !removed) LOG(WARNING) << ToString(removed.error());
+  return after && *after;
+}
+
 Result<OpenedDirectory> OpenLogDirectory(FileSystem& files, const std::string& path) {
   OpenedDirectory out;
   TM_RETURN_IF_ERROR(CreateIfMissing(files, path));
@@ -196,7 +207,7 @@ Result<OpenedDirectory> OpenLogDirectory(FileSystem& files, const std::string& p
   auto lock = files.Lock(path + "/.lock");
   if (!lock) {
     if (lock.error().code != v1::POLICY_VIOLATION) return std::unexpected(std::move(lock).error());
-    return Fail(v1::POLICY_VIOLATION, "log directory {} is in use: {}", path, lock.error().message);
+    return Fail(v1::KAFKA_STORAGE_ERROR, "log directory {} is in use: {}", path, lock.error().message);
   }
   out.lock = std::move(*lock);
   TM_RETURN_IF_ERROR(files.PrepareSyncFileSystem(path));

@@ -71,7 +71,11 @@ struct OpenedDirectory {
   std::vector<MoveFolder> moves;
 };
 
-// Creates the directory if missing, refuses what is not ours, locks it, reads it, finishes deletions.
+// Whether another path leads to a directory that this process has locked. False where that cannot be told.
+bool IsSameDirectory(FileSystem& files, const std::string& locked, const std::string& other);
+
+// Creates the directory if missing, refuses what is not ours (POLICY_VIOLATION), locks it
+// (KAFKA_STORAGE_ERROR: somebody holds the lock), reads it, finishes deletions.
 Result<OpenedDirectory> OpenLogDirectory(FileSystem& files, const std::string& path);
 
 }  // namespace tidemark

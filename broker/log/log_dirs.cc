@@ -25,6 +25,19 @@ bool MakesOffline(const Error& error) {
   return error.code == v1::IO_ERROR || error.code == v1::NOT_FOUND || error.code == v1::DISK_FULL;
 }
 
+// A lock that is held may be this process's own.
+Result<OpenedDirectory> OpenAfter(FileSystem& files, const std::vector<std::string>& locked,
+                                  const std::string& path) {
+  auto opened = OpenLogDirectory(files, path);
+  if (opened || opened.error().code != v1::KAFKA_STORAGE_ERROR) return opened;
+  for (const std::string& other : locked) {
+    if (!IsSameDirectory(files, other, path)) continue;
+    return Fail(v1::POLICY_VIOLATION, "log.dirs names one directory twice: {} and {} are the same", other,
+                path);
+  }
+  return opened;
+}
+
 }  // namespace
 
 LogDirs::LogDirs(Environment& env, EventLoop& loop)
@@ -37,16 +50,19 @@ Task<Result<std::unique_ptr<LogDirs>>> LogDirs::Open(Environment& env, EventLoop
   if (paths.empty()) co_return Fail(v1::INVALID_CONFIG, "log.dirs names no directory");
   std::unique_ptr<LogDirs> dirs(new LogDirs(env, loop));
   std::optional<Error> last_error;
+  std::vector<std::string> locked;
   for (std::string& path : paths) {
     while (path.size() > 1 && path.ends_with('/')) path.pop_back();
-    auto opened = co_await RunBlocking(env.blocking_pool(), loop, "open log directory",
-                                       [&env, &path] { return OpenLogDirectory(env.files(), path); });
+    auto opened =
+        co_await RunBlocking(env.blocking_pool(), loop, "open log directory",
+                             [&env, &locked, &path] { return OpenAfter(env.files(), locked, path); });
     auto directory = std::make_unique<LogDirectory>();
     directory->index = dirs->directories_.size();
     directory->path = path;
     directory->checkpoints = std::make_unique<Checkpoints>(env.files(), env.blocking_pool(), loop, path);
     if (opened) {
       TM_CO_RETURN_IF_ERROR(dirs->Take(*directory, std::move(*opened)));
+      locked.push_back(path);
     } else if (MakesOffline(opened.error())) {
       last_error = opened.error();
       LOG(ERROR) << "log directory " << path << " is offline: " << ToString(*last_error);

@@ -106,9 +106,9 @@ struct FoundMove {
 
 class LogDirs {
  public:
-  // Creates missing directories, locks and reads them. `loop` becomes the home loop. Errors: POLICY_VIOLATION
-  // (locked by pid N; holds Kafka's or foreign data; directories disagree), IO_ERROR and CORRUPT_MESSAGE name
-  // the path.
+  // Creates missing directories, locks and reads them on `loop`, the home loop. Errors: POLICY_VIOLATION (the
+  // configuration is wrong: one named twice, not ours, they disagree), KAFKA_STORAGE_ERROR (another process,
+  // pid N, has locked one), IO_ERROR and CORRUPT_MESSAGE name the path.
   static Task<Result<std::unique_ptr<LogDirs>>> Open(Environment& env, EventLoop& loop,
                                                      std::vector<std::string> paths);
   ~LogDirs();

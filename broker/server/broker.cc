@@ -92,6 +92,9 @@ Task<Result<>> Broker::Impl::Start() {
 Task<Result<>> Broker::Impl::OpenDirectories() {
   phase_ = "opening log directories";
   Result<std::unique_ptr<LogDirs>> opened = co_await LogDirs::Open(env_, loop_, context_.config.log_dirs);
+  // A start would meet it again.
+  if (!opened && opened.error().code == v1::POLICY_VIOLATION)
+    co_return Fail(v1::INVALID_CONFIG, "{}", opened.error().message);
   if (!opened) co_return std::unexpected(opened.error());
   dirs_ = std::move(*opened);
   context_.dirs = dirs_.get();

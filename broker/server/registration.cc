@@ -93,7 +93,7 @@ Task<Result<BrokerIdentity>> Registration::Identify() {
   const std::optional<BrokerId>& stored = dirs_.stored_broker_id();
   BrokerId id = config_.broker_id;
   if (id != kNoBroker && stored && *stored != id) {
-    co_return Fail(v1::POLICY_VIOLATION, "broker.id={} but log.dirs belong to broker {}", id, *stored);
+    co_return Fail(v1::INVALID_CONFIG, "broker.id={} but log.dirs belong to broker {}", id, *stored);
   }
   if (id == kNoBroker && stored) id = *stored;
   if (id == kNoBroker) {

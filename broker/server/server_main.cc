@@ -132,19 +132,20 @@ class Program {
     });
     done_.get_future().wait();
   }
-  bool failed() const { return failed_; }
+  bool failed() const { return status_ != 0; }
+  int status() const { return status_; }
 
  private:
   Task<void> RunStart() {
     BrokerOptions options;
     options.admin = StartAdminHttp;
-    options.on_fatal = [this](const Error& error) { Fail(error); };
+    options.on_fatal = [this](const Error& error) { Fail(error, kFailed); };
     broker_ = std::make_unique<Broker>(env_, control_->loop(), config_, std::move(options));
     const Result<> started = co_await broker_->Start();
     if (started) {
       SayReady();
     } else if (started.error().code != v1::CANCELLED) {
-      Fail(started.error());
+      Fail(started.error(), StartExitStatus(started.error()));
     }
     starting_ = false;
     started_.NotifyAll();
@@ -152,7 +153,7 @@ class Program {
 
   Task<void> RunStop() {
     while (starting_) co_await started_.Wait("end of start");
-    if (!co_await broker_->Stop() && !failed_)
+    if (!co_await broker_->Stop() && !failed())
       LOG(WARNING) << "the stop was not clean; the next start will recover";
     co_await service_.Close();
     broker_.reset();
@@ -172,8 +173,8 @@ class Program {
   }
 
   // Wakes main, which ends everything in order.
-  void Fail(const Error& error) {
-    if (failed_.exchange(true)) return;
+  void Fail(const Error& error, int status) {
+    if (int none = 0; !status_.compare_exchange_strong(none, status)) return;
     fmt::print(stderr, "error: {}\n", error.message.empty() ? ToString(error) : error.message);
     std::fflush(stderr);
     service_.Failed(error.message);
@@ -190,7 +191,7 @@ class Program {
                          }};
   bool starting_ = true;
   Notifier started_{control_->loop()};
-  std::atomic<bool> failed_ = false;
+  std::atomic<int> status_ = 0;  // of the process
   std::atomic<bool> stopping_ = false;
   std::promise<void> done_;
 };
@@ -207,7 +208,7 @@ int RunBroker(BrokerConfig config) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGHUP, SIG_IGN);
-  bool failed = false;
+  int status = 0;
   {
     Program program(std::move(config));
     program.Start();
@@ -218,10 +219,10 @@ int RunBroker(BrokerConfig config) {
     signal(SIGINT, EndAtOnce);
     pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
     program.Stop();
-    failed = program.failed();
+    status = program.status();
   }
   LOG(INFO) << "stopped";
-  return failed ? kFailed : 0;
+  return status;
 }
 
 int Complain(const Error& error) {
@@ -230,6 +231,12 @@ int Complain(const Error& error) {
 }
 
 }  // namespace
+
+// What the directories or ZooKeeper hold does not fit the configuration: another start would meet it again.
+int StartExitStatus(const Error& error) {
+  const bool configured = error.code == v1::INVALID_CONFIG || error.code == v1::INCONSISTENT_CLUSTER_ID;
+  return configured ? kUsage : kFailed;
+}
 
 int ServerMain(int argc, char** argv) {
   Result<CommandLine> line = ParseCommandLine(argc, argv);

@@ -30,11 +30,12 @@ group.initial.rebalance.delay.ms=0
 
 
 class Startup(ClusterTest):
-    def refused(self, broker, *words, patience=2 * PATIENCE):
+    def refused(self, broker, *words, patience=2 * PATIENCE, status=1):
+        """Status 2 is for a configuration that the next start finds as wrong: systemd does not try again."""
         broker.spawn()
-        status = broker.process.wait(timeout=patience)
+        ended = broker.process.wait(timeout=patience)
         broker.process = None
-        self.assertNotEqual(status, 0)
+        self.assertEqual(ended, status)
         log = broker.log()[broker.mark:]
         for word in words:
             self.assertIn(word, log)
@@ -44,11 +45,11 @@ class Startup(ClusterTest):
         cluster = self.cluster(1, start=False)
         broker = cluster.brokers[0]
         broker.overrides = {"log.retention.hors": 5}
-        self.refused(broker, "log.retention.hors", "log.retention.hours")
+        self.refused(broker, "log.retention.hors", "log.retention.hours", status=2)
         broker.overrides = {"num.partitions": "many"}
-        self.refused(broker, "num.partitions", "many")
+        self.refused(broker, "num.partitions", "many", status=2)
         broker.overrides = {"log.dirs": None}
-        self.refused(broker, "log.dirs")
+        self.refused(broker, "log.dirs", status=2)
         result = subprocess.run([str(BIN / "tidemark-server-start"), "--zookeeper", "localhost:2181"],
                                 capture_output=True, text=True, check=False, timeout=PATIENCE)
         self.assertNotEqual(result.returncode, 0)
@@ -98,21 +99,27 @@ class Startup(ClusterTest):
         self.assertEqual(first.terminate(), 0)
         # Its directory under another id.
         first.overrides["broker.id"] = 9
-        self.refused(first, "9", "0")
+        self.refused(first, "9", "0", status=2)
         del first.overrides["broker.id"]
         # Its directory in another cluster.
         other = self.cluster(1)
         stranger = Broker(other, 0, {"log.dirs": first.data})
         stranger.folder = other.folder / "stranger"
         other.brokers[0].terminate()
-        self.refused(stranger, "cluster")
+        self.refused(stranger, "cluster", status=2)
+        # Its directory twice, the second time by another name.
+        alias = cluster.folder / "alias"
+        alias.symlink_to(first.data)
+        first.overrides["log.dirs"] = f"{first.data},{alias}"
+        self.refused(first, "are the same", str(first.data), str(alias), status=2)
+        del first.overrides["log.dirs"]
         # A directory that holds Kafka's data.
         kafka = cluster.folder / "kafka"
         (kafka / "topic-0").mkdir(parents=True)
         (kafka / "meta.properties").write_text("version=0\nbroker.id=0\ncluster.id=abcdefghijklmnopqrstuv\n")
         (kafka / "topic-0" / "00000000000000000000.log").write_bytes(b"\0" * 100)
         first.overrides["log.dirs"] = kafka
-        self.refused(first, "Kafka")
+        self.refused(first, "Kafka", status=2)
 
     def test_killed_broker_registers_again_at_once(self):
         # Only the closing of its old session lets it in within this test's patience.
