@@ -27,6 +27,12 @@ namespace tidemark {
 
 inline constexpr std::string_view kCleanedSuffix = ".cleaned";
 inline constexpr std::string_view kSwapSuffix = ".swap";
+// A segment that is written anew may become larger than one that is appended to (kMaxSegmentBytes): a batch
+// grows by the time that compaction writes into it when it first meets a tombstone there, and where it
+// compresses less well than its producer. Were such a segment left as it is, its old values would stay while
+// a tombstone behind it goes, so a log with one could not be compacted at all. None comes near to twice its
+// size, and positions in an index, of 32 bits, reach that far.
+inline constexpr uint64_t kMaxRewrittenBytes = (1ull << 32) - 1;
 
 // Creates and syncs the index files of step 1.
 Result<> WriteCleanedIndex(FileSystem& files, const std::string& path_prefix, const std::string& offsets,

@@ -165,8 +165,8 @@ Result<> SegmentRewriter::WritePending() {
                    .view();
     buffer_ += body;
   }
-  if (position_ + buffer_.size() > kMaxSegmentBytes) {
-    return Fail(v1::INVALID_RECORD, "{}.log would grow beyond {} bytes", path_prefix(), kMaxSegmentBytes);
+  if (position_ + buffer_.size() > kMaxRewrittenBytes) {
+    return Fail(v1::INVALID_RECORD, "{}.log would grow beyond {} bytes", path_prefix(), kMaxRewrittenBytes);
   }
   index_.OnBatch(pending.header.base_offset, position, pending.timestamp, index_interval_bytes_);
   if (buffer_.size() >= kWriteBytes) TM_RETURN_IF_ERROR(WriteBuffer());

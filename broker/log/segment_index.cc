@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 
 #include <glog/logging.h>
 
@@ -96,7 +97,7 @@ using TimeFile = EntryFile<SegmentIndex::kTimeEntryBytes>;
 void SegmentIndex::OnBatch(Offset base_offset, uint64_t position, WallMillis max_timestamp,
                            uint32_t interval) {
   CHECK_GE(base_offset, base_);
-  CHECK_LE(position, kMaxSegmentBytes);
+  CHECK_LE(position, std::numeric_limits<uint32_t>::max());
   if (max_timestamp > max_timestamp_) {
     max_timestamp_ = max_timestamp;
     max_timestamp_offset_ = base_offset;
@@ -163,7 +164,7 @@ std::string SegmentIndex::EncodeTimes(size_t first) const {
 }
 
 std::string SegmentIndex::SealOffsets(Offset end, uint64_t size) const {
-  CHECK_LE(size, kMaxSegmentBytes);
+  CHECK_LE(size, std::numeric_limits<uint32_t>::max());
   std::string out;
   AppendOffsetEntry(&out, kSealSeed, base_, static_cast<uint32_t>(end - base_), static_cast<uint32_t>(size));
   return out;

@@ -41,7 +41,7 @@ Result<> SegmentSplicer::Open() {
 
 // Where whole segments are missing their batches belong to the one before.
 Result<> SegmentSplicer::Write(std::string_view bytes) {
-  if (written_ + bytes.size() > kMaxSegmentBytes || next_ - source_.base_offset > kMaxSegmentOffsets) {
+  if (written_ + bytes.size() > kMaxRewrittenBytes || next_ - source_.base_offset > kMaxSegmentOffsets) {
     return Fail(v1::INVALID_RECORD, "{}.log would be too large", source_.path_prefix);
   }
   writing_ = true;

@@ -1,6 +1,7 @@
 // Passes of compaction over a log, seen from outside: what stays, what goes, what readers and followers meet.
 #include <set>
 
+#include "broker/log/cleaner_files.h"
 #include "broker/log/scrub_cursor.h"
 #include "common/record/crc32c.h"
 #include "tests/unit/compaction/keyed_log.h"
@@ -783,6 +784,27 @@ TEST_F(CompactedLog, WhatItsLeaderHasDroppedIsRememberedBeforeItIsCopied) {
   EXPECT_EQ(log_->tombstone_drops().below(), 100u);
   ASSERT_TRUE(world_.process().Await([this] { return log_->BeginEpoch(1); }));
   EXPECT_EQ(log_->tombstone_drops().below(), 10u);
+}
+
+// Near the largest segment.bytes what is written into a batch makes the rewritten segment larger than one
+// that is appended to may be.
+TEST_F(CompactedLog, TheIndexOfARewrittenSegmentReachesBeyondTwoGibibytes) {
+  static_assert(kMaxRewrittenBytes / 2 >= kMaxSegmentBytes);
+  const std::string prefix = SegmentPathPrefix("/data/orders-0", 1000);
+  const uint64_t position = kMaxSegmentBytes + 12'345;
+  SegmentIndex index(1000);
+  index.OnBatch(1000, 0, 5, 1);
+  index.OnBatch(1500, position, 7, 1);
+  FileSystem& files = world_.process().files();
+  ASSERT_TRUE(WriteCleanedIndex(files, prefix,
+                                index.EncodeOffsets(0) + index.SealOffsets(1600, kMaxRewrittenBytes),
+                                index.EncodeTimes(0) + index.SealTimes()));
+  for (const char* suffix : {".index", ".timeindex"})
+    ASSERT_TRUE(files.Rename(prefix + suffix + std::string(kCleanedSuffix), prefix + suffix));
+  EXPECT_EQ(LookUpPosition(files, prefix, 1000, 1550), position);
+  const auto seal = ReadSeal(files, prefix, 1000);
+  ASSERT_TRUE(seal);
+  EXPECT_EQ(seal->size, kMaxRewrittenBytes);
 }
 
 }  // namespace
