@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,8 @@
 #include "broker/log/checkpoints.h"
 #include "broker/log/log_directory.h"
 #include "broker/log/log_front.h"
+#include "broker/log/move_folders.h"
+#include "broker/log/move_verdict.h"
 #include "broker/log/partition_files.h"
 #include "broker/log/segment.h"
 #include "broker/log/verify.h"
@@ -508,12 +511,21 @@ Result<> Verifier::Directory(const std::string& path, const std::vector<Director
                       ParsePartitionFolderName(entry.name).has_value();
     if (read) Expect(path + "/" + entry.name);
   }
+  std::set<std::string> moved_here;
   for (const DirectoryEntry& entry : entries) {
     if (!entry.is_directory) continue;
     const std::string folder = path + "/" + entry.name;
+    const auto move = ParseMoveFolder(path, entry.name);
     if (NameBeforeSetAside(entry.name)) {
       Note(folder, "was put out of service by the broker; it is not verified (name it to do so)");
     } else if (ParsePartitionFolderName(entry.name)) {
+      TM_RETURN_IF_ERROR(Partition(folder));
+    } else if (move) {
+      const MoveVerdict verdict = JudgeMoveFolder(files_, path, *move);
+      Note(folder, "{}", verdict.what);
+      if (!verdict.is_log) continue;
+      moved_here.insert(PartitionFolderName(move->topic, move->partition));
+      Expect(folder);
       TM_RETURN_IF_ERROR(Partition(folder));
     } else {
       Note(folder, "is not named like a partition (topic-0)");
@@ -522,7 +534,8 @@ Result<> Verifier::Directory(const std::string& path, const std::vector<Director
   if (!checkpoints_.Has(CheckpointKind::kRecoveryPoint)) return {};
   for (const auto& [key, entry] : RecoveryPoints()) {
     const std::string name = PartitionFolderName(entry.topic, key.partition);
-    if (entry.offset == 0 || entry.offset == kUnknownCheckpoint || has(name)) continue;
+    if (entry.offset == 0 || entry.offset == kUnknownCheckpoint || has(name) || moved_here.contains(name))
+      continue;
     Note(path, "the recovery point of {} is {}, but there is no such folder: deleted, or lost", name,
          entry.offset);
   }

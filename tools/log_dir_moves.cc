@@ -41,4 +41,41 @@ LogDirMove JudgeMove(const v1::DescribeLogDirsResponse& directories, const std::
   return out;
 }
 
+bool MayComeBack(const Error& error) {
+  return error.code == v1::BROKER_NOT_READY || error.code == v1::NETWORK_EXCEPTION ||
+         error.code == v1::BROKER_NOT_AVAILABLE || error.code == v1::REQUEST_TIMED_OUT;
+}
+
+std::optional<Result<>> MoveWatch::Saw(const LogDirMove& now) {
+  switch (now.state) {
+    case LogDirMove::State::kArrived:
+      return Result<>();
+    case LogDirMove::State::kOffline:
+      return Fail(v1::KAFKA_STORAGE_ERROR, "{} is out of service: {}", to_, now.why);
+    case LogDirMove::State::kCopying:
+      idle_ = 0;
+      return std::nullopt;
+    case LogDirMove::State::kNotThere:
+      if (++idle_ < patience_) return std::nullopt;
+      return Fail(v1::UNKNOWN_SERVER_ERROR,
+                  "the replica is not in {} and nothing is copied there: the move was cancelled or has "
+                  "failed; the log of broker {} says why",
+                  to_, broker_);
+    case LogDirMove::State::kGone:
+      // After a start: it is not open yet.
+      if (restarted_ && ++idle_ < patience_) return std::nullopt;
+      return Fail(v1::NOT_FOUND, "broker {} has the replica no more", broker_);
+  }
+  return std::nullopt;
+}
+
+std::optional<Result<>> MoveWatch::Missed(const Error& error) {
+  if (!MayComeBack(error)) return Result<>(std::unexpected(error));
+  // Logs are recovered one after the other when the broker is back.
+  restarted_ = true;
+  idle_ = 0;
+  patience_ = 120;
+  return std::nullopt;
+}
+
 }  // namespace tidemark

@@ -1,10 +1,12 @@
 // How far the move of a replica between two log directories of a broker is, by what the broker says of its
-// directories. Pure.
+// directories, and what whoever waits for it makes of one look after the other. Pure.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
+#include "common/result.h"
 #include "common/types.h"
 #include "tidemark/v1/admin_api.pb.h"
 
@@ -26,5 +28,26 @@ struct LogDirMove {
 
 LogDirMove JudgeMove(const v1::DescribeLogDirsResponse& directories, const std::string& topic_id,
                      PartitionIndex partition, std::string to);
+
+// The broker does not answer, or not for itself, now: it may be about to start again, and a move goes on
+// then.
+bool MayComeBack(const Error& error);
+
+// Looks come every half second. Until there is an outcome.
+class MoveWatch {
+ public:
+  MoveWatch(BrokerId broker, std::string to) : broker_(broker), to_(std::move(to)) {}
+
+  std::optional<Result<>> Saw(const LogDirMove& now);
+  // The look has failed.
+  std::optional<Result<>> Missed(const Error& error);
+
+ private:
+  const BrokerId broker_;
+  const std::string to_;
+  int idle_ = 0;
+  int patience_ = 10;  // looks at a replica that is elsewhere: the move is about to begin
+  bool restarted_ = false;
+};
 
 }  // namespace tidemark

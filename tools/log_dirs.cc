@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <optional>
 #include <set>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -120,42 +122,39 @@ Result<v1::AlterReplicaLogDirsRequest> MoveRequest(ToolSession& session, const s
   return request;
 }
 
-// Until the replica is where it is to be. Whoever does not want to wait any longer interrupts; the move goes
-// on.
+// Until the replica is where it is to be; also while the broker starts again, after which the move goes on.
+// Whoever does not want to wait any longer interrupts; the move goes on.
 Result<> AwaitMove(ToolSession& session, BrokerId broker, const v1::AlterReplicaLogDirsRequest::Move& move) {
   constexpr Duration kBetweenLooks = 500ms;
-  constexpr int kLooksBeforeItBegins = 10;
   Progress bar(session.env().clock(), "moving", ProgressUnit::kBytes, 0);
-  for (int idle = 0; idle < kLooksBeforeItBegins;) {
+  MoveWatch watch(broker, move.log_dir());
+  bool said = false;
+  while (true) {
     auto directories = RunShown(session, bar, [&] {
       return session.admin().DescribeLogDirs(broker, {move.topic_id()}, session.After(kAdminTimeout));
     });
-    if (!directories) return std::unexpected(directories.error());
-    const LogDirMove now = JudgeMove(*directories, move.topic_id(), move.partition(), move.log_dir());
-    switch (now.state) {
-      case LogDirMove::State::kArrived:
-        return {};
-      case LogDirMove::State::kGone:
-        return Fail(v1::NOT_FOUND, "broker {} has the replica no more", broker);
-      case LogDirMove::State::kOffline:
-        return Fail(v1::KAFKA_STORAGE_ERROR, "{} is out of service: {}", move.log_dir(), now.why);
-      case LogDirMove::State::kCopying:
-        idle = 0;
-        bar.SetTotal(now.all_bytes);
-        bar.Set(now.copied_bytes);
-        break;
-      case LogDirMove::State::kNotThere:
-        ++idle;
-        break;
+    std::optional<Result<>> outcome;
+    if (directories) {
+      const LogDirMove now = JudgeMove(*directories, move.topic_id(), move.partition(), move.log_dir());
+      outcome = watch.Saw(now);
+      if (now.state == LogDirMove::State::kCopying) bar.SetTotal(now.all_bytes);
+      if (now.state == LogDirMove::State::kCopying) bar.Set(now.copied_bytes);
+    } else {
+      outcome = watch.Missed(directories.error());
+      if (!outcome && !std::exchange(said, true)) {
+        fmt::print(stderr,
+                   "broker {} does not answer ({}); waiting for it, as the move goes on when it is "
+                   "back\n",
+                   broker, ToString(directories.error()));
+      }
+      // It may come back elsewhere.
+      if (!outcome) (void)session.Metadata({}, true);
     }
+    if (outcome) return std::move(*outcome);
     RunShown(session, bar, [&]() -> Task<WaitOutcome> {
       co_return co_await Sleep(session.loop(), kBetweenLooks, "move between log directories");
     });
   }
-  return Fail(v1::UNKNOWN_SERVER_ERROR,
-              "the replica is not in {} and nothing is copied there: the move was cancelled or has failed; "
-              "the log of broker {} says why",
-              move.log_dir(), broker);
 }
 
 // What a move would do, as far as the broker's directories tell.

@@ -7,6 +7,7 @@
 
 #include "broker/log/batch_scan.h"
 #include "broker/log/cleaner_files.h"
+#include "broker/log/move_folders.h"
 #include "broker/log/partition_files.h"
 #include "broker/log/segment.h"
 
@@ -88,8 +89,9 @@ Result<PartitionFolder> ReadPartitionFolder(FileSystem& files, const std::string
   PartitionFolder out{.path = path};
   while (out.path.size() > 1 && out.path.ends_with('/')) out.path.pop_back();
   std::string name = out.path.substr(out.path.rfind('/') + 1);
-  // Folders that were set aside can be looked at too.
+  // Folders that were set aside, or are part of a move, can be looked at too.
   if (const auto before = NameBeforeSetAside(name)) name.resize(before->size());
+  if (const auto move = ParseMoveFolder("", name)) name = PartitionFolderName(move->topic, move->partition);
   const auto parsed = ParsePartitionFolderName(name);
   if (!parsed) return Fail(v1::CORRUPT_MESSAGE, "'{}' is not named like a partition (topic-0)", name);
   out.topic = parsed->first;

@@ -4,8 +4,9 @@ import json
 import os
 import re
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
-from harness import SHORT_SESSIONS, ClusterTest, wait_for
+from harness import PATIENCE, SHORT_SESSIONS, ClusterTest, wait_for
 from load import Load
 
 MIB = 1 << 20
@@ -130,15 +131,17 @@ class LogDirsMoves(ClusterTest):
         cluster.create_topic("orders", 1, 3)
         cluster.wait_isr("orders", [0, 1, 2])
         self.fill(cluster, "orders", 24)
-        with self.load(cluster, "orders") as load:
+        with self.load(cluster, "orders") as load, ThreadPoolExecutor(1) as pool:
             leader = cluster.describe("orders")[0][0]
             for killed in (cluster.brokers[leader], cluster.brokers[(leader + 1) % 3]):
                 here, _ = self.place(cluster, killed, "orders-0")
                 to = self.other(killed, here)
                 self.set_rate(cluster, MIB)
-                self.move(cluster, killed, "orders-0", to)
+                waiting = pool.submit(cluster.tool, "log-dirs", "--bootstrap-server", cluster.bootstrap, "--move",
+                                      "orders-0", "--broker", killed.id, "--to", to, "--wait", check=False,
+                                      patience=10 * PATIENCE)
                 wait_for("a part of it is copied",
-                         lambda: self.described(cluster)[killed.id, to]["orders-0"][0] > 6 * MIB)
+                         lambda: self.described(cluster)[killed.id, to].get("orders-0", (0,))[0] > 6 * MIB)
                 self.set_rate(cluster, SLOW)
                 load.wait_progress()
                 killed.kill()
@@ -149,6 +152,9 @@ class LogDirsMoves(ClusterTest):
                 self.assertRegex(killed.log()[killed.mark:], r"the move of orders-0 to \S+ goes on")
                 self.set_rate(cluster, 8 * MIB)
                 self.wait_moved(cluster, killed, "orders-0", to)
+                waited = waiting.result()
+                self.assertEqual((waited.returncode, waited.err.count("waiting for it")), (0, 1), waited.err)
+                self.assertIn(f"Moved orders-0 on broker {killed.id} to {to}", waited.out)
                 copied = self.metric(killed, "tidemark_log_move_bytes_total")
                 size = self.described(cluster)[killed.id, to]["orders-0"][0]
                 self.assertLess(copied, size - 5 * MIB, "what was copied before is not copied again")

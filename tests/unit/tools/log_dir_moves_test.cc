@@ -61,5 +61,41 @@ TEST(LogDirMove, ADirectoryThatIsOutOfServiceSaysWhy) {
   EXPECT_EQ(move.why, "no such device");
 }
 
+TEST(MoveWatch, WaitsForABrokerThatStartsAgain) {
+  for (const ErrorCode code : {v1::BROKER_NOT_READY, v1::NETWORK_EXCEPTION, v1::BROKER_NOT_AVAILABLE}) {
+    MoveWatch watch(1, "/b");
+    EXPECT_FALSE(watch.Saw({.state = State::kCopying}));
+    for (int i = 0; i < 1000; ++i) EXPECT_FALSE(watch.Missed({code, "down"}));
+    // Its log is not open yet, and then the copy is looked for.
+    for (int i = 0; i < 20; ++i) EXPECT_FALSE(watch.Saw({.state = State::kGone}));
+    for (int i = 0; i < 20; ++i) EXPECT_FALSE(watch.Saw({.state = State::kNotThere}));
+    EXPECT_FALSE(watch.Saw({.state = State::kCopying}));
+    const auto outcome = watch.Saw({.state = State::kArrived});
+    ASSERT_TRUE(outcome);
+    EXPECT_TRUE(*outcome);
+  }
+}
+
+TEST(MoveWatch, EndsWhenNothingComesOfIt) {
+  const auto looks_until = [](MoveWatch watch, State state, ErrorCode expected) {
+    int looks = 1;
+    for (;; ++looks) {
+      const auto outcome = watch.Saw({.state = state});
+      if (!outcome && looks < 1000) continue;
+      EXPECT_TRUE(outcome && !*outcome && outcome->error().code == expected);
+      return looks;
+    }
+  };
+  EXPECT_EQ(looks_until({1, "/b"}, State::kNotThere, v1::UNKNOWN_SERVER_ERROR), 10);
+  EXPECT_EQ(looks_until({1, "/b"}, State::kGone, v1::NOT_FOUND), 1);
+  EXPECT_EQ(looks_until({1, "/b"}, State::kOffline, v1::KAFKA_STORAGE_ERROR), 1);
+  MoveWatch restarted(1, "/b");
+  EXPECT_FALSE(restarted.Missed({v1::BROKER_NOT_READY, ""}));
+  EXPECT_EQ(looks_until(restarted, State::kGone, v1::NOT_FOUND), 120);
+  const auto refused = restarted.Missed({v1::UNSUPPORTED_VERSION, "no"});
+  ASSERT_TRUE(refused && !*refused);
+  EXPECT_EQ(refused->error().code, v1::UNSUPPORTED_VERSION);
+}
+
 }  // namespace
 }  // namespace tidemark
