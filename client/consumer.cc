@@ -20,6 +20,7 @@ class Consumer::Impl {
   Task<Result<>> Seek(std::string topic, PartitionIndex partition, StartPosition start);
   Task<Result<PolledBatch>> Poll(MonoTime deadline, std::stop_token stop);
   std::optional<Offset> Position(const std::string& topic, PartitionIndex partition) const;
+  std::map<TopicPartition, Error> Refused() const { return fetcher_.Refused(); }
   StartPosition Start(const std::string& topic, PartitionIndex partition) const;
   std::optional<LeaderEpoch> LastEpoch(const std::string& topic, PartitionIndex partition) const;
   Result<> Begin(const std::string& topic, PartitionIndex partition, StartPosition start);
@@ -240,6 +241,7 @@ Task<Result<PolledBatch>> Consumer::Poll(MonoTime deadline, std::stop_token stop
 std::optional<Offset> Consumer::Position(const std::string& topic, PartitionIndex partition) const {
   return impl_->Position(topic, partition);
 }
+std::map<TopicPartition, Error> Consumer::Refused() const { return impl_->Refused(); }
 Task<Result<>> Consumer::Seek(std::string topic, PartitionIndex partition, StartPosition start) {
   return impl_->Seek(std::move(topic), partition, start);
 }

@@ -3,6 +3,7 @@
 // reads with one of these what its group assigns to it.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -60,6 +61,8 @@ class Consumer {
 
   // The partition that the last error of Poll was about.
   const TopicPartition& failed() const;
+  // Partitions of which nothing comes now, and why: the last try was answered so. They are asked again.
+  std::map<TopicPartition, Error> Refused() const;
 
   // Offset of the next record Poll would give; empty when not assigned or not yet known.
   std::optional<Offset> Position(const std::string& topic, PartitionIndex partition) const;

@@ -60,6 +60,15 @@ void Fetcher::Remove(Assignment& assignment) {
   arrived_.NotifyAll();
 }
 
+std::map<TopicPartition, Error> Fetcher::Refused() const {
+  std::map<TopicPartition, Error> out;
+  for (const auto& [key, assignment] : assignments_) {
+    if (assignment->refused && !assignment->failed && !assignment->paused)
+      out.emplace(TopicPartition{assignment->topic, assignment->partition}, *assignment->refused);
+  }
+  return out;
+}
+
 void Fetcher::SetPaused(Assignment& assignment, bool paused) {
   assignment.paused = paused;
   Wake();
@@ -69,6 +78,7 @@ void Fetcher::SetPaused(Assignment& assignment, bool paused) {
 // What was fetched counts no more; a chunk in the consumer's hand keeps only its memory.
 void Fetcher::BeginGeneration(Assignment& assignment) {
   ++assignment.generation;
+  assignment.refused.reset();
   DropChunks(assignment);
   assignment.buffered = 0;
 }
@@ -249,7 +259,7 @@ BrokerId Fetcher::Destination(Assignment& assignment) {
     const BrokerId leader = picture->partitions[assignment.partition].leader;
     if (leader >= 0 && cluster_.Channel(leader) != nullptr) return leader;
   }
-  Delay(assignment);
+  Delay(assignment, Error{v1::LEADER_NOT_AVAILABLE, "no leader of it is known"});
   RequestRefresh(assignment.topic);
   return kNoBroker;
 }
@@ -331,6 +341,7 @@ void Fetcher::Accept(Assignment& assignment, v1::FetchResponse::Partition* answe
   assignment.failures = 0;
   assignment.unknown_since.reset();
   assignment.damaged_since.reset();
+  assignment.refused.reset();
   if (answer->records().empty()) return;
   bytes_fetched_ += answer->records().size();
   Offset next = *assignment.fetch_offset;
@@ -417,7 +428,7 @@ void Fetcher::HandleError(Assignment& assignment, Error error) {
   if (ClassOf(error.code) == v1::ERROR_CLASS_REFRESH_METADATA || error.code == v1::REQUEST_TIMED_OUT) {
     RequestRefresh(assignment.topic);
   }
-  Delay(assignment);
+  Delay(assignment, std::move(error));
 }
 
 void Fetcher::OutOfRange(Assignment& assignment, const Error& error) {
@@ -445,7 +456,11 @@ void Fetcher::FailPartition(Assignment& assignment, Error error) {
   arrived_.NotifyAll();
 }
 
-void Fetcher::Delay(Assignment& assignment) {
+void Fetcher::Delay(Assignment& assignment, std::optional<Error> why) {
+  // Damage lasts; what else is answered meanwhile (its leader hands over) does not hide it.
+  const bool hides =
+      why && why->code != v1::CORRUPT_MESSAGE && assignment.damaged_since && assignment.refused;
+  if (!hides) assignment.refused = std::move(why);
   assignment.not_before =
       loop_.Now() + backoff_.Of(std::min(assignment.failures++, 10), cluster_.env().random());
 }
@@ -481,9 +496,10 @@ Task<void> Fetcher::Resolve(AssignmentPtr owned, uint64_t generation) {
     } else if (error && !IsRetriable(error->code)) {
       FailPartition(assignment, std::move(*error));
     } else if (error) {
-      Delay(assignment);
+      Delay(assignment, std::move(error));
     } else {
       assignment.fetch_offset = offsets->front().offset->value_or(0);
+      assignment.refused.reset();
       if (assignment.buffered == 0) assignment.next_offset = *assignment.fetch_offset;
       arrived_.NotifyAll();
     }

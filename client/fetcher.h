@@ -40,6 +40,7 @@ struct Assignment {
   bool paused = false;
   std::optional<LeaderEpoch> last_epoch;  // of the last record that Poll gave
   std::optional<MonoTime> damaged_since;  // the leader says that what is to be read next is damaged
+  std::optional<Error> refused;           // the last answer, or why nobody is asked; it is tried again
 };
 using AssignmentPtr = std::shared_ptr<Assignment>;
 
@@ -70,6 +71,9 @@ class Fetcher {
   void Abandon(Assignment& assignment, Offset next_offset);
   // Returns when its start is known, it has failed or was removed, or at the deadline.
   Task<void> WaitForStart(AssignmentPtr assignment, MonoTime deadline);
+
+  // Consumer::Refused.
+  std::map<TopicPartition, Error> Refused() const;
 
   // The next chunk of a partition that is not paused, if there is one.
   std::optional<Chunk> Take();
@@ -103,7 +107,7 @@ class Fetcher {
   void HandleError(Assignment& assignment, Error error);
   void OutOfRange(Assignment& assignment, const Error& error);
   void FailPartition(Assignment& assignment, Error error);
-  void Delay(Assignment& assignment);
+  void Delay(Assignment& assignment, std::optional<Error> why = {});
   void BeginGeneration(Assignment& assignment);
   void DropChunks(const Assignment& assignment);
   AssignmentPtr PointerTo(const Assignment& assignment) const;

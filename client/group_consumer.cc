@@ -226,6 +226,7 @@ std::optional<Error> GroupConsumer::problem() const { return impl_->session().pr
 const std::string& GroupConsumer::member_id() const { return impl_->session().member_id(); }
 int32_t GroupConsumer::member_epoch() const { return impl_->session().epoch(); }
 std::optional<Offset> GroupConsumer::Position(const TopicPartition& at) const { return impl_->Position(at); }
+std::map<TopicPartition, Error> GroupConsumer::Refused() const { return impl_->Refused(); }
 Result<> GroupConsumer::Seek(const TopicPartition& at, StartPosition start) { return impl_->Seek(at, start); }
 Result<> GroupConsumer::Pause(const Partitions& partitions) { return impl_->SetPaused(partitions, true); }
 Result<> GroupConsumer::Resume(const Partitions& partitions) { return impl_->SetPaused(partitions, false); }

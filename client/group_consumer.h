@@ -72,6 +72,9 @@ class GroupConsumer {
   const std::string& member_id() const;
   int32_t member_epoch() const;
 
+  // Of what it holds: Consumer::Refused.
+  std::map<TopicPartition, Error> Refused() const;
+
   // Offset of the next record Poll would give; empty when not held or not yet known.
   std::optional<Offset> Position(const TopicPartition& at) const;
   // INVALID_REQUEST where it is not held.

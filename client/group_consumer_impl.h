@@ -32,6 +32,7 @@ class GroupConsumer::Impl {
   const internal::MemberSession& session() const { return session_; }
 
   std::optional<Offset> Position(const TopicPartition& at) const;
+  std::map<TopicPartition, Error> Refused() const { return consumer_.Refused(); }
   Result<> Seek(const TopicPartition& at, StartPosition start);
   Result<> SetPaused(const Partitions& partitions, bool paused);
   Task<Result<>> CommitSync(std::optional<OffsetsToCommit> offsets);

@@ -40,7 +40,10 @@ class Printer {
     int status = kExitDone;
     while (!g_interrupted && !Reached() && !ReaderIsGone()) {
       const MonoTime now = session_.loop().Now();
-      if (limits_.timeout && now - last_record >= *limits_.timeout) break;
+      if (limits_.timeout && now - last_record >= *limits_.timeout) {
+        status = TellRefused(status);
+        break;
+      }
       MonoTime deadline = now + kLook;
       if (limits_.timeout) deadline = std::min(deadline, last_record + *limits_.timeout);
       auto batch = source_.Poll(deadline);
@@ -62,6 +65,18 @@ class Printer {
   }
 
  private:
+  // The end of a timeout looks like the end of the topic, but of these partitions there may be more. Damage
+  // is an error, as it is where one waits for its end (a minute); trouble that passes is not, as with
+  // Kafka's.
+  int TellRefused(int status) {
+    for (const auto& [partition, error] : source_.Refused()) {
+      const bool damaged = error.code == v1::CORRUPT_MESSAGE;
+      fmt::print(stderr, "{}: {} was not read to its end: {}\n", damaged ? "error" : "warning",
+                 ToString(partition), ToString(error));
+      if (damaged) status = kExitFailed;
+    }
+    return status;
+  }
   bool Reached() const { return limits_.max_messages && printed_ >= *limits_.max_messages; }
 
   // False when nobody reads any more.

@@ -35,6 +35,10 @@ class AssignedSource final : public RecordSource {
   bool EndsWith(const Error& error) const override {
     return error.code == v1::UNKNOWN_TOPIC_ID || error.code == v1::OFFSET_OUT_OF_RANGE;
   }
+  std::map<TopicPartition, Error> Refused() override {
+    return session_.Run(
+        [this]() -> Task<std::map<TopicPartition, Error>> { co_return consumer_->Refused(); });
+  }
   void Unread(const std::string&, PartitionIndex, Offset) override {}
   Result<> Close() override {
     session_.Run([this]() -> Task<void> {
@@ -87,6 +91,10 @@ class GroupSource final : public RecordSource {
     });
   }
   bool EndsWith(const Error& error) const override { return error.code != v1::CORRUPT_MESSAGE; }
+  std::map<TopicPartition, Error> Refused() override {
+    return session_.Run(
+        [this]() -> Task<std::map<TopicPartition, Error>> { co_return consumer_->Refused(); });
+  }
   void Unread(const std::string& topic, PartitionIndex partition, Offset offset) override {
     session_.Run([&]() -> Task<void> {
       // Where the partition has been taken away meanwhile nothing is committed anyway.

@@ -2,6 +2,7 @@
 // consumer group. Main thread; the client runs on the session's loop.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +21,8 @@ class RecordSource {
   virtual Result<PolledBatch> Poll(MonoTime deadline) = 0;
   // True when nothing comes any more after this error of Poll.
   virtual bool EndsWith(const Error& error) const = 0;
+  // Partitions of which nothing comes now, and why; they are asked again.
+  virtual std::map<TopicPartition, Error> Refused() = 0;
   // The records of the last poll from this offset on were not printed: a group is not to count them as read.
   virtual void Unread(const std::string& topic, PartitionIndex partition, Offset offset) = 0;
   // Commits what was printed, where there is a group, and ends.

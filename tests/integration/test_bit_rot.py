@@ -131,6 +131,12 @@ class BitRot(Filled):
         read = cluster.consume(TOPIC, check=False)
         self.assertLess(len(read), len(lines))
         self.assertEqual(read, lines[:len(read)])
+        # The end of a timeout is not passed off as the end of the topic.
+        ended = cluster.tool("console-consumer", "--bootstrap-server", cluster.bootstrap, "--topic", TOPIC,
+                             "--from-beginning", "--timeout-ms", 10000, check=False)
+        self.assertEqual(ended.returncode, 1)
+        self.assertEqual(ended.out.splitlines(), read)
+        self.assertRegex(ended.err, rf"error: {TOPIC}-0 was not read to its end: .*CORRUPT_MESSAGE")
         damaged = re.search(r"is damaged: .*", leader.log())[0]
         last = int(re.search(r"offsets? \d+ to (\d+)", damaged)[1])
         rest = cluster.consume(TOPIC, "-o", last + 1)

@@ -220,6 +220,38 @@ TEST_F(ConsumerTest, WithoutPausesBetweenTriesAMissingLeaderDoesNotSpinTheLoop) 
   EXPECT_EQ(Drain(), Values({"a"}));
 }
 
+TEST_F(ConsumerTest, TellsWhatItAsksForAgainAndWhy) {
+  Begin();
+  Append(0, {"good"});
+  Append(1, {"a", "b"});
+  auto& partitions = fakes_->topics["orders"].partitions;
+  partitions[0].refused[1] = v1::CORRUPT_MESSAGE;
+  ASSERT_TRUE(Assign(0, {Kind::kBeginning}).has_value());
+  ASSERT_TRUE(Assign(1, {Kind::kBeginning}).has_value());
+  EXPECT_EQ(Drain().size(), 3u);
+  auto refused = consumer_->Refused();
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_EQ(refused.begin()->first, (TopicPartition{"orders", 0}));
+  EXPECT_EQ(refused.begin()->second.code, v1::CORRUPT_MESSAGE);
+  EXPECT_EQ(refused.begin()->second.message, "as the test wants");
+  partitions[0].refused[1] = v1::NOT_LEADER_OR_FOLLOWER;
+  env_.RunFor(2s);
+  EXPECT_EQ(consumer_->Refused().begin()->second.code, v1::CORRUPT_MESSAGE) << "it is handed over meanwhile";
+  ASSERT_TRUE(consumer_->Pause("orders", 0));
+  EXPECT_TRUE(consumer_->Refused().empty()) << "nobody wants it now";
+  ASSERT_TRUE(consumer_->Resume("orders", 0));
+  partitions[0].refused.clear();
+  Append(0, {"more"});
+  EXPECT_EQ(Drain(), Values({"more"}));
+  EXPECT_TRUE(consumer_->Refused().empty());
+  partitions[1].leader = -1;
+  partitions[1].epoch = 2;
+  env_.RunFor(2s);
+  refused = consumer_->Refused();
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_EQ(refused.begin()->first, (TopicPartition{"orders", 1}));
+}
+
 TEST_F(ConsumerTest, SeeksThatHoldAWholeFetchInHandDoNotWaitForIt) {
   ConsumerOptions options;
   options.max_partition_fetch_bytes = 1000;

@@ -197,6 +197,12 @@ struct FakeBrokers::Broker final : RpcHandler {
           any = true;
           continue;
         }
+        if (const auto refused = partition->refused.find(wanted.fetch_offset());
+            refused != partition->refused.end()) {
+          ToProto({refused->second, "as the test wants"}, answer->mutable_error());
+          any = true;
+          continue;
+        }
         answer->set_high_watermark(partition->next);
         std::string records;
         for (size_t i = 0; i < partition->batches.size(); ++i) {

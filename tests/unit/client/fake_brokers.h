@@ -30,7 +30,8 @@ struct FakePartition {
   Offset next = 0;
   std::vector<std::string> batches;  // encoded elements
   std::vector<Offset> bases;
-  std::vector<size_t> sizes;  // records per batch, as produced
+  std::vector<size_t> sizes;            // records per batch, as produced
+  std::map<Offset, ErrorCode> refused;  // what a fetch from there on is answered
 };
 
 struct FakeTopic {
