@@ -50,8 +50,9 @@ std::vector<BrokerId> PlaceOne(const std::vector<PlacementBroker>& brokers, size
 Result<std::vector<std::vector<BrokerId>>> PlaceReplicas(std::vector<PlacementBroker> brokers,
                                                          const PlacementWish& wish) {
   if (wish.replication_factor == 0 || wish.replication_factor > brokers.size()) {
-    return Fail(v1::INVALID_REPLICATION_FACTOR, "replication factor {} with {} live brokers",
-                wish.replication_factor, brokers.size());
+    return Fail(v1::INVALID_REPLICATION_FACTOR,
+                "replication factor {} with {} live broker{}: use a factor up to {}, or start more brokers",
+                wish.replication_factor, brokers.size(), brokers.size() == 1 ? "" : "s", brokers.size());
   }
   std::ranges::sort(brokers, {}, &PlacementBroker::id);
   std::set<std::string> racks;

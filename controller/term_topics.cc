@@ -12,6 +12,8 @@
 namespace tidemark {
 namespace {
 
+constexpr const char* kDeleting = "is being deleted; it can be created when it is gone";
+
 TopicId NewTopicId(Random& random) {
   std::array<uint8_t, TopicId::kSize> bytes;
   for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random.Next() >> 32);
@@ -27,13 +29,13 @@ Result<TopicPlan> ControllerTerm::PlanNewTopic(const v1::CreateTopicsRequest::To
   const bool own = known != cluster_.topics.end() && given != nullptr && known->second.id == *given;
   if (!own && known != cluster_.topics.end()) {
     return Fail(v1::TOPIC_ALREADY_EXISTS, "topic '{}' {}", wish.name(),
-                known->second.deleting ? "is being deleted" : "exists");
+                known->second.deleting ? kDeleting : "exists");
   }
   if (cluster_.unreadable_topics.contains(wish.name())) {
     return Fail(v1::TOPIC_ALREADY_EXISTS, "topic '{}' exists, and its znode cannot be used", wish.name());
   }
   if (cluster_.deletions.contains(wish.name())) {
-    return Fail(v1::TOPIC_ALREADY_EXISTS, "topic '{}' is being deleted", wish.name());
+    return Fail(v1::TOPIC_ALREADY_EXISTS, "topic '{}' {}", wish.name(), kDeleting);
   }
   TM_RETURN_IF_ERROR(ValidateTopicName(wish.name()));
   for (const auto& [name, topic] : cluster_.topics) {

@@ -48,7 +48,7 @@ Result<TopicPlan> PlanTopic(const v1::CreateTopicsRequest::Topic& wish,
     }
     TM_ASSIGN_OR_RETURN(plan.replicas, ByHand(wish, brokers));
   } else {
-    if (brokers.empty()) return Fail(v1::INVALID_REPLICATION_FACTOR, "there are no live brokers");
+    if (brokers.empty()) return Fail(v1::INVALID_REPLICATION_FACTOR, "there are no live brokers; start some");
     PlacementWish placement{.start = start, .shift = shift};
     placement.partitions = wish.partitions() != 0 ? wish.partitions() : defaults.partitions;
     placement.replication_factor =

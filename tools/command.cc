@@ -18,6 +18,7 @@
 
 #include "common/nearest_name.h"
 #include "tools/commands.h"
+#include "tools/next_step.h"
 #include "tools/output.h"
 #include "tools/verbs.h"
 
@@ -151,6 +152,7 @@ std::string HelpText(const Command& command) {
 
 int ReportError(const Error& error, std::string_view hint) {
   fmt::print(stderr, "error: {}\n", ToString(error));
+  if (hint.empty()) hint = NextStep(error);
   if (!hint.empty()) fmt::print(stderr, "hint: {}\n", hint);
   switch (error.code) {
     case v1::UNKNOWN_TOPIC_OR_PARTITION:

@@ -41,8 +41,8 @@ const std::vector<Command>& Commands();
 // The text of --help.
 std::string HelpText(const Command& command);
 
-// Prints "error: ..." and, where there is one, "hint: ..." to stderr; returns the exit status that fits the
-// code.
+// Prints "error: ..." and, where there is one, "hint: ..." to stderr (`hint`, or the next step after such an
+// error); returns the exit status that fits the code.
 int ReportError(const Error& error, std::string_view hint = {});
 
 // Runs the command that argv names. The whole of main().

@@ -57,7 +57,11 @@ Result<std::unique_ptr<ToolSession>> ToolSession::Open(const Arguments& argument
   } else if (const auto zookeeper = arguments.Get("zookeeper")) {
     auto brokers = session->runtime_->Run(
         [&] { return BrokersFromZooKeeper(session->env_, session->loop(), *zookeeper, 15s); });
-    if (!brokers) return std::unexpected(brokers.error());
+    if (!brokers && brokers.error().code == v1::INVALID_CONFIG) return std::unexpected(brokers.error());
+    if (!brokers) {
+      return Fail(brokers.error().code, "{}; is --zookeeper the zookeeper.connect of the brokers?",
+                  brokers.error().message);
+    }
     options.bootstrap = *std::move(brokers);
   }
   for (const std::string& sentence : options.without_effect) fmt::print(stderr, "warning: {}\n", sentence);

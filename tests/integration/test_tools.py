@@ -21,6 +21,11 @@ class Tools(ClusterTest):
         again = cluster.tool("topics", "--create", "--bootstrap-server", cluster.bootstrap, "--topic", "test", check=False)
         self.assertEqual(again.returncode, 1)
         self.assertIn("TOPIC_ALREADY_EXISTS", again.err)
+        self.assertIn("hint: describe shows the topic", again.err)
+        self.assertIn("--if-not-exists accepts", again.err)
+        many = cluster.tool("topics", "--create", "--bootstrap-server", cluster.bootstrap, "--topic", "many",
+                            "--replication-factor", 5, check=False)
+        self.assertIn("replication factor 5 with 3 live brokers: use a factor up to 3, or start more brokers", many.err)
         cluster.tool("topics", "--create", "--bootstrap-server", cluster.bootstrap, "--topic", "test", "--if-not-exists")
         cluster.tool("topics", "--create", "--bootstrap-server", cluster.bootstrap, "--topic", "placed",
                      "--replica-assignment", "0:1,1:2", "--config", "min.insync.replicas=1")
