@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/config/properties.h"
+#include "common/nearest_name.h"
 #include "common/types.h"
 
 namespace tidemark {
@@ -17,7 +18,9 @@ Result<TopicMatch> TopicMatch::Of(std::string_view text) {
     try {
       match.patterns_.emplace_back(part, std::regex::ECMAScript | std::regex::optimize);
     } catch (const std::regex_error&) {
-      return Fail(v1::INVALID_REQUEST, "'{}' is neither a topic name nor a regular expression", part);
+      const std::string meant = ExpressionOfGlob(part);
+      return Fail(v1::INVALID_REQUEST, "'{}' is neither a topic name nor a regular expression{}", part,
+                  meant.empty() ? "" : fmt::format("; did you mean '{}'?", meant));
     }
   }
   return match;
@@ -26,6 +29,30 @@ Result<TopicMatch> TopicMatch::Of(std::string_view text) {
 bool TopicMatch::Matches(const std::string& topic) const {
   if (everything() || std::ranges::find(names_, topic) != names_.end()) return true;
   return std::ranges::any_of(patterns_, [&](const std::regex& p) { return std::regex_match(topic, p); });
+}
+
+std::string ExpressionOfGlob(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    // What only expressions have: it is none of a shell's.
+    if (std::string_view("()|^$+{}\\").find(c) != std::string_view::npos) return {};
+    const bool wild = c == '*' || c == '?';
+    if (wild && i > 0 && (text[i - 1] == '.' || text[i - 1] == '*')) return {};
+    if (wild) {
+      out += c == '*' ? ".*" : ".";
+    } else {
+      out += c == '.' ? "\\." : std::string(1, c);
+    }
+  }
+  return text.find_first_of("*?") == std::string_view::npos ? std::string() : out;
+}
+
+std::string NoneMatches(std::string_view what, std::string_view text, const std::vector<std::string>& known) {
+  std::string meant = ExpressionOfGlob(text);
+  if (meant.empty()) meant = NearestName(text, known);
+  return fmt::format("no {} matches '{}'{}", what, text,
+                     meant.empty() ? "" : fmt::format("; did you mean '{}'?", meant));
 }
 
 }  // namespace tidemark

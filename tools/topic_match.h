@@ -29,4 +29,12 @@ class TopicMatch {
   std::vector<std::regex> patterns_;
 };
 
+// The regular expression that is meant where a word is written as shells take it: "o*" -> "o.*". Empty when
+// the word does not look like that.
+std::string ExpressionOfGlob(std::string_view text);
+
+// What a listing says, on stderr, when there is none of `known` that `text` means: `what` is "topic" or
+// "group".
+std::string NoneMatches(std::string_view what, std::string_view text, const std::vector<std::string>& known);
+
 }  // namespace tidemark

@@ -61,6 +61,28 @@ Listing TopicRows(const v1::MetadataResponse& metadata, const TopicMatch& match,
   return listing;
 }
 
+std::string WhyNoTopic(const v1::MetadataResponse& metadata, const TopicMatch& match, const std::string& text,
+                       bool with_internal) {
+  if (match.everything()) return {};
+  std::vector<std::string> known;
+  bool hidden = false;
+  for (const v1::TopicMetadata& topic : metadata.topics()) {
+    const bool shown = with_internal || !topic.internal();
+    if (shown) known.push_back(topic.name());
+    if (!match.Matches(topic.name())) continue;
+    if (shown) return {};
+    hidden = true;
+  }
+  return hidden ? fmt::format("'{}' matches only topics of the system, which are not shown", text)
+                : NoneMatches("topic", text, known);
+}
+
+void TellWhenNoneMatches(const v1::MetadataResponse& metadata, const TopicMatch& match,
+                         const std::string& text, bool with_internal) {
+  const std::string why = WhyNoTopic(metadata, match, text, with_internal);
+  if (!why.empty()) fmt::print(stderr, "warning: {}\n", why);
+}
+
 TopicDescriptions DescribeRows(const std::vector<v1::TopicMetadata>& topics,
                                const std::map<std::string, TopicFacts>& facts, const std::set<int32_t>& live,
                                const PartitionFilter& filter) {

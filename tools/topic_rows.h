@@ -18,6 +18,13 @@ std::set<int32_t> LiveBrokersIn(const v1::MetadataResponse& metadata);
 // A row per topic that matches, by name. `metadata` is of all topics.
 Listing TopicRows(const v1::MetadataResponse& metadata, const TopicMatch& match, bool with_internal);
 
+// What a listing says of `text` where TopicRows has no row; empty: it has one, or all topics were asked for.
+std::string WhyNoTopic(const v1::MetadataResponse& metadata, const TopicMatch& match, const std::string& text,
+                       bool with_internal);
+// Says it on stderr.
+void TellWhenNoneMatches(const v1::MetadataResponse& metadata, const TopicMatch& match,
+                         const std::string& text, bool with_internal);
+
 struct TopicDescriptions {
   Listing rows;        // a row per partition
   Listing::Cell json;  // an object per topic

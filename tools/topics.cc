@@ -138,6 +138,7 @@ int ListTopics(ToolSession& session, const Arguments& arguments) {
   auto metadata = session.Metadata({}, true);
   if (!metadata) return ReportError(metadata.error());
   const bool internal = !arguments.Has("exclude-internal");
+  TellWhenNoneMatches(*metadata, *match, arguments.GetOr("topic", ""), internal);
   if (const auto format = *RowFormatOf(arguments))
     return Finish(TopicRows(*metadata, *match, internal), *format);
   std::map<std::string, bool> names;  // name -> being deleted
@@ -235,7 +236,7 @@ Result<std::vector<v1::TopicMetadata>> TopicsMeant(ToolSession& session, const s
       return std::unexpected(FromProto(topic.error()));
   }
   if (found.empty() && !match.everything() && !missing_is_fine)
-    return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "no topic matches '{}'", text);
+    return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "{}", NoneMatches("topic", text, {}));
   for (const std::string& name : match.names()) {
     if (!found.contains(name) && !missing_is_fine)
       return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "there is no topic '{}'", name);

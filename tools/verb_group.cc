@@ -46,7 +46,11 @@ int RunList(const Arguments& arguments) {
   GroupAdmin admin((*session)->cluster());
   auto groups = GroupsThatAre(**session, admin, *states);
   if (!groups) return ReportError(groups.error());
+  std::vector<std::string> known;
+  for (const auto& group : *groups) known.push_back(group.group_id());
   std::erase_if(*groups, [&](const auto& group) { return !match->Matches(group.group_id()); });
+  if (groups->empty() && !match->everything())
+    fmt::print(stderr, "warning: {}\n", NoneMatches("group", patterns[0], known));
   return Finish(GroupRows(*groups), *format);
 }
 

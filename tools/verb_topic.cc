@@ -32,6 +32,7 @@ int RunList(const Arguments& arguments) {
   if (!session) return ReportOpening(session.error());
   auto metadata = (*session)->Metadata({}, true);
   if (!metadata) return ReportError(metadata.error());
+  TellWhenNoneMatches(*metadata, *match, patterns.empty() ? "" : patterns[0], arguments.Has("internal"));
   return Finish(TopicRows(*metadata, *match, arguments.Has("internal")), *format);
 }
 

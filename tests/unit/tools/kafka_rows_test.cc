@@ -55,6 +55,13 @@ TEST(TopicRows, AreSortedAndSayHowTopicsAre) {
             "orders,1,2,false,1 under-replicated\n");
   EXPECT_EQ(TopicRows(Cluster(), *TopicMatch::Of("orders"), true).size(), 1u);
   EXPECT_EQ(TopicRows(Cluster(), *TopicMatch::Of(""), true).size(), 3u);
+  const auto why = [](const std::string& text) {
+    return WhyNoTopic(Cluster(), *TopicMatch::Of(text), text, false);
+  };
+  EXPECT_EQ(why(""), "");
+  EXPECT_EQ(why("ord.*"), "");
+  EXPECT_EQ(why("o*"), "no topic matches 'o*'; did you mean 'o.*'?");
+  EXPECT_EQ(why("__.*"), "'__.*' matches only topics of the system, which are not shown");
 }
 
 TEST(TopicRows, OfADescriptionAreThoseThatTheFilterShows) {

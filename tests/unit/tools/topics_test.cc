@@ -14,6 +14,21 @@ namespace {
 
 using Lists = std::vector<std::vector<int32_t>>;
 
+TEST(TopicMatch, AWordAsShellsTakeItIsShownAsTheExpressionThatIsMeant) {
+  EXPECT_EQ(ExpressionOfGlob("o*"), "o.*");
+  EXPECT_EQ(ExpressionOfGlob("*-log"), ".*-log");
+  EXPECT_EQ(ExpressionOfGlob("eu.ord?rs-[ab]*"), "eu\\.ord.rs-[ab].*");
+  EXPECT_EQ(ExpressionOfGlob("orders,cl*"), "orders,cl.*");
+  // These are expressions, or names.
+  for (const char* other : {"o.*", "orders", "(a|b)*", "a\\.b*", "^o*", "a.?", ""})
+    EXPECT_EQ(ExpressionOfGlob(other), "") << other;
+  EXPECT_EQ(NoneMatches("topic", "o*", {"orders"}), "no topic matches 'o*'; did you mean 'o.*'?");
+  EXPECT_EQ(NoneMatches("group", "oders", {"orders"}), "no group matches 'oders'; did you mean 'orders'?");
+  EXPECT_EQ(NoneMatches("group", "x.*", {"orders"}), "no group matches 'x.*'");
+  EXPECT_EQ(TopicMatch::Of("*x").error().message,
+            "'*x' is neither a topic name nor a regular expression; did you mean '.*x'?");
+}
+
 TEST(TopicMatch, ANameIsTakenLiterallyAndAnythingElseIsAnExpression) {
   const auto name = TopicMatch::Of("my.topic, other");
   ASSERT_TRUE(name.has_value());
