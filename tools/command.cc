@@ -18,6 +18,7 @@
 
 #include "common/nearest_name.h"
 #include "tools/commands.h"
+#include "tools/leading_flags.h"
 #include "tools/next_step.h"
 #include "tools/output.h"
 #include "tools/verbs.h"
@@ -218,17 +219,12 @@ int ReportUsage(const Error& error) {
 
 namespace {
 
-int RunNamed(int argc, char** argv) {
-  std::string name = argc > 0 ? CommandNameOf(argv[0]) : std::string();
-  if (!name.empty()) {
-    const Command* command = FindCommand(name);
-    return command == nullptr ? UnknownCommand(name) : RunCommand(*command, argc, argv);
-  }
+int RunWords(int argc, char** argv) {
   if (argc < 2) {
     fmt::print(stderr, "{}", Overview());
     return kExitUsage;
   }
-  name = argv[1];
+  const std::string name = argv[1];
   if (name == "--help" || name == "-h" || name == "help") {
     (void)Print(Overview());
     return kExitDone;
@@ -240,6 +236,21 @@ int RunNamed(int argc, char** argv) {
   if (const std::optional<int> status = VerbMain(argc, argv)) return *status;
   const Command* command = FindCommand(name);
   return command == nullptr ? UnknownCommand(name) : RunCommand(*command, argc - 1, argv + 1);
+}
+
+int RunNamed(int argc, char** argv) {
+  const std::string name = argc > 0 ? CommandNameOf(argv[0]) : std::string();
+  if (!name.empty()) {
+    const Command* command = FindCommand(name);
+    return command == nullptr ? UnknownCommand(name) : RunCommand(*command, argc, argv);
+  }
+  if (argc < 2 || argv[1][0] != '-') return RunWords(argc, argv);
+  auto words = WithFlagsBehindCommand(std::vector<std::string>(argv + 1, argv + argc));
+  if (!words) return ReportUsage(words.error());
+  std::vector<char*> moved = {argv[0]};
+  for (std::string& word : *words) moved.push_back(word.data());
+  moved.push_back(nullptr);
+  return RunWords(static_cast<int>(moved.size()) - 1, moved.data());
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tools/commands.h"
+#include "tools/leading_flags.h"
 #include "tools/verbs.h"
 
 namespace tidemark {
@@ -108,8 +109,11 @@ std::vector<std::string> Candidates(const std::vector<std::string>& words, const
 
 std::vector<std::string> Completions(const std::vector<std::string>& words, const LiveNames& topics,
                                      const LiveNames& groups) {
-  if (words.empty()) return {};
-  std::vector<std::string> out = Candidates(words, {topics, groups});
+  // Flags may stand before the command.
+  const size_t leading = CountLeadingFlags(words);
+  if (leading >= words.size()) return {};
+  const std::vector<std::string> line(words.begin() + static_cast<std::ptrdiff_t>(leading), words.end());
+  std::vector<std::string> out = Candidates(line, {topics, groups});
   std::erase_if(out, [&](const std::string& word) { return !word.starts_with(words.back()); });
   std::ranges::sort(out);
   const auto rest = std::ranges::unique(out);

@@ -57,6 +57,15 @@ class Verbs(ClusterTest):
         os.close(terminal)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
 
+    def leading_flags(self):
+        """Flags that commands share stand before the command, too."""
+        here, self.brokers = self.brokers, "127.0.0.1:1"
+        shown = json.loads(self.verb("-b", here, "-o", "json", "topic", "list", "orders"))
+        self.brokers = here
+        self.assertEqual([topic["topic"] for topic in shown], ["orders"])
+        self.verb("-p", 3, "topic", "create", "x", status=2)
+        self.assertIn("'-p' stands before the command", self.err)
+
     def test_topics_from_their_creation_to_their_end(self):
         self.begin()
         self.assertEqual(self.json("topic", "create", "dry", "--dry-run"), [{"topic": "dry", "result": "would be created"}])
@@ -70,6 +79,13 @@ class Verbs(ClusterTest):
         self.assertEqual(self.json("topic", "create", "orders", "--if-not-exists"), [{"topic": "orders", "result": "exists"}])
         self.assertEqual(self.json("topic", "create", "orders", "new", status=6)[1]["result"], "created")
         self.assertEqual([t["topic"] for t in self.json("topic", "list")], ["clicks", "new", "orders"])
+        self.assertEqual([t["topic"] for t in self.json("topic", "list", "o.*")], ["orders"])
+        self.assertEqual(self.err, "")
+        self.assertEqual(self.json("topic", "list", "o*"), [])
+        self.assertEqual(self.err, "warning: no topic matches 'o*'; did you mean 'o.*'?\n")
+        self.assertEqual(self.json("group", "list", "o*"), [])
+        self.assertEqual(self.err, "warning: no group matches 'o*'; did you mean 'o.*'?\n")
+        self.leading_flags()
         self.assertEqual(self.verb("topic", "list", "orders", "-o", "csv"),
                          "topic,partitions,replicas,internal,state\norders,3,1,false,ok\n")
         topic, = self.json("topic", "describe", "orders")

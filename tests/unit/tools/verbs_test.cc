@@ -215,6 +215,9 @@ TEST(Completion, OffersNounsVerbsFlagsAndLiveTopics) {
   EXPECT_THAT(Offered({"consumer-groups", "--group", ""}), ElementsAre("billing", "readers"));
   EXPECT_THAT(Offered({"config", "get", "topic/o"}), ElementsAre("topic/orders"));
   EXPECT_THAT(Offered({"completion", ""}), ElementsAre("bash", "zsh"));
+  // Flags may stand before the noun.
+  EXPECT_THAT(Offered({"-b", "h:1", "-y", "topic", "del"}), ElementsAre("delete"));
+  EXPECT_THAT(Offered({"-b", "h:1"}), IsEmpty());
 }
 
 TEST(Completion, KnowsKafkasCommandsToo) {
