@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "common/config/properties.h"
 #include "common/nearest_name.h"
@@ -119,6 +120,10 @@ Result<ConfigSubject> Together(const std::vector<Named>& named) {
                        .client = client->name};
 }
 
+std::unexpected<Error> GivenTwice(const std::string& name) {
+  return Fail(v1::INVALID_REQUEST, "config '{}' is given twice; leave one out", name);
+}
+
 }  // namespace
 
 v1::ConfigEntity ConfigSubject::ToEntity() const {
@@ -180,10 +185,21 @@ Result<std::map<std::string, std::string>> ParseAddConfig(std::string_view text)
     }
     std::string_view value = Trimmed(part.substr(equals + 1));
     if (value.starts_with('[') && value.ends_with(']')) value = value.substr(1, value.size() - 2);
-    values[std::string(Trimmed(part.substr(0, equals)))] = std::string(value);
+    const std::string name(Trimmed(part.substr(0, equals)));
+    if (!values.emplace(name, value).second) return GivenTwice(name);
     text = end < text.size() ? text.substr(end + 1) : std::string_view();
   }
   return values;
+}
+
+Result<std::map<std::string, std::string>> ConfigsOfFlag(const Arguments& arguments, std::string_view flag) {
+  TM_ASSIGN_OR_RETURN(auto configs, arguments.GetProperties(flag));
+  std::set<std::string> names;
+  for (const std::string& text : arguments.All(flag)) {
+    const std::string name(Trimmed(std::string_view(text).substr(0, text.find('='))));
+    if (!names.insert(name).second) return GivenTwice(name);
+  }
+  return configs;
 }
 
 Result<v1::AlterConfigsRequest::Change> ChangeOf(const Arguments& arguments, const ConfigSubject& subject) {
@@ -195,12 +211,21 @@ Result<v1::AlterConfigsRequest::Change> ChangeOf(const Arguments& arguments, con
   *change.mutable_entity() = subject.ToEntity();
   TM_ASSIGN_OR_RETURN(const auto file, PropertiesOfFlag(arguments, "add-config-file"));
   change.mutable_set()->insert(file.begin(), file.end());
+  std::set<std::string> added, removed;
   for (const std::string& text : arguments.All("add-config")) {
     TM_ASSIGN_OR_RETURN(const auto values, ParseAddConfig(text));
-    for (const auto& [name, value] : values) (*change.mutable_set())[name] = value;
+    for (const auto& [name, value] : values) {
+      if (!added.insert(name).second) return GivenTwice(name);
+      (*change.mutable_set())[name] = value;
+    }
   }
   for (const std::string& text : arguments.All("delete-config")) {
-    for (const std::string& name : CommaList(text)) change.add_remove(name);
+    for (const std::string& name : CommaList(text)) {
+      if (change.set().contains(name))
+        return Fail(v1::INVALID_REQUEST, "config '{}' is to be set and to be deleted; which?", name);
+      // Twice is as once.
+      if (removed.insert(name).second) change.add_remove(name);
+    }
   }
   if (change.set().empty() && change.remove().empty()) {
     return Fail(v1::INVALID_REQUEST,

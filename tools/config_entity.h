@@ -34,10 +34,15 @@ std::string SingularOf(v1::ConfigEntityType type);
 // each, in either order. INVALID_REQUEST says what is missing or too much.
 Result<ConfigSubject> SubjectOf(const Arguments& arguments);
 
-// "a=1,b=[x,y]": brackets keep a value with commas together, as in Kafka.
+// "a=1,b=[x,y]": brackets keep a value with commas together, as in Kafka. INVALID_REQUEST: also a name that
+// is there twice.
 Result<std::map<std::string, std::string>> ParseAddConfig(std::string_view text);
 
-// The change that --add-config, --add-config-file and --delete-config ask for. INVALID_REQUEST: none.
+// The NAME=VALUE pairs of a repeated flag; INVALID_REQUEST: also a name that is there twice.
+Result<std::map<std::string, std::string>> ConfigsOfFlag(const Arguments& arguments, std::string_view flag);
+
+// The change that --add-config, --add-config-file and --delete-config ask for. INVALID_REQUEST: none,
+// or one that is given twice, or to be set and deleted.
 Result<v1::AlterConfigsRequest::Change> ChangeOf(const Arguments& arguments, const ConfigSubject& subject);
 
 // The flags of these.

@@ -8,6 +8,7 @@
 #include "common/config/topic_configs.h"
 #include "tools/action_flags.h"
 #include "tools/commands.h"
+#include "tools/config_entity.h"
 #include "tools/kafka_rows.h"
 #include "tools/replica_warning.h"
 #include "tools/session.h"
@@ -39,7 +40,7 @@ Result<v1::CreateTopicsRequest> CreateRequest(const Arguments& arguments, const 
       one->mutable_replicas()->Assign(replicas.begin(), replicas.end());
     }
   }
-  TM_ASSIGN_OR_RETURN(const auto configs, arguments.GetProperties("config"));
+  TM_ASSIGN_OR_RETURN(const auto configs, ConfigsOfFlag(arguments, "config"));
   topic->mutable_configs()->insert(configs.begin(), configs.end());
   request.set_timeout_ms(static_cast<uint32_t>(ToMillis(kAdminTimeout) / 2));
   request.set_validate_only(arguments.Has("dry-run"));

@@ -180,7 +180,9 @@ int RunSet(const Arguments& arguments) {
   for (size_t i = 1; i < words.size(); ++i) {
     const auto parsed = ParseAssignment(words[i]);
     if (!parsed) return ReportUsage(parsed.error());
-    (*change.mutable_set())[parsed->first] = parsed->second;
+    if (!change.mutable_set()->insert({parsed->first, parsed->second}).second)
+      return ReportUsage(
+          {v1::INVALID_REQUEST, fmt::format("config '{}' is given twice; leave one out", parsed->first)});
   }
   return Change(arguments, change);
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "client/list_offsets.h"
+#include "tools/config_entity.h"
 #include "tools/delete_records.h"
 #include "tools/moments.h"
 #include "tools/replica_warning.h"
@@ -23,7 +24,7 @@ uint32_t ServerTimeout() { return static_cast<uint32_t>(ToMillis(kAdminTimeout) 
 Result<v1::CreateTopicsRequest> CreationOf(const Arguments& arguments) {
   TM_ASSIGN_OR_RETURN(const auto partitions, arguments.GetInteger("partitions", 1, 1'000'000));
   TM_ASSIGN_OR_RETURN(const auto replicas, arguments.GetInteger("replicas", 1, 32767));
-  TM_ASSIGN_OR_RETURN(const auto configs, arguments.GetProperties("config"));
+  TM_ASSIGN_OR_RETURN(const auto configs, ConfigsOfFlag(arguments, "config"));
   TM_ASSIGN_OR_RETURN(const auto lists, ParseReplicaAssignment(arguments.GetOr("assign", "")));
   if (!lists.empty() && (partitions || replicas))
     return Fail(v1::INVALID_REQUEST, "--assign says it all: leave out --partitions and --replicas");

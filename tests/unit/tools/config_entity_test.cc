@@ -91,5 +91,22 @@ TEST(ConfigChange, GathersWhatIsToBeSetAndRemoved) {
   EXPECT_THAT(ChangeOf(Parsed({"--add-config", "a=1"}), all).error().message, HasSubstr("--entity-name"));
 }
 
+TEST(ConfigChange, AConfigIsGivenOnce) {
+  const ConfigSubject topic{.type = v1::CONFIG_ENTITY_TYPE_TOPIC, .name = "orders"};
+  const auto refusal = [&](const std::vector<std::string>& words) {
+    const auto change = ChangeOf(Parsed(words), topic);
+    return change ? "accepted" : change.error().message;
+  };
+  EXPECT_THAT(refusal({"--add-config", "retention.ms=1,retention.ms=2"}),
+              HasSubstr("config 'retention.ms' is given twice"));
+  EXPECT_THAT(refusal({"--add-config", "retention.ms=1,retention.ms=1"}),
+              HasSubstr("config 'retention.ms' is given twice"));
+  EXPECT_THAT(refusal({"--add-config", "retention.ms=1", "--add-config", "a=1,retention.ms=2"}),
+              HasSubstr("config 'retention.ms' is given twice"));
+  EXPECT_THAT(refusal({"--add-config", "a=1,retention.ms=1", "--delete-config", "b,retention.ms"}),
+              HasSubstr("config 'retention.ms' is to be set and to be deleted"));
+  EXPECT_EQ(refusal({"--add-config", "a=1", "--delete-config", "b,b"}), "accepted");
+}
+
 }  // namespace
 }  // namespace tidemark
