@@ -2,9 +2,13 @@
 // batches.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <map>
+#include <optional>
 
 #include "client/consumer.h"
+#include "client/list_offsets.h"
 #include "common/metrics/hdr_histogram.h"
 #include "tools/commands.h"
 #include "tools/kafka_rows.h"
@@ -22,16 +26,63 @@ struct Totals {
   uint64_t records = 0;
   uint64_t bytes = 0;
   Duration elapsed{};
-  HdrHistogram wait;  // microseconds that Poll took
+  HdrHistogram wait;  // microseconds from one batch to the next
+  bool reached = false;
 };
 
-Task<Result<>> ReadAll(EventLoop& loop, Consumer& consumer, uint64_t records, Duration timeout, Progress& bar,
+// What there is to read as it begins.
+struct LogSpan {
+  uint64_t offsets = 0;                     // the records are as many at most: compaction removes some
+  std::map<PartitionIndex, Offset> ends{};  // of the partitions that hold any
+};
+
+struct ReadGoal {
+  std::string topic;
+  std::optional<uint64_t> records{};  // empty: to the ends in `span`
+  Duration timeout{};
+  LogSpan span{};
+
+  uint64_t most() const { return records.value_or(span.offsets); }
+};
+
+Task<Result<LogSpan>> SpanOf(Cluster& cluster, std::string topic, MonoTime deadline) {
+  TM_CO_RETURN_IF_ERROR(co_await EnsureTopic(cluster, topic, deadline, {}));
+  std::vector<PartitionIndex> partitions(cluster.Find(topic)->partitions.size());
+  for (PartitionIndex i = 0; i < partitions.size(); ++i) partitions[i] = i;
+  TM_CO_ASSIGN_OR_RETURN(const auto starts,
+                         co_await AskOffsets(cluster, topic, partitions, kEarliestTimestamp, deadline, {}));
+  TM_CO_ASSIGN_OR_RETURN(const auto ends,
+                         co_await AskOffsets(cluster, topic, partitions, kLatestTimestamp, deadline, {}));
+  LogSpan out;
+  for (size_t i = 0; i < partitions.size(); ++i) {
+    if (!starts[i].offset) co_return std::unexpected(starts[i].offset.error());
+    if (!ends[i].offset) co_return std::unexpected(ends[i].offset.error());
+    const Offset start = starts[i].offset->value_or(0);
+    const Offset end = ends[i].offset->value_or(0);
+    if (end <= start) continue;
+    out.offsets += end - start;
+    out.ends[partitions[i]] = end;
+  }
+  co_return out;
+}
+
+bool IsReached(const ReadGoal& goal, const Consumer& consumer, const Totals& totals) {
+  if (goal.records) return totals.records >= *goal.records;
+  return std::ranges::all_of(goal.span.ends, [&](const auto& end) {
+    const auto at = consumer.Position(goal.topic, end.first);
+    return at && *at >= end.second;
+  });
+}
+
+Task<Result<>> ReadAll(EventLoop& loop, Consumer& consumer, const ReadGoal& goal, Progress& bar,
                        Totals& totals) {
+  // A log whose last records were compacted away has its end reached without a record.
+  constexpr Duration kLookForEnd = 100ms;
   const MonoTime started = loop.Now();
   MonoTime last = started;
-  while (totals.records < records && loop.Now() - last < timeout) {
-    const MonoTime before = loop.Now();
-    auto batch = co_await consumer.Poll(last + timeout);
+  MonoTime before = started;
+  while (!IsReached(goal, consumer, totals) && loop.Now() - last < goal.timeout) {
+    auto batch = co_await consumer.Poll(std::min(last + goal.timeout, loop.Now() + kLookForEnd));
     if (!batch) co_return std::unexpected(batch.error());
     if (batch->records.empty()) continue;
     last = loop.Now();
@@ -42,8 +93,10 @@ Task<Result<>> ReadAll(EventLoop& loop, Consumer& consumer, uint64_t records, Du
     for (const ConsumedRecord& record : batch->records) {
       totals.bytes += record.view.key.value_or("").size() + record.view.value.value_or("").size();
     }
+    before = loop.Now();
   }
   totals.elapsed = last - started;
+  totals.reached = IsReached(goal, consumer, totals);
   co_return {};
 }
 
@@ -83,7 +136,6 @@ int RunConsumerPerf(const Arguments& arguments) {
   if (!topic) return ReportUsage(topic.error());
   auto messages = arguments.GetInteger("messages", 1, INT64_MAX);
   if (!messages) return ReportUsage(messages.error());
-  if (!*messages) return ReportUsage(Error{v1::INVALID_REQUEST, "--messages N is required"});
   auto timeout = arguments.GetInteger("timeout", 1, INT32_MAX);
   if (!timeout) return ReportUsage(timeout.error());
   auto fetch = arguments.GetInteger("fetch-size", 1, 1 << 30);
@@ -96,17 +148,25 @@ int RunConsumerPerf(const Arguments& arguments) {
   auto session = ToolSession::Open(arguments, options->client);
   if (!session) return ReportOpening(session.error());
 
+  ReadGoal goal{.topic = *topic, .timeout = std::chrono::milliseconds(timeout->value_or(10000))};
+  if (*messages) goal.records = static_cast<uint64_t>(**messages);
+  auto span = (*session)->Run(
+      [&] { return SpanOf((*session)->cluster(), *topic, (*session)->After(kAdminTimeout)); });
+  if (!span) return ReportError(span.error());
+  goal.span = *std::move(span);
+  if (goal.span.offsets < goal.most()) {
+    fmt::print(
+        stderr,
+        "warning: {} holds {} records now, fewer than {}; each further one is waited for, up to {} ms\n",
+        *topic, goal.span.offsets, goal.most(), ToMillis(goal.timeout));
+  }
   Totals totals;
   auto read = [&] {
-    Progress bar((*session)->env().clock(), "reading", ProgressUnit::kRecords,
-                 static_cast<uint64_t>(**messages));
+    Progress bar((*session)->env().clock(), "reading", ProgressUnit::kRecords, goal.most());
     return RunShown(**session, bar, [&]() -> Task<Result<>> {
       Consumer consumer((*session)->cluster(), *options);
       Result<> result = co_await consumer.AssignAll(*topic, {StartPosition::Kind::kBeginning});
-      if (result) {
-        result = co_await ReadAll((*session)->loop(), consumer, static_cast<uint64_t>(**messages),
-                                  std::chrono::milliseconds(timeout->value_or(10000)), bar, totals);
-      }
+      if (result) result = co_await ReadAll((*session)->loop(), consumer, goal, bar, totals);
       co_await consumer.Close();
       co_return result;
     });
@@ -117,8 +177,8 @@ int RunConsumerPerf(const Arguments& arguments) {
   } else if (!Print(ListingOf(totals).Text(*format))) {
     return kExitDone;
   }
-  if (totals.records >= static_cast<uint64_t>(**messages)) return kExitDone;
-  fmt::print(stderr, "error: only {} of {} records came before the time-out\n", totals.records, **messages);
+  if (totals.reached) return kExitDone;
+  fmt::print(stderr, "error: only {} of {} records came before the time-out\n", totals.records, goal.most());
   return kExitUnreachable;
 }
 
@@ -128,7 +188,7 @@ Command ConsumerPerfCommand() {
   std::vector<FlagSpec> flags = ConnectionFlags();
   const std::vector<FlagSpec> own = {
       {"topic", "NAME", "What to read, from its start."},
-      {"messages", "N", "How many records to read."},
+      {"messages", "N", "How many records to read (default: to the end as it is when it begins)."},
       {"fetch-size", "BYTES", "Most bytes per partition and fetch."},
       {"timeout", "MS", "Gives up when no record came for so long (default 10000)."},
       {"consumer-property", "NAME=VALUE", "A consumer setting.", true},

@@ -65,8 +65,8 @@ int RunBenchProduce(const Arguments& arguments) {
 }
 
 int RunBenchConsume(const Arguments& arguments) {
-  std::vector<std::string> words = {"--topic", arguments.positionals()[0], "--messages",
-                                    arguments.GetOr("count", "100000")};
+  std::vector<std::string> words = {"--topic", arguments.positionals()[0]};
+  if (const auto count = arguments.Get("count")) words.insert(words.end(), {"--messages", *count});
   AddConnection(arguments, &words);
   words.insert(words.end(), {"--output", arguments.GetOr("output", "table")});
   for (const std::string& setting : arguments.All("property"))
@@ -178,9 +178,9 @@ int RunBenchLatency(const Arguments& arguments) {
   return Finish(listing, *format);
 }
 
-std::vector<FlagSpec> BenchFlags(const char* setting, bool size) {
+std::vector<FlagSpec> BenchFlags(const char* count, const char* setting, bool size) {
   std::vector<FlagSpec> flags = {
-      {.name = "count", .value = "N", .help = "How many records.", .aliases = {"n"}},
+      {.name = "count", .value = "N", .help = count, .aliases = {"n"}},
       {.name = "property", .value = "NAME=VALUE", .help = setting, .repeated = true, .aliases = {"X"}},
   };
   if (size)
@@ -193,9 +193,11 @@ std::vector<FlagSpec> BenchFlags(const char* setting, bool size) {
 
 std::vector<Command> LogAndBenchVerbs() {
   const std::vector<PositionalSpec> topic = {{.name = "TOPIC", .required = true}};
-  std::vector<FlagSpec> produce = BenchFlags("A producer setting, such as acks=all.", true);
+  std::vector<FlagSpec> produce =
+      BenchFlags("How many records (default 100000).", "A producer setting, such as acks=all.", true);
   produce.push_back({"rate", "RECORDS/S", "Most records per second (default: as fast as possible)."});
-  std::vector<FlagSpec> latency = BenchFlags("A producer setting, such as acks=1.", true);
+  std::vector<FlagSpec> latency =
+      BenchFlags("How many records (default 1000).", "A producer setting, such as acks=1.", true);
   return {
       {.name = "log dump",
        .summary = "prints segment files, or verifies a log directory; needs no broker",
@@ -216,8 +218,9 @@ std::vector<Command> LogAndBenchVerbs() {
        .run = RunBenchProduce},
       {.name = "bench consume",
        .summary = "reads a topic from its start: rate and time per poll",
-       .examples = {"tidemark bench consume load -n 1000000"},
-       .flags = ReadingFlags(BenchFlags("A consumer setting.", false)),
+       .examples = {"tidemark bench consume load", "tidemark bench consume load -n 1000000"},
+       .flags = ReadingFlags(BenchFlags("How many records (default: to the end as it is when it begins).",
+                                        "A consumer setting.", false)),
        .positionals = topic,
        .run = RunBenchConsume},
       {.name = "bench latency",

@@ -240,6 +240,11 @@ class Verbs(ClusterTest):
         self.assertTrue(0 < sent["p50_ms"] <= sent["p99_9_ms"] <= sent["max_ms"] and sent["bytes_per_second"] > 0, sent)
         read, = self.json("bench", "consume", "load", "-n", 1000)
         self.assertTrue(read["records"] >= 1000 and read["bytes"] > 0 and read["polls"] > 0, read)
+        whole, = self.json("bench", "consume", "load")
+        self.assertEqual((whole["records"], self.err), (20001 + 20 + 2000, ""), "to the end, without a wait for more")
+        self.verb("consumer-perf-test", "--bootstrap-server", self.brokers, "--topic", "load", "--messages", 30000,
+                  "--timeout", 500, status=3)
+        self.assertIn("load holds 22021 records now, fewer than 30000", self.err)
         header, row = self.verb("bench", "consume", "load", "-n", 1000, "-o", "csv").splitlines()
         self.assertEqual(len(header.split(",")), len(row.split(",")))
         self.verb("bench", "produce", "load", "-o", "jsn", status=2)
