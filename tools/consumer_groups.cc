@@ -122,12 +122,12 @@ std::string NameOfCause(v1::RebalanceCause cause) {
   return Lower(name);
 }
 
-std::string AssignmentText(const v1::GroupPartitions& assignment) {
+std::string AssignmentText(const v1::GroupPartitions& assignment, const char* separator) {
   std::string text;
   for (const v1::GroupTopicPartitions& topic : assignment.topics()) {
     std::vector<uint32_t> partitions(topic.partitions().begin(), topic.partitions().end());
     std::ranges::sort(partitions);
-    text += fmt::format("{}{}({})", text.empty() ? "" : ",", topic.topic(), fmt::join(partitions, ","));
+    text += fmt::format("{}{}({})", text.empty() ? "" : separator, topic.topic(), fmt::join(partitions, ","));
   }
   return text;
 }
@@ -166,10 +166,12 @@ int ListGroupsAction(ToolSession& session, const Arguments& arguments) {
   }
   const bool states_too = arguments.Has("state");
   const bool types_too = arguments.Has("type");
-  std::vector<std::string> header = {"GROUP"};
-  if (types_too) header.emplace_back("TYPE");
-  if (states_too) header.emplace_back("STATE");
-  TextTable table(header);
+  size_t longest = 15;
+  for (const auto& group : listing->groups) longest = std::max(longest, group.group_id().size());
+  std::vector<TextColumn> columns = {{"GROUP", longest + 10, ColumnWidth::kFixed}};
+  if (types_too) columns.push_back({"TYPE", 20, ColumnWidth::kFixed});
+  if (states_too) columns.push_back({"STATE", 20, ColumnWidth::kFixed});
+  TextTable table(std::move(columns));
   for (const auto& group : listing->groups) {
     std::vector<std::string> row = {group.group_id()};
     if (types_too) row.emplace_back("Consumer");

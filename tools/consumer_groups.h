@@ -14,7 +14,7 @@ namespace tidemark {
 std::string NameOfState(v1::GroupState state);
 std::string NameOfCause(v1::RebalanceCause cause);
 // "orders(0,1),logs(3)"
-std::string AssignmentText(const v1::GroupPartitions& assignment);
+std::string AssignmentText(const v1::GroupPartitions& assignment, const char* separator = ",");
 
 // The groups that --group and --all-groups mean, sorted.
 Result<std::vector<std::string>> GroupsMeant(ToolSession& session, GroupAdmin& admin,

@@ -78,9 +78,11 @@ Result<std::vector<CommitOutcome>> DeleteOffsetsOf(ToolSession& session, GroupAd
   return outcomes;
 }
 
-int ShowDeletedOffsets(const std::string& group, const std::vector<CommitOutcome>& outcomes, bool dry_run,
+int ShowDeletedOffsets(const std::string& group, const std::vector<std::string>& topics,
+                       const std::vector<CommitOutcome>& outcomes, bool dry_run,
                        std::optional<OutputFormat> rows) {
-  TextTable table({"TOPIC", "PARTITION", "STATUS"});
+  using enum ColumnWidth;
+  TextTable table({{"TOPIC", 30, kFixed}, {"PARTITION", 15, kFixed}, {"STATUS", 15, kFixed}});
   Listing listing({"group", "topic", "partition", "result"});
   size_t failed = 0;
   for (const CommitOutcome& outcome : outcomes) {
@@ -96,7 +98,17 @@ int ShowDeletedOffsets(const std::string& group, const std::vector<CommitOutcome
                          fmt::format("{}: {}", ToString(outcome.at), outcome.result.error().message)});
     }
   }
-  (void)Print(rows ? listing.Text(*rows) : table.Text());
+  std::string text;
+  if (rows) {
+    text = listing.Text(*rows);
+  } else if (failed == 0) {
+    text = fmt::format("Request succeed for deleting offsets with topic {} group {}\n\n{}",
+                       fmt::join(topics, ", "), group, table.Text());
+  } else {
+    fmt::print(stderr, "\nError: Encounter some partition level error, see the follow-up details:\n");
+    text = "\n" + table.Text();
+  }
+  (void)Print(text);
   return StatusOf(outcomes.size() - failed, kExitFailed, failed);
 }
 
@@ -157,7 +169,7 @@ int DeleteOffsetsAction(ToolSession& session, const Arguments& arguments) {
   const bool dry_run = arguments.Has("dry-run");
   const auto outcomes = DeleteOffsetsOf(session, admin, arguments, there, *partitions);
   if (!outcomes) return ReportError(outcomes.error());
-  return ShowDeletedOffsets(*group, *outcomes, dry_run, rows);
+  return ShowDeletedOffsets(*group, arguments.All("topic"), *outcomes, dry_run, rows);
 }
 
 }  // namespace tidemark

@@ -74,6 +74,16 @@ std::string TimeText(WallMillis time) {
                      clock.seconds().count());
 }
 
+using enum ColumnWidth;
+
+// What is not known is '-', as with Kafka.
+std::vector<std::string> WithoutGaps(std::vector<std::string> fields) {
+  for (std::string& field : fields) {
+    if (field.empty()) field = "-";
+  }
+  return fields;
+}
+
 // "/127.0.0.1", as Kafka shows it: without the port.
 std::string HostText(const DescribedMember& member) {
   return "/" + member.client_host().substr(0, member.client_host().rfind(':'));
@@ -99,10 +109,20 @@ std::map<std::pair<std::string, PartitionIndex>, PartitionRow> RowsOf(const Desc
 }
 
 void PrintOffsets(const DescribedGroup& group, LogEnds& ends, bool verbose) {
-  std::vector<std::string> header = {"GROUP", "TOPIC",       "PARTITION", "CURRENT-OFFSET", "LOG-END-OFFSET",
-                                     "LAG",   "CONSUMER-ID", "HOST",      "CLIENT-ID"};
-  if (verbose) header.insert(header.end(), {"LEADER-EPOCH", "COMMITTED-AT", "EXPIRES-AT", "METADATA"});
-  TextTable table(std::move(header));
+  std::vector<TextColumn> columns = {{"GROUP", 15},
+                                     {"TOPIC", 15},
+                                     {"PARTITION", 10, kFixed},
+                                     {"CURRENT-OFFSET", 15, kFixed},
+                                     {"LOG-END-OFFSET", 15, kFixed},
+                                     {"LAG", 15, kFixed},
+                                     {"CONSUMER-ID", 15},
+                                     {"HOST", 15},
+                                     {"CLIENT-ID", 0, kUnpadded}};
+  // Kafka's come first: scripts count them.
+  if (verbose)
+    columns.insert(columns.end(),
+                   {{"LEADER-EPOCH"}, {"COMMITTED-AT"}, {"EXPIRES-AT"}, {"METADATA", 0, kUnpadded}});
+  TextTable table(std::move(columns));
   for (const auto& [at, row] : RowsOf(group)) {
     const std::optional<Offset> end = ends.Of(at.first, at.second);
     const bool has_offset = row.committed != nullptr && row.committed->has_offset();
@@ -123,7 +143,7 @@ void PrintOffsets(const DescribedGroup& group, LogEnds& ends, bool verbose) {
       fields.push_back(offset.has_expire_time() ? TimeText(offset.expire_time()) : "");
       fields.push_back(offset.metadata());
     }
-    table.Add(std::move(fields));
+    table.Add(WithoutGaps(std::move(fields)));
   }
   if (table.rows() > 0) fmt::print("\n{}", table.Text());
 }
@@ -146,20 +166,27 @@ std::string NameOfMemberState(v1::GroupMemberState state) {
 void PrintMembers(const DescribedGroup& group, bool verbose) {
   const bool instances =
       std::ranges::any_of(group.members(), [](const DescribedMember& m) { return !m.instance_id().empty(); });
-  std::vector<std::string> header = {"GROUP", "CONSUMER-ID"};
-  if (instances) header.emplace_back("GROUP-INSTANCE-ID");
-  header.insert(header.end(), {"HOST", "CLIENT-ID", "#PARTITIONS"});
-  if (verbose) header.insert(header.end(), {"STATE", "EPOCH", "ASSIGNMENT"});
-  TextTable table(std::move(header));
+  std::vector<TextColumn> columns = {{"GROUP", 15}, {"CONSUMER-ID", 15}};
+  if (instances) columns.push_back({"GROUP-INSTANCE-ID", 17});
+  columns.insert(columns.end(), {{"HOST", 15}, {"CLIENT-ID", 15}, {"#PARTITIONS", 15, kFixed}});
+  if (verbose) {
+    columns.insert(columns.end(), {{"ASSIGNMENT", 0, kUnpadded}, {"STATE"}, {"EPOCH", 0, kUnpadded}});
+  } else {
+    columns.push_back({"", 0, kUnpadded});  // Kafka's lines end with a blank
+  }
+  TextTable table(std::move(columns));
   for (const DescribedMember& member : group.members()) {
     int count = 0;
     for (const auto& topic : member.assignment().topics()) count += topic.partitions_size();
     std::vector<std::string> fields = {group.group_id(), member.member_id()};
     if (instances) fields.push_back(member.instance_id());
     fields.insert(fields.end(), {HostText(member), member.client_id(), std::to_string(count)});
+    const std::string assignment = AssignmentText(member.assignment(), ", ");
     if (verbose) {
-      fields.insert(fields.end(), {NameOfMemberState(member.state()), std::to_string(member.member_epoch()),
-                                   AssignmentText(member.assignment())});
+      fields.insert(fields.end(), {assignment.empty() ? "-" : assignment, NameOfMemberState(member.state()),
+                                   std::to_string(member.member_epoch())});
+    } else {
+      fields.emplace_back();
     }
     table.Add(std::move(fields));
   }
@@ -168,14 +195,22 @@ void PrintMembers(const DescribedGroup& group, bool verbose) {
 
 void PrintState(ToolSession& session, const v1::DescribeGroupsResponse& answer, bool verbose) {
   const DescribedGroup& group = answer.groups(0);
-  std::vector<std::string> header = {"GROUP", "COORDINATOR (ID)", "ASSIGNMENT-STRATEGY", "STATE", "#MEMBERS"};
-  if (verbose) header.insert(header.end(), {"GROUP-EPOCH", "ASSIGNMENT-EPOCH", "LAST-REBALANCE", "BECAUSE"});
-  TextTable table(std::move(header));
   const RpcChannel* channel = session.cluster().Channel(answer.coordinator());
-  std::vector<std::string> fields = {
-      group.group_id(),
-      fmt::format("{} ({})", channel == nullptr ? "?" : ToString(channel->endpoint()), answer.coordinator()),
-      group.assignor(), NameOfState(group.state()), std::to_string(group.members_size())};
+  const std::string coordinator =
+      fmt::format("{} ({})", channel == nullptr ? "?" : ToString(channel->endpoint()), answer.coordinator());
+  // With Kafka it is the group's column that is as wide as the coordinator.
+  std::vector<TextColumn> columns = {{"GROUP", std::max<size_t>(25, coordinator.size()), kFixed},
+                                     {"COORDINATOR (ID)", 25, kFixed},
+                                     {"ASSIGNMENT-STRATEGY", 20, kFixed},
+                                     {"STATE", 15, kFixed},
+                                     {"#MEMBERS", 0, kUnpadded}};
+  if (verbose) {
+    columns.insert(columns.end(),
+                   {{"GROUP-EPOCH"}, {"ASSIGNMENT-EPOCH"}, {"LAST-REBALANCE"}, {"BECAUSE", 0, kUnpadded}});
+  }
+  TextTable table(std::move(columns));
+  std::vector<std::string> fields = {group.group_id(), coordinator, group.assignor(),
+                                     NameOfState(group.state()), std::to_string(group.members_size())};
   if (verbose) {
     const v1::GroupRebalance& last = group.last_rebalance();
     fields.insert(fields.end(),
@@ -183,7 +218,7 @@ void PrintState(ToolSession& session, const v1::DescribeGroupsResponse& answer, 
                    last.time() == 0 ? "" : TimeText(last.time()),
                    last.time() == 0 ? "" : fmt::format("{}: {}", NameOfCause(last.cause()), last.detail())});
   }
-  table.Add(std::move(fields));
+  table.Add(WithoutGaps(std::move(fields)));
   fmt::print("\n{}", table.Text());
 }
 

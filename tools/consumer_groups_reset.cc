@@ -223,7 +223,10 @@ class ResetReport {
   const bool as_csv_;
   const bool with_group_;
   const char* const result_;
-  TextTable table_{{"GROUP", "TOPIC", "PARTITION", "NEW-OFFSET"}};
+  TextTable table_{{{"GROUP", 30, ColumnWidth::kFixed},
+                    {"TOPIC", 30, ColumnWidth::kFixed},
+                    {"PARTITION", 10, ColumnWidth::kFixed},
+                    {"NEW-OFFSET", 15, ColumnWidth::kFixed}}};
   std::string csv_;
   Listing rows_{{"group", "topic", "partition", "before", "after", "result"}};
 };

@@ -100,6 +100,7 @@ class ConsumerGroupsTool(ClusterTest):
         self.assertTrue(all(row["CONSUMER-ID"].startswith("member-7-") for row in rows))
         members = self.table("--describe", "--group", "readers", "--members", "--verbose")
         self.assertEqual([(row["#PARTITIONS"], row["ASSIGNMENT"]) for row in members], [("3", "orders(0,1,2)")])
+        self.lines_are_kafkas(rows[0]["CONSUMER-ID"])
         state = self.groups("--describe", "--group", "readers", "--state", "--verbose").out
         self.assertRegex(state, r"127\.0\.0\.1:\d+ \(0\)\s+sticky\s+Stable\s+1\s")
         self.assertIn("member joined: member 'member-7-", state)
@@ -115,6 +116,24 @@ class ConsumerGroupsTool(ClusterTest):
         self.assertIn("there is no group 'readers'", self.groups("--describe", "--group", "readers", status=4).err)
         self.groups("--delete", "--group", "readers", status=4)
         self.groups("--list", "--describe", status=2)
+
+    def lines_are_kafkas(self, consumer):
+        """Widths, as scripts that cut by columns know them."""
+        lines = self.groups("--list", "--state").out.splitlines()
+        self.assertEqual(lines[0], "%-25s %-20s" % ("GROUP", "STATE"))
+        lines = self.groups("--describe", "--group", "readers").out.splitlines()
+        width = max(15, len(consumer))
+        described = f"%-15s %-15s %-10s %-15s %-15s %-15s %-{width}s %-15s %s"
+        self.assertEqual(lines[0], "")
+        self.assertEqual(lines[1], described % ("GROUP", "TOPIC", "PARTITION", "CURRENT-OFFSET", "LOG-END-OFFSET", "LAG",
+                                                "CONSUMER-ID", "HOST", "CLIENT-ID"))
+        self.assertEqual(lines[2], described % tuple(lines[2].split()))
+        lines = self.groups("--describe", "--group", "readers", "--members").out.splitlines()
+        member = f"%-15s %-{width}s %-15s %-15s %-15s "
+        self.assertEqual(lines[1:], [member % ("GROUP", "CONSUMER-ID", "HOST", "CLIENT-ID", "#PARTITIONS"),
+                                     member % ("readers", consumer, "/127.0.0.1", "member-7", "3")])
+        lines = self.groups("--describe", "--group", "readers", "--state").out.splitlines()
+        self.assertEqual(lines[1], "%-25s %-25s %-20s %-15s %s" % ("GROUP", "COORDINATOR (ID)", "ASSIGNMENT-STRATEGY", "STATE", "#MEMBERS"))
 
     def test_a_terminal_that_is_closed_ends_a_member_as_it_should(self):
         self.brokers.produce("orders", [f"line {n}" for n in range(30)])
@@ -152,6 +171,7 @@ class ConsumerGroupsTool(ClusterTest):
         self.assertEqual(new("--to-offset", 3, "--topic", "orders:1", "--execute"), {1: 3})
         clamped = self.groups(*reset, "--to-offset", 100000, "--topic", "orders:1", "--dry-run")
         self.assertIn("orders-1: offset 100000 is not in the log", clamped.err)
+        self.assertEqual(clamped.out.splitlines()[:2], ["", "%-30s %-30s %-10s %-15s" % ("GROUP", "TOPIC", "PARTITION", "NEW-OFFSET")])
         self.assertEqual(new("--to-current", "--all-topics"), {0: ends[0] - 5, 1: 3, 2: ends[2] - 5})
         self.assertEqual(new("--to-datetime", "2000-01-01T00:00:00.000", "--topic", "orders"), {0: 0, 1: 0, 2: 0})
         self.assertEqual(new("--by-duration", "PT0S", "--topic", "orders"), ends)
@@ -164,7 +184,9 @@ class ConsumerGroupsTool(ClusterTest):
         path.write_text("orders,99,2\n")
         self.assertIn("topic 'orders' has 3 partitions, no 99", self.groups(*reset, "--from-file", path, status=4).err)
         deleted = self.groups("--group", "g", "--delete-offsets", "--topic", "orders:0").out
-        self.assertRegex(deleted, r"orders +0 +Successful")
+        self.assertEqual(deleted, "Request succeed for deleting offsets with topic orders:0 group g\n\n"
+                         + "%-30s %-15s %-15s\n" % ("TOPIC", "PARTITION", "STATUS")
+                         + "%-30s %-15s %-15s\n" % ("orders", "0", "Successful"))
         self.assertEqual(sorted(self.committed("g")), [1, 2])
         for words, status in (((*reset, "--to-earliest"), 2), ((*reset, "--topic", "orders"), 2),
                               ((*reset, "--to-earliest", "--to-latest", "--topic", "orders"), 2),

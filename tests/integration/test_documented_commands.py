@@ -148,7 +148,7 @@ class DocumentedCommands(ClusterTest):
         reset = self.done("kafka-consumer-groups --bootstrap-server localhost:9092 --group kafka-elastic-search "
                           "--reset-offsets --execute --to-earliest --topic twitter-tweets")
         # Its own kafka- is read as tidemark- too.
-        self.assertRegex(reset, r"tidemark-elastic-search +twitter-tweets +0 +0\ntidemark-elastic-search +twitter-tweets +1 +0\n")
+        self.assertRegex(reset, r"tidemark-elastic-search +twitter-tweets +0 +0 *\ntidemark-elastic-search +twitter-tweets +1 +0 *\n")
         self.reads(tweets, ["one", "two", "three"])
         self.done("kafka-topics --zookeeper 127.0.0.1:2181 --topic twitter-tweets --delete")
 

@@ -159,7 +159,7 @@ class KafkaFormats(ClusterTest):
         listed, = self.shown("consumer-groups", "--list")
         self.assertEqual((listed["group"], listed["state"], listed["members"]), ("readers", "empty", 0))
         self.assertRegex(self.tool("consumer-groups", "--list", "--type", "--state"),
-                         r"GROUP +TYPE +STATE\nreaders +Consumer +Empty\n")
+                         r"GROUP +TYPE +STATE *\nreaders +Consumer +Empty *\n")
         self.assertEqual(self.rows("consumer-groups", "--list", "--type", "classic"), [])
         group, = self.rows("consumer-groups", "--describe", "--group", "readers")
         self.assertEqual(sum(p["lag"] for p in group["partitions"]), 20)

@@ -116,10 +116,23 @@ TEST(OffsetResetsTest, AFlagsValueMayBeLeftOut) {
   EXPECT_EQ(Arguments::Parse({"--state", "Empty", "--list"}, flags)->GetOr("state", "?"), "Empty");
 }
 
-TEST(OffsetResetsTest, TablesAreAsWideAsTheirFields) {
-  TextTable table({"A", "BB"});
-  table.Add({"long", ""});
-  EXPECT_EQ(table.Text(), "A     BB\nlong  -\n");
+TEST(TextTable, ColumnsAreAsWideAsKafkas) {
+  TextTable offsets(
+      {{"GROUP", 6}, {"LAG", 4, ColumnWidth::kFixed}, {"CLIENT-ID", 0, ColumnWidth::kUnpadded}});
+  offsets.Add({"readers-of-orders", "12345", "c"});
+  offsets.Add({"g", "1", "client"});
+  EXPECT_EQ(offsets.Text(),
+            "GROUP             LAG  CLIENT-ID\n"
+            "readers-of-orders 12345 c\n"
+            "g                 1    client\n");
+  TextTable padded({{"TOPIC", 8, ColumnWidth::kFixed}, {"STATUS", 8, ColumnWidth::kFixed}});
+  EXPECT_EQ(padded.Text(), "TOPIC    STATUS  \n");
+}
+
+TEST(TextTable, WhatIsAddedToKafkasColumnsComesBehindThem) {
+  TextTable table({{"A", 3}, {"B", 0, ColumnWidth::kUnpadded}, {"OWN", 0, ColumnWidth::kUnpadded}});
+  table.Add({"1", "long", "x"});
+  EXPECT_EQ(table.Text(), "A   B    OWN\n1   long x\n");
 }
 
 }  // namespace
