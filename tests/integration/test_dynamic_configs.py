@@ -168,7 +168,7 @@ class DynamicConfigs(ClusterTest):
         self.set_quota("--client", "busy", "--add-config", "request_percentage=0.00001")
         self.produce("free", 200)
         self.assertEqual(self.throttled("request"), 0, "it has no quota")
-        self.produce("busy", 50)
+        self.assertIn("ms throttled by a quota", self.produce("busy", 50), "the client is told")
         throttled = self.throttled("request")
         self.assertGreater(throttled, 0)
         self.produce("free", 200)
