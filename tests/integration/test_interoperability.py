@@ -44,6 +44,16 @@ class Interoperability(ClusterTest):
         offsets.write_text('{"version": 1, "partitions": [{"topic": "trimmed", "partition": 0, "offset": 60}]}')
         cluster.tool("delete-records", "--bootstrap-server", cluster.bootstrap, "--offset-json-file", offsets)
         self.assertEqual(self.example(cluster, "consume", "trimmed"), [f"line {n}" for n in range(60, 100)])
+        path = cluster.folder / "trimmed"
+        with open(path, "wb") as out:
+            member = subprocess.Popen(
+                ["/usr/bin/python3", "-B", str(EXAMPLE), cluster.brokers[0].address, "group", "trimmed", "late"],
+                stdout=out, env={**os.environ, "PYTHONPATH": str(GENERATED)})
+        self.addCleanup(lambda: member.poll() is None and member.kill())
+        wait_for("it has read what there is", lambda: len(path.read_text().splitlines()) >= 40)
+        member.terminate()
+        self.assertEqual(member.wait(timeout=PATIENCE), 0)
+        self.assertEqual(path.read_text().splitlines(), [f"line {n}" for n in range(60, 100)])
         self.zookeeper_shows_kafkas_tree(cluster)
         self.protoc_decodes_a_segment(cluster)
 
