@@ -120,7 +120,7 @@ const ConfigTable& ConsumerConfigTable() {
           {"group.instance.id", kString, "", "",
            "Makes the member static: it keeps its share over a restart"},
           OneOf("group.remote.assignor", "", "Assignor that this member prefers; not set: as the others wish",
-                {"", "range", "roundrobin", "sticky"}),
+                {"", "range", "roundrobin", "sticky", "uniform"}),
           {"enable.auto.commit", kBool, "true", "", "Positions are committed in the background"},
           {"auto.commit.interval.ms", kInt, "5000", "ms", "Between two commits in the background", kIn, 0,
            kMostMillis},

@@ -13,6 +13,7 @@
 #include "tools/record_output.h"
 #include "tools/record_source.h"
 #include "tools/session.h"
+#include "tools/topic_match.h"
 #include "tools/topics.h"
 
 namespace tidemark {
@@ -198,6 +199,8 @@ Result<Plan> PlanOf(const Arguments& arguments) {
   TM_ASSIGN_OR_RETURN(const auto timeout, arguments.GetInteger("timeout-ms", -1, INT32_MAX));
   if (timeout && *timeout >= 0) plan.limits.timeout = std::chrono::milliseconds(*timeout);
   TM_ASSIGN_OR_RETURN(plan.options, ClientOptionsOf(arguments));
+  // Of a group the coordinator reads the expression.
+  if (plan.options.group_id.empty()) TM_RETURN_IF_ERROR(TopicMatch::Of(plan.include));
   return plan;
 }
 

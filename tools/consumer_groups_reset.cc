@@ -51,8 +51,9 @@ class Reset {
 
 Result<> Reset::ReadFileFor(const std::vector<std::string>& groups) {
   if (plan_.kind != ResetKind::kFile) return {};
-  TM_ASSIGN_OR_RETURN(const std::string text, ReadFile(session_.env().files(), plan_.file));
-  auto file = ParseResetFile(text, groups.size() == 1 ? groups.front() : "");
+  const auto text = ReadFile(session_.env().files(), plan_.file);
+  if (!text) return Fail(text.error().code, "--from-file: {}", text.error().message);
+  auto file = ParseResetFile(*text, groups.size() == 1 ? groups.front() : "");
   if (!file) return Fail(v1::INVALID_REQUEST, "{}, {}", plan_.file, file.error().message);
   file_ = std::move(*file);
   return {};
@@ -259,7 +260,7 @@ int ResetOffsetsAction(ToolSession& session, const Arguments& arguments) {
     return groups.error().code == v1::INVALID_REQUEST ? ReportUsage(groups.error())
                                                       : ReportError(groups.error());
   Reset reset(session, arguments, std::move(*plan));
-  if (const auto read = reset.ReadFileFor(*groups); !read) return ReportError(read.error());
+  if (const auto read = reset.ReadFileFor(*groups); !read) return ReportUsage(read.error());
   ResetReport report(arguments, groups->size());
   int status = kExitDone;
   size_t done = 0;

@@ -167,12 +167,14 @@ int RunDeleteRecords(const Arguments& arguments) {
   if (!path) return ReportUsage(path.error());
   const std::unique_ptr<FileSystem> files = MakePosixFileSystem();
   const Result<std::string> text = ReadFile(*files, *path, kMostInputBytes);
-  if (!text) return ReportError(text.error());
+  if (!text)
+    return ReportUsage({v1::INVALID_REQUEST, fmt::format("--offset-json-file: {}", text.error().message)});
   const Result<std::vector<RecordDeletion>> parsed = ParseOffsetFile(*text);
   if (!parsed) {
-    return ReportError(
+    (void)ReportError(
         parsed.error(),
         R"({"partitions": [{"topic": "orders", "partition": 0, "offset": 100}], "version": 1}; offset -1: all)");
+    return kExitUsage;
   }
   auto session = ToolSession::Open(arguments);
   if (!session) return ReportOpening(session.error());

@@ -11,6 +11,7 @@
 #include "tools/kafka_rows.h"
 #include "tools/offset_queries.h"
 #include "tools/session.h"
+#include "tools/topic_match.h"
 #include "tools/topics.h"
 #include "tools/verbs.h"
 
@@ -83,6 +84,7 @@ Result<bool> PrintOffsets(ToolSession& session, const std::string& topic,
 int RunGetOffsets(const Arguments& arguments) {
   const auto plan = OffsetPlanOf(arguments);
   if (!plan) return ReportUsage(plan.error());
+  if (const auto match = TopicMatch::Of(plan->topics); !match) return ReportUsage(match.error());
   const auto format = RowFormatOf(arguments);
   if (!format) return ReportUsage(format.error());
   auto session = ToolSession::Open(arguments);

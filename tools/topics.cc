@@ -172,6 +172,10 @@ int RunTopics(const Arguments& arguments) {
   const auto action = ActionOf(arguments, Actions());
   if (!action) return ReportUsage(action.error());
   if (const auto format = RowFormatOf(arguments); !format) return ReportUsage(format.error());
+  if (*action != "create") {
+    const auto match = TopicMatch::Of(arguments.GetOr("topic", ""));
+    if (!match) return ReportUsage(match.error());
+  }
   auto session = ToolSession::Open(arguments);
   if (!session) return ReportOpening(session.error());
   if (*action == "create") return Create(**session, arguments);

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <optional>
 
-#include <fmt/ranges.h>
 #include <glog/logging.h>
 
 #include "common/nearest_name.h"
@@ -67,7 +66,12 @@ Result<> CheckDouble(const ConfigDef& def, std::string_view value) {
 
 Result<> CheckAllowed(const ConfigDef& def, std::string_view value) {
   if (def.allowed.empty() || std::ranges::find(def.allowed, value) != def.allowed.end()) return {};
-  return Fail(v1::INVALID_CONFIG, "{}={}: must be one of {}", def.name, value, fmt::join(def.allowed, ", "));
+  // The empty one is "not set".
+  std::string words;
+  for (const std::string& word : def.allowed) {
+    if (!word.empty()) words += (words.empty() ? "" : ", ") + word;
+  }
+  return Fail(v1::INVALID_CONFIG, "{}={}: must be one of {}", def.name, value, words);
 }
 
 Result<> CheckValue(const ConfigDef& def, std::string_view value) {

@@ -192,6 +192,7 @@ class ConsumerGroupsTool(ClusterTest):
                               ((*reset, "--to-earliest", "--to-latest", "--topic", "orders"), 2),
                               ((*reset, "--to-earliest", "--topic", "orders:"), 2),
                               (("--list", "--timeout", "soon"), 2),
+                              ((*reset, "--from-file", self.brokers.folder / "not there"), 2),
                               ((*reset, "--to-datetime", "yesterday", "--topic", "orders"), 2),
                               ((*reset, "--to-earliest", "--topic", "odrers"), 4)):
             self.groups(*words, status=status)
