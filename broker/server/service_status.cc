@@ -28,7 +28,8 @@ std::string ServiceMessage(ServicePhase phase, const std::vector<std::string>& r
   if (status.size() > kLongestStatus) status.resize(kLongestStatus);
   switch (phase) {
     case ServicePhase::kStarting:
-      return fmt::format("STATUS=starting: {}", status);
+      // At first there is nothing yet to wait for.
+      return fmt::format("STATUS=starting{}{}", status.empty() ? "" : ": ", status);
     case ServicePhase::kServing:
       return fmt::format("READY=1\nSTATUS={}{}", reasons.empty() ? "" : "not ready: ", status);
     case ServicePhase::kStopping:

@@ -90,6 +90,7 @@ TEST(ServiceManager, SaysWhatIsWrongAndNeverWaits) {
 TEST(ServiceMessage, IsReadyAlsoWhenSomethingIsMissingLater) {
   EXPECT_EQ(ServiceMessage(ServicePhase::kStarting, {"recovering 3 logs"}, ""),
             "STATUS=starting: recovering 3 logs");
+  EXPECT_EQ(ServiceMessage(ServicePhase::kStarting, {}, ""), "STATUS=starting");
   EXPECT_EQ(ServiceMessage(ServicePhase::kServing, {}, "broker 1 serves"), "READY=1\nSTATUS=broker 1 serves");
   EXPECT_EQ(ServiceMessage(ServicePhase::kServing, {"a", "b"}, "broker 1 serves"),
             "READY=1\nSTATUS=not ready: a (and 1 more, see /readyz)");
