@@ -27,6 +27,9 @@ class Cluster::Impl {
   Task<Result<v1::Response>> CallAny(v1::Request request, Duration per_try, MonoTime deadline,
                                      std::stop_token stop);
   void ApplyHint(const std::string& topic, PartitionIndex partition, const v1::LeaderHint& hint);
+  void NoteEpoch(const std::string& topic, const TopicId& id, PartitionIndex partition, LeaderEpoch epoch);
+  Task<Result<PartitionLeader>> SecondOpinion(std::string topic, PartitionIndex partition, BrokerId doubted,
+                                              MonoTime deadline, std::stop_token stop);
   void SetEndpoint(BrokerId id, Endpoint endpoint);
   const TopicPicture* Find(const std::string& topic) const;
   RpcChannel* Channel(BrokerId broker);
@@ -63,6 +66,10 @@ class Cluster::Impl {
   Task<void> RunRefresh(std::string topic, std::shared_ptr<Flight> flight);
   Task<void> RefreshByAge();
   Result<> MergeTopic(const v1::TopicMetadata& topic);
+  Task<Result<PartitionLeader>> AskOthers(std::string topic, PartitionIndex partition, BrokerId doubted,
+                                          MonoTime deadline, std::stop_token stop);
+  Result<PartitionLeader> ReadOpinion(const v1::Response& response, const std::string& topic,
+                                      PartitionIndex partition);
   std::vector<RpcChannel*> Candidates();
   bool NoFirstContactSince(MonoTime began) const {
     return brokers_.empty() && options_.first_contact_timeout > 0ns &&
@@ -309,6 +316,65 @@ void Cluster::Impl::ApplyHint(const std::string& topic, PartitionIndex partition
   }
 }
 
+void Cluster::Impl::NoteEpoch(const std::string& topic, const TopicId& id, PartitionIndex partition,
+                              LeaderEpoch epoch) {
+  auto found = topics_.find(topic);
+  if (found == topics_.end() || found->second.picture.id != id) return;
+  std::vector<PartitionLeader>& leaders = found->second.picture.partitions;
+  // What is taken from here on is not older: MergeTopic, ApplyHint.
+  if (partition < leaders.size() && leaders[partition].epoch < epoch) leaders[partition] = {kNoBroker, epoch};
+}
+
+Task<Result<PartitionLeader>> Cluster::Impl::SecondOpinion(std::string topic, PartitionIndex partition,
+                                                           BrokerId doubted, MonoTime deadline,
+                                                           std::stop_token stop) {
+  if (closed_) co_return Fail(v1::CANCELLED, "the client is closed");
+  ++calls_;
+  auto said = co_await AskOthers(std::move(topic), partition, doubted, deadline, std::move(stop));
+  --calls_;
+  call_ended_.NotifyAll();
+  co_return said;
+}
+
+Task<Result<PartitionLeader>> Cluster::Impl::AskOthers(std::string topic, PartitionIndex partition,
+                                                       BrokerId doubted, MonoTime deadline,
+                                                       std::stop_token stop) {
+  std::vector<RpcChannel*> others;
+  for (const auto& [id, broker] : brokers_) {
+    if (broker.live && id != doubted) others.push_back(Channel(id));
+  }
+  if (!others.empty())
+    std::ranges::rotate(others, others.begin() + static_cast<ptrdiff_t>(next_ % others.size()));
+  if (others.empty() && Channel(doubted) != nullptr) others.push_back(Channel(doubted));
+  v1::Request request;
+  request.mutable_metadata()->add_topics()->set_name(topic);
+  Error last{v1::BROKER_NOT_AVAILABLE, "no broker is known"};
+  for (RpcChannel* channel : others) {
+    const Duration left = deadline - loop_.Now();
+    if (left <= 0ns || closed_ || stop.stop_requested()) break;
+    ++next_;  // somebody else the next time
+    const auto response = co_await channel->Call(
+        request, std::min({left, kMetadataTry, Duration(options_.request_timeout)}), stop);
+    auto said = response ? ReadOpinion(*response, topic, partition)
+                         : Result<PartitionLeader>(std::unexpected(response.error()));
+    if (said) co_return said;
+    last = said.error();
+  }
+  co_return std::unexpected(std::move(last));
+}
+
+// What the broker itself says, which may be older than the picture that it is merged into.
+Result<PartitionLeader> Cluster::Impl::ReadOpinion(const v1::Response& response, const std::string& topic,
+                                                   PartitionIndex partition) {
+  if (response.metadata().topics_size() != 1 || response.metadata().topics(0).name() != topic)
+    return Fail(v1::UNKNOWN_SERVER_ERROR, "a broker did not answer for topic '{}'", topic);
+  TM_RETURN_IF_ERROR(Merge(response.metadata()));
+  for (const v1::PartitionMetadata& told : response.metadata().topics(0).partitions()) {
+    if (told.partition() == partition) return PartitionLeader{told.leader(), told.leader_epoch()};
+  }
+  return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "a broker does not know {}-{}", topic, partition);
+}
+
 const TopicPicture* Cluster::Impl::Find(const std::string& topic) const {
   auto found = topics_.find(topic);
   return found == topics_.end() || found->second.picture.id.IsZero() ? nullptr : &found->second.picture;
@@ -339,6 +405,15 @@ Task<Result<>> Cluster::Refresh(std::string topic, MonoTime deadline, std::stop_
 }
 void Cluster::ApplyHint(const std::string& topic, PartitionIndex partition, const v1::LeaderHint& hint) {
   impl_->ApplyHint(topic, partition, hint);
+}
+void Cluster::NoteEpoch(const std::string& topic, const TopicId& id, PartitionIndex partition,
+                        LeaderEpoch epoch) {
+  impl_->NoteEpoch(topic, id, partition, epoch);
+}
+Task<Result<PartitionLeader>> Cluster::SecondOpinion(std::string topic, PartitionIndex partition,
+                                                     BrokerId doubted, MonoTime deadline,
+                                                     std::stop_token stop) {
+  return impl_->SecondOpinion(std::move(topic), partition, doubted, deadline, std::move(stop));
 }
 RpcChannel* Cluster::Channel(BrokerId broker) { return impl_->Channel(broker); }
 RpcChannel* Cluster::Channel(BrokerId broker, const Endpoint& endpoint) {

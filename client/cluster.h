@@ -1,5 +1,6 @@
 // Cluster: a client's picture of the cluster and its connections to brokers. Shared by the producer, consumer
-// and admin of one application; loop-affine. Never goes back to a leader with a lower epoch than one seen.
+// and admin of one application; loop-affine. Never goes back to a leader with a lower epoch than one seen, be
+// it in metadata, in a hint, in a record or with a committed offset.
 #pragma once
 
 #include <map>
@@ -45,6 +46,13 @@ class Cluster {
   Task<Result<>> Refresh(std::string topic, MonoTime deadline, std::stop_token stop);
   // A leader hint that came with an error; taken when its epoch is not lower than what is known.
   void ApplyHint(const std::string& topic, PartitionIndex partition, const v1::LeaderHint& hint);
+  // A record of this epoch is known to be: who led in a lower one leads no more, and nobody is known to until
+  // metadata as new arrives.
+  void NoteEpoch(const std::string& topic, const TopicId& id, PartitionIndex partition, LeaderEpoch epoch);
+  // Who leads, as another broker than `doubted` says, with the rest of what it says merged; where no other
+  // broker is known to be alive, as that one says.
+  Task<Result<PartitionLeader>> SecondOpinion(std::string topic, PartitionIndex partition, BrokerId doubted,
+                                              MonoTime deadline, std::stop_token stop);
 
   // The connection to a broker by id; null when the id is not known.
   RpcChannel* Channel(BrokerId broker);

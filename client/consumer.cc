@@ -131,7 +131,7 @@ std::optional<Offset> Consumer::Impl::Position(const std::string& topic, Partiti
 
 StartPosition Consumer::Impl::Start(const std::string& topic, PartitionIndex partition) const {
   if (const auto position = Position(topic, partition))
-    return {StartPosition::Kind::kOffset, static_cast<int64_t>(*position)};
+    return {StartPosition::Kind::kOffset, static_cast<int64_t>(*position), LastEpoch(topic, partition)};
   const auto assignment = fetcher_.Find(topic, partition);
   CHECK(assignment != nullptr) << topic << "-" << partition << " is not assigned";
   return assignment->start;

@@ -19,6 +19,9 @@ namespace tidemark {
 struct StartPosition {
   enum class Kind { kBeginning, kEnd, kOffset, kTimestamp } kind = Kind::kEnd;
   int64_t value = 0;  // offset, or milliseconds since 1970 (no record that young: the end)
+  // Of an offset that comes from elsewhere (a commit): leader epoch of the record before it. Who led in a
+  // lower one is not asked.
+  std::optional<LeaderEpoch> epoch = std::nullopt;
 };
 
 struct ConsumedRecord {
@@ -56,7 +59,8 @@ class Consumer {
 
   // The next records (max.poll.records at most), of one partition's batch; empty at the deadline. Errors are
   // per partition and once: CORRUPT_MESSAGE (names partition and offset), OFFSET_OUT_OF_RANGE with
-  // auto.offset.reset=none, UNKNOWN_TOPIC_ID; that partition is read no further.
+  // auto.offset.reset=none (once that is sure: range_doubt.h), UNKNOWN_TOPIC_ID; that partition is read no
+  // further.
   Task<Result<PolledBatch>> Poll(MonoTime deadline, std::stop_token stop = {});
 
   // The partition that the last error of Poll was about.
@@ -69,7 +73,7 @@ class Consumer {
   // Where it goes on: its position or, where that is not known, the start that is being looked for. It is
   // assigned.
   StartPosition Start(const std::string& topic, PartitionIndex partition) const;
-  // Leader epoch of the last record that Poll gave; empty: none since the last seek.
+  // Leader epoch of the last record that Poll gave; none since the last seek: what came with that.
   std::optional<LeaderEpoch> LastEpoch(const std::string& topic, PartitionIndex partition) const;
   Task<Result<>> Seek(std::string topic, PartitionIndex partition, StartPosition start);
   // As Seek, without waiting for the start to be found.

@@ -79,6 +79,7 @@ void Fetcher::SetPaused(Assignment& assignment, bool paused) {
 void Fetcher::BeginGeneration(Assignment& assignment) {
   ++assignment.generation;
   assignment.refused.reset();
+  assignment.doubt.reset();
   DropChunks(assignment);
   assignment.buffered = 0;
 }
@@ -108,7 +109,8 @@ AssignmentPtr Fetcher::PointerTo(const Assignment& assignment) const {
 
 void Fetcher::Restart(Assignment& assignment, StartPosition start) {
   BeginGeneration(assignment);
-  assignment.last_epoch.reset();
+  assignment.last_epoch = start.epoch;
+  if (start.epoch) cluster_.NoteEpoch(assignment.topic, assignment.id, assignment.partition, *start.epoch);
   assignment.start = start;
   assignment.failed = false;
   assignment.fetch_offset.reset();
@@ -193,11 +195,11 @@ MonoTime Fetcher::Pump() {
       continue;
     }
     if (assignment.paused) continue;
-    const BrokerId leader = Destination(assignment);
-    if (leader != kNoBroker) {
-      std::vector<std::vector<Asked>>& requests = by_leader[leader];
+    const PartitionLeader leader = Destination(assignment);
+    if (leader.leader != kNoBroker) {
+      std::vector<std::vector<Asked>>& requests = by_leader[leader.leader];
       if (requests.empty() || requests.back().size() >= kMostPartitionsAsked) requests.emplace_back();
-      requests.back().push_back({owned, assignment.generation});
+      requests.back().push_back({owned, assignment.generation, leader});
     } else if (!assignment.failed) {
       next = std::min(next, assignment.not_before);
     }
@@ -247,21 +249,22 @@ size_t Fetcher::Allowance(size_t partitions) const {
   return left >= std::min(wanted, kLeastAllowance) ? std::min(wanted, left) : 0;
 }
 
-BrokerId Fetcher::Destination(Assignment& assignment) {
+// Whom to ask, and in which epoch; kNoBroker: nobody now.
+PartitionLeader Fetcher::Destination(Assignment& assignment) {
   const TopicPicture* picture = cluster_.Find(assignment.topic);
   if (picture != nullptr && picture->id != assignment.id) {
     FailPartition(assignment,
                   {v1::UNKNOWN_TOPIC_ID,
                    fmt::format("{}: the topic was deleted and created again", Where(assignment))});
-    return kNoBroker;
+    return {};
   }
   if (picture != nullptr && assignment.partition < picture->partitions.size()) {
-    const BrokerId leader = picture->partitions[assignment.partition].leader;
-    if (leader >= 0 && cluster_.Channel(leader) != nullptr) return leader;
+    const PartitionLeader leader = picture->partitions[assignment.partition];
+    if (leader.leader >= 0 && cluster_.Channel(leader.leader) != nullptr) return leader;
   }
   Delay(assignment, Error{v1::LEADER_NOT_AVAILABLE, "no leader of it is known"});
   RequestRefresh(assignment.topic);
-  return kNoBroker;
+  return {};
 }
 
 v1::Request Fetcher::Encode(const std::vector<Asked>& asked, size_t allowance) const {
@@ -282,9 +285,7 @@ v1::Request Fetcher::Encode(const std::vector<Asked>& asked, size_t allowance) c
     partition->set_partition(assignment.partition);
     partition->set_fetch_offset(*assignment.fetch_offset);
     partition->set_max_bytes(options_.max_partition_fetch_bytes);
-    if (const TopicPicture* picture = cluster_.Find(assignment.topic); picture != nullptr) {
-      partition->set_leader_epoch(picture->partitions[assignment.partition].epoch);
-    }
+    partition->set_leader_epoch(one.leader.epoch);
   }
   return request;
 }
@@ -326,37 +327,41 @@ Task<void> Fetcher::Fetch(BrokerId leader, std::vector<Asked> asked, size_t allo
                                  fmt::format("broker {} did not answer for {}", leader, Where(assignment))});
       continue;
     }
-    Accept(assignment, found->second);
+    Accept(one, found->second);
   }
   Wake();
 }
 
-void Fetcher::Accept(Assignment& assignment, v1::FetchResponse::Partition* answer) {
+void Fetcher::Accept(const Asked& asked, v1::FetchResponse::Partition* answer) {
+  Assignment& assignment = *asked.assignment;
   if (answer->error().code() != v1::NONE) {
     if (answer->has_current_leader()) {
       cluster_.ApplyHint(assignment.topic, assignment.partition, answer->current_leader());
     }
-    return HandleError(assignment, FromProto(answer->error()));
+    Error error = FromProto(answer->error());
+    if (error.code == v1::OFFSET_OUT_OF_RANGE) return OutOfRange(asked, answer->log_start_offset(), error);
+    return HandleError(assignment, std::move(error));
   }
   assignment.failures = 0;
   assignment.unknown_since.reset();
   assignment.damaged_since.reset();
   assignment.refused.reset();
+  assignment.doubt.reset();
   if (answer->records().empty()) return;
   bytes_fetched_ += answer->records().size();
-  Offset next = *assignment.fetch_offset;
-  size_t good_bytes = 0;
-  const Result<> good = Verify(assignment, answer->records(), &good_bytes, &next);
+  Good part{.next = *assignment.fetch_offset};
+  const Result<> good = Verify(assignment, answer->records(), &part);
+  cluster_.NoteEpoch(assignment.topic, assignment.id, assignment.partition, part.epoch);
   Chunk chunk;
   chunk.of = PointerTo(assignment);
   chunk.generation = assignment.generation;
   chunk.begin = *assignment.fetch_offset;
   chunk.high_watermark = answer->high_watermark();
-  if (next > *assignment.fetch_offset) {
+  if (part.next > *assignment.fetch_offset) {
     // Up to where damage begins, records are good and are given first.
     chunk.bytes = std::move(*answer->mutable_records());
-    chunk.bytes.resize(good_bytes);
-    assignment.fetch_offset = next;
+    chunk.bytes.resize(part.bytes);
+    assignment.fetch_offset = part.next;
     assignment.buffered += chunk.bytes.size();
     buffered_ += chunk.bytes.size();
     chunks_.push_back(std::move(chunk));
@@ -367,11 +372,10 @@ void Fetcher::Accept(Assignment& assignment, v1::FetchResponse::Partition* answe
   arrived_.NotifyAll();
 }
 
-// Checks every batch. `*good_bytes` becomes the size of the good ones (the answer's end may cut one), `*next`
-// the offset after the last of them.
-Result<> Fetcher::Verify(const Assignment& assignment, std::string_view records, size_t* good_bytes,
-                         Offset* next) const {
-  size_t& position = *good_bytes;
+// Checks every batch. `*good_part` becomes those before the first bad one (the answer's end may cut one).
+Result<> Fetcher::Verify(const Assignment& assignment, std::string_view records, Good* good_part) const {
+  size_t& position = good_part->bytes;
+  Offset* const next = &good_part->next;
   std::optional<Offset> last;
   while (position < records.size()) {
     BatchView batch;
@@ -398,13 +402,13 @@ Result<> Fetcher::Verify(const Assignment& assignment, std::string_view records,
     }
     last = end;
     *next = std::max(*next, end);
+    good_part->epoch = std::max(good_part->epoch, batch.leader_epoch);
     position += batch.bytes.size();
   }
   return {};
 }
 
 void Fetcher::HandleError(Assignment& assignment, Error error) {
-  if (error.code == v1::OFFSET_OUT_OF_RANGE) return OutOfRange(assignment, error);
   // A broker that is going away may drop a request like this; reading again does no harm. A leader that finds
   // its log damaged has itself relieved by a healthy replica.
   const bool damaged = error.code == v1::CORRUPT_MESSAGE;
@@ -431,7 +435,15 @@ void Fetcher::HandleError(Assignment& assignment, Error error) {
   Delay(assignment, std::move(error));
 }
 
-void Fetcher::OutOfRange(Assignment& assignment, const Error& error) {
+void Fetcher::OutOfRange(const Asked& asked, Offset log_start, const Error& error) {
+  Assignment& assignment = *asked.assignment;
+  if (JudgeOutOfRange(*assignment.fetch_offset, log_start, asked.leader, loop_.Now(), &assignment.doubt) ==
+      RangeVerdict::kLookElsewhere) {
+    assignment.in_flight = true;
+    scope_.Spawn("another look at a leader",
+                 LookElsewhere(asked.assignment, asked.generation, asked.leader.leader));
+    return;
+  }
   if (options_.auto_offset_reset == OffsetReset::kNone) {
     return FailPartition(assignment,
                          {v1::OFFSET_OUT_OF_RANGE,
@@ -443,6 +455,20 @@ void Fetcher::OutOfRange(Assignment& assignment, const Error& error) {
                               ? StartPosition::Kind::kBeginning
                               : StartPosition::Kind::kEnd;
   assignment.fetch_offset.reset();
+  Wake();
+}
+
+// Asks another broker who leads; then the fetch is repeated, at whoever that is.
+Task<void> Fetcher::LookElsewhere(AssignmentPtr owned, uint64_t generation, BrokerId doubted) {
+  const auto said =
+      co_await cluster_.SecondOpinion(owned->topic, owned->partition, doubted,
+                                      loop_.Now() + options_.client.request_timeout, scope_.stop_token());
+  owned->in_flight = false;
+  if (scope_.stopping()) co_return;
+  if (owned->generation == generation) {
+    if (said) NoteSecondOpinion(*said, &owned->doubt);
+    Delay(*owned);
+  }
   Wake();
 }
 

@@ -15,6 +15,7 @@
 
 #include "client/backoff.h"
 #include "client/consumer.h"
+#include "client/range_doubt.h"
 #include "common/async/scope.h"
 #include "common/record/batch.h"
 
@@ -38,9 +39,10 @@ struct Assignment {
   std::optional<MonoTime> unknown_since;  // brokers say that the topic is unknown
   // Nothing is fetched, and what was is not given; it is dropped when others need its memory.
   bool paused = false;
-  std::optional<LeaderEpoch> last_epoch;  // of the last record that Poll gave
+  std::optional<LeaderEpoch> last_epoch;  // of the last record that Poll gave, or what came with the start
   std::optional<MonoTime> damaged_since;  // the leader says that what is to be read next is damaged
   std::optional<Error> refused;           // the last answer, or why nobody is asked; it is tried again
+  std::optional<RangeDoubt> doubt;        // the leader says that what is to be read next is above its end
 };
 using AssignmentPtr = std::shared_ptr<Assignment>;
 
@@ -87,25 +89,32 @@ class Fetcher {
   Task<void> Close();
 
  private:
-  // One fetch of several partitions, with the generation each was asked in.
+  // One fetch of several partitions, with the generation each was asked in, and its leader as known then.
   struct Asked {
     AssignmentPtr assignment;
     uint64_t generation;
+    PartitionLeader leader;
   };
 
   Task<void> Run();
   MonoTime Pump();
-  BrokerId Destination(Assignment& assignment);
+  PartitionLeader Destination(Assignment& assignment);
   void BeginFetch(BrokerId leader, std::vector<Asked> asked);
   bool DropPaused();
   size_t Allowance(size_t partitions) const;
   Task<void> Fetch(BrokerId leader, std::vector<Asked> asked, size_t allowance);
   v1::Request Encode(const std::vector<Asked>& asked, size_t allowance) const;
-  void Accept(Assignment& assignment, v1::FetchResponse::Partition* answer);
-  Result<> Verify(const Assignment& assignment, std::string_view records, size_t* good_bytes,
-                  Offset* next) const;
+  void Accept(const Asked& asked, v1::FetchResponse::Partition* answer);
+  // The good part of some records.
+  struct Good {
+    size_t bytes = 0;
+    Offset next = 0;  // after its last record
+    LeaderEpoch epoch = 0;
+  };
+  Result<> Verify(const Assignment& assignment, std::string_view records, Good* good_part) const;
   void HandleError(Assignment& assignment, Error error);
-  void OutOfRange(Assignment& assignment, const Error& error);
+  void OutOfRange(const Asked& asked, Offset log_start, const Error& error);
+  Task<void> LookElsewhere(AssignmentPtr owned, uint64_t generation, BrokerId doubted);
   void FailPartition(Assignment& assignment, Error error);
   void Delay(Assignment& assignment, std::optional<Error> why = {});
   void BeginGeneration(Assignment& assignment);

@@ -51,9 +51,10 @@ class GroupConsumer::Impl {
     bool revoking = false;  // asked back, and not released yet
     bool told = false;      // the listener knows that it is revoked
     bool paused = false;
-    std::optional<StartPosition> start;  // asked for by a Seek before it was begun
-    bool looked_up = false;              // `committed` is what the coordinator said
-    std::optional<Offset> committed;     // last known; empty also while another one is asked for
+    std::optional<StartPosition> start;          // asked for by a Seek before it was begun
+    bool looked_up = false;                      // `committed` is what the coordinator said
+    std::optional<Offset> committed;             // last known; empty also while another one is asked for
+    std::optional<LeaderEpoch> committed_epoch;  // that came with it
   };
 
   // Polling.

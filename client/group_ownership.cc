@@ -232,6 +232,7 @@ Task<void> GroupConsumer::Impl::FindStarts(Tokens tokens) {
           Held& held = held_.at({*id, offset.partition()});
           held.looked_up = true;
           if (offset.has_offset()) held.committed = offset.offset();
+          if (offset.has_leader_epoch()) held.committed_epoch = offset.leader_epoch();
         }
       }
       break;
@@ -288,7 +289,7 @@ void GroupConsumer::Impl::BeginPartition(const PartitionKey& key) {
   } else if (!held.looked_up) {
     return;  // a Seek elsewhere brought us here; what is committed is still being asked
   } else if (held.committed) {
-    start = {Kind::kOffset, static_cast<int64_t>(*held.committed)};
+    start = {Kind::kOffset, static_cast<int64_t>(*held.committed), held.committed_epoch};
   } else if (options_.auto_offset_reset == OffsetReset::kNone) {
     errors_.push_back({v1::OFFSET_OUT_OF_RANGE,
                        fmt::format("group '{}' has committed nothing for {} and auto.offset.reset=none",

@@ -35,6 +35,9 @@ Task<void> AskLeader(Cluster& cluster, std::string topic, BrokerId leader,
     v1::ListOffsetsRequest::Partition* partition = wanted->add_partitions();
     partition->set_partition(answer->partition);
     partition->set_timestamp(timestamp);
+    // A leader that was replaced and has not noticed is not to say where the log begins or ends.
+    if (answer->partition < picture->partitions.size())
+      partition->set_leader_epoch(picture->partitions[answer->partition].epoch);
     if (answer->append_time_of) partition->set_append_time_of(*answer->append_time_of);
   }
   const Duration left =

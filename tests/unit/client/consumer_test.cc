@@ -4,6 +4,7 @@
 
 #include "client/admin.h"
 #include "client/backoff.h"
+#include "client/list_offsets.h"
 #include "common/record/builder.h"
 #include "common/record/crc32c.h"
 #include "tests/unit/client/fake_brokers.h"
@@ -341,6 +342,99 @@ TEST_F(ConsumerTest, OutOfRangeFollowsThePolicy) {
     fakes_.reset();
   }
   Begin();
+}
+
+// A leader that was replaced, does not know it, and has less than the one after it.
+class ReplacedLeaderTest : public ConsumerTest {
+ protected:
+  // Broker 1 led partition 0 in epoch 1 and stands apart with two records; broker 2 leads it in epoch 2 with
+  // four.
+  void Replace(ConsumerOptions options = {}) {
+    options.auto_offset_reset = OffsetReset::kLatest;
+    Begin(options);
+    Append(0, {"a", "b"});
+    fakes_->former[1] = fakes_->topics;
+    FakePartition& partition = fakes_->topics["orders"].partitions[0];
+    partition.leader = 2;
+    partition.epoch = 2;
+    Append(0, {"c"});
+    Append(0, {"d"});
+  }
+  // The client's picture is that of the former leader.
+  void LookAtFormer() {
+    const auto now = std::exchange(fakes_->topics, fakes_->former[1]);
+    EXPECT_TRUE(env_.Run(cluster_->Refresh("orders", env_.loop.Now() + 5s, {})));
+    EXPECT_EQ(cluster_->Find("orders")->partitions[0], (PartitionLeader{1, 1}));
+    fakes_->topics = now;
+  }
+  size_t FetchesAt(LeaderEpoch epoch) const {
+    return static_cast<size_t>(std::ranges::count_if(fakes_->requests, [&](const v1::Request& request) {
+      return request.has_fetch() && request.fetch().topics(0).partitions(0).leader_epoch() == epoch;
+    }));
+  }
+};
+
+TEST_F(ReplacedLeaderTest, ThatAnOffsetIsAboveItsEndIsNotBelieved) {
+  Replace();
+  LookAtFormer();
+  ASSERT_TRUE(Assign(0, {Kind::kOffset, 3}));
+  EXPECT_EQ(Drain(), Values({"d"})) << "not reset to the end, nor to that of the former leader";
+  EXPECT_GT(FetchesAt(1), 0u) << "it was asked, and said that";
+  EXPECT_EQ(error_.code, v1::NONE);
+}
+
+TEST_F(ReplacedLeaderTest, AnOffsetThatComesWithALaterEpochIsNotEvenAskedOfIt) {
+  Replace();
+  LookAtFormer();
+  ASSERT_TRUE(Assign(0, {Kind::kOffset, 2, LeaderEpoch{2}}));
+  EXPECT_EQ(Drain(), Values({"c", "d"}));
+  EXPECT_EQ(FetchesAt(1), 0u) << "it would have answered that nothing is there yet";
+  ASSERT_TRUE(env_.Run(consumer_->Seek("orders", 0, {Kind::kOffset, 0, LeaderEpoch{1}})));
+  EXPECT_EQ(Drain(), Values({"a", "b", "c", "d"})) << "an older epoch says nothing new";
+}
+
+TEST_F(ReplacedLeaderTest, WhereItIsTheOnlyOneThatAnswersItIsBelievedInTheEnd) {
+  Replace();
+  LookAtFormer();
+  fakes_->Stop(2);
+  fakes_->Stop(3);
+  ASSERT_TRUE(Assign(0, {Kind::kOffset, 3}));
+  env_.RunFor(20s);
+  EXPECT_EQ(consumer_->Position("orders", 0), 3u);
+  env_.RunFor(30s);
+  EXPECT_EQ(consumer_->Position("orders", 0), 2u);
+}
+
+TEST_F(ReplacedLeaderTest, BoundsAreAskedInTheEpochThatIsKnown) {
+  Replace();
+  LookAtFormer();
+  cluster_->NoteEpoch("orders", fakes_->topics["orders"].id, 0, 2);
+  EXPECT_EQ(cluster_->Find("orders")->partitions[0], (PartitionLeader{kNoBroker, 2}));
+  cluster_->NoteEpoch("orders", TopicId(), 1, 9);
+  EXPECT_EQ(cluster_->Find("orders")->partitions[1].epoch, 1u) << "of another topic of that name";
+  Admin admin(*cluster_);
+  const auto ends = env_.Run(admin.ListOffsets("orders", kLatestTimestamp, env_.loop.Now() + 10s));
+  EXPECT_EQ((*ends)[0].offset.value(), 4u);
+  for (const v1::Request& request : fakes_->requests) {
+    if (!request.has_list_offsets()) continue;
+    EXPECT_TRUE(request.list_offsets().topics(0).partitions(0).has_leader_epoch());
+  }
+}
+
+TEST_F(ConsumerTest, BelowTheLogStartIsBelievedAtOnce) {
+  ConsumerOptions options;
+  options.auto_offset_reset = OffsetReset::kEarliest;
+  Begin(options);
+  Append(0, {"a", "b"});
+  Append(0, {"c"});
+  fakes_->topics["orders"].partitions[0].log_start = 2;
+  ASSERT_TRUE(Assign(0, {Kind::kOffset, 1}));
+  const auto asked_metadata = [&] {
+    return std::ranges::count_if(fakes_->requests, [](const auto& r) { return r.has_metadata(); });
+  };
+  const auto before = asked_metadata();
+  EXPECT_EQ(Drain(), Values({"c"}));
+  EXPECT_EQ(asked_metadata(), before);
 }
 
 TEST_F(ConsumerTest, SeekDropsWhatWasFetched) {

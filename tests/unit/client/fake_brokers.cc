@@ -101,8 +101,8 @@ struct FakeBrokers::Broker final : RpcHandler {
     for (const auto& wanted : request.topics()) {
       v1::TopicMetadata* topic = out->add_topics();
       topic->set_name(wanted.name());
-      auto found = all.topics.find(wanted.name());
-      if (found == all.topics.end()) {
+      auto found = Topics().find(wanted.name());
+      if (found == Topics().end()) {
         ToProto({v1::UNKNOWN_TOPIC_OR_PARTITION, "did you mean 'orders'?"}, topic->mutable_error());
         continue;
       }
@@ -116,28 +116,43 @@ struct FakeBrokers::Broker final : RpcHandler {
     }
   }
 
+  std::map<std::string, FakeTopic>& Topics() {
+    const auto own = all.former.find(id);
+    return own == all.former.end() ? all.topics : own->second;
+  }
+
   FakePartition* Find(const std::string& topic_id, uint32_t partition) {
-    for (auto& [name, topic] : all.topics) {
+    for (auto& [name, topic] : Topics()) {
       if (topic.id.ToBytes() == topic_id && partition < topic.partitions.size())
         return &topic.partitions[partition];
     }
     return nullptr;
   }
 
-  // The error of a partition that is not here; sets the hint.
+  // The error of a partition that is not here, or not in that epoch; sets the hint.
   template <typename P>
-  bool Lead(FakePartition* partition, P* answer) {
+  bool Lead(FakePartition* partition, P* answer, std::optional<LeaderEpoch> epoch = std::nullopt) {
     if (partition == nullptr) {
       ToProto({v1::UNKNOWN_TOPIC_ID, ""}, answer->mutable_error());
       return false;
     }
-    if (partition->leader == id) return true;
-    ToProto({v1::NOT_LEADER_OR_FOLLOWER, ""}, answer->mutable_error());
+    const bool leads = partition->leader == id;
+    if (leads && epoch.value_or(partition->epoch) == partition->epoch) return true;
+    ToProto({!leads                      ? v1::NOT_LEADER_OR_FOLLOWER
+             : *epoch < partition->epoch ? v1::FENCED_LEADER_EPOCH
+                                         : v1::UNKNOWN_LEADER_EPOCH,
+             ""},
+            answer->mutable_error());
     if (all.tell_leaders) {
       answer->mutable_current_leader()->set_leader(partition->leader);
       answer->mutable_current_leader()->set_leader_epoch(partition->epoch);
     }
     return false;
+  }
+
+  template <typename P>
+  static std::optional<LeaderEpoch> EpochOf(const P& wanted) {
+    return wanted.has_leader_epoch() ? std::optional<LeaderEpoch>(wanted.leader_epoch()) : std::nullopt;
   }
 
   bool Produce(const v1::ProduceRequest& request, v1::ProduceResponse* out) {
@@ -188,10 +203,11 @@ struct FakeBrokers::Broker final : RpcHandler {
         v1::FetchResponse::Partition* answer = told->add_partitions();
         answer->set_partition(wanted.partition());
         FakePartition* partition = Find(topic.id(), wanted.partition());
-        if (!Lead(partition, answer)) {
+        if (!Lead(partition, answer, EpochOf(wanted))) {
           any = true;
           continue;
         }
+        answer->set_log_start_offset(partition->log_start);
         if (wanted.fetch_offset() < partition->log_start || wanted.fetch_offset() > partition->next) {
           ToProto({v1::OFFSET_OUT_OF_RANGE, ""}, answer->mutable_error());
           any = true;
@@ -226,7 +242,7 @@ struct FakeBrokers::Broker final : RpcHandler {
         v1::ListOffsetsResponse::Partition* answer = told->add_partitions();
         answer->set_partition(wanted.partition());
         FakePartition* partition = Find(topic.id(), wanted.partition());
-        if (!Lead(partition, answer)) continue;
+        if (!Lead(partition, answer, EpochOf(wanted))) continue;
         answer->set_timestamp(-1);
         if (wanted.timestamp() == -1) answer->set_offset(partition->next);
         if (wanted.timestamp() == -2) answer->set_offset(partition->log_start);

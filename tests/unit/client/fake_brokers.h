@@ -52,6 +52,8 @@ class FakeBrokers {
   std::vector<std::string> Values(const std::string& topic, PartitionIndex partition);
 
   std::map<std::string, FakeTopic> topics;
+  // What a broker that was cut off believes, instead of `topics`.
+  std::map<BrokerId, std::map<std::string, FakeTopic>> former;
   std::function<Verdict(BrokerId, PartitionIndex, const v1::ProducerBatch&)> on_produce;
   // May damage or cut the records of an answer.
   std::function<void(PartitionIndex, std::string*)> on_fetch;

@@ -41,7 +41,8 @@ std::optional<Offset> FakeCoordinator::Committed(const std::string& topic, Parti
   return found->second.offset;
 }
 
-void FakeCoordinator::Commit(const std::string& topic, PartitionIndex partition, Offset offset) {
+void FakeCoordinator::Commit(const std::string& topic, PartitionIndex partition, Offset offset,
+                             std::optional<LeaderEpoch> epoch) {
   v1::OffsetCommitRequest request;
   request.set_group_id("g");
   request.set_member_epoch(-1);
@@ -49,6 +50,7 @@ void FakeCoordinator::Commit(const std::string& topic, PartitionIndex partition,
   wanted->set_topic_id(brokers_.topics.at(topic).id.ToBytes());
   wanted->add_partitions()->set_partition(partition);
   wanted->mutable_partitions(0)->set_offset(offset);
+  if (epoch) wanted->mutable_partitions(0)->set_leader_epoch(*epoch);
   v1::OffsetCommitResponse response;
   GroupChange change(group());
   EXPECT_TRUE(CommitOffsets(request, Scene(), change, &response));

@@ -30,7 +30,8 @@ class FakeCoordinator {
 
   Group& group(const std::string& id = "g");
   std::optional<Offset> Committed(const std::string& topic, PartitionIndex partition);
-  void Commit(const std::string& topic, PartitionIndex partition, Offset offset);
+  void Commit(const std::string& topic, PartitionIndex partition, Offset offset,
+              std::optional<LeaderEpoch> epoch = std::nullopt);
   size_t members() { return group().members().size(); }
   // By the member's id: numbers of partitions that it owns.
   std::map<std::string, size_t> Shares();

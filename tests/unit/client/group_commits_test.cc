@@ -43,6 +43,41 @@ TEST_F(GroupCommitsTest, ASeekToABoundIsWhatIsCommittedAlsoBeforeTheNextPoll) {
   EXPECT_EQ(coordinator_->Committed("orders", 0), 0u);
 }
 
+TEST_F(GroupCommitsTest, AFormerLeaderIsNotAskedForWhatWasCommittedInALaterEpoch) {
+  Append(0, {"a", "b"});
+  fakes_->former[1] = fakes_->topics;
+  FakePartition& partition = fakes_->topics["orders"].partitions[0];
+  partition.leader = 2;
+  partition.epoch = 2;
+  Append(0, {"c"});
+  Append(0, {"d"});
+  coordinator_->Commit("orders", 0, 3, 2);
+  int behind = 2;  // answers
+  fakes_->on_metadata = [&](BrokerId, v1::MetadataResponse* told) {
+    if (told->topics_size() == 0 || behind-- <= 0) return;
+    told->mutable_topics(0)->mutable_partitions(0)->set_leader(1);
+    told->mutable_topics(0)->mutable_partitions(0)->set_leader_epoch(1);
+  };
+  ConsumerOptions options = ByHand();
+  options.auto_offset_reset = OffsetReset::kLatest;
+  GroupApplication& member = Join(options);
+  EXPECT_TRUE(Await([&] { return member.values() == std::vector<std::string>{"d"}; }));
+  EXPECT_LE(behind, 0);
+  for (const v1::Request& request : fakes_->requests) {
+    if (!request.has_fetch()) continue;
+    for (const auto& asked : request.fetch().topics(0).partitions()) {
+      if (asked.partition() == 0) EXPECT_EQ(asked.leader_epoch(), 2u);
+    }
+  }
+  fakes_->on_metadata = nullptr;
+  ASSERT_TRUE(member.consumer->Seek({"orders", 0}, {Kind::kOffset, 2, LeaderEpoch{1}}));
+  member.Stop();
+  ASSERT_TRUE(env_.Run(member.consumer->CommitSync()));
+  const auto committed = env_.Run(member.consumer->Committed({{"orders", 0}}));
+  EXPECT_EQ(committed->at({"orders", 0}).leader_epoch, 1u)
+      << "an epoch that came with a seek goes with its commit";
+}
+
 TEST_F(GroupCommitsTest, APositionThatWasSoughtBackIsCommittedAfterAHigherOneThatIsUnderWay) {
   Append(0, {"a", "b"});
   GroupApplication& member = Join(ByHand(), false);
