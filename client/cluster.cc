@@ -122,14 +122,19 @@ void Cluster::Impl::SetEndpoint(BrokerId id, Endpoint endpoint) {
   scope_.Spawn("close of a broker's former channel", left->Close());
 }
 
-// Known brokers first, those with a connection before the others (but for ask_another_); then the bootstrap
-// list.
+// Known brokers first, those with a connection before the others (but for ask_another_), and last of them
+// those that let a call go unanswered; then the bootstrap list.
 std::vector<RpcChannel*> Cluster::Impl::Candidates() {
   std::vector<RpcChannel*> candidates;
   std::vector<RpcChannel*> not_connected;
+  std::vector<RpcChannel*> silent;
   for (auto& [id, broker] : brokers_) {
     if (!broker.live) continue;
     RpcChannel* channel = Channel(id);
+    if (channel->silent()) {
+      silent.push_back(channel);
+      continue;
+    }
     (channel->connected() || ask_another_ ? candidates : not_connected).push_back(channel);
   }
   if (!candidates.empty()) {
@@ -137,6 +142,7 @@ std::vector<RpcChannel*> Cluster::Impl::Candidates() {
                 candidates.end());
   }
   candidates.insert(candidates.end(), not_connected.begin(), not_connected.end());
+  candidates.insert(candidates.end(), silent.begin(), silent.end());
   if (bootstrap_.empty()) {
     for (const Endpoint& endpoint : options_.bootstrap)
       bootstrap_.push_back(MakeChannel(endpoint, std::nullopt));

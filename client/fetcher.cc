@@ -18,6 +18,7 @@ constexpr int kMaxUnforeseen = 10;
 constexpr Duration kUnknownTopicGrace = 10s;
 // How long a damaged range is asked for again: that of one replica is repaired from another within seconds.
 constexpr Duration kDamagePatience = 60s;
+constexpr Duration kDamagePause = 10s;  // between two looks whether damage that was told of is repaired
 
 std::string Where(const Assignment& assignment) {
   return fmt::format("{}-{}", assignment.topic, assignment.partition);
@@ -78,6 +79,7 @@ void Fetcher::SetPaused(Assignment& assignment, bool paused) {
 // What was fetched counts no more; a chunk in the consumer's hand keeps only its memory.
 void Fetcher::BeginGeneration(Assignment& assignment) {
   ++assignment.generation;
+  assignment.damage_told = false;
   assignment.refused.reset();
   assignment.doubt.reset();
   DropChunks(assignment);
@@ -260,7 +262,14 @@ PartitionLeader Fetcher::Destination(Assignment& assignment) {
   }
   if (picture != nullptr && assignment.partition < picture->partitions.size()) {
     const PartitionLeader leader = picture->partitions[assignment.partition];
-    if (leader.leader >= 0 && cluster_.Channel(leader.leader) != nullptr) return leader;
+    RpcChannel* channel = leader.leader >= 0 ? cluster_.Channel(leader.leader) : nullptr;
+    // One that let a fetch go unanswered is asked again only when others have said that it still leads.
+    if (channel != nullptr && !(channel->silent() && refreshing_[assignment.topic])) return leader;
+    if (channel != nullptr) {
+      Delay(assignment,
+            Error{v1::REQUEST_TIMED_OUT, fmt::format("broker {} does not answer", leader.leader)});
+      return {};
+    }
   }
   Delay(assignment, Error{v1::LEADER_NOT_AVAILABLE, "no leader of it is known"});
   RequestRefresh(assignment.topic);
@@ -345,6 +354,7 @@ void Fetcher::Accept(const Asked& asked, v1::FetchResponse::Partition* answer) {
   assignment.failures = 0;
   assignment.unknown_since.reset();
   assignment.damaged_since.reset();
+  assignment.damage_told = false;
   assignment.refused.reset();
   assignment.doubt.reset();
   if (answer->records().empty()) return;
@@ -408,6 +418,11 @@ Result<> Fetcher::Verify(const Assignment& assignment, std::string_view records,
   return {};
 }
 
+Error Fetcher::AtOffset(const Assignment& assignment, const Error& error) {
+  return {error.code, fmt::format("{} at offset {}: {}", Where(assignment), *assignment.fetch_offset,
+                                  error.message.empty() ? ErrorMeaning(error.code) : error.message)};
+}
+
 void Fetcher::HandleError(Assignment& assignment, Error error) {
   // A broker that is going away may drop a request like this; reading again does no harm. A leader that finds
   // its log damaged has itself relieved by a healthy replica.
@@ -416,11 +431,16 @@ void Fetcher::HandleError(Assignment& assignment, Error error) {
   const bool may_pass = damaged
                             ? loop_.Now() - *assignment.damaged_since < kDamagePatience
                             : error.code == v1::UNKNOWN_SERVER_ERROR && assignment.failures < kMaxUnforeseen;
-  if (may_pass) RequestRefresh(assignment.topic);
+  if (may_pass || damaged) RequestRefresh(assignment.topic);
+  if (damaged && !may_pass) {
+    // Told once. It may be repaired at any time, and nobody else reads the partition meanwhile.
+    if (!std::exchange(assignment.damage_told, true)) Tell(assignment, AtOffset(assignment, error));
+    assignment.refused = std::move(error);
+    assignment.not_before = loop_.Now() + kDamagePause;
+    return;
+  }
   if (!may_pass && !IsRetriable(error.code)) {
-    error.message = fmt::format("{} at offset {}: {}", Where(assignment), *assignment.fetch_offset,
-                                error.message.empty() ? ErrorMeaning(error.code) : error.message);
-    return FailPartition(assignment, std::move(error));
+    return FailPartition(assignment, AtOffset(assignment, error));
   }
   const bool is_unknown = error.code == v1::UNKNOWN_TOPIC_ID || error.code == v1::UNKNOWN_TOPIC_OR_PARTITION;
   if (!is_unknown) assignment.unknown_since.reset();
@@ -445,10 +465,7 @@ void Fetcher::OutOfRange(const Asked& asked, Offset log_start, const Error& erro
     return;
   }
   if (options_.auto_offset_reset == OffsetReset::kNone) {
-    return FailPartition(assignment,
-                         {v1::OFFSET_OUT_OF_RANGE,
-                          fmt::format("{} at offset {}: {}", Where(assignment), *assignment.fetch_offset,
-                                      error.message.empty() ? ErrorMeaning(error.code) : error.message)});
+    return FailPartition(assignment, AtOffset(assignment, error));
   }
   // What was fetched before stays good and is polled first: the generation goes on.
   assignment.start.kind = options_.auto_offset_reset == OffsetReset::kEarliest
@@ -474,6 +491,11 @@ Task<void> Fetcher::LookElsewhere(AssignmentPtr owned, uint64_t generation, Brok
 
 void Fetcher::FailPartition(Assignment& assignment, Error error) {
   assignment.failed = true;
+  Tell(assignment, std::move(error));
+}
+
+// After what was fetched before.
+void Fetcher::Tell(const Assignment& assignment, Error error) {
   Chunk chunk;
   chunk.of = PointerTo(assignment);
   chunk.generation = assignment.generation;

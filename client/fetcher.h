@@ -41,6 +41,7 @@ struct Assignment {
   bool paused = false;
   std::optional<LeaderEpoch> last_epoch;  // of the last record that Poll gave, or what came with the start
   std::optional<MonoTime> damaged_since;  // the leader says that what is to be read next is damaged
+  bool damage_told = false;               // to the application; the partition is tried again
   std::optional<Error> refused;           // the last answer, or why nobody is asked; it is tried again
   std::optional<RangeDoubt> doubt;        // the leader says that what is to be read next is above its end
 };
@@ -115,7 +116,9 @@ class Fetcher {
   void HandleError(Assignment& assignment, Error error);
   void OutOfRange(const Asked& asked, Offset log_start, const Error& error);
   Task<void> LookElsewhere(AssignmentPtr owned, uint64_t generation, BrokerId doubted);
+  static Error AtOffset(const Assignment& assignment, const Error& error);
   void FailPartition(Assignment& assignment, Error error);
+  void Tell(const Assignment& assignment, Error error);
   void Delay(Assignment& assignment, std::optional<Error> why = {});
   void BeginGeneration(Assignment& assignment);
   void DropChunks(const Assignment& assignment);

@@ -138,9 +138,12 @@ BrokerId Sender::Destination(PartitionQueue& queue) {
     return kNoBroker;
   } else {
     const BrokerId leader = picture->partitions[queue.partition].leader;
-    if (leader >= 0 && cluster_.Channel(leader) != nullptr) return leader;
-    missing = leader < 0
-                  ? fmt::format("no leader for {}", Where(queue))
+    RpcChannel* channel = leader >= 0 ? cluster_.Channel(leader) : nullptr;
+    // One that let a batch go unanswered gets it again only when others have said that it still leads.
+    if (channel != nullptr && !(channel->silent() && refreshing_.contains(queue.topic))) return leader;
+    missing = leader < 0 ? fmt::format("no leader for {}", Where(queue))
+              : channel != nullptr
+                  ? fmt::format("broker {}, leader of {}, does not answer", leader, Where(queue))
                   : fmt::format("the address of broker {}, leader of {}, is not known", leader, Where(queue));
   }
   batch.last_error = {v1::LEADER_NOT_AVAILABLE, std::move(missing)};

@@ -53,6 +53,7 @@ void RpcChannel::Impl::ScheduleNextAttempt() {
 
 void RpcChannel::Impl::OnRead(size_t size) {
   silent_since_ = loop_.Now();
+  silent_ = false;
   reader_->Commit(size);
   while (stream_) {
     std::string_view frame;

@@ -28,6 +28,7 @@ class RpcChannel::Impl final : public StreamHandler {
   Task<Result<v1::Response>> Call(v1::Request request, Duration timeout, std::stop_token stop);
   void SendOneWay(v1::Request request);
   bool connected() const { return stream_ != nullptr; }
+  bool silent() const { return silent_; }
   const Endpoint& endpoint() const { return endpoint_; }
   Task<void> Close();
 
@@ -92,6 +93,7 @@ class RpcChannel::Impl final : public StreamHandler {
   std::list<PendingCall*> queue_;
   std::unordered_map<uint64_t, PendingCall*> in_flight_;
   MonoTime silent_since_ = MonoTime::min();  // while calls are in flight: nothing has come since
+  bool silent_ = false;
 };
 
 }  // namespace tidemark

@@ -24,6 +24,7 @@ Task<Result<v1::Response>> RpcChannel::Call(v1::Request request, Duration timeou
 
 void RpcChannel::SendOneWay(v1::Request request) { impl_->SendOneWay(std::move(request)); }
 bool RpcChannel::connected() const { return impl_->connected(); }
+bool RpcChannel::silent() const { return impl_->silent(); }
 const Endpoint& RpcChannel::endpoint() const { return impl_->endpoint(); }
 Task<void> RpcChannel::Close() { return impl_->Close(); }
 
@@ -55,7 +56,10 @@ Task<Result<v1::Response>> RpcChannel::Impl::Call(v1::Request request, Duration 
   Error error = WhyUnanswered(call, outcome);
   const bool was_sent = call.sent;
   Remove(call);
-  if (outcome == WaitOutcome::kTimedOut && was_sent) BreakIfSilent();
+  if (outcome == WaitOutcome::kTimedOut && was_sent) {
+    silent_ = silent_ || silent_since_ <= now;
+    BreakIfSilent();
+  }
   Pump();  // it may have freed a place
   co_return std::unexpected(std::move(error));
 }

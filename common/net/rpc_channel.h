@@ -53,6 +53,9 @@ class RpcChannel {
   void SendOneWay(v1::Request request);
 
   bool connected() const;
+  // It let a call go unanswered to its end, and nothing has come from it since, over this connection or
+  // another: it may hang (a frozen process, a lost host), though connections to it are accepted.
+  bool silent() const;
   const Endpoint& endpoint() const;
   // Ends pending calls with CANCELLED and closes the connection.
   Task<void> Close();

@@ -253,6 +253,44 @@ TEST_F(ConsumerTest, TellsWhatItAsksForAgainAndWhy) {
   EXPECT_EQ(refused.begin()->first, (TopicPartition{"orders", 1}));
 }
 
+TEST_F(ConsumerTest, DamageThatLastsIsToldOnceAndWhatIsRepairedIsReadOn) {
+  Begin();
+  Append(0, {"good"});
+  auto& partition = fakes_->topics["orders"].partitions[0];
+  partition.refused[1] = v1::CORRUPT_MESSAGE;
+  ASSERT_TRUE(Assign(0, {Kind::kBeginning}).has_value());
+  EXPECT_EQ(Drain(), Values({"good"}));
+  Append(0, {"repaired"});
+  int told = 0;
+  for (const MonoTime end = env_.loop.Now() + 300s; env_.loop.Now() < end;) {
+    if (!env_.Run(consumer_->Poll(env_.loop.Now() + 10s))) ++told;
+  }
+  EXPECT_EQ(told, 1);
+  EXPECT_EQ(consumer_->Refused().size(), 1u);
+  partition.refused.clear();
+  env_.RunFor(20s);
+  EXPECT_EQ(Drain(), Values({"repaired"}));
+}
+
+TEST_F(ConsumerTest, ALeaderThatHangsIsNotAskedAgainBeforeOthersHaveSaidWhoLeads) {
+  Begin();
+  Append(0, {"a"});
+  ASSERT_TRUE(Assign(0, {Kind::kBeginning}).has_value());
+  EXPECT_EQ(Drain(), Values({"a"}));
+  fakes_->frozen.insert(1);
+  fakes_->topics["orders"].partitions[0].leader = 2;
+  fakes_->topics["orders"].partitions[0].epoch = 2;
+  Append(0, {"b"});
+  fakes_->requests.clear();
+  Values got;
+  for (int i = 0; i < 60 && got.empty(); ++i) got = Drain();
+  EXPECT_EQ(got, Values({"b"}));
+  const auto fetches = std::ranges::count_if(fakes_->requests, [](const v1::Request& r) {
+    return r.has_fetch() && r.header().expected_broker_id() == 1;
+  });
+  EXPECT_LE(fetches, 1) << "the one that was under way";
+}
+
 TEST_F(ConsumerTest, SeeksThatHoldAWholeFetchInHandDoNotWaitForIt) {
   ConsumerOptions options;
   options.max_partition_fetch_bytes = 1000;

@@ -39,6 +39,10 @@ struct FakeBrokers::Broker final : RpcHandler {
       }
     }
     all.requests.push_back(std::move(seen));
+    if (all.frozen.contains(id)) {
+      co_await Sleep(all.env_.loop, 300s, "silence", call->stop_token());
+      co_return call->NoReply();
+    }
     v1::Response response;
     switch (request.body_case()) {
       case v1::Request::kApiVersions:

@@ -185,6 +185,23 @@ TEST_F(ProducerTest, FollowsTheLeaderByHintAndByMetadata) {
   }
 }
 
+TEST_F(ProducerTest, ALeaderThatHangsGetsABatchOnceWhenAnotherLeadsMeanwhile) {
+  Begin();
+  ASSERT_TRUE(Send("a").has_value());
+  env_.Run(producer_->Flush());
+  fakes_->frozen.insert(1);
+  fakes_->topics["orders"].partitions[0].leader = 3;
+  fakes_->topics["orders"].partitions[0].epoch = 2;
+  fakes_->requests.clear();
+  ASSERT_TRUE(Send("b").has_value());
+  env_.Run(producer_->Flush());
+  EXPECT_EQ(fakes_->Values("orders", 0), std::vector<std::string>({"a", "b"}));
+  EXPECT_EQ(std::ranges::count_if(
+                fakes_->requests,
+                [](const v1::Request& r) { return r.has_produce() && r.header().expected_broker_id() == 1; }),
+            1);
+}
+
 TEST_F(ProducerTest, ABrokerThatComesBackIsFound) {
   Begin();
   ASSERT_TRUE(Send("a").has_value());
