@@ -28,8 +28,10 @@ class Cluster::Impl {
                                      std::stop_token stop);
   void ApplyHint(const std::string& topic, PartitionIndex partition, const v1::LeaderHint& hint);
   void NoteEpoch(const std::string& topic, const TopicId& id, PartitionIndex partition, LeaderEpoch epoch);
-  Task<Result<PartitionLeader>> SecondOpinion(std::string topic, PartitionIndex partition, BrokerId doubted,
-                                              MonoTime deadline, std::stop_token stop);
+  Task<Result<v1::Response>> AskOther(v1::Request request, BrokerId doubted, MonoTime deadline,
+                                      std::stop_token stop);
+  Result<PartitionLeader> ReadOpinion(const v1::Response& response, const std::string& topic,
+                                      PartitionIndex partition);
   void SetEndpoint(BrokerId id, Endpoint endpoint);
   const TopicPicture* Find(const std::string& topic) const;
   RpcChannel* Channel(BrokerId broker);
@@ -66,10 +68,8 @@ class Cluster::Impl {
   Task<void> RunRefresh(std::string topic, std::shared_ptr<Flight> flight);
   Task<void> RefreshByAge();
   Result<> MergeTopic(const v1::TopicMetadata& topic);
-  Task<Result<PartitionLeader>> AskOthers(std::string topic, PartitionIndex partition, BrokerId doubted,
-                                          MonoTime deadline, std::stop_token stop);
-  Result<PartitionLeader> ReadOpinion(const v1::Response& response, const std::string& topic,
-                                      PartitionIndex partition);
+  Task<Result<v1::Response>> TryOthers(v1::Request request, BrokerId doubted, MonoTime deadline,
+                                       std::stop_token stop);
   std::vector<RpcChannel*> Candidates();
   bool NoFirstContactSince(MonoTime began) const {
     return brokers_.empty() && options_.first_contact_timeout > 0ns &&
@@ -331,20 +331,18 @@ void Cluster::Impl::NoteEpoch(const std::string& topic, const TopicId& id, Parti
   if (partition < leaders.size() && leaders[partition].epoch < epoch) leaders[partition] = {kNoBroker, epoch};
 }
 
-Task<Result<PartitionLeader>> Cluster::Impl::SecondOpinion(std::string topic, PartitionIndex partition,
-                                                           BrokerId doubted, MonoTime deadline,
-                                                           std::stop_token stop) {
+Task<Result<v1::Response>> Cluster::Impl::AskOther(v1::Request request, BrokerId doubted, MonoTime deadline,
+                                                   std::stop_token stop) {
   if (closed_) co_return Fail(v1::CANCELLED, "the client is closed");
   ++calls_;
-  auto said = co_await AskOthers(std::move(topic), partition, doubted, deadline, std::move(stop));
+  auto response = co_await TryOthers(std::move(request), doubted, deadline, std::move(stop));
   --calls_;
   call_ended_.NotifyAll();
-  co_return said;
+  co_return response;
 }
 
-Task<Result<PartitionLeader>> Cluster::Impl::AskOthers(std::string topic, PartitionIndex partition,
-                                                       BrokerId doubted, MonoTime deadline,
-                                                       std::stop_token stop) {
+Task<Result<v1::Response>> Cluster::Impl::TryOthers(v1::Request request, BrokerId doubted, MonoTime deadline,
+                                                    std::stop_token stop) {
   std::vector<RpcChannel*> others;
   for (const auto& [id, broker] : brokers_) {
     if (broker.live && id != doubted) others.push_back(Channel(id));
@@ -352,19 +350,15 @@ Task<Result<PartitionLeader>> Cluster::Impl::AskOthers(std::string topic, Partit
   if (!others.empty())
     std::ranges::rotate(others, others.begin() + static_cast<ptrdiff_t>(next_ % others.size()));
   if (others.empty() && Channel(doubted) != nullptr) others.push_back(Channel(doubted));
-  v1::Request request;
-  request.mutable_metadata()->add_topics()->set_name(topic);
   Error last{v1::BROKER_NOT_AVAILABLE, "no broker is known"};
   for (RpcChannel* channel : others) {
     const Duration left = deadline - loop_.Now();
     if (left <= 0ns || closed_ || stop.stop_requested()) break;
     ++next_;  // somebody else the next time
-    const auto response = co_await channel->Call(
+    auto response = co_await channel->Call(
         request, std::min({left, kMetadataTry, Duration(options_.request_timeout)}), stop);
-    auto said = response ? ReadOpinion(*response, topic, partition)
-                         : Result<PartitionLeader>(std::unexpected(response.error()));
-    if (said) co_return said;
-    last = said.error();
+    if (response) co_return response;
+    last = std::move(response.error());
   }
   co_return std::unexpected(std::move(last));
 }
@@ -416,10 +410,18 @@ void Cluster::NoteEpoch(const std::string& topic, const TopicId& id, PartitionIn
                         LeaderEpoch epoch) {
   impl_->NoteEpoch(topic, id, partition, epoch);
 }
+Task<Result<v1::Response>> Cluster::AskOther(v1::Request request, BrokerId doubted, MonoTime deadline,
+                                             std::stop_token stop) {
+  return impl_->AskOther(std::move(request), doubted, deadline, std::move(stop));
+}
 Task<Result<PartitionLeader>> Cluster::SecondOpinion(std::string topic, PartitionIndex partition,
                                                      BrokerId doubted, MonoTime deadline,
                                                      std::stop_token stop) {
-  return impl_->SecondOpinion(std::move(topic), partition, doubted, deadline, std::move(stop));
+  v1::Request request;
+  request.mutable_metadata()->add_topics()->set_name(topic);
+  const auto response = co_await impl_->AskOther(std::move(request), doubted, deadline, std::move(stop));
+  if (!response) co_return std::unexpected(response.error());
+  co_return impl_->ReadOpinion(*response, topic, partition);
 }
 RpcChannel* Cluster::Channel(BrokerId broker) { return impl_->Channel(broker); }
 RpcChannel* Cluster::Channel(BrokerId broker, const Endpoint& endpoint) {

@@ -49,6 +49,10 @@ class Cluster {
   // A record of this epoch is known to be: who led in a lower one leads no more, and nobody is known to until
   // metadata as new arrives.
   void NoteEpoch(const std::string& topic, const TopicId& id, PartitionIndex partition, LeaderEpoch epoch);
+  // Asks brokers other than `doubted`, one after the other until one answers; where no other is known to be
+  // alive, that one.
+  Task<Result<v1::Response>> AskOther(v1::Request request, BrokerId doubted, MonoTime deadline,
+                                      std::stop_token stop);
   // Who leads, as another broker than `doubted` says, with the rest of what it says merged; where no other
   // broker is known to be alive, as that one says.
   Task<Result<PartitionLeader>> SecondOpinion(std::string topic, PartitionIndex partition, BrokerId doubted,

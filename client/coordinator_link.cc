@@ -1,6 +1,7 @@
 #include "client/coordinator_link.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "client/backoff.h"
 
@@ -29,10 +30,29 @@ bool MayHaveHappened(ErrorCode code) {
 
 }  // namespace
 
-Task<Result<>> CoordinatorLink::Find(MonoTime deadline, std::stop_token stop) {
+Task<Result<v1::Response>> CoordinatorLink::AskWhere(MonoTime deadline, std::stop_token stop) {
   v1::Request request;
   request.mutable_find_coordinator()->add_group_ids(group_);
-  auto response = co_await cluster_.AskAny(std::move(request), deadline, stop);
+  if (failed_ != kNoBroker) {
+    auto response = co_await cluster_.AskOther(request, failed_, deadline, stop);
+    if (response || stop.stop_requested()) co_return response;
+  }
+  co_return co_await cluster_.AskAny(std::move(request), deadline, stop);
+}
+
+void CoordinatorLink::NameEpoch(v1::Request* request) const {
+  if (!epoch_) return;
+  if (request->has_consumer_group_heartbeat())
+    request->mutable_consumer_group_heartbeat()->set_coordinator_epoch(*epoch_);
+  if (request->has_offset_commit()) request->mutable_offset_commit()->set_coordinator_epoch(*epoch_);
+  if (request->has_offset_fetch()) {
+    for (auto& group : *request->mutable_offset_fetch()->mutable_groups())
+      group.set_coordinator_epoch(*epoch_);
+  }
+}
+
+Task<Result<>> CoordinatorLink::Find(MonoTime deadline, std::stop_token stop) {
+  auto response = co_await AskWhere(deadline, stop);
   if (!response) co_return std::unexpected(std::move(response.error()));
   if (response->find_coordinator().coordinators_size() != 1) {
     co_return Fail(v1::UNKNOWN_SERVER_ERROR, "a broker did not answer who coordinates group '{}'", group_);
@@ -41,6 +61,14 @@ Task<Result<>> CoordinatorLink::Find(MonoTime deadline, std::stop_token stop) {
   if (found.error().code() != v1::NONE) co_return std::unexpected(FromProto(found.error()));
   if (found.broker_id() < 0 || found.host().empty() || found.port() == 0 || found.port() > UINT16_MAX) {
     co_return Fail(v1::COORDINATOR_NOT_AVAILABLE, "group '{}' has a coordinator without an address", group_);
+  }
+  if (found.has_coordinator_epoch()) {
+    if (found.coordinator_epoch() < epoch_.value_or(0)) {
+      failed_ = found.broker_id();
+      co_return Fail(v1::COORDINATOR_NOT_AVAILABLE, "a broker tells of a former coordinator of group '{}'",
+                     group_);
+    }
+    epoch_ = found.coordinator_epoch();
   }
   coordinator_ = found.broker_id();
   endpoint_ = {found.host(), static_cast<uint16_t>(found.port())};
@@ -52,18 +80,22 @@ Task<Result<v1::Response>> CoordinatorLink::Try(v1::Request request, Duration li
   if (coordinator_ == kNoBroker) TM_CO_RETURN_IF_ERROR(co_await Find(deadline, stop));
   RpcChannel* channel = cluster_.Channel(coordinator_, endpoint_);
   if (channel == nullptr) co_return Fail(v1::CANCELLED, "the client is closing");
+  NameEpoch(&request);
   auto response = co_await channel->Call(std::move(request),
                                          std::max<Duration>(deadline - cluster_.loop().Now(), 1ms), stop);
   if (response) {
     if (const v1::Error* error = ItemError(*response)) response = std::unexpected(FromProto(*error));
   }
-  if (response) co_return response;
+  if (response) {
+    failed_ = kNoBroker;
+    co_return response;
+  }
   Error error = std::move(response.error());
   // A channel that was closed because its broker has moved, not because anybody here stops.
   if (error.code == v1::CANCELLED && !stop.stop_requested()) error.code = v1::NETWORK_EXCEPTION;
   const bool elsewhere = IsRetriable(error.code) && error.code != v1::COORDINATOR_LOAD_IN_PROGRESS &&
                          error.code != v1::UNRELEASED_INSTANCE_ID && error.code != v1::STALE_MEMBER_EPOCH;
-  if (elsewhere) coordinator_ = kNoBroker;
+  if (elsewhere) failed_ = std::exchange(coordinator_, kNoBroker);
   co_return std::unexpected(std::move(error));
 }
 

@@ -1,8 +1,14 @@
 // CoordinatorLink: requests to the broker that coordinates one group, wherever it is now. Owned by whoever
 // speaks for the group (a group consumer, an admin call); loop-affine. It keeps no state of the group: any
 // request may be sent again after an error that says so.
+//
+// A coordinator that was replaced may not know it, and may name itself to whoever asks. So a coordinator that
+// has failed is not the one that is asked who comes next while another broker answers; and what is sent names
+// the highest epoch of a coordinator that was told, below which no answer is followed and no coordinator
+// serves.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "client/cluster.h"
@@ -27,11 +33,15 @@ class CoordinatorLink {
 
  private:
   Task<Result<>> Find(MonoTime deadline, std::stop_token stop);
+  Task<Result<v1::Response>> AskWhere(MonoTime deadline, std::stop_token stop);
+  void NameEpoch(v1::Request* request) const;
 
   Cluster& cluster_;
   const std::string group_;
   BrokerId coordinator_ = kNoBroker;
   Endpoint endpoint_;
+  BrokerId failed_ = kNoBroker;       // the last one, where it failed or sent elsewhere
+  std::optional<LeaderEpoch> epoch_;  // the highest told
 };
 
 }  // namespace tidemark::internal

@@ -152,7 +152,8 @@ class GroupCoordinator final : private PartitionWatcher {
 
   // group_requests.cc
   Partition* LeaderOf(const Led& led);
-  Result<Led*> Ready(const PartitionKey& where);
+  // `wanted`: the epoch in which the asker knows a coordinator to be.
+  Result<Led*> Ready(const PartitionKey& where, std::optional<LeaderEpoch> wanted = std::nullopt);
   Slot* FindGroup(Led& led, const std::string& group);
   Slot& SlotOf(Led& led, const std::string& group);
   void DropIfGone(Led& led, const std::string& group);

@@ -12,6 +12,13 @@
 namespace tidemark {
 namespace {
 
+// What a member is told is committed first, so that a coordinator that never told it was replaced by one that
+// did.
+std::unexpected<Error> EpochOfAnother(const std::string& group, const GroupMember& member, int32_t epoch) {
+  return Fail(v1::NOT_COORDINATOR, "a member of group '{}' is at epoch {} here, this request says {}", group,
+              member.epoch, epoch);
+}
+
 // Error of the whole commit, as far as membership tells.
 Result<> MayCommit(const Group& group, const std::string& member_id, int32_t epoch,
                    const std::string& instance) {
@@ -32,6 +39,8 @@ Result<> MayCommit(const Group& group, const std::string& member_id, int32_t epo
     return Fail(v1::UNKNOWN_MEMBER_ID, "group '{}' has no member '{}'", group.id(), member_id);
   }
   if (epoch > 0 && (epoch <= member->epoch)) return {};
+  if (epoch > std::max(member->epoch, member->previous_epoch))
+    return EpochOfAnother(group.id(), *member, epoch);
   return Fail(v1::STALE_MEMBER_EPOCH, "member '{}' of group '{}' is at epoch {}, not {}", member_id,
               group.id(), member->epoch, epoch);
 }
@@ -165,6 +174,8 @@ Result<> FetchOffsets(const v1::OffsetFetchRequest::Group& request, Group* group
       return Fail(v1::UNKNOWN_MEMBER_ID, "group '{}' has no member '{}'", request.group_id(),
                   request.member_id());
     }
+    if (request.member_epoch() > std::max(member->epoch, member->previous_epoch))
+      return EpochOfAnother(request.group_id(), *member, request.member_epoch());
     if (request.member_epoch() <= 0 || request.member_epoch() > member->epoch) {
       return Fail(v1::STALE_MEMBER_EPOCH, "member '{}' is at epoch {}, not {}", request.member_id(),
                   member->epoch, request.member_epoch());

@@ -29,6 +29,13 @@ Error ForGroups(Error error) {
   return error;
 }
 
+// The coordinator's epoch that a request names.
+template <typename R>
+std::optional<LeaderEpoch> EpochWanted(const R& request) {
+  if (!request.has_coordinator_epoch()) return std::nullopt;
+  return request.coordinator_epoch();
+}
+
 Error NoSuchGroup(const std::string& group) {
   return {v1::GROUP_ID_NOT_FOUND, fmt::format("there is no group '{}'", group)};
 }
@@ -42,12 +49,17 @@ Partition* GroupCoordinator::LeaderOf(const Led& led) {
   return fresh ? partition : nullptr;
 }
 
-Result<GroupCoordinator::Led*> GroupCoordinator::Ready(const PartitionKey& where) {
+Result<GroupCoordinator::Led*> GroupCoordinator::Ready(const PartitionKey& where,
+                                                       std::optional<LeaderEpoch> wanted) {
   if (scope_.stopping()) return Fail(v1::NOT_COORDINATOR, "the broker is stopping");
   const auto led = led_.find(where);
   Partition* partition = table_.Find(where);
   if (partition == nullptr || !partition->leading()) {
     return Fail(v1::NOT_COORDINATOR, "this broker does not lead {}-{}", kOffsetsTopic, where.partition);
+  }
+  if (wanted && *wanted > *partition->leader_epoch()) {
+    return Fail(v1::NOT_COORDINATOR, "this broker led {}-{} in epoch {}, and another has since, in epoch {}",
+                kOffsetsTopic, where.partition, *partition->leader_epoch(), *wanted);
   }
   if (led == led_.end() || !led->second->ready || LeaderOf(*led->second) == nullptr) {
     return Fail(v1::COORDINATOR_LOAD_IN_PROGRESS, "the groups of {} are being read back", partition->name());
@@ -156,7 +168,7 @@ Task<Result<>> GroupCoordinator::Committed(PartitionKey where, LeaderEpoch epoch
 
 Task<Result<v1::ConsumerGroupHeartbeatResponse>> GroupCoordinator::Heartbeat(
     PartitionKey where, v1::ConsumerGroupHeartbeatRequest request, GroupCaller caller, MonoTime deadline) {
-  TM_CO_ASSIGN_OR_RETURN(Led * led, Ready(where));
+  TM_CO_ASSIGN_OR_RETURN(Led * led, Ready(where, EpochWanted(request)));
   ++counters_.heartbeats;
   const GroupScene scene = Scene();
   TM_CO_RETURN_IF_ERROR(ValidateHeartbeat(request, scene));
@@ -198,7 +210,7 @@ Task<Result<v1::ConsumerGroupHeartbeatResponse>> GroupCoordinator::Heartbeat(
 Task<Result<v1::OffsetCommitResponse>> GroupCoordinator::Commit(PartitionKey where,
                                                                 v1::OffsetCommitRequest request,
                                                                 MonoTime deadline) {
-  TM_CO_ASSIGN_OR_RETURN(Led * led, Ready(where));
+  TM_CO_ASSIGN_OR_RETURN(Led * led, Ready(where, EpochWanted(request)));
   TM_CO_RETURN_IF_ERROR(ValidateGroupId(request.group_id()));
   Slot& slot = SlotOf(*led, request.group_id());
   v1::OffsetCommitResponse response;
@@ -224,7 +236,7 @@ Task<Result<v1::OffsetCommitResponse>> GroupCoordinator::Commit(PartitionKey whe
 Task<Result<v1::OffsetFetchResponse::Group>> GroupCoordinator::Fetch(PartitionKey where,
                                                                      v1::OffsetFetchRequest::Group request,
                                                                      MonoTime deadline) {
-  TM_CO_ASSIGN_OR_RETURN(Led * led, Ready(where));
+  TM_CO_ASSIGN_OR_RETURN(Led * led, Ready(where, EpochWanted(request)));
   TM_CO_RETURN_IF_ERROR(ValidateGroupId(request.group_id()));
   Slot* slot = FindGroup(*led, request.group_id());
   v1::OffsetFetchResponse::Group response;

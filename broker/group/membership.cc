@@ -194,6 +194,12 @@ void Beat::UpdateInfo() {
 Result<HeartbeatOutcome> Beat::Stay() {
   const GroupMember* member = group_.Find(id_);
   if (member == nullptr) return std::unexpected(NotAMember());
+  // What a member is told is committed first, so that a coordinator that never told it was replaced by one
+  // that did.
+  if (request_.member_epoch() > std::max(member->epoch, member->previous_epoch)) {
+    return Fail(v1::NOT_COORDINATOR, "member '{}' of group '{}' is at epoch {} here, this heartbeat says {}",
+                id_, group_.id(), member->epoch, request_.member_epoch());
+  }
   const bool current = request_.member_epoch() == member->epoch;
   const bool repeated = !current && !member->away() && request_.member_epoch() == member->previous_epoch;
   if (!current && !repeated) {

@@ -52,6 +52,7 @@ Result<> FillCoordinator(const ClusterSnapshot& snapshot, const std::string& gro
                 "{}-{}, which holds group '{}', has no leader that can be reached now", kOffsetsTopic,
                 place.partition, group);
   }
+  out->set_coordinator_epoch(partition->second.leader_epoch);
   out->set_broker_id(leader->id);
   out->set_host(endpoint->host);
   out->set_port(endpoint->port);

@@ -67,24 +67,43 @@ Result<v1::Response> FakeCoordinator::Serve(BrokerId at, const v1::Request& requ
   if (request.has_find_coordinator()) {
     v1::Response response;
     auto* found = response.mutable_find_coordinator()->add_coordinators();
+    const BrokerId named = at == former ? former : broker;
     found->set_group_id(request.find_coordinator().group_ids(0));
-    found->set_broker_id(broker);
-    found->set_host("broker" + std::to_string(broker));
+    found->set_broker_id(named);
+    found->set_host("broker" + std::to_string(named));
     found->set_port(9092);
+    found->set_coordinator_epoch(at == former ? epoch - 1 : epoch);
     if (broker == kNoBroker)
       ToProto({v1::COORDINATOR_NOT_AVAILABLE, "as the test wants"}, found->mutable_error());
     return response;
   }
+  if (at == former) return ServeAsFormer(request);
   if (at != broker) return Fail(v1::NOT_COORDINATOR, "broker {} is", broker);
   if (loading) return Fail(v1::COORDINATOR_LOAD_IN_PROGRESS, "as the test wants");
   if (before) {
     if (auto error = before(request)) return std::unexpected(std::move(*error));
   }
-  auto answer = Decide(request);
+  if (answer) {
+    if (auto instead = answer(request)) return std::move(*instead);
+  }
+  auto decided = Decide(request);
   if (after) {
     if (auto error = after(request)) return std::unexpected(std::move(*error));
   }
-  return answer;
+  return decided;
+}
+
+Result<v1::Response> FakeCoordinator::ServeAsFormer(const v1::Request& request) {
+  if (!request.has_consumer_group_heartbeat()) return Fail(v1::REQUEST_TIMED_OUT, "nobody follows any more");
+  const auto& beat = request.consumer_group_heartbeat();
+  if (beat.coordinator_epoch() >= epoch) return Fail(v1::NOT_COORDINATOR, "then another one is");
+  ++confirmed_by_former;
+  v1::Response response;
+  auto* answer = response.mutable_consumer_group_heartbeat();
+  answer->set_member_id(beat.member_id());
+  answer->set_member_epoch(beat.member_epoch());
+  answer->set_heartbeat_interval_ms(1'000);
+  return response;
 }
 
 Result<v1::Response> FakeCoordinator::Decide(const v1::Request& request) {

@@ -21,10 +21,16 @@ class FakeCoordinator {
   ~FakeCoordinator() { brokers_.on_other = nullptr; }
 
   BrokerId broker = 1;  // who coordinates all groups; kNoBroker: nobody
+  LeaderEpoch epoch = 1;
+  // Who did until `broker` took over, is cut off from the others and does not know it: names itself, confirms
+  // heartbeats, and commits nothing.
+  BrokerId former = kNoBroker;
   bool loading = false;
   GroupOptions options;
   // Asked before a request is served: an error refuses it.
   std::function<std::optional<Error>(const v1::Request&)> before;
+  // May answer in its place.
+  std::function<std::optional<v1::Response>(const v1::Request&)> answer;
   // Asked after it was served: an error is told instead of the answer (CANCELLED: nothing is told).
   std::function<std::optional<Error>(const v1::Request&)> after;
 
@@ -37,9 +43,11 @@ class FakeCoordinator {
   std::map<std::string, size_t> Shares();
   size_t heartbeats = 0;
   size_t commits = 0;
+  size_t confirmed_by_former = 0;
 
  private:
   Result<v1::Response> Serve(BrokerId at, const v1::Request& request);
+  Result<v1::Response> ServeAsFormer(const v1::Request& request);
   Result<v1::Response> Decide(const v1::Request& request);
   GroupScene Scene();
 

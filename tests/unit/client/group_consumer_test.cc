@@ -12,6 +12,8 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::StartsWith;
 using ::testing::UnorderedElementsAre;
 using Kind = StartPosition::Kind;
 
@@ -223,6 +225,47 @@ TEST_F(GroupConsumerTest, FollowsTheCoordinatorAndKeepsReadingMeanwhile) {
   EXPECT_TRUE(Await([&] { return coordinator_->Committed("orders", 2) == 1u; }));
   EXPECT_TRUE(Await([&] { return !member.consumer->problem(); }));
   EXPECT_THAT(member.listener.notes, Contains(HasSubstr("!")).Times(0));
+}
+
+TEST_F(GroupConsumerTest, NobodyStaysWithACoordinatorThatWasReplacedAndDoesNotKnowIt) {
+  for (int i = 0; i < 4; ++i) Join();
+  ASSERT_TRUE(Await([&] {
+    const auto shares = coordinator_->Shares();
+    return shares.size() == 4 && std::ranges::all_of(shares, [](const auto& s) { return s.second > 0; });
+  }));
+  env_.RunFor(10s);
+  coordinator_->former = 1;
+  coordinator_->broker = 2;
+  ++coordinator_->epoch;
+  EXPECT_TRUE(Await([&] { return coordinator_->confirmed_by_former > 4; })) << "it shows in nothing";
+  for (PartitionIndex p = 0; p < kPartitions; ++p) Append(p, {"value" + std::to_string(p)});
+  // Each learns it by its first commit; nobody is sent back after that.
+  ASSERT_TRUE(Await([&] {
+    for (PartitionIndex p = 0; p < kPartitions; ++p) {
+      if (coordinator_->Committed("orders", p) != 1u) return false;
+    }
+    return true;
+  }));
+  coordinator_->confirmed_by_former = 0;
+  env_.RunFor(30s);
+  EXPECT_EQ(coordinator_->confirmed_by_former, 0u);
+  EXPECT_EQ(coordinator_->members(), 4u) << "nobody was fenced for its silence";
+  EXPECT_EQ(AllValues().size(), size_t{kPartitions}) << "each once";
+}
+
+// A member that joined at the one that took over, and whose connection to that breaks.
+TEST_F(GroupConsumerTest, ACoordinatorOfAnEarlierEpochThanOneSeenTakesNothingAway) {
+  coordinator_->epoch = 2;
+  GroupApplication& member = Join();
+  ASSERT_TRUE(Await([&] { return member.consumer->assignment().size() == kPartitions; }));
+  coordinator_->former = 2;
+  fakes_->Stop(1);
+  env_.RunFor(5s);
+  fakes_->Start(1);
+  Append(0, {"a"});
+  ASSERT_TRUE(Await([&] { return coordinator_->Committed("orders", 0) == 1u; }));
+  EXPECT_EQ(coordinator_->confirmed_by_former, 0u);
+  EXPECT_THAT(member.listener.notes, Not(Contains(StartsWith("!"))));
 }
 
 TEST_F(GroupConsumerTest, AFencedMemberIsToldJoinsAgainAndGoesOnFromTheLastCommit) {

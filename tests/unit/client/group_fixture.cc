@@ -74,6 +74,7 @@ GroupConsumerTest::~GroupConsumerTest() {
   if (coordinator_) {
     coordinator_->before = nullptr;
     coordinator_->after = nullptr;
+    coordinator_->answer = nullptr;
   }
   members_.clear();
 }

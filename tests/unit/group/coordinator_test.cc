@@ -39,6 +39,39 @@ TEST(Coordinator, NobodyIsFencedForTheTimeInWhichNobodyWasServed) {
   EXPECT_THAT(bench.Describe().members(), IsEmpty());
 }
 
+TEST(Coordinator, OneThatLedInAnEarlierEpochThanTheAskerKnowsServesNothing) {
+  CoordinatorBench bench;
+  bench.Lead();
+  bench.Lead();
+  auto join = bench.JoinRequest("a");
+  join.set_coordinator_epoch(3);
+  EXPECT_EQ(bench.Beat(join).error().code, v1::NOT_COORDINATOR);
+  v1::OffsetCommitRequest commit;
+  commit.set_group_id("g");
+  commit.set_member_epoch(-1);
+  commit.set_coordinator_epoch(3);
+  commit.add_topics()->set_topic_id(bench.orders().ToBytes());
+  commit.mutable_topics(0)->add_partitions();
+  const auto committed = [&] {
+    return bench.loop().Run(bench.groups().Commit(CoordinatorBench::kKey, commit, kNoDeadline));
+  };
+  EXPECT_EQ(committed().error().code, v1::NOT_COORDINATOR);
+  v1::OffsetFetchRequest::Group fetch;
+  fetch.set_group_id("g");
+  fetch.set_coordinator_epoch(3);
+  const auto fetched = [&] {
+    return bench.loop().Run(bench.groups().Fetch(CoordinatorBench::kKey, fetch, kNoDeadline));
+  };
+  EXPECT_EQ(fetched().error().code, v1::NOT_COORDINATOR);
+  // Its own epoch, or one before it, will do.
+  commit.set_coordinator_epoch(2);
+  EXPECT_TRUE(committed());
+  fetch.set_coordinator_epoch(1);
+  EXPECT_TRUE(fetched());
+  join.set_coordinator_epoch(2);
+  EXPECT_TRUE(bench.Beat(join));
+}
+
 TEST(Coordinator, WhatANewOneCouldNotWriteItWritesLater) {
   CoordinatorBench bench;
   bench.Lead();

@@ -235,10 +235,16 @@ TEST(Groups, TheOffsetsTopicWaitsForItsReplicas) {
   EXPECT_EQ(topic->partitions_size(), 4);
   EXPECT_EQ(topic->partitions(0).replicas_size(), 3);
   EXPECT_TRUE(topic->internal());
-  // The others send the client on, and clients cannot write into it.
+  found = client.Find(0, "g");
+  ASSERT_TRUE(found.has_coordinator_epoch());
+  EXPECT_EQ(found.coordinator_epoch(), topic->partitions(static_cast<int>(found.partition())).leader_epoch());
+  // The others send the client on, as does it itself who knows of a later one, and clients cannot write into it.
   v1::Request request;
   request.mutable_consumer_group_heartbeat()->set_group_id("g");
   request.mutable_consumer_group_heartbeat()->set_member_id("m");
+  request.mutable_consumer_group_heartbeat()->set_coordinator_epoch(found.coordinator_epoch() + 1);
+  EXPECT_EQ(cluster.Call(coordinator, request).error().code, v1::NOT_COORDINATOR);
+  request.mutable_consumer_group_heartbeat()->clear_coordinator_epoch();
   EXPECT_EQ(cluster.Call((coordinator + 1) % 3, request).error().code, v1::NOT_COORDINATOR);
   EXPECT_EQ(cluster.ProduceOnce(topic->partitions(0).leader(), *TopicId::FromBytes(topic->id()), 0, {"x"})
                 .error()
