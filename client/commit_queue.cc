@@ -7,6 +7,8 @@ namespace {
 
 // A commit that has not been answered for so long is sent again: the coordinator may be elsewhere by now.
 constexpr Duration kLongestTry = 10s;
+// How long a coordinator may not know a topic before that is believed. A release of partitions waits for it.
+constexpr Duration kUnknownTopicGrace = 5s;
 
 }  // namespace
 
@@ -85,6 +87,7 @@ void CommitQueue::TimeOut() {
   const MonoTime now = cluster_.loop().Now();
   for (const JobPtr& job : jobs_) {
     if (job->deadline > now) continue;
+    if (!job->error) job->error = job->passing;
     if (!job->error) {
       job->error = Error{v1::REQUEST_TIMED_OUT,
                          fmt::format("offsets of group '{}' were not committed in time", link_.group())};
@@ -105,14 +108,30 @@ CommitItems CommitQueue::Wanted() const {
   return wanted;
 }
 
+// Whether a partition's error is worth another try for that job.
+bool CommitQueue::MayPass(const Job& job, const PartitionKey& key, const Error& error) const {
+  const MonoTime now = cluster_.loop().Now();
+  if (!IsRetriable(error.code) || job.deadline <= now) return false;
+  if (error.code != v1::UNKNOWN_TOPIC_ID && error.code != v1::UNKNOWN_TOPIC_OR_PARTITION) return true;
+  const TopicPicture* picture = cluster_.Find(job.items.at(key).topic);
+  return now - job.begun < kUnknownTopicGrace && (picture == nullptr || picture->id == key.topic);
+}
+
 // What was sent has its outcomes; a job that asked for an older offset of a partition is served by the newer
-// one.
-void CommitQueue::Conclude(const std::vector<JobPtr>& served, const CommitItems& sent,
+// one. True when something is to be tried again.
+bool CommitQueue::Conclude(const std::vector<JobPtr>& served, const CommitItems& sent,
                            const v1::OffsetCommitResponse& answer) {
   CommitItems committed;
+  bool again = false;
   for (const auto& [key, outcome] : ReadCommit(sent, answer)) {
     for (const JobPtr& job : served) {
-      if (job->items.erase(key) == 0) continue;  // let go meanwhile
+      if (!job->items.contains(key)) continue;  // let go meanwhile
+      if (!outcome && MayPass(*job, key, outcome.error())) {
+        job->passing = outcome.error();
+        again = true;
+        continue;
+      }
+      job->items.erase(key);
       if (outcome) {
         committed.insert({key, sent.at(key)});
       } else if (!job->error) {
@@ -127,6 +146,7 @@ void CommitQueue::Conclude(const std::vector<JobPtr>& served, const CommitItems&
   });
   hooks_.committed(committed);
   EndJobs();
+  return again;
 }
 
 // True when it is worth another try.
@@ -177,11 +197,10 @@ Task<void> CommitQueue::Round() {
   auto response = co_await link_.Try(
       std::move(request), std::max<Duration>(first - cluster_.loop().Now(), 1ms), scope_.stop_token());
   if (scope_.stopping()) co_return;
-  if (response) {
-    backoff_.Reset();
-    co_return Conclude(served, sent, response->offset_commit());
-  }
-  if (Refused(served, response.error()) && !jobs_.empty()) {
+  const bool again =
+      response ? Conclude(served, sent, response->offset_commit()) : Refused(served, response.error());
+  if (!again) backoff_.Reset();
+  if (again && !jobs_.empty()) {
     co_await Sleep(cluster_.loop(), backoff_.Next(cluster_.env().random()), "retry of a commit",
                    scope_.stop_token());
   }

@@ -35,7 +35,9 @@ class CommitQueue {
   CommitQueue(Cluster& cluster, CoordinatorLink& link, Hooks hooks);
 
   // Ends when all are committed, or with the first error: of the whole, of a partition, REQUEST_TIMED_OUT (or
-  // the passing error that lasted) at the deadline.
+  // the passing error that lasted) at the deadline. Passing errors of a partition are tried again, too; that
+  // a topic is unknown, for a few seconds: to a coordinator that has just begun to be one, metadata may come
+  // late.
   Task<Result<>> Commit(CommitItems items, MonoTime deadline);
   // Waits until nothing of these partitions waits to be committed.
   Task<void> Settle(std::set<PartitionKey> keys, MonoTime deadline);
@@ -48,10 +50,12 @@ class CommitQueue {
  private:
   struct Job {
     Job(EventLoop& loop, CommitItems what, MonoTime until)
-        : items(std::move(what)), deadline(until), done(loop) {}
+        : items(std::move(what)), begun(loop.Now()), deadline(until), done(loop) {}
     CommitItems items;  // those without an outcome
+    MonoTime begun;
     MonoTime deadline;
-    std::optional<Error> error;  // the first
+    std::optional<Error> error;    // the first
+    std::optional<Error> passing;  // the last that was tried again
     OneShot<Result<>> done;
   };
   using JobPtr = std::shared_ptr<Job>;
@@ -59,8 +63,9 @@ class CommitQueue {
   Task<void> Run();
   Task<void> Round();
   CommitItems Wanted() const;
-  void Conclude(const std::vector<JobPtr>& served, const CommitItems& sent,
+  bool Conclude(const std::vector<JobPtr>& served, const CommitItems& sent,
                 const v1::OffsetCommitResponse& answer);
+  bool MayPass(const Job& job, const PartitionKey& key, const Error& error) const;
   bool Refused(const std::vector<JobPtr>& served, const Error& error);
   void EndJobs();
   void FailAll(const Error& why);

@@ -43,6 +43,41 @@ TEST_F(GroupCommitsTest, ASeekToABoundIsWhatIsCommittedAlsoBeforeTheNextPoll) {
   EXPECT_EQ(coordinator_->Committed("orders", 0), 0u);
 }
 
+TEST_F(GroupCommitsTest, ATopicThatTheCoordinatorHasYetToHearOfIsCommittedWhenItHas) {
+  Append(0, {"a", "b"});
+  GroupApplication& member = Join(ByHand(), false);
+  while (member.Poll()->records.empty()) {
+  }
+  // Its broker's metadata come late: commits are answered, and each partition is refused.
+  int refused = 3;
+  coordinator_->answer = [&](const v1::Request& request) -> std::optional<v1::Response> {
+    if (!request.has_offset_commit() || refused-- <= 0) return std::nullopt;
+    v1::Response response;
+    for (const auto& topic : request.offset_commit().topics()) {
+      auto* told = response.mutable_offset_commit()->add_topics();
+      told->set_topic_id(topic.topic_id());
+      for (const auto& partition : topic.partitions()) {
+        told->add_partitions()->set_partition(partition.partition());
+        ToProto({v1::UNKNOWN_TOPIC_ID, ""}, told->mutable_partitions()->rbegin()->mutable_error());
+      }
+    }
+    return response;
+  };
+  ASSERT_TRUE(env_.Run(member.consumer->CommitSync()));
+  EXPECT_EQ(coordinator_->Committed("orders", 0), 2u);
+  // Where it lasts it is told in a few seconds.
+  Append(0, {"c"});
+  while (member.Poll()->records.empty()) {
+  }
+  refused = 1'000'000;
+  const MonoTime begun = env_.loop.Now();
+  const auto failed = env_.Run(member.consumer->CommitSync());
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().code, v1::UNKNOWN_TOPIC_ID);
+  EXPECT_LT(env_.loop.Now() - begun, 10s);
+  coordinator_->answer = nullptr;
+}
+
 TEST_F(GroupCommitsTest, AFormerLeaderIsNotAskedForWhatWasCommittedInALaterEpoch) {
   Append(0, {"a", "b"});
   fakes_->former[1] = fakes_->topics;
