@@ -1,11 +1,8 @@
 #include "tools/dump_log_verify.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
-#include <map>
 #include <optional>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -15,11 +12,10 @@
 #include "broker/log/checkpoints.h"
 #include "broker/log/log_directory.h"
 #include "broker/log/log_front.h"
-#include "broker/log/move_folders.h"
-#include "broker/log/move_verdict.h"
 #include "broker/log/partition_files.h"
 #include "broker/log/segment.h"
 #include "broker/log/verify.h"
+#include "tools/log_verifier.h"
 
 namespace tidemark {
 namespace {
@@ -36,103 +32,23 @@ std::string NameOf(const std::string& path) { return path.substr(path.rfind('/')
 // often, as long as the files have changed since.
 constexpr int kMostLooks = 8;
 
-// Of a segment's log and index files; empty: not there.
-using FileSizes = std::array<std::optional<uint64_t>, 3>;
-
 using Json = nlohmann::ordered_json;
 
 std::string Line(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-class Verifier {
- public:
-  Verifier(FileSystem& files, const TextSink& out, bool json, Progress* bar)
-      : files_(files), out_(out), json_(json), bar_(bar != nullptr && bar->shown() ? bar : nullptr) {}
-
-  Result<> Directory(const std::string& path, const std::vector<DirectoryEntry>& entries);
-  // Of one segment only when `only` is given.
-  Result<> Partition(const std::string& path, std::optional<Offset> only = std::nullopt);
-  void JudgeIdentity(const std::string& directory, const std::vector<DirectoryEntry>& entries);
-  // Of a directory that holds logs: all of these files are there before the first of them.
-  void TellMissingCheckpoints();
-  // The checkpoints of a log directory; before any of its partitions is read, because recovery points only
-  // rise while a log is appended to.
-  void LoadCheckpoints(const std::string& directory);
-  // All that will be read of a partition, for the bar. What cannot be is told when its turn comes.
-  void Expect(const std::string& folder, std::optional<Offset> only = std::nullopt);
-  const VerifySummary& Finish();
-
- private:
-  template <typename... Args>
-  void Damage(const std::string& where, fmt::format_string<Args...> format, Args&&... args) {
-    ++summary_.damage;
-    Tell("damage", where, fmt::format(format, std::forward<Args>(args)...));
+// The base offset of a segment's file, whichever of the three it is.
+std::optional<Offset> SegmentOf(const std::string& name) {
+  for (const std::string_view suffix : {".log", ".index", ".timeindex"}) {
+    if (const auto base = ParseSegmentName(name, suffix)) return base;
   }
-  void DamageOfLog(const std::string& path, bool above_flushed, const std::string& what);
-  template <typename... Args>
-  void Note(const std::string& where, fmt::format_string<Args...> format, Args&&... args) {
-    ++summary_.notes;
-    Tell("note", where, fmt::format(format, std::forward<Args>(args)...));
-  }
-  void Tell(const char* kind, const std::string& where, const std::string& what);
-  void Out(const std::string& text) {
-    if (holding_) {
-      held_.push_back(text);
-    } else {
-      out_(text);
-    }
-  }
-  Result<SegmentReport> ReadSegment(const PartitionFolder& folder, Offset base);
-  // What was read of a partition, and as which files: what has not changed is not read again.
-  struct Read {
-    FileSizes sizes;
-    bool swap = false;
-    SegmentReport report;
-  };
-  using Reads = std::map<Offset, Read>;
-  FileSizes SizesOf(const PartitionFolder& folder, Offset base);
-  Result<> LookAt(const PartitionFolder& folder, std::optional<Offset> only, Reads* reads);
-  // A running broker was at work since the folder was listed.
-  bool Changed(const PartitionFolder& folder, std::optional<Offset> only, const Reads& reads);
-  void TellPartition(const std::string& path, const std::vector<SegmentReport>& reports,
-                     std::optional<Offset> flushed);
-  // The segment at `i` and what lies between it and the next.
-  void JudgeInOrder(const PartitionFolder& folder, const std::vector<SegmentReport>& reports, size_t i,
-                    std::optional<Offset> only, std::optional<Offset> flushed);
+  return std::nullopt;
+}
 
-  Result<std::optional<PartitionFolder>> OpenFolder(const std::string& path);
-  // The one incarnation of the topic that the checkpoints know; for a folder that does not tell itself.
-  std::optional<TopicId> TopicFromCheckpoints(const std::string& folder_name) const;
-  const CheckpointTable& RecoveryPoints() const {
-    return *checkpoints_.tables[static_cast<size_t>(CheckpointKind::kRecoveryPoint)];
-  }
-  // Empty: unknown.
-  std::optional<Offset> FlushedPoint(const PartitionFolder& folder) const;
-  void JudgeSegment(const PartitionFolder& folder, const SegmentReport& report, bool something_after,
-                    std::optional<Offset> flushed);
+}  // namespace
 
-  FileSystem& files_;
-  const TextSink& out_;
-  const bool json_;
-  Progress* const bar_;
-  uint64_t expected_bytes_ = 0;
-  uint64_t read_bytes_ = 0;
-  VerifySummary summary_;
-  // What is told of a partition is held back until it is known to be so.
-  bool holding_ = false;
-  std::vector<std::string> held_;
-  bool gone_ = false;  // a segment was listed and is not there
-  // What lies before the first segment that is there.
-  void JudgeFront(const std::string& path, const PartitionFolder& folder, std::optional<Offset> flushed);
-  std::optional<CheckpointTable> ReadAgain(CheckpointKind kind) const;
-  std::optional<Offset> FrontIsMissing(const PartitionFolder& folder, std::optional<Offset> flushed) const;
-
-  std::string checkpoints_of_;  // a log directory
-  CheckpointTables checkpoints_;
-};
-
-void Verifier::Tell(const char* kind, const std::string& where, const std::string& what) {
+void LogVerifier::Tell(const char* kind, const std::string& where, const std::string& what) {
   if (!json_) {
     Out(fmt::format("{}: {}: {}\n", kind, where, what));
     return;
@@ -144,14 +60,14 @@ void Verifier::Tell(const char* kind, const std::string& where, const std::strin
   Out(Line(json));
 }
 
-void Verifier::DamageOfLog(const std::string& path, bool above_flushed, const std::string& what) {
+void LogVerifier::DamageOfLog(const std::string& path, bool above_flushed, const std::string& what) {
   if (!above_flushed) return Damage(path, "{}", what);
   ++summary_.above_flushed;
   Damage(path, "{}; above the flushed point, where a loss of power leaves the like: the broker cuts it off",
          what);
 }
 
-void Verifier::Expect(const std::string& folder, std::optional<Offset> only) {
+void LogVerifier::Expect(const std::string& folder, std::optional<Offset> only) {
   if (bar_ == nullptr) return;
   const auto entries = files_.List(folder);
   if (!entries) return;
@@ -165,7 +81,7 @@ void Verifier::Expect(const std::string& folder, std::optional<Offset> only) {
   bar_->SetTotal(expected_bytes_);
 }
 
-Result<SegmentReport> Verifier::ReadSegment(const PartitionFolder& folder, Offset base) {
+Result<SegmentReport> LogVerifier::ReadSegment(const PartitionFolder& folder, Offset base) {
   if (bar_ == nullptr) return VerifySegment(files_, folder, base);
   auto report = VerifySegment(files_, folder, base, [this](const StoredBatch& batch) {
     bar_->Set(read_bytes_ + batch.position + batch.batch.total_bytes());
@@ -175,33 +91,7 @@ Result<SegmentReport> Verifier::ReadSegment(const PartitionFolder& folder, Offse
   return report;
 }
 
-void Verifier::LoadCheckpoints(const std::string& directory) {
-  checkpoints_of_ = directory;
-  for (size_t kind = 0; kind < kCheckpointKinds; ++kind) {
-    const std::string path =
-        fmt::format("{}/{}", directory, CheckpointFileName(static_cast<CheckpointKind>(kind)));
-    const auto bytes = ReadFile(files_, path);
-    checkpoints_.missing[kind] = !bytes && bytes.error().code == v1::NOT_FOUND;
-    if (checkpoints_.missing[kind]) continue;
-    auto table =
-        bytes ? DecodeCheckpoint(*bytes, path) : Result<CheckpointTable>(std::unexpected(bytes.error()));
-    if (table) {
-      checkpoints_.tables[kind] = std::move(*table);
-    } else {
-      Damage(path, "{}", table.error().message);
-    }
-  }
-}
-
-void Verifier::TellMissingCheckpoints() {
-  for (size_t kind = 0; kind < kCheckpointKinds; ++kind) {
-    if (!checkpoints_.missing[kind]) continue;
-    Damage(fmt::format("{}/{}", checkpoints_of_, CheckpointFileName(static_cast<CheckpointKind>(kind))),
-           "is missing: a directory has it before its first log; its offsets count as unknown");
-  }
-}
-
-std::optional<TopicId> Verifier::TopicFromCheckpoints(const std::string& folder_name) const {
+std::optional<TopicId> LogVerifier::TopicFromCheckpoints(const std::string& folder_name) const {
   const auto parsed = ParsePartitionFolderName(folder_name);
   if (!parsed || !checkpoints_.Has(CheckpointKind::kRecoveryPoint)) return std::nullopt;
   std::optional<TopicId> found;
@@ -213,14 +103,14 @@ std::optional<TopicId> Verifier::TopicFromCheckpoints(const std::string& folder_
   return found;
 }
 
-std::optional<Offset> Verifier::FlushedPoint(const PartitionFolder& folder) const {
+std::optional<Offset> LogVerifier::FlushedPoint(const PartitionFolder& folder) const {
   const auto found = checkpoints_.Find(CheckpointKind::kRecoveryPoint, folder.key);
   if (found) return *found;
   if (found.error().code == v1::NOT_FOUND) return 0;
   return std::nullopt;
 }
 
-Result<std::optional<PartitionFolder>> Verifier::OpenFolder(const std::string& path) {
+Result<std::optional<PartitionFolder>> LogVerifier::OpenFolder(const std::string& path) {
   auto folder = ReadPartitionFolder(files_, path);
   if (!folder && folder.error().code != v1::IO_ERROR) {
     const std::string why = folder.error().message;
@@ -244,8 +134,8 @@ Result<std::optional<PartitionFolder>> Verifier::OpenFolder(const std::string& p
 }
 
 // Tells the problems of one segment, each as what it is.
-void Verifier::JudgeSegment(const PartitionFolder& folder, const SegmentReport& report, bool something_after,
-                            std::optional<Offset> flushed) {
+void LogVerifier::JudgeSegment(const PartitionFolder& folder, const SegmentReport& report,
+                               bool something_after, std::optional<Offset> flushed) {
   const std::string prefix = SegmentPathPrefix(folder.path, report.base_offset);
   const size_t of_batches = report.problems.size() - report.index_problems;
   // Sealed or not: a loss of power may spare the seal and take what was sealed.
@@ -270,8 +160,8 @@ void Verifier::JudgeSegment(const PartitionFolder& folder, const SegmentReport& 
   }
 }
 
-void Verifier::TellPartition(const std::string& path, const std::vector<SegmentReport>& reports,
-                             std::optional<Offset> flushed) {
+void LogVerifier::TellPartition(const std::string& path, const std::vector<SegmentReport>& reports,
+                                std::optional<Offset> flushed) {
   uint64_t records = 0;
   size_t batches = 0;
   for (const SegmentReport& report : reports) {
@@ -295,8 +185,8 @@ void Verifier::TellPartition(const std::string& path, const std::vector<SegmentR
                   flushed ? fmt::format(", flushed to {} at least", *flushed) : ""));
 }
 
-void Verifier::JudgeInOrder(const PartitionFolder& folder, const std::vector<SegmentReport>& reports,
-                            size_t i, std::optional<Offset> only, std::optional<Offset> flushed) {
+void LogVerifier::JudgeInOrder(const PartitionFolder& folder, const std::vector<SegmentReport>& reports,
+                               size_t i, std::optional<Offset> only, std::optional<Offset> flushed) {
   const SegmentReport& report = reports[i];
   const bool something_after = std::any_of(reports.begin() + static_cast<ptrdiff_t>(i) + 1, reports.end(),
                                            [](const SegmentReport& later) { return later.batches > 0; }) ||
@@ -321,7 +211,7 @@ void Verifier::JudgeInOrder(const PartitionFolder& folder, const std::vector<Seg
   }
 }
 
-std::optional<CheckpointTable> Verifier::ReadAgain(CheckpointKind kind) const {
+std::optional<CheckpointTable> LogVerifier::ReadAgain(CheckpointKind kind) const {
   const std::string path = fmt::format("{}/{}", checkpoints_of_, CheckpointFileName(kind));
   const auto bytes = ReadFile(files_, path);
   auto table = bytes ? DecodeCheckpoint(*bytes, path) : std::unexpected(bytes.error());
@@ -329,8 +219,8 @@ std::optional<CheckpointTable> Verifier::ReadAgain(CheckpointKind kind) const {
   return std::move(*table);
 }
 
-std::optional<Offset> Verifier::FrontIsMissing(const PartitionFolder& folder,
-                                               std::optional<Offset> flushed) const {
+std::optional<Offset> LogVerifier::FrontIsMissing(const PartitionFolder& folder,
+                                                  std::optional<Offset> flushed) const {
   if (folder.segments.empty()) return std::nullopt;
   FrontWitnesses witnesses{.first_base = folder.segments.front(),
                            .checkpoint = {},
@@ -345,8 +235,8 @@ std::optional<Offset> Verifier::FrontIsMissing(const PartitionFolder& folder,
   return MissingFront(witnesses);
 }
 
-void Verifier::JudgeFront(const std::string& path, const PartitionFolder& folder,
-                          std::optional<Offset> flushed) {
+void LogVerifier::JudgeFront(const std::string& path, const PartitionFolder& folder,
+                             std::optional<Offset> flushed) {
   if (!FrontIsMissing(folder, flushed)) return;
   // A running broker may have deleted old records since the checkpoints were read.
   checkpoints_.tables[static_cast<size_t>(CheckpointKind::kLogStart)] = ReadAgain(CheckpointKind::kLogStart);
@@ -356,7 +246,7 @@ void Verifier::JudgeFront(const std::string& path, const PartitionFolder& folder
          folder.segments.front() - 1, folder.segments.front());
 }
 
-FileSizes Verifier::SizesOf(const PartitionFolder& folder, Offset base) {
+FileSizes LogVerifier::SizesOf(const PartitionFolder& folder, Offset base) {
   const std::string prefix = SegmentPathPrefix(folder.path, base);
   const std::array<std::string, 3> paths = {folder.LogPath(base), prefix + ".index", prefix + ".timeindex"};
   FileSizes sizes;
@@ -368,7 +258,7 @@ FileSizes Verifier::SizesOf(const PartitionFolder& folder, Offset base) {
   return sizes;
 }
 
-bool Verifier::Changed(const PartitionFolder& folder, std::optional<Offset> only, const Reads& reads) {
+bool LogVerifier::Changed(const PartitionFolder& folder, std::optional<Offset> only, const Reads& reads) {
   const auto now = ReadPartitionFolder(files_, folder.path, folder.key.topic);
   if (!now || now->segments != folder.segments || now->swaps != folder.swaps) return true;
   const bool same_epochs =
@@ -384,7 +274,7 @@ bool Verifier::Changed(const PartitionFolder& folder, std::optional<Offset> only
 
 // Compaction, retention and appends of a running broker change files between the listing and the reading, and
 // while they are read: what looks like damage then is damage only if it stays.
-Result<> Verifier::Partition(const std::string& path, std::optional<Offset> only) {
+Result<> LogVerifier::Partition(const std::string& path, std::optional<Offset> only) {
   const VerifySummary before = summary_;
   Reads reads;
   for (int look = 1;; ++look) {
@@ -417,7 +307,7 @@ Result<> Verifier::Partition(const std::string& path, std::optional<Offset> only
   }
 }
 
-Result<> Verifier::LookAt(const PartitionFolder& folder, std::optional<Offset> only, Reads* reads) {
+Result<> LogVerifier::LookAt(const PartitionFolder& folder, std::optional<Offset> only, Reads* reads) {
   const std::string& path = folder.path;
   const std::optional<Offset> flushed = FlushedPoint(folder);
   std::vector<SegmentReport> reports;
@@ -465,84 +355,7 @@ Result<> Verifier::LookAt(const PartitionFolder& folder, std::optional<Offset> o
   return {};
 }
 
-// The broker starts from either of the two files and writes them anew; it refuses a directory with logs or
-// checkpoints and neither.
-void Verifier::JudgeIdentity(const std::string& directory, const std::vector<DirectoryEntry>& entries) {
-  const bool used = std::ranges::any_of(entries, [](const DirectoryEntry& e) {
-    return e.is_directory ? ParsePartitionFolderName(e.name).has_value()
-                          : e.name.ends_with("-offset-checkpoint");
-  });
-  std::vector<std::string> missing;
-  for (const std::string_view name : {kIdentityName, kIdentityCopyName}) {
-    const std::string path = fmt::format("{}/{}", directory, name);
-    const auto bytes = ReadFile(files_, path);
-    if (!bytes && bytes.error().code == v1::NOT_FOUND) {
-      missing.push_back(path);
-      continue;
-    }
-    const auto identity =
-        bytes ? DecodeIdentity(*bytes, path) : Result<DirectoryIdentity>(std::unexpected(bytes.error()));
-    if (!identity) Damage(path, "{}", identity.error().message);
-  }
-  if (missing.size() == 1) Note(missing[0], "is missing; the next start writes it from the other one");
-  if (missing.size() < 2) return;
-  if (used) {
-    Damage(missing[0], "is missing, and so is its copy: the broker does not start on this directory");
-  } else {
-    Note(missing[0], "is missing: no broker has used this directory yet, or it is not a log directory");
-  }
-}
-
-Result<> Verifier::Directory(const std::string& path, const std::vector<DirectoryEntry>& entries) {
-  const auto has = [&](std::string_view name) {
-    return std::ranges::any_of(entries, [&](const DirectoryEntry& e) { return e.name == name; });
-  };
-  JudgeIdentity(path, entries);
-  LoadCheckpoints(path);
-  if (!has(kCleanShutdownName)) {
-    Note(path, "no {} mark: a broker is running on it, or it stopped uncleanly", kCleanShutdownName);
-  }
-  const bool has_logs = std::ranges::any_of(entries, [](const DirectoryEntry& entry) {
-    return entry.is_directory && ParsePartitionFolderName(entry.name);
-  });
-  if ((has(kIdentityName) || has(kIdentityCopyName)) && has_logs) TellMissingCheckpoints();
-  for (const DirectoryEntry& entry : entries) {
-    const bool read = entry.is_directory && !NameBeforeSetAside(entry.name) &&
-                      ParsePartitionFolderName(entry.name).has_value();
-    if (read) Expect(path + "/" + entry.name);
-  }
-  std::set<std::string> moved_here;
-  for (const DirectoryEntry& entry : entries) {
-    if (!entry.is_directory) continue;
-    const std::string folder = path + "/" + entry.name;
-    const auto move = ParseMoveFolder(path, entry.name);
-    if (NameBeforeSetAside(entry.name)) {
-      Note(folder, "was put out of service by the broker; it is not verified (name it to do so)");
-    } else if (ParsePartitionFolderName(entry.name)) {
-      TM_RETURN_IF_ERROR(Partition(folder));
-    } else if (move) {
-      const MoveVerdict verdict = JudgeMoveFolder(files_, path, *move);
-      Note(folder, "{}", verdict.what);
-      if (!verdict.is_log) continue;
-      moved_here.insert(PartitionFolderName(move->topic, move->partition));
-      Expect(folder);
-      TM_RETURN_IF_ERROR(Partition(folder));
-    } else {
-      Note(folder, "is not named like a partition (topic-0)");
-    }
-  }
-  if (!checkpoints_.Has(CheckpointKind::kRecoveryPoint)) return {};
-  for (const auto& [key, entry] : RecoveryPoints()) {
-    const std::string name = PartitionFolderName(entry.topic, key.partition);
-    if (entry.offset == 0 || entry.offset == kUnknownCheckpoint || has(name) || moved_here.contains(name))
-      continue;
-    Note(path, "the recovery point of {} is {}, but there is no such folder: deleted, or lost", name,
-         entry.offset);
-  }
-  return {};
-}
-
-const VerifySummary& Verifier::Finish() {
+const VerifySummary& LogVerifier::Finish() {
   if (json_) {
     out_(Line({{"type", "verdict"},
                {"partitions", summary_.partitions},
@@ -557,23 +370,13 @@ const VerifySummary& Verifier::Finish() {
   return summary_;
 }
 
-// The base offset of a segment's file, whichever of the three it is.
-std::optional<Offset> SegmentOf(const std::string& name) {
-  for (const std::string_view suffix : {".log", ".index", ".timeindex"}) {
-    if (const auto base = ParseSegmentName(name, suffix)) return base;
-  }
-  return std::nullopt;
-}
-
-}  // namespace
-
 Result<VerifySummary> VerifyPath(FileSystem& files, const std::string& given, const TextSink& out, bool json,
                                  Progress* bar) {
   std::string path = given;
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   TM_ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
   if (!exists) return Fail(v1::NOT_FOUND, "there is no {}", path);
-  Verifier verifier(files, out, json, bar);
+  LogVerifier verifier(files, out, json, bar);
   if (const auto base = SegmentOf(NameOf(path))) {
     const std::string folder = ParentOf(path);
     verifier.LoadCheckpoints(ParentOf(folder));
