@@ -22,7 +22,7 @@ Task<void> RunMember::Run(SimProcess* process) {
   options.client = RunClientOptions(settings_.brokers);
   options.client.client_id = settings_.name;
   options.group_id = "readers";
-  options.auto_offset_reset = OffsetReset::kEarliest;
+  options.auto_offset_reset = settings_.reset;
   options.session_timeout = 4s;
   options.max_poll_interval = 20s;
   options.enable_auto_commit = settings_.commits == CommitWay::kAuto;

@@ -24,6 +24,7 @@ class RunMember final : public RebalanceListener {
     CommitWay commits = CommitWay::kAuto;
     bool by_pattern = false;
     bool slow_listener = false;
+    OffsetReset reset = OffsetReset::kEarliest;
   };
   RunMember(Settings settings, GroupWitness* witness) : settings_(std::move(settings)), witness_(witness) {}
 

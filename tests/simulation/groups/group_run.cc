@@ -79,6 +79,8 @@ class GroupRun {
         world_(brokers_.world()),
         faults_(brokers_, kBrokers, kOffsets, 1, OtherHosts(), seed),
         random_(seed ^ 0x3e3be5ULL),
+        reset_(random_.Chance(0.5) ? OffsetReset::kLatest : OffsetReset::kEarliest),
+        apart_(random_.Chance(0.5)),
         slots_(kMembers) {}
 
   RunResult Run() {
@@ -86,6 +88,7 @@ class GroupRun {
     CHECK(world_.RunUntil([this] { return faults_.AllServing(); }, 60s)) << "the cluster does not start";
     topic_ = brokers_.CreateTopic(kTopic, kPartitions, kBrokers);
     if (!WaitCoordinator()) return Stuck("no coordinator is found");
+    if (!WaitFor([this] { return CommitStarts(); })) return Stuck("the first offsets are not committed");
     StartProducers();
     for (int member = 0; member < 5; ++member) Join(member);
     NextStep();
@@ -136,6 +139,24 @@ class GroupRun {
     });
   }
 
+  // So that whoever begins elsewhere than at a commit skips something, or gives it again.
+  bool CommitStarts() {
+    v1::Request request;
+    request.mutable_find_coordinator()->add_group_ids("readers");
+    const Result<v1::Response> found = brokers_.Call(0, request);
+    if (!found || found->find_coordinator().coordinators(0).broker_id() < 0) return false;
+    const int coordinator = found->find_coordinator().coordinators(0).broker_id();
+    v1::OffsetCommitRequest& commit = *request.mutable_offset_commit();
+    commit.set_group_id("readers");
+    commit.set_member_epoch(-1);
+    commit.add_topics()->set_topic_id(topic_.ToBytes());
+    for (PartitionIndex p = 0; p < kPartitions; ++p)
+      commit.mutable_topics(0)->add_partitions()->set_partition(p);
+    const Result<v1::Response> committed = brokers_.Call(coordinator, request);
+    return committed && std::ranges::none_of(committed->offset_commit().topics(0).partitions(),
+                                             [](const auto& one) { return one.has_error(); });
+  }
+
   void StartProducers() {
     for (int i = 0; i < kProducers; ++i) {
       auto stream = std::make_shared<AckedStream>(AckedStream{.name = fmt::format("value{}", i),
@@ -165,7 +186,8 @@ class GroupRun {
                                        .brokers = kBrokers,
                                        .commits = ways[random_.Below(3)],
                                        .by_pattern = random_.Chance(0.3),
-                                       .slow_listener = random_.Chance(0.3)};
+                                       .slow_listener = random_.Chance(0.3),
+                                       .reset = reset_};
     auto member = std::make_shared<RunMember>(settings, &witness_);
     SimProcess& process = world_.StartProcess(HostOf(slot));
     process.Keep(member);
@@ -204,6 +226,15 @@ class GroupRun {
     }
   }
 
+  // A broker that neither the others nor ZooKeeper see, and that every client sees: it leads on as it did.
+  void StandApart(int id, Duration length) {
+    const std::string host = fmt::format("host{}", id);
+    faults_.CutLink(host, SimZooKeeper::kHost, length);
+    for (int other = 0; other < kBrokers; ++other) {
+      if (other != id) faults_.CutLink(host, fmt::format("host{}", other), length);
+    }
+  }
+
   // Those that have left make room.
   void Reap() {
     for (Slot& slot : slots_) {
@@ -234,6 +265,9 @@ class GroupRun {
           break;
         case 3:
           CutOff(slot, random_.Between(200ms, 9s));
+          break;
+        case 4:
+          if (apart_) StandApart(static_cast<int>(random_.Below(kBrokers)), random_.Between(3s, 15s));
           break;
         default:
           Join(slot);
@@ -348,6 +382,8 @@ class GroupRun {
   SimWorld& world_;
   FaultSchedule faults_;
   SimRandom random_;  // of what happens to members
+  const OffsetReset reset_;
+  const bool apart_;  // brokers stand apart in this run
   TopicId topic_;
   GroupWitness witness_;
   std::vector<Slot> slots_;
