@@ -1,0 +1,1 @@
+// Compiled with the headers that programs and libraries share; see CMakeLists.txt.
