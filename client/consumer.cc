@@ -71,7 +71,8 @@ Task<Result<>> Consumer::Impl::Assign(std::string topic, std::optional<Partition
   }
   // So that "from the end" means the end as of now. Where a leader is missing, the search goes on in the
   // background.
-  for (const auto& assignment : added) co_await fetcher_.WaitForStart(assignment, deadline);
+  const MonoTime patience = std::min(deadline, cluster_.loop().Now() + options_.start_patience);
+  for (const auto& assignment : added) co_await fetcher_.WaitForStart(assignment, patience);
   co_return Result<>();
 }
 

@@ -64,8 +64,13 @@ void Fetcher::Remove(Assignment& assignment) {
 std::map<TopicPartition, Error> Fetcher::Refused() const {
   std::map<TopicPartition, Error> out;
   for (const auto& [key, assignment] : assignments_) {
-    if (assignment->refused && !assignment->failed && !assignment->paused)
-      out.emplace(TopicPartition{assignment->topic, assignment->partition}, *assignment->refused);
+    if (assignment->failed || assignment->paused) continue;
+    const TopicPartition partition{assignment->topic, assignment->partition};
+    if (assignment->refused) {
+      out.emplace(partition, *assignment->refused);
+    } else if (!assignment->fetch_offset) {
+      out.emplace(partition, Error{v1::OFFSET_NOT_AVAILABLE, "where to begin is not known yet"});
+    }
   }
   return out;
 }

@@ -66,6 +66,7 @@ struct ConsumerOptions {
   size_t prefetch_bytes = 64u << 20;                     // most bytes fetched ahead of Poll
   OffsetReset auto_offset_reset = OffsetReset::kLatest;  // auto.offset.reset
   size_t max_poll_records = 500;                         // max.poll.records
+  Duration start_patience = 30s;                         // Assign waits so long for starts to be found
   std::string rack;                                      // client.rack
   // Of consumers in groups.
   std::string group_id;                // group.id

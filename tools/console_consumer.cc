@@ -199,6 +199,7 @@ Result<Plan> PlanOf(const Arguments& arguments) {
   TM_ASSIGN_OR_RETURN(const auto timeout, arguments.GetInteger("timeout-ms", -1, INT32_MAX));
   if (timeout && *timeout >= 0) plan.limits.timeout = std::chrono::milliseconds(*timeout);
   TM_ASSIGN_OR_RETURN(plan.options, ClientOptionsOf(arguments));
+  if (plan.limits.timeout) plan.options.start_patience = *plan.limits.timeout;
   // Of a group the coordinator reads the expression.
   if (plan.options.group_id.empty()) TM_RETURN_IF_ERROR(TopicMatch::Of(plan.include));
   return plan;

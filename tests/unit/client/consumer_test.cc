@@ -253,6 +253,21 @@ TEST_F(ConsumerTest, TellsWhatItAsksForAgainAndWhy) {
   EXPECT_EQ(refused.begin()->first, (TopicPartition{"orders", 1}));
 }
 
+TEST_F(ConsumerTest, APartitionWithoutLeaderKeepsTheOthersWaitingAsLongAsOneLikes) {
+  ConsumerOptions options;
+  options.start_patience = 3s;
+  Begin(options);
+  Append(1, {"a"});
+  fakes_->topics["orders"].partitions[0].leader = -1;
+  const MonoTime begun = env_.loop.Now();
+  ASSERT_TRUE(env_.Run(consumer_->AssignAll("orders", {Kind::kBeginning})).has_value());
+  EXPECT_EQ(env_.loop.Now() - begun, 3s);
+  EXPECT_EQ(Drain(), Values({"a"}));
+  const auto refused = consumer_->Refused();
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_EQ(refused.begin()->first, (TopicPartition{"orders", 0}));
+}
+
 TEST_F(ConsumerTest, DamageThatLastsIsToldOnceAndWhatIsRepairedIsReadOn) {
   Begin();
   Append(0, {"good"});
