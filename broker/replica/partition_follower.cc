@@ -105,7 +105,9 @@ FollowOutcome Partition::AppendFetched(const v1::FetchResponse::Partition& answe
         OnLogTrouble();
         return FollowOutcome::kParked;
       }
-      if (appended.error().code == v1::DISK_FULL) return FollowOutcome::kBackOff;
+      // There is room again soon; a move to another directory is over in a moment.
+      if (appended.error().code == v1::DISK_FULL || appended.error().code == v1::BROKER_NOT_READY)
+        return FollowOutcome::kBackOff;
       LOG(ERROR) << name_ << " cannot append what broker " << follower_->leader << " sent for offset "
                  << log_->end_offset() << ": " << ToString(appended.error());
       return FollowOutcome::kBackOff;
