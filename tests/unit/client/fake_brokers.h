@@ -4,9 +4,9 @@
 
 #include <functional>
 #include <map>
-#include <set>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -63,7 +63,7 @@ class FakeBrokers {
   // Serves what the fake itself does not; none: INVALID_REQUEST. CANCELLED: no answer at all.
   std::function<Result<v1::Response>(BrokerId, const v1::Request&)> on_other;
   std::set<BrokerId> frozen;  // takes connections and requests, and answers none
-  bool tell_leaders = true;  // hints come with errors
+  bool tell_leaders = true;   // hints come with errors
   size_t max_message_bytes = 1 << 20;
   std::vector<v1::Request> requests;  // all that came, bodies of batches removed
   int produce_in_flight = 0;

@@ -246,7 +246,9 @@ TEST_F(RottenSwap, AtEveryCrashPointOfSwapAndStart) {
       if (--*left == 0) world_.process().Kill(power_loss);
     });
     const bool ended = world_.RunOrDie([&]() -> Task<void> {
-      const Result<> done = work(world_.process().files());
+      SimProcess& process = world_.process();
+      const Result<> done = co_await RunBlocking(process.blocking_pool(), process.main_loop(), "swap",
+                                                 [&] { return work(process.files()); });
       CHECK(done || !world_.process().alive()) << ToString(done.error());
       co_return;
     });

@@ -238,7 +238,8 @@ TEST(Groups, TheOffsetsTopicWaitsForItsReplicas) {
   found = client.Find(0, "g");
   ASSERT_TRUE(found.has_coordinator_epoch());
   EXPECT_EQ(found.coordinator_epoch(), topic->partitions(static_cast<int>(found.partition())).leader_epoch());
-  // The others send the client on, as does it itself who knows of a later one, and clients cannot write into it.
+  // The others send the client on, as does it itself who knows of a later one, and clients cannot write into
+  // it.
   v1::Request request;
   request.mutable_consumer_group_heartbeat()->set_group_id("g");
   request.mutable_consumer_group_heartbeat()->set_member_id("m");
