@@ -5,7 +5,7 @@
 namespace tidemark {
 namespace {
 
-TEST(GroupRuns, HaveOneOwnerPerPartitionAndSkipNothing) { ExpectSeedsHold(4, &SeedReport::groups, RunGroup); }
+TEST(GroupRuns, HaveOneOwnerPerPartitionAndSkipNothing) { ExpectSeedsHold(8, &SeedReport::groups, RunGroup); }
 
 TEST(GroupRuns, ReplayExactlyFromTheirSeed) { ExpectExactReplay(RunGroup); }
 
