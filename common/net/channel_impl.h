@@ -48,6 +48,7 @@ class RpcChannel::Impl final : public StreamHandler {
     MonoTime deadline;
     Place place = Place::kNone;
     bool sent = false;
+    MonoTime sent_at = MonoTime::min();
     uint64_t correlation_id = 0;
     size_t frame_bytes = 0;
     std::list<PendingCall*>::iterator position;  // in queue_

@@ -57,7 +57,7 @@ Task<Result<v1::Response>> RpcChannel::Impl::Call(v1::Request request, Duration 
   const bool was_sent = call.sent;
   Remove(call);
   if (outcome == WaitOutcome::kTimedOut && was_sent) {
-    silent_ = silent_ || silent_since_ <= now;
+    silent_ = silent_ || silent_since_ <= call.sent_at;
     BreakIfSilent();
   }
   Pump();  // it may have freed a place
@@ -115,7 +115,8 @@ void RpcChannel::Impl::Send(PendingCall& call) {
   call.frame_bytes = frame.size();
   call.sent = true;
   call.place = Place::kInFlight;
-  if (in_flight_.empty()) silent_since_ = loop_.Now();
+  call.sent_at = loop_.Now();
+  if (in_flight_.empty()) silent_since_ = call.sent_at;
   in_flight_.emplace(call.correlation_id, &call);
   stream_->Write(std::move(frame));
 }

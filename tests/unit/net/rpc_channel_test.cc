@@ -141,6 +141,23 @@ class RpcChannelTest : public RpcTest {
     co_await channel->Close();
   }
 
+  Task<void> HangingPeer() {
+    AnswerAll();
+    auto channel = Channel();
+    EXPECT_TRUE(co_await channel->Call(MetadataRequest(), 30s, {}));
+    EXPECT_FALSE(channel->silent());
+    handler_.answer = nullptr;
+    const auto unanswered = co_await channel->Call(MetadataRequest(), 50ms, {});
+    EXPECT_EQ(unanswered.error().code, v1::REQUEST_TIMED_OUT);
+    EXPECT_TRUE(channel->silent());
+    AnswerAll();
+    EXPECT_TRUE(co_await channel->Call(MetadataRequest(), 30s, {}));
+    EXPECT_FALSE(channel->silent());
+    handler_.held[0]->Reply(MetadataAnswer());  // nobody waits for it
+    handler_.held.clear();
+    co_await channel->Close();
+  }
+
   Task<void> BadPeer(std::string bytes, std::string expected) {
     TestAcceptor acceptor(transport_, loop_, "127.0.0.1");
     port_ = acceptor.endpoint().port;
@@ -248,6 +265,10 @@ TEST_F(RpcChannelTest, AStoppedOrClosedCallIsCancelled) {
 TEST_F(RpcChannelTest, ABrokenConnectionFailsItsCallsAndIsMadeAnew) {
   StartServer();
   RunTask(Reconnects());
+}
+TEST_F(RpcChannelTest, APeerThatHangsIsToldFromOneThatAnswers) {
+  StartServer();
+  RunTask(HangingPeer());
 }
 TEST_F(RpcChannelTest, APeerThatWentSilentIsGivenUp) { RunTask(SilentPeer()); }
 TEST_F(RpcChannelTest, AnAnswerOverTheLimitBreaksTheConnection) {
