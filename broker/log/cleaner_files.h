@@ -9,8 +9,7 @@
 //      folder is synced.
 // What recovery finds: `.cleaned` is removed; a `.log.swap` is gone through with from step 3 on, the range it
 // covers being told by its batches; one that has rotted meanwhile is judged by swap_decision.h; index files
-// in
-// `.swap` are removed, indexes can be rebuilt.
+// in `.swap` are removed, indexes can be rebuilt.
 #pragma once
 
 #include <optional>
