@@ -245,6 +245,10 @@ TEST_F(LogDirectories, ASoleCopyInOneThatIsTakenOutStaysOfflineUntilItIsBack) {
     EXPECT_TRUE(Until([&] { return leaders() == gone; }));
     cluster_.world().RunFor(20s);
     EXPECT_EQ(leaders(), gone);
+    EXPECT_THAT(cluster_.Http(0, {.path = "/metrics"}).body,
+                HasSubstr(fmt::format("\ntidemark_partitions_offline {}\n", gone.size())));
+    EXPECT_THAT(cluster_.Http(0, {.path = "/state"}).body,
+                HasSubstr(fmt::format("\"sole-{}\": \"", gone.front())));
     ASSERT_TRUE(cluster_.Stop(0));
   }
   cluster_.Configure("log.dirs", "/a,/b");
