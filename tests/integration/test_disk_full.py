@@ -59,6 +59,9 @@ class DiskFull(ClusterTest):
         self.assertRegex(refused.err, r"bytes free, log\.dir\.min\.free\.bytes=25165824")
         self.assertEqual(sorted(cluster.consume("orders")), sorted(first), "reading goes on")
         self.assertEqual(self.metric(broker, "tidemark_log_directory_short_of_space"), 1)
+        health = cluster.verb("cluster", "health", check=False)
+        self.assertEqual(health.returncode, 10)
+        self.assertIn("disk full", health.out)
         self.assertGreater(self.metric(broker, "tidemark_appends_refused_for_space_total"), 0)
 
         # A producer that is patient gets through as soon as there is room.
