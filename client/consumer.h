@@ -60,7 +60,7 @@ class Consumer {
   // The next records (max.poll.records at most), of one partition's batch; empty at the deadline. Errors are
   // per partition and once: CORRUPT_MESSAGE (names partition and offset), OFFSET_OUT_OF_RANGE with
   // auto.offset.reset=none (once that is sure: range_doubt.h), UNKNOWN_TOPIC_ID; that partition is read no
-  // further.
+  // further. But where its leader says that it is damaged, it is read on when it has been repaired.
   Task<Result<PolledBatch>> Poll(MonoTime deadline, std::stop_token stop = {});
 
   // The partition that the last error of Poll was about.
