@@ -3,9 +3,8 @@
 // --replicas 3) two followers.
 //
 //   raw_path produce --replicas 1|3 --batch 65536 --bytes 1073741824 --dir DIR
-//   raw_path consume --batch 65536 --bytes 1073741824 --dir DIR     (reads what a produce run left)
-//   raw_path echo    --count 20000                                  (100-byte round trips between two
-//   libevent loops)
+//   raw_path consume --batch 65536 --bytes 1073741824 --dir DIR       (reads what a produce run left)
+//   raw_path echo    --count 20000                     (100-byte round trips between two libevent loops)
 #include <arpa/inet.h>
 #include <event2/event.h>
 #include <event2/util.h>

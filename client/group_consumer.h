@@ -3,17 +3,15 @@
 // coordinator is followed wherever it goes.
 //
 // What an application may rely on:
-//   what a Poll gave counts as processed when the next Poll, a CommitSync without offsets, or Close is
-//   called; only
-//     that is committed in the background (enable.auto.commit)
-//   a partition that is asked back gives no more records; what was processed of it is committed, the listener
-//   is
-//     called (within Poll), and only then is it released. The other partitions go on meanwhile
-//   heartbeats go on while the application is busy. After max.poll.interval.ms without a Poll, or in one call
-//     of the listener, the member leaves, and joins again with the next Poll, or when that call has returned
-//   a member that was fenced, or may have been while its process stood still, gives and commits nothing more
-//   of
-//     what it held; it joins again by itself
+// - what a Poll gave counts as processed when the next Poll, a CommitSync without offsets, or Close is
+//   called; only that is committed in the background (enable.auto.commit);
+// - a partition that is asked back gives no more records; what was processed of it is committed, the
+//   listener is called (within Poll), and only then is it released. The other partitions go on meanwhile;
+// - heartbeats go on while the application is busy. After max.poll.interval.ms without a Poll, or in one
+//   call of the listener, the member leaves, and joins again with the next Poll, or when that call has
+//   returned;
+// - a member that was fenced, or may have been while its process stood still, gives and commits nothing
+//   more of what it held; it joins again by itself.
 #pragma once
 
 #include <functional>

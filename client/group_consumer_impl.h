@@ -3,12 +3,10 @@
 // partitions), group_positions.cc (positions and commits). All on the cluster's loop.
 //
 // Invariants:
-//   `held_` is what the coordinator is told to be owned. A partition is read by `consumer_` only while it is
-//   in
-//     `held_` and not being revoked; `names_` has exactly the partitions of `held_`
-//   `held_` grows only within Poll, and shrinks there and when the member is fenced; each entry has a token
-//   of its
-//     own, so that a background task knows whether what it began for is still so
+// - `held_` is what the coordinator is told to be owned. A partition is read by `consumer_` only while it
+//   is in `held_` and not being revoked; `names_` has exactly the partitions of `held_`;
+// - `held_` grows only within Poll, and shrinks there and when the member is fenced; each entry has a
+//   token of its own, so that a background task knows whether what it began for is still so.
 #pragma once
 
 #include <deque>

@@ -3,10 +3,10 @@
 // heartbeats, one at a time.
 //
 // Invariants:
-//   what a heartbeat says is held is what the application holds when it is sent; a partition asked back is
-//   said to be held until SetHeld says otherwise what was said counts as known to the coordinator only when
-//   that heartbeat was answered after a fence nothing is held: the caller drops all before it sends another
-//   heartbeat
+// - what a heartbeat says is held is what the application holds when it is sent; a partition asked back
+//   is said to be held until SetHeld says otherwise;
+// - what was said counts as known to the coordinator only when that heartbeat was answered;
+// - after a fence nothing is held: the caller drops all before it sends another heartbeat.
 #pragma once
 
 #include <map>

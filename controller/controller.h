@@ -3,14 +3,13 @@
 // loop; every method is called on that loop's thread.
 //
 // Invariants:
-// - at most one term at a time, and every write of a term carries a check of /controller_epoch's version, so
-// a deposed
-//   controller changes nothing in ZooKeeper; its commands carry the epoch, so brokers refuse them;
-// - a term ends at once when the ZooKeeper session expires or a write was fenced; past the session's lease it
-// neither
-//   writes nor sends, but lives on until the session's fate is known;
-// - watches and answers only enqueue; one coroutine works the queue off, and reads ZooKeeper again before it
-// decides.
+// - at most one term at a time, and every write of a term carries a check of /controller_epoch's version,
+//   so a deposed controller changes nothing in ZooKeeper; its commands carry the epoch, so brokers refuse
+//   them;
+// - a term ends at once when the ZooKeeper session expires or a write was fenced; past the session's
+//   lease it neither writes nor sends, but lives on until the session's fate is known;
+// - watches and answers only enqueue; one coroutine works the queue off, and reads ZooKeeper again before
+//   it decides.
 #pragma once
 
 #include <cstdint>

@@ -76,21 +76,23 @@ struct Relief {
 };
 
 // The state that should be in force, or nothing when the present one should. Rules:
-// - the leader is a usable member of the ISR, in the life in which it was elected; it stays where it is one;
+// - the leader is a usable member of the ISR, in the life in which it was elected; it stays where it is
+//   one;
 // - else the first replica that is one (behind one that is relieved and stays in the ISR: the next) is
-// elected, with the leader epoch raised; members that bounced, then those
-//   shutting down, then the one to be relieved come last;
-// - the ISR loses members that are not usable, and, while others remain, those shutting down, the one that
-// asked to
-//   leave, and (not at `synced`) those that bounced after an unclean stop; it never becomes empty;
-// - the leader epoch rises, under the same leader, when a follower that is out of the ISR is to be fenced: so
-// no fetch
-//   made with the log that it gives up can bring it, with another log, back into the ISR;
-// - a member that bounced and is unproven neither leads nor makes others leave, and stays as it is until its
-// broker has said whether its log is there;
-// - when no member is usable and none unproven: with unclean election allowed the first usable replica leads
-// alone, marked RECOVERING (where there is none, the first whose log is gone does, with an empty one);
-//   else there is no leader, and the ISR stays as it is, for any member of it may come back with everything.
+//   elected, with the leader epoch raised; members that bounced, then those shutting down, then the one
+//   to be relieved come last;
+// - the ISR loses members that are not usable, and, while others remain, those shutting down, the one
+//   that asked to leave, and (not at `synced`) those that bounced after an unclean stop; it never becomes
+//   empty;
+// - the leader epoch rises, under the same leader, when a follower that is out of the ISR is to be
+//   fenced: so no fetch made with the log that it gives up can bring it, with another log, back into the
+//   ISR;
+// - a member that bounced and is unproven neither leads nor makes others leave, and stays as it is until
+//   its broker has said whether its log is there;
+// - when no member is usable and none unproven: with unclean election allowed the first usable replica
+//   leads alone, marked RECOVERING (where there is none, the first whose log is gone does, with an empty
+//   one); else there is no leader, and the ISR stays as it is, for any member of it may come back with
+//   everything.
 std::optional<Leadership> DecideLeadership(const PartitionFacts& facts, const Relief& relief = {});
 
 // The first state of a new partition: all usable replicas in sync, the first of them leads. Nothing if there

@@ -1,6 +1,5 @@
-// How bytes are shown: what a key or a value says when it was written by one of Kafka's serializers, and the
-// records of
-// __consumer_offsets in words. Pure; any thread.
+// How bytes are shown: what a key or a value says when it was written by one of Kafka's serializers, and
+// the records of __consumer_offsets in words. Pure; any thread.
 #pragma once
 
 #include <optional>

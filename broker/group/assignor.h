@@ -3,12 +3,11 @@
 //
 // Invariants of every assignor: each partition that somebody reads goes to exactly one member, which reads
 // its topic; a partition that nobody reads goes to nobody. Differing subscriptions are fine everywhere.
-//   range        per topic: members in order get neighbouring ranges, the first ones one more. Partitions of
-//                equal number of co-partitioned topics meet at one member.
-//   roundrobin   all partitions in order, dealt to the members in turn
-//   sticky       loads of members that read the same topics differ by one at most, and nothing moves that
-//   need not
-//                for that
+// - range: per topic, members in order get neighbouring ranges, the first ones one more. Partitions of
+//   equal number of co-partitioned topics meet at one member;
+// - roundrobin: all partitions in order, dealt to the members in turn;
+// - sticky: loads of members that read the same topics differ by one at most, and nothing moves that need
+//   not for that.
 #pragma once
 
 #include <cstdint>

@@ -4,13 +4,11 @@
 // I/O; owned by an OffsetsPartition, its shard's loop only.
 //
 // Invariants:
-//   a partition has one owner at most: the member in whose current assignment it is, assigned or revoking. A
-//   decision
-//     gives only what nobody owns
-//   epochs of the group are drawn from one counter, so a member epoch is never used twice, not by another
-//   life of a
-//     member id either, while the group exists
-//   a change whose append failed is rolled back whole
+// - a partition has one owner at most: the member in whose current assignment it is, assigned or
+//   revoking. A decision gives only what nobody owns;
+// - epochs of the group are drawn from one counter, so a member epoch is never used twice, not by another
+//   life of a member id either, while the group exists;
+// - a change whose append failed is rolled back whole.
 #pragma once
 
 #include <map>

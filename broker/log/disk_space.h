@@ -3,11 +3,10 @@
 //
 // Three uses, given up one after the other, so that nothing that was acknowledged is lost and the cluster's
 // own topics go on longest:
-//   produce   stops below log.dir.min.free.bytes, with a retriable error;
-//   follow    stops when no more than twice log.dir.reserve.bytes is left: the follower drops what it
-//   fetched,
-//             falls behind and leaves the ISR;
-//   internal  goes on until the file system refuses.
+// - produce: stops below log.dir.min.free.bytes, with a retriable error;
+// - follow: stops when no more than twice log.dir.reserve.bytes is left: the follower drops what it
+//   fetched, falls behind and leaves the ISR;
+// - internal: goes on until the file system refuses.
 // The reserve itself is a file in each directory, `reserve`: when the file system has run full (by other
 // programs, too), it is given back, so that epochs, checkpoints and indexes can still be written, logs be
 // opened and internal topics go on; it is made again when there is room.

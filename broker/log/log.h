@@ -3,13 +3,13 @@
 // awaited.
 //
 // Invariants (CHECKed where they change):
-//   start_offset <= flushed_end <= end_offset
-//   batches are contiguous in file order: each base offset is above the last offset of the batch before
-//   (equal to it
-//     plus one where no cleaner was at work), leader epochs never fall
-//   a file's bytes below flushed_end never change but by truncation, which lowers and syncs the recovery
-//   point first a flush completion carries the truncation generation it began with and is dropped when that
-//   has changed
+// - start_offset <= flushed_end <= end_offset;
+// - batches are contiguous in file order: each base offset is above the last offset of the batch before
+//   (equal to it plus one where no cleaner was at work), leader epochs never fall;
+// - a file's bytes below flushed_end never change but by truncation, which lowers and syncs the recovery
+//   point first;
+// - a flush completion carries the truncation generation it began with and is dropped when that has
+//   changed.
 // After a failed write or sync the log is poisoned: every further call returns the same KAFKA_STORAGE_ERROR.
 // A full disk is no such failure: the append is refused with DISK_FULL, what was written of it is cut off,
 // nothing is lost.

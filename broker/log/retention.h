@@ -4,14 +4,13 @@
 // Segments go whole and from the oldest on, while the oldest is expired by time, or the log without it still
 // holds retention.bytes; never one that reaches above the high watermark. The active segment may go too: it
 // is rolled then.
-//   - A segment's age counts from its greatest record timestamp, but at the latest from the append of its
-//   last
-//     batch, which the leader stamps and every batch carries: timestamps in the future keep nothing for ever.
-//   - A new record renews the segment it is in, so an active segment that has taken records for as long as
-//     retention.ms is rolled: on a quiet topic nothing outlives its retention by more than another
-//     retention.ms.
-//
-//   - What is damaged may be whole on another replica, whose log start would follow. It goes by time only
+// - A segment's age counts from its greatest record timestamp, but at the latest from the append of its
+//   last batch, which the leader stamps and every batch carries: timestamps in the future keep nothing
+//   for ever.
+// - A new record renews the segment it is in, so an active segment that has taken records for as long as
+//   retention.ms is rolled: on a quiet topic nothing outlives its retention by more than another
+//   retention.ms.
+// - What is damaged may be whole on another replica, whose log start would follow. It goes by time only
 //   when what was appended after it is expired by its append time, and never for being empty.
 //
 // What an append time tells of a segment opened from disk is read only when the decision hangs on it

@@ -2,17 +2,15 @@
 // log. Shard's loop only. The ReplicaTable owns it.
 //
 // Invariants:
-//   log start <= high watermark <= log end (but for a log just restarted by its follower); the high watermark
-//   falls only
-//     with a truncation that the state says is recovering, or when a follower begins anew: its damaged log
-//     was set aside, or it missed tombstones that its leader has dropped
-//   a role is taken only under the transition lock (and left under it, or at once when the log fails); while
-//   a transition
-//     is under way the role is kNone, so that nothing is appended, served or fetched; the epoch is recorded
-//     last, so that a transition that failed is retried
-//   as leader, BeginEpoch comes before the first append of the epoch
-//   readers of the log are drained before a new role may truncate it
-//   one AlterPartition is in flight at most
+// - log start <= high watermark <= log end (but for a log just restarted by its follower); the high
+//   watermark falls only with a truncation that the state says is recovering, or when a follower begins
+//   anew: its damaged log was set aside, or it missed tombstones that its leader has dropped;
+// - a role is taken only under the transition lock (and left under it, or at once when the log fails);
+//   while a transition is under way the role is kNone, so that nothing is appended, served or fetched;
+//   the epoch is recorded last, so that a transition that failed is retried;
+// - as leader, BeginEpoch comes before the first append of the epoch;
+// - readers of the log are drained before a new role may truncate it;
+// - one AlterPartition is in flight at most.
 #pragma once
 
 #include <map>

@@ -14,10 +14,10 @@ namespace tidemark {
 // Name to value; a name given twice keeps its last value, as in Java.
 using Properties = std::map<std::string, std::string, std::less<>>;
 
-// Comments (# and !), `name=value`, `name: value`, `name value`, continuation by a trailing backslash, the
-// escapes
-// \t \n \r \f \uXXXX and \<char>. Blanks around names and values are removed, no-break spaces and their kin
-// included. INVALID_CONFIG names the line (a malformed \u escape, a NUL byte, an empty name).
+// Comments (# and !), `name=value`, `name: value`, `name value`, continuation by a trailing backslash,
+// the escapes \t \n \r \f \uXXXX and \<char>. Blanks around names and values are removed, no-break
+// spaces and their kin included. INVALID_CONFIG names the line (a malformed \u escape, a NUL byte, an
+// empty name).
 Result<Properties> ParseProperties(std::string_view text);
 
 // Parses "name=value", as --override and --config take it.

@@ -1,6 +1,5 @@
 // Checkpoint files on arbitrary bytes: what is taken is what it is written as again. An input that begins
-// with
-// '+' gets its checksum, so that the fuzzer comes to what is behind it.
+// with '+' gets its checksum, so that the fuzzer comes to what is behind it.
 #include <cstdint>
 
 #include <glog/logging.h>
