@@ -182,7 +182,17 @@ Task<Result<>> Broker::Impl::ReachZooKeeper() {
   TM_CO_RETURN_IF_ERROR(keeper_->Start());
   const MonoTime deadline =
       config.zookeeper_connection_timeout ? loop_.Now() + *config.zookeeper_connection_timeout : kNoDeadline;
-  const Result<> reached = co_await keeper_->WaitConnected(deadline, scope_.stop_token());
+  const MonoTime patience = std::min(deadline, loop_.Now() + kPatienceWithoutZooKeeper);
+  Result<> reached = co_await keeper_->WaitConnected(patience, scope_.stop_token());
+  if (!reached && reached.error().code == v1::REQUEST_TIMED_OUT && patience < deadline) {
+    const std::string limit = config.zookeeper_connection_timeout
+                                  ? fmt::format("up to zookeeper.connection.timeout.ms={}",
+                                                ToMillis(*config.zookeeper_connection_timeout))
+                                  : std::string("until it answers");
+    LOG(WARNING) << "no answer from ZooKeeper at " << config.zookeeper_connect << " so far; waiting "
+                 << limit;
+    reached = co_await keeper_->WaitConnected(deadline, scope_.stop_token());
+  }
   if (reached) co_return Result<>();
   if (reached.error().code != v1::REQUEST_TIMED_OUT) co_return std::unexpected(reached.error());
   co_return Fail(v1::REQUEST_TIMED_OUT,

@@ -1,6 +1,7 @@
 """How a broker starts, refuses to start, and comes back: configs, directories, ports, ids, ZooKeeper."""
 import os
 import re
+import socket
 import subprocess
 import unittest
 
@@ -157,6 +158,19 @@ class Startup(ClusterTest):
         cluster.zookeeper.kill()
         broker.overrides["zookeeper.connection.timeout.ms"] = 2000
         self.refused(broker, "zookeeper.connection.timeout.ms")
+
+    def test_zookeeper_silent_at_start(self):
+        # It takes the connection and says nothing, as one that stands still does.
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            address = f"127.0.0.1:{silent.getsockname()[1]}"
+            cluster = self.cluster(1, start=False)
+            broker = cluster.brokers[0]
+            broker.overrides["zookeeper.connect"] = address
+            broker.spawn()
+            wait_for("it says whom it waits for", lambda: re.search(
+                rf"no answer from ZooKeeper at {re.escape(address)} so far; waiting until it answers", broker.log()))
+            self.assertIsNone(broker.process.poll())
+            self.assertEqual(broker.terminate(), 0)
 
     def test_sigterm_ends_a_broker_whose_zookeeper_is_gone(self):
         cluster = self.cluster(2)
