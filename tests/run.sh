@@ -2,6 +2,9 @@
 # README's second command: installs what is missing, builds every flavour, runs every test. At most 45 minutes on 2 cores.
 #   tests/run.sh          release, ASan+UBSan and TSan
 #   tests/run.sh --fast   release only: the inner loop
+#
+# Whole clusters mostly wait, so their tests run beside the build of the next flavour, which gives way to them (nice);
+# what they print comes when they have ended.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,6 +18,9 @@ esac
 deploy/dependencies.sh
 jobs=$(nproc)
 export CTEST_OUTPUT_ON_FAILURE=1
+beside=""   # pid of the cluster tests that run beside a build
+printed=$(mktemp)
+trap '[ -z "$beside" ] || pkill -P "$beside" || true; rm -f "$printed"' EXIT
 
 run() {  # preset, ctest arguments: a step with its duration
   local started=$SECONDS preset=$1; shift
@@ -22,18 +28,36 @@ run() {  # preset, ctest arguments: a step with its duration
   echo "== $preset $*: passed in $((SECONDS - started)) s"
 }
 
+build() {  # preset
+  local started=$SECONDS
+  cmake --preset "$1" >/dev/null
+  nice -n 10 cmake --build --preset "$1" -j "$jobs"
+  echo "== $1: built in $((SECONDS - started)) s"
+}
+
+begin_clusters() {  # preset, label
+  run "$1" -L "$2" -j 2 >"$printed" 2>&1 &
+  beside=$!
+}
+
+end_clusters() {
+  [ -n "$beside" ] || return 0
+  local passed=0
+  wait "$beside" || passed=$?
+  beside=""
+  cat "$printed"
+  return "$passed"
+}
+
 for flavour in "${flavours[@]}"; do
-  started=$SECONDS
-  cmake --preset "$flavour" >/dev/null
-  cmake --build --preset "$flavour" -j "$jobs"
-  echo "== $flavour: built in $((SECONDS - started)) s"
+  build "$flavour"
+  end_clusters
+  run "$flavour" -L 'unit|simulation|fuzz' -j "$jobs"
   if [ "$flavour" = release ]; then
-    run release -L 'unit|simulation|fuzz' -j "$jobs"
-    # Whole clusters, which mostly wait: two tests at a time.
-    run release -L integration -j 2
+    begin_clusters release integration
   else
-    run "$flavour" -L 'unit|simulation|fuzz' -j "$jobs"
-    run "$flavour" -L integration_core -j 2
+    begin_clusters "$flavour" integration_core
   fi
 done
+end_clusters
 echo "== all tests passed in $((SECONDS)) s"
