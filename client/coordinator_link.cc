@@ -30,17 +30,21 @@ bool MayHaveHappened(ErrorCode code) {
 
 }  // namespace
 
-Task<Result<v1::Response>> CoordinatorLink::AskWhere(MonoTime deadline, std::stop_token stop) {
+Task<Result<v1::Response>> CoordinatorLink::AskWhere(bool any, MonoTime deadline, std::stop_token stop) {
   v1::Request request;
   request.mutable_find_coordinator()->add_group_ids(group_);
-  if (failed_ != kNoBroker) {
+  if (failed_ != kNoBroker && !any) {
     auto response = co_await cluster_.AskOther(request, failed_, deadline, stop);
     if (response || stop.stop_requested()) co_return response;
   }
   co_return co_await cluster_.AskAny(std::move(request), deadline, stop);
 }
 
-void CoordinatorLink::NameEpoch(v1::Request* request) const {
+void CoordinatorLink::Stamp(v1::Request* request) {
+  if (request->has_consumer_group_heartbeat())
+    request->mutable_consumer_group_heartbeat()->set_serial(++last_serial_);
+  if (request->has_offset_commit() && !request->offset_commit().member_id().empty())
+    request->mutable_offset_commit()->set_serial(++last_serial_);
   if (!epoch_) return;
   if (request->has_consumer_group_heartbeat())
     request->mutable_consumer_group_heartbeat()->set_coordinator_epoch(*epoch_);
@@ -52,7 +56,8 @@ void CoordinatorLink::NameEpoch(v1::Request* request) const {
 }
 
 Task<Result<>> CoordinatorLink::Find(MonoTime deadline, std::stop_token stop) {
-  auto response = co_await AskWhere(deadline, stop);
+  const bool any = std::exchange(named_again_, false);
+  auto response = co_await AskWhere(any, deadline, stop);
   if (!response) co_return std::unexpected(std::move(response.error()));
   if (response->find_coordinator().coordinators_size() != 1) {
     co_return Fail(v1::UNKNOWN_SERVER_ERROR, "a broker did not answer who coordinates group '{}'", group_);
@@ -70,6 +75,7 @@ Task<Result<>> CoordinatorLink::Find(MonoTime deadline, std::stop_token stop) {
     }
     epoch_ = found.coordinator_epoch();
   }
+  named_again_ = !any && found.broker_id() == failed_;
   coordinator_ = found.broker_id();
   endpoint_ = {found.host(), static_cast<uint16_t>(found.port())};
   co_return Result<>();
@@ -80,7 +86,8 @@ Task<Result<v1::Response>> CoordinatorLink::Try(v1::Request request, Duration li
   if (coordinator_ == kNoBroker) TM_CO_RETURN_IF_ERROR(co_await Find(deadline, stop));
   RpcChannel* channel = cluster_.Channel(coordinator_, endpoint_);
   if (channel == nullptr) co_return Fail(v1::CANCELLED, "the client is closing");
-  NameEpoch(&request);
+  // No suspension between this and the channel's queue: the order of serials is that of sending.
+  Stamp(&request);
   auto response = co_await channel->Call(std::move(request),
                                          std::max<Duration>(deadline - cluster_.loop().Now(), 1ms), stop);
   if (response) {
@@ -94,7 +101,8 @@ Task<Result<v1::Response>> CoordinatorLink::Try(v1::Request request, Duration li
   // A channel that was closed because its broker has moved, not because anybody here stops.
   if (error.code == v1::CANCELLED && !stop.stop_requested()) error.code = v1::NETWORK_EXCEPTION;
   const bool elsewhere = IsRetriable(error.code) && error.code != v1::COORDINATOR_LOAD_IN_PROGRESS &&
-                         error.code != v1::UNRELEASED_INSTANCE_ID && error.code != v1::STALE_MEMBER_EPOCH;
+                         error.code != v1::UNRELEASED_INSTANCE_ID && error.code != v1::STALE_MEMBER_EPOCH &&
+                         error.code != v1::STALE_REQUEST;
   if (elsewhere) failed_ = std::exchange(coordinator_, kNoBroker);
   co_return std::unexpected(std::move(error));
 }

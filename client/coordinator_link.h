@@ -3,9 +3,12 @@
 // request may be sent again after an error that says so.
 //
 // A coordinator that was replaced may not know it, and may name itself to whoever asks. So a coordinator that
-// has failed is not the one that is asked who comes next while another broker answers; and what is sent names
-// the highest epoch of a coordinator that was told, below which no answer is followed and no coordinator
-// serves.
+// has failed is not the one that is asked who comes next while another broker answers; where another one
+// names it again, it may be asked itself the time after that. What is sent names the highest epoch of a
+// coordinator that was told, below which no answer is followed and no coordinator serves.
+//
+// Heartbeats and commits of a member carry a serial, drawn as they are handed to the connection: what is left
+// behind in one that broke is not obeyed after what was sent later over another.
 #pragma once
 
 #include <optional>
@@ -33,15 +36,21 @@ class CoordinatorLink {
 
  private:
   Task<Result<>> Find(MonoTime deadline, std::stop_token stop);
-  Task<Result<v1::Response>> AskWhere(MonoTime deadline, std::stop_token stop);
-  void NameEpoch(v1::Request* request) const;
+  // `any`: also the one that has failed.
+  Task<Result<v1::Response>> AskWhere(bool any, MonoTime deadline, std::stop_token stop);
+  // What is said anew with each send.
+  void Stamp(v1::Request* request);
 
   Cluster& cluster_;
   const std::string group_;
   BrokerId coordinator_ = kNoBroker;
   Endpoint endpoint_;
-  BrokerId failed_ = kNoBroker;       // the last one, where it failed or sent elsewhere
+  BrokerId failed_ = kNoBroker;  // the last one, where it failed or sent elsewhere
+  // The broker asked last named that one again. It may coordinate in a new epoch, of which others have not
+  // heard: the next question, and no more than that one, goes to any.
+  bool named_again_ = false;
   std::optional<LeaderEpoch> epoch_;  // the highest told
+  uint64_t last_serial_ = 0;          // of all sends; a member keeps one link for as long as its id
 };
 
 }  // namespace tidemark::internal

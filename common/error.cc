@@ -100,6 +100,7 @@ constexpr Row kRows[] = {
     {v1::BUFFER_EXHAUSTED, v1::ERROR_CLASS_RETRY, "the producer's buffer is full"},
     {v1::PARTITION_NOT_OWNED, v1::ERROR_CLASS_FIX_REQUEST,
      "another member holds the partition or has held it since"},
+    {v1::STALE_REQUEST, v1::ERROR_CLASS_RETRY, "a newer request of the same member came before it"},
 };
 
 const Row* Find(ErrorCode code) {

@@ -4,7 +4,19 @@
 
 #include <algorithm>
 
+#include "common/fault.h"
+
 namespace tidemark {
+
+Result<> NoteSerial(uint64_t serial, uint64_t& seen) {
+  if (serial == 0) return {};
+  if (serial <= seen && !TM_BUG("obey-late-requests")) {
+    return Fail(v1::STALE_REQUEST, "serial {} comes after {} of the same member: it was left behind", serial,
+                seen);
+  }
+  seen = std::max(seen, serial);
+  return {};
+}
 
 std::optional<uint32_t> GroupMember::HeldSince(const PartitionKey& partition) const {
   for (const auto* held : {&assigned, &revoking}) {
@@ -253,6 +265,7 @@ void GroupChange::PutCurrent(const std::string& member, int32_t epoch, int32_t p
 }
 
 void GroupChange::RemoveMember(const std::string& member) {
+  if (const GroupMember* there = group_.Find(member)) removed_[member] = there->serials;
   for (const GroupRecordKind kind :
        {GroupRecordKind::kCurrent, GroupRecordKind::kTarget, GroupRecordKind::kMember}) {
     const GroupMember* there = group_.Find(member);
@@ -273,6 +286,9 @@ void GroupChange::RemoveOffset(const PartitionKey& partition) {
 
 void GroupChange::Rollback() {
   for (auto undo = undo_.rbegin(); undo != undo_.rend(); ++undo) (void)group_.Apply(*undo);
+  for (const auto& [id, serials] : removed_) {
+    if (GroupMember* member = group_.Find(id)) member->serials = serials;
+  }
   undo_.clear();
   records_.clear();
 }

@@ -27,6 +27,18 @@ namespace tidemark {
 inline constexpr int32_t kAwayEpoch = -2;
 inline constexpr int32_t kLeaveEpoch = -1;
 
+// The highest serials of a member's heartbeats and commits that were seen. Its client counts what it sends;
+// so a request that was left behind in a broken connection, and is read after newer ones of the same epoch,
+// is known by its serial. Two kinds, because a heartbeat and a commit may be under way together and overtake
+// each other.
+struct SerialsSeen {
+  uint64_t heartbeat = 0;
+  uint64_t commit = 0;
+};
+// Notes that a request with this serial is decided now; STALE_REQUEST where one as high was seen, and the
+// request is to change nothing. 0, of a client that does not count, passes.
+Result<> NoteSerial(uint64_t serial, uint64_t& seen);
+
 struct GroupMember {
   v1::GroupMemberValue info;
   bool has_info = false;  // false only while records are read back
@@ -44,6 +56,7 @@ struct GroupMember {
   bool just_joined = false;     // nothing was heard of it since it joined: its answer may have been lost
   std::vector<TopicId> topics;  // what its subscription comes to
   uint64_t topics_version = 0;  // of the resolver, for `topics`; 0: never
+  SerialsSeen serials;          // rise, whatever becomes of the requests
 
   bool away() const { return epoch == kAwayEpoch; }
   // Epoch that gave it the partition; empty: it may not hold it.
@@ -159,6 +172,7 @@ class GroupChange {
   void RemoveMetadata();
   void RemoveOffset(const PartitionKey& partition);
 
+  // As if nothing had been put; what is not in records stays, of members that were removed only the serials.
   void Rollback();
 
  private:
@@ -168,6 +182,7 @@ class GroupChange {
   const uint32_t epoch_before_;
   std::vector<GroupRecord> records_;
   std::vector<GroupRecord> undo_;
+  std::map<std::string, SerialsSeen> removed_;  // members
 };
 
 }  // namespace tidemark

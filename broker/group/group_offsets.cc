@@ -141,8 +141,10 @@ Result<> CommitOffsets(const v1::OffsetCommitRequest& request, const GroupScene&
                        v1::OffsetCommitResponse* out) {
   Group& group = change.group();
   TM_RETURN_IF_ERROR(CheckPartitionsAsked(request.topics()));
+  GroupMember* member = group.Find(request.member_id());
+  if (member != nullptr) TM_RETURN_IF_ERROR(NoteSerial(request.serial(), member->serials.commit));
   TM_RETURN_IF_ERROR(MayCommit(group, request.member_id(), request.member_epoch(), request.instance_id()));
-  if (GroupMember* member = group.Find(request.member_id())) member->just_joined = false;
+  if (member != nullptr) member->just_joined = false;
   for (const v1::OffsetCommitRequest::Topic& wanted : request.topics()) {
     v1::OffsetCommitResponse::Topic* answer = out->add_topics();
     answer->set_topic_id(wanted.topic_id());

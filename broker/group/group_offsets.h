@@ -1,8 +1,9 @@
 // Committed offsets of a group: who may commit what, what is told, what is deleted, and when they expire.
 // Decisions; pure but for the group that they change.
 //
-// A commit never undoes a newer one: a partition that a member holds is committed only by that member, and
-// only at an epoch since which it has held it.
+// A commit never undoes a newer one: a partition that a member holds is committed only by that member, only
+// at an epoch since which it has held it, and, where its client counts what it sends, in the order of
+// sending.
 #pragma once
 
 #include <optional>
@@ -13,7 +14,8 @@
 namespace tidemark {
 
 // Checks and records a commit; fills an outcome per partition. An error is one of the whole, and changes
-// nothing. INVALID_REQUEST, here and below: too many partitions, or one twice (group_limits.h).
+// nothing, but that its serial was seen. INVALID_REQUEST, here and below: too many partitions, or one twice
+// (group_limits.h).
 Result<> CommitOffsets(const v1::OffsetCommitRequest& request, const GroupScene& scene, GroupChange& change,
                        v1::OffsetCommitResponse* out);
 

@@ -36,6 +36,17 @@ std::optional<LeaderEpoch> EpochWanted(const R& request) {
   return request.coordinator_epoch();
 }
 
+// A serial tells what is late only to the coordinator that saw those before it, and that memory ends with a
+// coordinator's epoch. So a request with a serial that was sent to an earlier coordinator is not for a later
+// one.
+template <typename R>
+Result<> CheckSentToThis(const R& request, LeaderEpoch epoch) {
+  const bool counted = request.serial() != 0 && !request.member_id().empty();
+  if (!counted || !request.has_coordinator_epoch() || request.coordinator_epoch() >= epoch) return {};
+  return Fail(v1::NOT_COORDINATOR, "this request was sent to the coordinator of epoch {}, this is epoch {}",
+              request.coordinator_epoch(), epoch);
+}
+
 Error NoSuchGroup(const std::string& group) {
   return {v1::GROUP_ID_NOT_FOUND, fmt::format("there is no group '{}'", group)};
 }
@@ -169,6 +180,7 @@ Task<Result<>> GroupCoordinator::Committed(PartitionKey where, LeaderEpoch epoch
 Task<Result<v1::ConsumerGroupHeartbeatResponse>> GroupCoordinator::Heartbeat(
     PartitionKey where, v1::ConsumerGroupHeartbeatRequest request, GroupCaller caller, MonoTime deadline) {
   TM_CO_ASSIGN_OR_RETURN(Led * led, Ready(where, EpochWanted(request)));
+  TM_CO_RETURN_IF_ERROR(CheckSentToThis(request, led->epoch));
   ++counters_.heartbeats;
   const GroupScene scene = Scene();
   TM_CO_RETURN_IF_ERROR(ValidateHeartbeat(request, scene));
@@ -211,6 +223,7 @@ Task<Result<v1::OffsetCommitResponse>> GroupCoordinator::Commit(PartitionKey whe
                                                                 v1::OffsetCommitRequest request,
                                                                 MonoTime deadline) {
   TM_CO_ASSIGN_OR_RETURN(Led * led, Ready(where, EpochWanted(request)));
+  TM_CO_RETURN_IF_ERROR(CheckSentToThis(request, led->epoch));
   TM_CO_RETURN_IF_ERROR(ValidateGroupId(request.group_id()));
   Slot& slot = SlotOf(*led, request.group_id());
   v1::OffsetCommitResponse response;

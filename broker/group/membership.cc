@@ -284,9 +284,16 @@ Result<> ValidateHeartbeat(const v1::ConsumerGroupHeartbeatRequest& request, con
 
 Result<HeartbeatOutcome> Heartbeat(const v1::ConsumerGroupHeartbeatRequest& request,
                                    const GroupCaller& caller, const GroupScene& scene, GroupChange& change) {
+  Group& group = change.group();
+  if (GroupMember* member = group.Find(request.member_id()))
+    TM_RETURN_IF_ERROR(NoteSerial(request.serial(), member->serials.heartbeat));
   Beat beat(request, caller, scene, change);
   if (request.member_epoch() < 0) return beat.Leave();
-  return request.member_epoch() == 0 ? beat.Join() : beat.Stay();
+  if (request.member_epoch() > 0) return beat.Stay();
+  Result<HeartbeatOutcome> outcome = beat.Join();
+  if (GroupMember* joined = group.Find(request.member_id()))
+    joined->serials.heartbeat = std::max(joined->serials.heartbeat, request.serial());
+  return outcome;
 }
 
 void OnGroupTime(const GroupScene& scene, GroupChange& change) {

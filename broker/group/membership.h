@@ -51,7 +51,7 @@ struct HeartbeatOutcome {
 Result<> ValidateHeartbeat(const v1::ConsumerGroupHeartbeatRequest& request, const GroupScene& scene);
 
 // A valid heartbeat: join, stay or leave. The errors are those of the request's comment; with an error
-// nothing was changed.
+// nothing was changed, but that its serial was seen.
 Result<HeartbeatOutcome> Heartbeat(const v1::ConsumerGroupHeartbeatRequest& request,
                                    const GroupCaller& caller, const GroupScene& scene, GroupChange& change);
 

@@ -72,7 +72,7 @@ Result<v1::Response> FakeCoordinator::Serve(BrokerId at, const v1::Request& requ
     found->set_broker_id(named);
     found->set_host("broker" + std::to_string(named));
     found->set_port(9092);
-    found->set_coordinator_epoch(at == former ? epoch - 1 : epoch);
+    found->set_coordinator_epoch(at == former || behind.contains(at) ? epoch - 1 : epoch);
     if (broker == kNoBroker)
       ToProto({v1::COORDINATOR_NOT_AVAILABLE, "as the test wants"}, found->mutable_error());
     return response;

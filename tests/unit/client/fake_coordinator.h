@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "broker/group/group_offsets.h"
@@ -22,6 +23,7 @@ class FakeCoordinator {
 
   BrokerId broker = 1;  // who coordinates all groups; kNoBroker: nobody
   LeaderEpoch epoch = 1;
+  std::set<BrokerId> behind;  // who tell the epoch before it
   // Who did until `broker` took over, is cut off from the others and does not know it: names itself, confirms
   // heartbeats, and commits nothing.
   BrokerId former = kNoBroker;

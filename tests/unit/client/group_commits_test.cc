@@ -266,6 +266,77 @@ TEST_F(GroupCommitsTest, AMemberThatFailsByItselfLeavesAtOnce) {
   EXPECT_EQ(member.consumer->problem()->code, v1::INVALID_REGULAR_EXPRESSION);
 }
 
+TEST_F(GroupCommitsTest, EachSendHasAHigherSerialThanAllBeforeIt) {
+  GroupApplication& member = Join();
+  ASSERT_TRUE(Await([&] { return member.consumer->assignment().size() == 6; }));
+  // Tries that fail, a coordinator that moves, and a life that ends and begins.
+  int refused = 0;
+  coordinator_->after = [&](const v1::Request& request) -> std::optional<Error> {
+    const bool counts = request.has_offset_commit() || request.has_consumer_group_heartbeat();
+    if (!counts || ++refused > 6) return std::nullopt;
+    return Error{v1::REQUEST_TIMED_OUT, "its outcome is not known"};
+  };
+  Append(0, {"a"});
+  ASSERT_TRUE(Await([&] { return refused > 6 && coordinator_->Committed("orders", 0) == 1u; }));
+  coordinator_->broker = 2;
+  coordinator_->epoch = 2;
+  Append(0, {"b"});
+  ASSERT_TRUE(Await([&] { return coordinator_->Committed("orders", 0) == 2u; }));
+  member.Stop();
+  ASSERT_TRUE(env_.Run(member.consumer->Unsubscribe()));
+  member.Subscribe({"orders"});
+  member.Start();
+  ASSERT_TRUE(Await([&] { return member.consumer->assignment().size() == 6; }));
+  ASSERT_TRUE(member.Close());
+  uint64_t last = 0, heartbeats = 0, commits = 0;
+  for (const v1::Request& request : fakes_->requests) {
+    if (!request.has_offset_commit() && !request.has_consumer_group_heartbeat()) continue;
+    const bool commit = request.has_offset_commit();
+    ++(commit ? commits : heartbeats);
+    const uint64_t serial =
+        commit ? request.offset_commit().serial() : request.consumer_group_heartbeat().serial();
+    EXPECT_GT(serial, last);
+    last = serial;
+  }
+  EXPECT_GE(commits, 4u);
+  EXPECT_GE(heartbeats, 4u);
+}
+
+TEST_F(GroupCommitsTest, ABrokerThatCoordinatesAnewIsFoundAlsoWhenTheOthersHaveNotHeardOfIt) {
+  GroupApplication& member = Join();
+  ASSERT_TRUE(Await([&] { return coordinator_->Committed("orders", 0) == 0u; }));
+  coordinator_->epoch = 2;
+  coordinator_->behind = {2, 3};
+  coordinator_->before = [](const v1::Request& request) -> std::optional<Error> {
+    const bool heartbeat = request.has_consumer_group_heartbeat();
+    if (!heartbeat && !request.has_offset_commit()) return std::nullopt;
+    const LeaderEpoch named = heartbeat ? request.consumer_group_heartbeat().coordinator_epoch()
+                                        : request.offset_commit().coordinator_epoch();
+    if (named >= 2) return std::nullopt;
+    return Error{v1::NOT_COORDINATOR, "what was sent to a former one is not for this one"};
+  };
+  Append(0, {"a"});
+  EXPECT_TRUE(Await([&] { return coordinator_->Committed("orders", 0) == 1u; }));
+  EXPECT_THAT(member.listener.notes, Contains(StartsWith("!")).Times(0));
+}
+
+TEST_F(GroupCommitsTest, AMemberThatIsToldThatItWasLateGoesOn) {
+  GroupApplication& member = Join();
+  ASSERT_TRUE(Await([&] { return member.consumer->assignment().size() == 6; }));
+  int refused = 6;
+  coordinator_->before = [&](const v1::Request& request) -> std::optional<Error> {
+    const bool counts = request.has_offset_commit() || request.has_consumer_group_heartbeat();
+    if (!counts || refused-- <= 0) return std::nullopt;
+    return Error{v1::STALE_REQUEST, "a newer one came before it"};
+  };
+  Append(0, {"a"});
+  EXPECT_TRUE(Await([&] { return refused < 0 && coordinator_->Committed("orders", 0) == 1u; }));
+  EXPECT_EQ(member.consumer->assignment().size(), 6u);
+  EXPECT_THAT(member.listener.notes, Contains(StartsWith("!")).Times(0));
+  EXPECT_THAT(member.errors, IsEmpty());
+  EXPECT_TRUE(member.Close());
+}
+
 TEST_F(GroupCommitsTest, TheProblemTellsOfIdlingOutAndIsGoneAfterAnUnsubscribe) {
   ConsumerOptions options = Options();
   options.max_poll_interval = 20s;

@@ -289,6 +289,68 @@ TEST(Groups, AnotherBrokerCoordinatesWhenOneIsKilledAndNothingCommittedIsLost) {
   }
 }
 
+// Sends over a connection of its own, to a broker that may stand still.
+class OneConnection {
+ public:
+  OneConnection(SimBrokers& cluster, SimProcess& process) : cluster_(cluster), process_(process) {
+    auto channel = std::make_shared<RpcChannel>(process.main_loop(), process.transport(), process.random(),
+                                                Endpoint{"host0", 9092}, RpcChannelOptions{});
+    channel_ = channel.get();
+    process_.Keep(channel);
+    v1::Request hello;
+    hello.mutable_api_versions();
+    Send(hello);
+    cluster_.world().RunFor(1s);
+  }
+  void Send(v1::Request request) {
+    process_.Spawn("send", [channel = channel_, request] { return Call(channel, request); });
+    cluster_.world().RunFor(100ms);
+  }
+  void Close() {
+    process_.Await([this] { return channel_->Close(); });
+  }
+
+ private:
+  static Task<void> Call(RpcChannel* channel, v1::Request request) {
+    (void)co_await channel->Call(std::move(request), 60s, {});
+  }
+  SimBrokers& cluster_;
+  SimProcess& process_;
+  RpcChannel* channel_;
+};
+
+TEST(Groups, ACommitThatABrokerThatStoodStillReadsLateUndoesNoneThatWasSentAfterIt) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    SimBrokers cluster(seed, 1, ForGroups(1));
+    cluster.StartAll();
+    const TopicId orders = cluster.CreateTopic("orders", 1, 1);
+    GroupClient client(cluster);
+    GroupReader a(client, "g", "a");
+    Settle({&a});
+    v1::Request commit;
+    commit.mutable_offset_commit()->set_group_id("g");
+    commit.mutable_offset_commit()->set_member_id("a");
+    commit.mutable_offset_commit()->set_member_epoch(a.epoch);
+    commit.mutable_offset_commit()->add_topics()->set_topic_id(orders.ToBytes());
+    auto* partition = commit.mutable_offset_commit()->mutable_topics(0)->add_partitions();
+    SimProcess& process = cluster.world().StartProcess("member");
+    OneConnection first(cluster, process), second(cluster, process);
+    cluster.process(0).Pause();
+    partition->set_offset(100);
+    commit.mutable_offset_commit()->set_serial(1);
+    first.Send(commit);
+    partition->set_offset(200);
+    commit.mutable_offset_commit()->set_serial(2);
+    second.Send(commit);
+    cluster.process(0).Resume();
+    cluster.world().RunFor(2s);
+    EXPECT_THAT(client.Committed("g"), ElementsAre(std::pair(0u, 200u))) << "seed " << seed;
+    first.Close();
+    second.Close();
+    EXPECT_TRUE(cluster.Stop(0));
+  }
+}
+
 TEST(Groups, AreListedDescribedAndDeleted) {
   SimBrokers cluster(5, 1, ForGroups(1));
   cluster.StartAll();
