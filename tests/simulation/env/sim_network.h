@@ -2,7 +2,8 @@
 // keep order among each other; bytes arrive in pieces of random size after random delays. A cut link drops
 // everything: established streams stall and go on when it heals, or break after the user time-out (unanswered
 // data) or the keepalive time-out (idle), as TCP does. Kernel and process are told apart: a paused process's
-// kernel goes on taking connections and bytes.
+// kernel goes on taking connections and bytes, which it reads in any order of the connections when it goes
+// on.
 //
 // Invariant: of the bytes written to a stream the peer reads a prefix, in order, each once.
 #pragma once

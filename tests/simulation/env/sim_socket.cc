@@ -11,6 +11,8 @@ namespace {
 constexpr Duration kRetransmit = 400ms;
 // A peer that knows the connection no more is found out within this time after the path is whole.
 constexpr Duration kProbe = 5s;
+// Within this time a process that stood still looks at all that came meanwhile.
+constexpr Duration kBacklog = 100us;
 
 }  // namespace
 
@@ -248,7 +250,15 @@ void SimSocket::ScheduleRead() {
   if (paused_ && !broken_) return;
   if (received_.empty() && !fin_received_ && !broken_) return;
   read_pending_ = true;
-  loop_->Schedule(world_.Now() + world_.random().Between(1us, 10us), [self = shared_from_this()] {
+  ReadAfter(world_.random().Between(1us, 10us));
+}
+
+void SimSocket::ReadAfter(Duration delay) {
+  const MonoTime when = world_.Now() + delay;
+  loop_->Schedule(when, [self = shared_from_this(), when] {
+    // A process that goes on after it stood still finds many streams with something to read, and reads them
+    // in any order: also a connection that its peer has given up after the one that it made instead.
+    if (self->world_.Now() > when) return self->ReadAfter(self->world_.random().Between(1us, kBacklog));
     self->read_pending_ = false;
     self->DoRead();
   });

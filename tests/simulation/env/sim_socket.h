@@ -88,6 +88,7 @@ class SimSocket : public std::enable_shared_from_this<SimSocket> {
   void WatchProgress();
   void CheckProgress();
   void ScheduleRead();
+  void ReadAfter(Duration delay);
   void DoRead();
   void End(std::string why);
   void ScheduleDrained();

@@ -18,6 +18,7 @@ constexpr Named kCounts[] = {{"given", &GroupRunCounts::given},
                              {"left", &GroupRunCounts::left},
                              {"killed", &GroupRunCounts::killed},
                              {"paused", &GroupRunCounts::paused},
+                             {"hung", &GroupRunCounts::hung},
                              {"coordinators", &GroupRunCounts::coordinators}};
 
 }  // namespace

@@ -20,6 +20,7 @@ struct GroupRunCounts {
   uint64_t left = 0;
   uint64_t killed = 0;
   uint64_t paused = 0;
+  uint64_t hung = 0;          // standstills of the coordinator's broker
   uint64_t coordinators = 0;  // changes of the coordinator
 
   GroupRunCounts& operator+=(const GroupRunCounts& other);

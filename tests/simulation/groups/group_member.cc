@@ -20,6 +20,8 @@ Task<void> RunMember::Run(SimProcess* process) {
   process_ = process;
   ConsumerOptions options;
   options.client = RunClientOptions(settings_.brokers);
+  // As by default: a commit that is not answered in that time shows that its connection is dead.
+  options.client.request_timeout = 10s;
   options.client.client_id = settings_.name;
   options.group_id = "readers";
   options.auto_offset_reset = settings_.reset;

@@ -25,10 +25,15 @@ constexpr int kFaults = 6;
 const char kTopic[] = "orders";
 const char kOffsets[] = "__consumer_offsets";
 
+// Whether the coordinator's broker stands still once in this run.
+bool Hangs(uint64_t seed) { return SimRandom(seed ^ 0x4a9eULL).Chance(0.5); }
+
 Properties ConfigOf(uint64_t seed) {
   SimRandom random(seed ^ 0x96071ULL);
   return {{"min.insync.replicas", "2"},
           {"replica.lag.time.max.ms", "4000"},
+          // Longer than the standstill: no other broker takes over.
+          {"zookeeper.session.timeout.ms", Hangs(seed) ? "26000" : "18000"},
           {"num.shards", random.Chance(0.3) ? "2" : "1"},
           {"offsets.topic.num.partitions", "1"},
           {"group.min.session.timeout.ms", "1000"},
@@ -81,6 +86,7 @@ class GroupRun {
         random_(seed ^ 0x3e3be5ULL),
         reset_(random_.Chance(0.5) ? OffsetReset::kLatest : OffsetReset::kEarliest),
         apart_(random_.Chance(0.5)),
+        hangs_(Hangs(seed)),
         slots_(kMembers) {}
 
   RunResult Run() {
@@ -97,6 +103,9 @@ class GroupRun {
     if (!WaitFor([this] { return faults_.AllServing(); })) return Stuck("not every broker serves");
     if (!WaitFor([this] { return Even(); }))
       return Stuck(fmt::format("the members do not share evenly: {}", Shares()));
+    if (hangs_) HangCoordinator();
+    if (!WaitFor([this] { return Even(); }))
+      return Stuck(fmt::format("after a standstill the members do not share evenly: {}", Shares()));
     StopProducers();
     if (!WaitFor([this] { return AllProcessed(); })) return Stuck("not all that was produced is processed");
     if (!Even()) result_.violations.push_back(fmt::format("quiet, and yet: {}", Shares()));
@@ -180,11 +189,12 @@ class GroupRun {
 
   void Join(int slot) {
     if (slots_[slot].process != nullptr) return;
-    const CommitWay ways[] = {CommitWay::kAuto, CommitWay::kSync, CommitWay::kAsync};
+    // Only those that commit in the background have newer commits to send while others are under way.
+    const CommitWay ways[] = {CommitWay::kAuto, CommitWay::kSync, CommitWay::kAsync, CommitWay::kAsync};
     const RunMember::Settings settings{.name = fmt::format("member{}.{}", slot, ++counts_.joined),
                                        .topic = kTopic,
                                        .brokers = kBrokers,
-                                       .commits = ways[random_.Below(3)],
+                                       .commits = ways[random_.Below(4)],
                                        .by_pattern = random_.Chance(0.3),
                                        .slow_listener = random_.Chance(0.3),
                                        .reset = reset_};
@@ -233,6 +243,21 @@ class GroupRun {
     for (int other = 0; other < kBrokers; ++other) {
       if (other != id) faults_.CutLink(host, fmt::format("host{}", other), length);
     }
+  }
+
+  // So long that its clients give their connections up and make new ones: it then finds what they sent over
+  // both. Nothing else happens to the cluster, so that they have much to commit; a member leaves and one
+  // joins.
+  void HangCoordinator() {
+    const Duration length = random_.Between(12s, 17s);
+    faults_.Pause(faults_.SomeLeader(), length);
+    for (int i = 0; i < 2; ++i) {
+      faults_.After(
+          random_.Between(100ms, length),
+          [this, i, slot = static_cast<int>(random_.Below(kMembers))] { i == 0 ? Leave(slot) : Join(slot); });
+    }
+    faults_.RunFor(length + 1s);
+    ++counts_.hung;
   }
 
   // Those that have left make room.
@@ -384,6 +409,7 @@ class GroupRun {
   SimRandom random_;  // of what happens to members
   const OffsetReset reset_;
   const bool apart_;  // brokers stand apart in this run
+  const bool hangs_;
   TopicId topic_;
   GroupWitness witness_;
   std::vector<Slot> slots_;

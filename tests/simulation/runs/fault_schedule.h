@@ -40,6 +40,9 @@ class FaultSchedule {
   void After(Duration delay, Step step);
   // For a while, like a fault.
   void CutLink(const std::string& a, const std::string& b, Duration length, bool one_way = false);
+  void Pause(int id, Duration length);
+  // Who leads one of the topic's partitions, drawn at random; any broker when it has no leader.
+  int SomeLeader();
 
   // Of all lives of all brokers so far.
   ReplicaCounters counters() const;
@@ -63,13 +66,10 @@ class FaultSchedule {
   int Any() { return static_cast<int>(random_.Below(count_)); }
   int Next(int id, int by = 1) const { return (id + by) % count_; }
   std::string Host(int id) const { return "host" + std::to_string(id); }
-  // Of a partition drawn at random; any broker when it has no leader.
-  int SomeLeader();
 
   // Steps.
   void Crash(int id, bool power_loss, Duration down);
   void Launch(int id);
-  void Pause(int id, Duration length);
   void SlowDisk(int id, Duration most, Duration length);
   void ExpireSessionOf(int id);
   void SuperviseAll();

@@ -10,7 +10,10 @@ namespace {
 // An end that collects what arrives.
 struct End final : StreamHandler {
   std::span<char> ReadBuffer() override { return buffer; }
-  void OnRead(size_t size) override { received.append(buffer, size); }
+  void OnRead(size_t size) override {
+    received.append(buffer, size);
+    read_at = world->Now();
+  }
   void OnDrained() override {}
   void OnClosed(const Error& reason) override {
     closed = reason.message;
@@ -19,6 +22,7 @@ struct End final : StreamHandler {
   SimWorld* world = nullptr;
   std::unique_ptr<Stream> stream;
   std::string received;
+  MonoTime read_at{};
   std::optional<std::string> closed;
   MonoTime closed_at{};
   char buffer[4096];
@@ -27,15 +31,17 @@ struct End final : StreamHandler {
 class NetworkTest : public testing::Test {
  protected:
   void SetUp() override {
-    server_end_->world = client_end_->world = &world_;
+    server_end_->world = second_end_->world = client_end_->world = &world_;
     server_->Keep(server_end_);
+    server_->Keep(second_end_);
     client_->Keep(client_end_);
   }
   void Listen() {
     server_->main_loop().Post([this] {
       auto listener = server_->transport().Listen(server_->main_loop(), {"", 9092}, [this](auto pending) {
-        server_end_->stream = pending->Attach(server_->main_loop());
-        server_end_->stream->Start(server_end_.get());
+        End* end = server_end_->stream ? second_end_.get() : server_end_.get();
+        end->stream = pending->Attach(server_->main_loop());
+        end->stream->Start(end);
       });
       CHECK(listener) << listener.error().message;
       server_->Keep(std::shared_ptr<Listener>(std::move(*listener)));
@@ -64,6 +70,7 @@ class NetworkTest : public testing::Test {
   SimProcess* server_ = &world_.StartProcess("server");
   SimProcess* client_ = &world_.StartProcess("client");
   std::shared_ptr<End> server_end_ = std::make_shared<End>();
+  std::shared_ptr<End> second_end_ = std::make_shared<End>();  // of a second connection
   std::shared_ptr<End> client_end_ = std::make_shared<End>();
 };
 
@@ -159,6 +166,28 @@ TEST_F(NetworkTest, APausedProcessStillTakesConnectionsAndBytes) {
   server_->Resume();
   world_.RunFor(1s);
   EXPECT_EQ(server_end_->received, "wait for me");
+}
+
+TEST_F(NetworkTest, AProcessThatGoesOnReadsItsConnectionsInAnyOrder) {
+  Establish();
+  auto second = Connect();
+  ASSERT_TRUE(second);
+  int second_first = 0;
+  constexpr int kRounds = 40;
+  for (int round = 0; round < kRounds; ++round) {
+    server_->Pause();
+    ClientWrites("older");
+    world_.RunFor(1s);
+    client_->main_loop().Post([&] { (*second)->Write("newer"); });
+    world_.RunFor(1s);
+    server_->Resume();
+    world_.RunFor(1s);
+    second_first += second_end_->read_at < server_end_->read_at ? 1 : 0;
+  }
+  EXPECT_EQ(server_end_->received.size(), 5u * kRounds);
+  EXPECT_EQ(second_end_->received.size(), 5u * kRounds);
+  EXPECT_GT(second_first, 5);
+  EXPECT_LT(second_first, kRounds - 5);
 }
 
 TEST_F(NetworkTest, AConnectOverACutLinkTimesOutAndOneToNobodyIsRefused) {
