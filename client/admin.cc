@@ -4,6 +4,7 @@
 
 #include "client/backoff.h"
 #include "client/list_offsets.h"
+#include "common/request_limits.h"
 
 namespace tidemark {
 
@@ -99,16 +100,40 @@ Task<Result<v1::CreatePartitionsResponse>> Admin::CreatePartitions(v1::CreatePar
 
 Task<Result<v1::DescribeTopicsResponse>> Admin::DescribeTopics(std::vector<std::string> names,
                                                                MonoTime deadline) {
-  v1::Request call;
-  call.mutable_describe_topics()->mutable_names()->Add(names.begin(), names.end());
-  auto response = co_await CallController(std::move(call), deadline);
-  if (!response) co_return std::unexpected(std::move(response.error()));
-  if (!response->has_describe_topics()) co_return WrongBody("describe topics");
-  co_return std::move(*response->mutable_describe_topics());
+  v1::DescribeTopicsResponse all;
+  size_t asked = 0;
+  do {
+    const size_t some = std::min(names.size() - asked, kMaxTopicsAsked);
+    v1::Request call;
+    call.mutable_describe_topics()->mutable_names()->Add(names.begin() + asked, names.begin() + asked + some);
+    auto response = co_await CallController(std::move(call), deadline);
+    if (!response) co_return std::unexpected(std::move(response.error()));
+    if (!response->has_describe_topics()) co_return WrongBody("describe topics");
+    all.MergeFrom(response->describe_topics());
+    asked += some;
+  } while (asked < names.size());
+  co_return all;
 }
 
 Task<Result<v1::DescribeConfigsResponse>> Admin::DescribeConfigs(v1::DescribeConfigsRequest request,
                                                                  MonoTime deadline, BrokerId broker) {
+  v1::DescribeConfigsResponse all;
+  int asked = 0;
+  do {
+    v1::DescribeConfigsRequest part;
+    part.set_include_defaults(request.include_defaults());
+    for (size_t i = 0; i < kMaxEntitiesAsked && asked < request.entities_size(); ++i)
+      *part.add_entities() = std::move(*request.mutable_entities(asked++));
+    if (asked == request.entities_size()) *part.mutable_all_of() = request.all_of();
+    auto answer = co_await DescribeSomeConfigs(std::move(part), deadline, broker);
+    if (!answer) co_return std::unexpected(std::move(answer.error()));
+    all.MergeFrom(*answer);
+  } while (asked < request.entities_size());
+  co_return all;
+}
+
+Task<Result<v1::DescribeConfigsResponse>> Admin::DescribeSomeConfigs(v1::DescribeConfigsRequest request,
+                                                                     MonoTime deadline, BrokerId broker) {
   v1::Request call;
   *call.mutable_describe_configs() = std::move(request);
   Result<v1::Response> response;

@@ -57,6 +57,9 @@ class Admin {
   Task<Result<>> AwaitTopic(std::string topic, bool gone, MonoTime deadline);
 
  private:
+  // One request's worth.
+  Task<Result<v1::DescribeConfigsResponse>> DescribeSomeConfigs(v1::DescribeConfigsRequest request,
+                                                                MonoTime deadline, BrokerId broker);
   Task<Result<v1::Response>> CallController(v1::Request request, MonoTime deadline);
   Cluster& cluster_;
 };

@@ -6,6 +6,7 @@
 
 #include "client/backoff.h"
 #include "client/list_offsets.h"
+#include "common/request_limits.h"
 #include "tidemark/v1/admin_api.pb.h"
 
 namespace tidemark {
@@ -114,7 +115,10 @@ Task<std::vector<DeletionOutcome>> AskDeletion(Cluster& cluster, std::vector<Rec
   while (true) {
     auto by_leader = co_await ByLeader(cluster, asks, deadline, stop);
     for (auto& [leader, asked] : by_leader) {
-      co_await AskLeader(cluster, leader, std::move(asked), deadline, stop);
+      for (size_t at = 0; at < asked.size(); at += kMaxPartitionsListed) {
+        const size_t end = std::min(asked.size(), at + kMaxPartitionsListed);
+        co_await AskLeader(cluster, leader, {asked.begin() + at, asked.begin() + end}, deadline, stop);
+      }
     }
     if (std::ranges::none_of(asks, IsPending)) break;
     const Duration pause = backoff.Next(cluster.env().random());

@@ -160,6 +160,9 @@ class ControllerTerm final : private BrokerChannel::Owner {
   Task<Step> ServeControlledShutdown(Pending& pending);
   v1::Response DescribeTopics(const v1::DescribeTopicsRequest& request) const;
   std::optional<Error> CheckSender(BrokerId id, BrokerEpoch epoch) const;
+  // Between the topics of a request of many, which must not hold up what else runs on the loop. False: what
+  // is known is to be read again first (Step::kAgain).
+  Task<bool> LetOthersRun();
   // The leader has met lives of brokers that are not known here yet.
   bool KnowsLaterLives(const v1::AlterPartitionRequest& request) const;
 

@@ -55,6 +55,7 @@ Task<ControllerTerm::Step> ControllerTerm::ServeCreatePartitions(Pending& pendin
       ToProto({v1::INVALID_REQUEST, "the topic is named twice"}, out.mutable_error());
       continue;
     }
+    if (response.create_partitions().topics_size() > 1 && !co_await LetOthersRun()) co_return Step::kAgain;
     if (co_await GrowTopic(wish, request.validate_only(), pending, &out) == Step::kAgain)
       co_return Step::kAgain;
   }

@@ -1,5 +1,7 @@
 // ControllerTerm: requests of brokers about partitions, and what is told of topics.
 #include <algorithm>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include <glog/logging.h>
@@ -232,6 +234,11 @@ Task<ControllerTerm::Step> ControllerTerm::ServeControlledShutdown(Pending& pend
   co_return Step::kDone;
 }
 
+Task<bool> ControllerTerm::LetOthersRun() {
+  (void)co_await Sleep(loop_, Duration{}, "between the topics of a request", scope_.stop_token());
+  co_return !ended() && !hints_.full;
+}
+
 v1::Response ControllerTerm::DescribeTopics(const v1::DescribeTopicsRequest& request) const {
   v1::Response response;
   v1::DescribeTopicsResponse& out = *response.mutable_describe_topics();
@@ -239,7 +246,9 @@ v1::Response ControllerTerm::DescribeTopics(const v1::DescribeTopicsRequest& req
     for (const auto& [name, topic] : cluster_.topics) FillTopicMetadata(cluster_, topic, out.add_topics());
     return response;
   }
+  std::set<std::string_view> seen;
   for (const std::string& name : request.names()) {
+    if (!seen.insert(name).second) continue;
     v1::TopicMetadata& topic = *out.add_topics();
     const auto known = cluster_.topics.find(name);
     if (known != cluster_.topics.end()) {

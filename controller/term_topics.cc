@@ -70,6 +70,7 @@ Task<ControllerTerm::Step> ControllerTerm::ServeCreateTopics(Pending& pending) {
       ToProto({v1::INVALID_REQUEST, "the topic is named twice"}, topic.mutable_error());
       continue;
     }
+    if (out.topics_size() > 1 && !co_await LetOthersRun()) co_return Step::kAgain;
     if (co_await CreateTopic(wish, request.validate_only(), pending, &topic) == Step::kAgain)
       co_return Step::kAgain;
   }

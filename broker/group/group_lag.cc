@@ -37,14 +37,15 @@ std::map<BrokerId, std::vector<v1::ListOffsetsRequest>> LagRound::Questions(
     if (leader == kNoBroker) continue;
     auto& requests = out[leader];
     size_t& count = in_last[leader];
-    if (requests.empty() || count >= kLagsPerQuestion) {
-      requests.emplace_back();
-      count = 0;
-    }
-    auto* topics = requests.back().mutable_topics();
-    if (topics->empty() || topics->rbegin()->id() != key.topic.ToBytes())
-      topics->Add()->set_id(key.topic.ToBytes());
+    // Groups without number may have committed offsets of one partition.
     auto ask = [&](std::optional<Offset> offset) {
+      if (requests.empty() || count >= kLagsPerQuestion) {
+        requests.emplace_back();
+        count = 0;
+      }
+      auto* topics = requests.back().mutable_topics();
+      if (topics->empty() || topics->rbegin()->id() != key.topic.ToBytes())
+        topics->Add()->set_id(key.topic.ToBytes());
       v1::ListOffsetsRequest::Partition* partition = topics->rbegin()->add_partitions();
       partition->set_partition(key.partition);
       partition->set_timestamp(-1);

@@ -271,10 +271,10 @@ void ReplicaTable::ReplicaProgress(const v1::ReplicaProgressRequest& request) {
 
 // --- all
 
-void ReplicaTable::Describe(const std::vector<TopicId>& topics, v1::DescribeReplicasResponse* out) const {
+void ReplicaTable::Describe(const std::set<TopicId>& topics, v1::DescribeReplicasResponse* out) const {
   for (const auto& [key, slot] : slots_) {
     if (slot->partition == nullptr) continue;
-    if (!topics.empty() && std::ranges::find(topics, key.topic) == topics.end()) continue;
+    if (!topics.empty() && !topics.contains(key.topic)) continue;
     slot->partition->Describe(out->add_replicas());
   }
 }

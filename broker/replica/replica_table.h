@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -50,7 +51,7 @@ class ReplicaTable final : private FollowSink {
   // Applies a follower's one-way progress to the partitions that live here.
   void ReplicaProgress(const v1::ReplicaProgressRequest& request);
   // Adds the replicas of `topics` (empty: all).
-  void Describe(const std::vector<TopicId>& topics, v1::DescribeReplicasResponse* out) const;
+  void Describe(const std::set<TopicId>& topics, v1::DescribeReplicasResponse* out) const;
   void UpdateConfig(const std::string& topic, const TopicSettings& settings);
   // The same of many topics, in one pass.
   void UpdateConfigs(const std::unordered_map<std::string, TopicSettings>& changed);

@@ -1,5 +1,6 @@
 // A broker's log directories: free space, what is told of them. Control loop only.
 #include <algorithm>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -19,12 +20,12 @@ struct HeldReplica {
 };
 
 // On the shard.
-Task<std::vector<HeldReplica>> ReplicasOf(Shard& owner, std::vector<std::string> topics) {
+Task<std::vector<HeldReplica>> ReplicasOf(Shard& owner, std::set<std::string> topics) {
   std::vector<HeldReplica> out;
   if (owner.logs() == nullptr) co_return out;
   for (const Log* log : owner.logs()->All()) {
     const std::string id = log->key().topic.ToBytes();
-    if (!topics.empty() && std::ranges::find(topics, id) == topics.end()) continue;
+    if (!topics.empty() && !topics.contains(id)) continue;
     HeldReplica held{.directory = log->directory_index()};
     held.told.set_topic_id(id);
     held.told.set_topic(log->topic());
@@ -54,7 +55,7 @@ Task<Result<>> MoveOn(Shard& owner, PartitionKey key, size_t directory) {
 }  // namespace
 
 Task<v1::DescribeLogDirsResponse> Broker::Impl::DescribeLogDirs(v1::DescribeLogDirsRequest request) {
-  const std::vector<std::string> topics(request.topic_ids().begin(), request.topic_ids().end());
+  const std::set<std::string> topics(request.topic_ids().begin(), request.topic_ids().end());
   Gather<std::vector<HeldReplica>> gather(loop_, context_.shards.size());
   for (const auto& shard : context_.shards) {
     gather.Start(shard->index(), shard->loop(), shard->scope(), "describe log directories",

@@ -1,5 +1,6 @@
 // ListOffsets and DescribeReplicas: questions to the shards that own the partitions, gathered here.
 #include <algorithm>
+#include <set>
 
 #include "broker/server/gather.h"
 #include "broker/server/list_offsets.h"
@@ -85,7 +86,7 @@ std::vector<std::vector<Question>> Split(BrokerContext& context, const v1::ListO
   return by_shard;
 }
 
-Task<v1::DescribeReplicasResponse> DescribeOn(Shard& owner, std::vector<TopicId> topics) {
+Task<v1::DescribeReplicasResponse> DescribeOn(Shard& owner, std::set<TopicId> topics) {
   v1::DescribeReplicasResponse out;
   if (owner.active()) owner.table()->Describe(topics, &out);
   out.set_broker_id(owner.self());
@@ -149,14 +150,14 @@ Task<void> HandleListOffsets(Shard& shard, std::unique_ptr<RpcCall> call) {
 }
 
 Task<void> HandleDescribeReplicas(Shard& shard, std::unique_ptr<RpcCall> call) {
-  std::vector<TopicId> topics;
+  std::set<TopicId> topics;
   for (const std::string& bytes : call->request().describe_replicas().topic_ids()) {
     const Result<TopicId> id = TopicId::FromBytes(bytes);
     if (!id) {
       call->ReplyError(id.error());
       co_return;
     }
-    topics.push_back(*id);
+    topics.insert(*id);
   }
   BrokerContext& context = shard.context();
   Gather<v1::DescribeReplicasResponse> gather(shard.loop(), context.shards.size());

@@ -1,4 +1,7 @@
 // Metadata: the cluster as this shard's snapshot has it.
+#include <set>
+#include <string_view>
+
 #include "broker/server/request_router.h"
 #include "broker/server/shard.h"
 #include "common/async/call_on.h"
@@ -21,15 +24,27 @@ void FillBrokers(const ClusterSnapshot& snapshot, const std::string& listener, v
   }
 }
 
-Error UnknownName(const ClusterSnapshot& snapshot, const std::string& name) {
-  if (Result<> legal = ValidateTopicName(name); !legal) return legal.error();
-  const std::string nearest = NearestName(name, snapshot.TopicNames());
-  return {v1::UNKNOWN_TOPIC_OR_PARTITION,
-          nearest.empty() ? fmt::format("there is no topic '{}'", name)
-                          : fmt::format("there is no topic '{}'; did you mean '{}'?", name, nearest)};
-}
+// Says of unknown names what may have been meant. Each hint compares with every topic there is, so only the
+// first names of an answer get one.
+class NameHints {
+ public:
+  explicit NameHints(const ClusterSnapshot& snapshot) : snapshot_(snapshot) {}
 
-void FillWanted(const ClusterSnapshot& snapshot, const v1::MetadataRequest::Topic& wanted,
+  Error Unknown(const std::string& name) {
+    if (Result<> legal = ValidateTopicName(name); !legal) return legal.error();
+    const std::string nearest = given_++ < kMost ? NearestName(name, snapshot_.TopicNames()) : std::string();
+    return {v1::UNKNOWN_TOPIC_OR_PARTITION,
+            nearest.empty() ? fmt::format("there is no topic '{}'", name)
+                            : fmt::format("there is no topic '{}'; did you mean '{}'?", name, nearest)};
+  }
+
+ private:
+  static constexpr int kMost = 8;
+  const ClusterSnapshot& snapshot_;
+  int given_ = 0;
+};
+
+void FillWanted(const ClusterSnapshot& snapshot, const v1::MetadataRequest::Topic& wanted, NameHints& hints,
                 v1::TopicMetadata* out) {
   const TopicInfo* topic = nullptr;
   if (wanted.id().empty()) {
@@ -47,7 +62,7 @@ void FillWanted(const ClusterSnapshot& snapshot, const v1::MetadataRequest::Topi
   }
   out->set_name(wanted.name());
   out->set_id(wanted.id());
-  const Error error = wanted.id().empty() ? UnknownName(snapshot, wanted.name())
+  const Error error = wanted.id().empty() ? hints.Unknown(wanted.name())
                                           : Error{v1::UNKNOWN_TOPIC_ID, "no topic has this id"};
   ToProto(error, out->mutable_error());
 }
@@ -94,8 +109,13 @@ Task<void> HandleMetadata(Shard& shard, std::unique_ptr<RpcCall> call) {
     for (const std::string& name : snapshot.TopicNames())
       snapshot.FillTopic(*snapshot.Topic(name), out->add_topics());
   }
+  NameHints hints(snapshot);
+  std::set<std::pair<std::string_view, std::string_view>> seen;
   for (const auto& wanted : request.topics()) {
-    if (!request.all_topics()) FillWanted(snapshot, wanted, out->add_topics());
+    if (request.all_topics()) break;
+    // Named again, it is not told again: an answer is no longer than that to all_topics.
+    if (seen.emplace(wanted.name(), wanted.id()).second)
+      FillWanted(snapshot, wanted, hints, out->add_topics());
   }
   if (request.allow_auto_create() && shard.config().auto_create_topics) AutoCreate(shard, out);
   call->Reply(std::move(response));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "broker/server/request_amounts.h"
 #include "broker/server/shard.h"
 #include "common/async/call_on.h"
 
@@ -144,6 +145,10 @@ void RequestRouter::OnRequest(std::unique_ptr<RpcCall> call) {
   if (!refusal && api != Body::kApiVersions && (!shard_.active() || shard_.scope().stopping())) {
     refusal =
         Error{v1::BROKER_NOT_READY, shard_.active() ? "the broker is stopping" : "the broker is starting"};
+  }
+  // Of brokers too: who may say that he is one is often a matter of the listener alone.
+  if (!refusal) {
+    if (Result<> amount = CheckAmountAsked(measured->request()); !amount) refusal = std::move(amount.error());
   }
   if (!refusal) {
     shard_.scope().Spawn("request", Begin(shard_, api, std::move(measured)));

@@ -1,0 +1,21 @@
+// How much one request may ask for. A broker refuses more with INVALID_REQUEST before it begins (a few bytes
+// that name a thing must not become gigabytes of answer or minutes of work), and a client splits what it
+// wants. Numbers of things; those of requests about groups are in broker/group/group_limits.h.
+#pragma once
+
+#include <cstddef>
+
+namespace tidemark {
+
+// Topics: Metadata, DescribeTopics, DeleteTopics, DescribeReplicas, DescribeLogDirs.
+inline constexpr size_t kMaxTopicsAsked = 10'000;
+// Topics of CreateTopics and CreatePartitions, entities of DescribeConfigs and AlterConfigs.
+inline constexpr size_t kMaxEntitiesAsked = 1'000;
+// Partitions that CreateTopics or CreatePartitions come to, all topics of a request together.
+inline constexpr size_t kMaxPartitionsMade = 100'000;
+// Partitions of ListOffsets and DeleteRecords, replicas of AlterReplicaLogDirs.
+inline constexpr size_t kMaxPartitionsListed = 20'000;
+// Partitions of Produce.
+inline constexpr size_t kMaxPartitionsProduced = 100'000;
+
+}  // namespace tidemark
