@@ -124,6 +124,8 @@ class GroupConsumer::Impl {
 
   std::map<PartitionKey, Held> held_;
   std::map<TopicPartition, PartitionKey> names_;
+  // Partitions that a topic had when the first of it was begun here: those above were added since.
+  std::map<TopicId, size_t> partitions_met_;
   uint64_t last_token_ = 0;
   // Asked back: commits of them are under way, or done (`revoked_`) and Poll is to tell the listener or, when
   // that was told and what it committed has settled, to release them.

@@ -283,6 +283,9 @@ Task<void> GroupConsumer::Impl::BeginTopic(std::string topic, TopicId id, Tokens
 void GroupConsumer::Impl::BeginPartition(const PartitionKey& key) {
   using Kind = StartPosition::Kind;
   Held& held = held_.at(key);
+  const auto topic = cluster_.Find(held.topic);
+  const size_t met =
+      partitions_met_.try_emplace(key.topic, topic == nullptr ? 0 : topic->partitions.size()).first->second;
   StartPosition start;
   if (held.start) {
     start = *held.start;
@@ -296,7 +299,10 @@ void GroupConsumer::Impl::BeginPartition(const PartitionKey& key) {
                                    options_.group_id, ToString(NameOf(key)))});
     return Interrupt();
   } else {
-    start.kind = options_.auto_offset_reset == OffsetReset::kEarliest ? Kind::kBeginning : Kind::kEnd;
+    // A partition that was added while its topic was read has no record from before: "latest" would pass over
+    // what was written to it until somebody here began it.
+    const bool whole = options_.auto_offset_reset == OffsetReset::kEarliest || key.partition >= met;
+    start.kind = whole ? Kind::kBeginning : Kind::kEnd;
   }
   const Result<> begun = consumer_.Begin(held.topic, key.partition, start);
   CHECK(begun || begun.error().code == v1::CANCELLED) << ToString(begun.error());

@@ -108,7 +108,9 @@ const ConfigTable& ConsumerConfigTable() {
            kIn, 1, 52428800},
           {"prefetch.bytes", kInt, "67108864", "bytes", "Most bytes fetched ahead of poll; Tidemark's own",
            kIn, 1},
-          OneOf("auto.offset.reset", "latest", "Where to go without a position, or when it is out of range",
+          OneOf("auto.offset.reset", "latest",
+                "Where to go without a position, or when it is out of range; a partition added while a group "
+                "reads its topic is read from its beginning",
                 {"earliest", "latest", "none"}),
           {"max.poll.records", kInt, "500", "records", "Most records of one poll", kIn, 1, 2147483647},
           {"allow.auto.create.topics", kBool, "true", "",

@@ -169,6 +169,22 @@ TEST_F(GroupConsumerTest, WithoutACommittedOffsetThePolicyDecides) {
   EXPECT_TRUE(Await([&] { return none.given.size() == 1; })) << "a seek begins all the same";
 }
 
+TEST_F(GroupConsumerTest, APartitionAddedWhileItsTopicIsReadIsReadWhole) {
+  Append(0, {"old"});
+  ConsumerOptions options = Options();
+  options.auto_offset_reset = OffsetReset::kLatest;
+  GroupApplication& member = Join(options);
+  ASSERT_TRUE(Await([&] { return coordinator_->Committed("orders", 0) == 1u; }));
+  FakePartition added;
+  fakes_->topics["orders"].partitions.push_back(added);
+  Append(kPartitions, {"before anybody knew of it"});
+  ASSERT_TRUE(Await([&] { return !member.given.empty(); }));
+  EXPECT_EQ(member.given[0].at, (TopicPartition{"orders", kPartitions}));
+  EXPECT_EQ(member.given[0].value, "before anybody knew of it");
+  EXPECT_THAT(member.values(), ElementsAre("before anybody knew of it"))
+      << "and the others from where they were";
+}
+
 TEST_F(GroupConsumerTest, HeartbeatsGoOnWhileTheApplicationIsBusy) {
   Append(0, {"a"});
   coordinator_->options.session_timeout = 6s;
