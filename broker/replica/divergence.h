@@ -4,6 +4,11 @@
 // A follower names the epoch of its last record with every fetch. When the leader has no such epoch, or its
 // records of that epoch end before the fetch offset, the follower holds records that the leader does not: it
 // truncates and asks again until both agree. Each round cuts at least one record, so it ends.
+//
+// A consumer above the log start names likewise the epoch of the last record it has read. It is never told in
+// error that its history has left the log: the table has the epoch of every offset from the log start on,
+// because compaction keeps offsets and epochs of what it removes (cleaner_batch.h), and retention the epoch
+// of what remains. Epochs without a record are named by nobody.
 #pragma once
 
 #include <optional>

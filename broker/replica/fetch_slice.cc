@@ -94,7 +94,15 @@ void FetchSlice::Update(std::vector<FetchWanted> wanted, const std::vector<Parti
   }
 }
 
-// Records and bounds for one entry, or why not. Sets `diverging` instead of reading where histories part.
+// Where histories part nothing is read.
+PartitionRead FetchSlice::Parted(const Partition& partition, const EpochBoundary& boundary,
+                                 v1::FetchResponse::Partition* out) {
+  out->mutable_diverging()->set_epoch(boundary.epoch);
+  out->mutable_diverging()->set_end_offset(boundary.end_offset);
+  return {{}, partition.Bounds()};
+}
+
+// Records and bounds for one entry, or why not.
 Task<Result<PartitionRead>> FetchSlice::Read(PartitionKey key, size_t max_bytes,
                                              v1::FetchResponse::Partition* out) {
   Entry& entry = entries_.at(key);
@@ -104,7 +112,14 @@ Task<Result<PartitionRead>> FetchSlice::Read(PartitionKey key, size_t max_bytes,
   std::optional<LeaderEpoch> epoch;
   if (entry.request.has_leader_epoch()) epoch = entry.request.leader_epoch();
   const Offset from = entry.request.fetch_offset();
-  if (!reader_.follower()) co_return co_await partition->ReadForConsumer(from, epoch, max_bytes);
+  if (!reader_.follower()) {
+    if (entry.request.has_last_epoch()) {
+      TM_CO_ASSIGN_OR_RETURN(const LeaderAnswer answer,
+                             partition->CompareConsumer(from, epoch, entry.request.last_epoch()));
+      if (answer.verdict == FetchVerdict::kDiverging) co_return Parted(*partition, answer.diverging, out);
+    }
+    co_return co_await partition->ReadForConsumer(from, epoch, max_bytes);
+  }
   const auto answer = partition->CompareFollower(PositionOf(entry));
   if (!answer) co_return std::unexpected(answer.error());
   switch (answer->verdict) {
@@ -112,9 +127,7 @@ Task<Result<PartitionRead>> FetchSlice::Read(PartitionKey key, size_t max_bytes,
       co_return Fail(v1::OFFSET_OUT_OF_RANGE, "the log of {} begins at {}, asked for {}", partition->name(),
                      partition->log_start(), from);
     case FetchVerdict::kDiverging:
-      out->mutable_diverging()->set_epoch(answer->diverging.epoch);
-      out->mutable_diverging()->set_end_offset(answer->diverging.end_offset);
-      co_return PartitionRead{{}, partition->Bounds()};
+      co_return Parted(*partition, answer->diverging, out);
     case FetchVerdict::kMissedTombstones:
       out->set_missed_tombstones(true);
       co_return PartitionRead{{}, partition->Bounds()};
@@ -168,7 +181,7 @@ Task<bool> FetchSlice::CollectOne(PartitionKey key, size_t budget, bool only_cha
   const bool moved = !entry.told || *entry.told != now;
   // Records that there was no room for are there the next time.
   const Offset readable = reader_.follower() ? response.log_end_offset() : response.high_watermark();
-  // It has to change its log first.
+  // It has to change its log, or its position, first.
   const bool parts = response.has_diverging() || response.missed_tombstones();
   const bool more = now.error == v1::NONE && !parts && entry.request.fetch_offset() < readable;
   if (only_changed && !has_records && !new_error && !moved && !parts) co_return more;

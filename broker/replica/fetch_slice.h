@@ -91,6 +91,8 @@ class FetchSlice final : private PartitionWatcher {
   void Attach(Entry& entry);
   void Detach(Entry& entry);
   Task<Result<PartitionRead>> Read(PartitionKey key, size_t max_bytes, v1::FetchResponse::Partition* out);
+  static PartitionRead Parted(const Partition& partition, const EpochBoundary& boundary,
+                              v1::FetchResponse::Partition* out);
   void Fill(const Entry& entry, Result<PartitionRead> read, v1::FetchResponse::Partition* out) const;
   FollowerPosition PositionOf(const Entry& entry) const;
   Task<bool> CollectOne(PartitionKey key, size_t budget, bool only_changed, FetchSliceAnswer* answer);

@@ -172,6 +172,11 @@ class Partition {
   // Whole batches below the high watermark from the one that holds `from`; empty between it and the log end.
   Task<Result<PartitionRead>> ReadForConsumer(Offset from, std::optional<LeaderEpoch> epoch,
                                               size_t max_bytes);
+  // Whether a consumer that is to read from `from` has read this log's history: the last record before it is
+  // of `last_epoch`. kAgree or kDiverging; that it is below the log start the read says. UNKNOWN_LEADER_EPOCH
+  // when a later leader wrote that record; the errors of CheckLeader.
+  Result<LeaderAnswer> CompareConsumer(Offset from, std::optional<LeaderEpoch> epoch,
+                                       LeaderEpoch last_epoch) const;
   // -1 latest, -2 earliest, -3 greatest timestamp, else the first record at or after it.
   Task<Result<v1::ListOffsetsResponse::Partition>> ListOffset(int64_t timestamp,
                                                               std::optional<LeaderEpoch> epoch);
@@ -273,6 +278,7 @@ class Partition {
   Task<Result<std::string>> FetchForRepair(ReplicationChannel* channel, Offset from, LeaderEpoch epoch);
 
   // partition_leader.cc
+  Result<> CheckNotAhead(LeaderEpoch epoch) const;
   void AdvanceHighWatermark();
   void SetHighWatermark(Offset offset);
   void CheckMinIsr();

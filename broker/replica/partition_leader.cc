@@ -8,12 +8,15 @@
 
 namespace tidemark {
 
+Result<> Partition::CheckNotAhead(LeaderEpoch epoch) const {
+  if (epoch <= *leader_epoch_) return {};
+  ++context_.counters.fenced_requests;
+  return Fail(v1::UNKNOWN_LEADER_EPOCH, "{} is in leader epoch {} here, asked for in {}", name_,
+              *leader_epoch_, epoch);
+}
+
 Result<> Partition::CheckLeader(std::optional<LeaderEpoch> epoch) const {
-  if (leading() && epoch && *epoch > *leader_epoch_) {
-    ++context_.counters.fenced_requests;
-    return Fail(v1::UNKNOWN_LEADER_EPOCH, "{} is in leader epoch {} here, asked for in {}", name_,
-                *leader_epoch_, *epoch);
-  }
+  if (leading() && epoch) TM_RETURN_IF_ERROR(CheckNotAhead(*epoch));
   if (epoch && *epoch < std::max(leader_epoch_.value_or(0), leader_known_.epoch)) {
     ++context_.counters.fenced_requests;
     return Fail(v1::FENCED_LEADER_EPOCH, "{} is in leader epoch {}, asked for in {}", name_,
@@ -169,6 +172,21 @@ Task<Result<PartitionRead>> Partition::ReadForConsumer(Offset from, std::optiona
   auto read = co_await ReadChecked(from, high_watermark_, max_bytes);
   if (read) context_.counters.fetched_bytes += read->records.size();
   co_return std::move(read);
+}
+
+Result<LeaderAnswer> Partition::CompareConsumer(Offset from, std::optional<LeaderEpoch> epoch,
+                                                LeaderEpoch last_epoch) const {
+  TM_RETURN_IF_ERROR(CheckLeader(epoch));
+  // It was replaced and has not heard of it: its log says nothing about what was written since.
+  TM_RETURN_IF_ERROR(CheckNotAhead(last_epoch));
+  // Of what it has read nothing is left here, in whichever history.
+  if (from <= log_->start_offset()) return LeaderAnswer{};
+  const LeaderAnswer answer =
+      AnswerFollowerFetch({log_->start_offset(), log_->end_offset(), &log_->epochs()}, {from, last_epoch});
+  if (answer.verdict != FetchVerdict::kDiverging) return LeaderAnswer{};
+  // The epochs of records that are missing may be a guess (Recovery); what is asked there is refused anyway.
+  if (log_->damaged().Find(from - 1) != nullptr) return LeaderAnswer{};
+  return answer;
 }
 
 Task<Result<PartitionRead>> Partition::ReadForFollower(Offset from, std::optional<LeaderEpoch> epoch,

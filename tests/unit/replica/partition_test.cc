@@ -579,6 +579,118 @@ TEST_F(SliceTest, ARoleChangeAndAStoppedReplicaWakeTheReader) {
   EXPECT_EQ(Collect(true).items.at(0).response.error().code(), v1::UNKNOWN_TOPIC_OR_PARTITION);
 }
 
+// What a consumer that has read up to `from`, the last record in `last_epoch`, is answered.
+class ComparedConsumer : public SliceTest {
+ protected:
+  // Epoch 0: a b c, epoch 1: none, epoch 2: d e, epoch 4: none yet.
+  void Fill() {
+    for (const char* body : {"a", "b", "c"}) ASSERT_TRUE(cluster.Produce(1, body));
+    cluster.Elect(1);
+    cluster.Elect(1);
+    for (const char* body : {"d", "e"}) ASSERT_TRUE(cluster.Produce(1, body));
+    cluster.Elect(1);
+    cluster.Elect(1);
+    Open();
+  }
+  FetchWanted Read(Offset from, LeaderEpoch last_epoch) {
+    FetchWanted wanted = Want(from, 4);
+    wanted.request.set_last_epoch(last_epoch);
+    return wanted;
+  }
+  v1::FetchResponse::Partition Ask(FetchWanted wanted) {
+    slice->Update({std::move(wanted)}, {});
+    return Collect(false).items.at(0).response;
+  }
+  // "epoch end" where histories part, the error's name, or "" where records come or may come.
+  std::string Answer(Offset from, LeaderEpoch last_epoch) {
+    const auto answer = Ask(Read(from, last_epoch));
+    if (answer.error().code() != v1::NONE) return ErrorName(answer.error().code());
+    if (!answer.has_diverging()) return "";
+    EXPECT_EQ(answer.records(), "");
+    return fmt::format("{} {}", answer.diverging().epoch(), answer.diverging().end_offset());
+  }
+};
+
+TEST_F(ComparedConsumer, IsToldWhereItsHistoryLeavesTheLog) {
+  Fill();
+  EXPECT_EQ(Answer(4, 0), "0 3");
+  EXPECT_EQ(Answer(4, 1), "0 3") << "nobody has a record of that epoch";
+  EXPECT_EQ(Answer(3, 1), "0 3");
+  EXPECT_EQ(Answer(2, 1), "0 3") << "the end may lie above the position";
+  EXPECT_EQ(Answer(6, 2), "2 5") << "above the end";
+  EXPECT_EQ(Answer(100, 0), "0 3");
+  EXPECT_EQ(Answer(5, 3), "2 5");
+}
+
+TEST_F(ComparedConsumer, IsToldNothingWhereItHasReadThisLog) {
+  Fill();
+  for (const Offset from : {1, 2, 3}) EXPECT_EQ(Answer(from, 0), "") << from;
+  for (const Offset from : {4, 5}) EXPECT_EQ(Answer(from, 2), "") << from;
+  EXPECT_EQ(Answer(0, 1), "") << "it has read nothing";
+  EXPECT_EQ(Ask(Read(3, 0)).records(), "3 2 d\n4 2 e\n");
+  ASSERT_TRUE(cluster.Produce(1, "f"));
+  EXPECT_EQ(Answer(5, 2), "");
+  EXPECT_EQ(Answer(6, 4), "");
+}
+
+TEST_F(ComparedConsumer, RetentionIsNoReason) {
+  Fill();
+  cluster[1].log().AdvanceStartTo(4);
+  ASSERT_EQ(cluster[1].log().start_offset(), 4u);
+  EXPECT_EQ(Answer(4, 2), "");
+  EXPECT_EQ(Answer(5, 2), "");
+  for (const LeaderEpoch older : {0, 1, 3})
+    EXPECT_EQ(Answer(4, older), "") << "nothing of it is left " << older;
+  EXPECT_EQ(Answer(5, 0), "0 4") << "that it read offset 4 in epoch 0 is no question of retention";
+  EXPECT_EQ(Answer(3, 0), "OFFSET_OUT_OF_RANGE");
+  EXPECT_EQ(Answer(3, 3), "OFFSET_OUT_OF_RANGE");
+  cluster[1].log().AdvanceStartTo(5);
+  EXPECT_EQ(Answer(5, 2), "") << "all is gone";
+}
+
+TEST_F(ComparedConsumer, WithoutAnEpochNothingIsCompared) {
+  Fill();
+  EXPECT_EQ(Ask(Want(2, 4)).records(), "2 0 c\n3 2 d\n4 2 e\n");
+  EXPECT_EQ(Ask(Want(9, 4)).error().code(), v1::OFFSET_OUT_OF_RANGE);
+}
+
+TEST_F(ComparedConsumer, ALeaderThatMayHaveBeenReplacedSaysNothing) {
+  Fill();
+  EXPECT_EQ(Answer(3, 5), "UNKNOWN_LEADER_EPOCH");
+  EXPECT_EQ(Answer(100, 5), "UNKNOWN_LEADER_EPOCH");
+  FetchWanted wanted = Read(4, 0);
+  wanted.request.set_leader_epoch(3);
+  EXPECT_EQ(Ask(wanted).error().code(), v1::FENCED_LEADER_EPOCH);
+  wanted.request.set_leader_epoch(5);
+  EXPECT_EQ(Ask(wanted).error().code(), v1::UNKNOWN_LEADER_EPOCH);
+  wanted.request.clear_leader_epoch();
+  EXPECT_TRUE(Ask(wanted).has_diverging());
+}
+
+TEST_F(ComparedConsumer, EpochsOfWhatIsDamagedMayBeAGuess) {
+  Fill();
+  cluster[1].log().Rot(3, 3);
+  EXPECT_EQ(Answer(4, 0), "");
+  EXPECT_EQ(Answer(5, 0), "0 3");
+}
+
+TEST_F(ComparedConsumer, InASessionEachPositionComesWithItsEpoch) {
+  Fill();
+  slice->Update({Read(4, 0)}, {});
+  const FetchSliceAnswer parted = Collect(true);
+  EXPECT_TRUE(parted.urgent);
+  EXPECT_TRUE(parted.items.at(0).response.has_diverging());
+  slice->Update({Read(3, 0)}, {});
+  EXPECT_EQ(Collect(true).items.at(0).response.records(), "3 2 d\n4 2 e\n");
+  slice->Update({Read(5, 2)}, {});
+  Collect(true);
+  slice->Update({}, {});
+  EXPECT_EQ(Wait(), WaitOutcome::kTimedOut);
+  ASSERT_TRUE(cluster.Produce(1, "f"));
+  EXPECT_EQ(Wait(), WaitOutcome::kReady);
+  EXPECT_EQ(Collect(true).items.at(0).response.records(), "5 4 f\n");
+}
+
 TEST_F(SliceTest, ForgottenPartitionsAreNotAnswered) {
   Open();
   slice->Update({Want(0)}, {});
