@@ -139,10 +139,7 @@ StartPosition Consumer::Impl::Start(const std::string& topic, PartitionIndex par
 }
 
 void Consumer::Impl::FinishChunk() {
-  internal::Assignment& assignment = *chunk_->of;
   fetcher_.Release(*chunk_);
-  // After a reset the start was found while former records were still to be polled.
-  if (assignment.buffered == 0 && assignment.fetch_offset) assignment.next_offset = *assignment.fetch_offset;
   reader_.reset();
   chunk_.reset();
 }
@@ -155,13 +152,18 @@ void Consumer::Impl::SettleChunk() {
   } else if (chunk_ && chunk_->of->paused) {
     // What was given of its batch is passed over by its offsets when it is read again.
     chunk_->begin = std::max(chunk_->begin, chunk_->of->next_offset);
+    chunk_->epoch_before = chunk_->of->last_epoch;
     reader_.reset();
     fetcher_.PutBack(std::move(*chunk_));
     chunk_.reset();
   }
   if (chunk_) return;
   chunk_ = fetcher_.Take();
-  if (chunk_ && !chunk_->error) chunk_->of->next_offset = chunk_->begin;
+  if (!chunk_ || (chunk_->error && !chunk_->goes_back)) return;
+  internal::Assignment& assignment = *chunk_->of;
+  assignment.next_offset = chunk_->begin;
+  assignment.last_epoch = chunk_->epoch_before;
+  if (chunk_->goes_back) assignment.parted_at.reset();
 }
 
 // Records of the batch at the position; none when all lie below the wanted offset.
@@ -179,6 +181,7 @@ Result<PolledBatch> Consumer::Impl::ReadRecords() {
   polled.high_watermark = chunk_->high_watermark;
   polled.records.reserve(
       std::min<size_t>({reader_->info().record_count, batch_.body.size(), options_.max_poll_records}));
+  const Offset before = assignment.next_offset;
   RecordView record;
   while (polled.records.size() < options_.max_poll_records) {
     if (!reader_->Next(&record)) {
@@ -195,7 +198,8 @@ Result<PolledBatch> Consumer::Impl::ReadRecords() {
     polled.records.push_back({record, assignment.partition, batch_.leader_epoch});
     assignment.next_offset = record.offset + 1;
   }
-  if (!polled.records.empty()) assignment.last_epoch = batch_.leader_epoch;
+  // Also where none of its records is left: the position is behind it.
+  if (assignment.next_offset > before) assignment.last_epoch = batch_.leader_epoch;
   return polled;
 }
 

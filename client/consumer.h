@@ -20,7 +20,7 @@ struct StartPosition {
   enum class Kind { kBeginning, kEnd, kOffset, kTimestamp } kind = Kind::kEnd;
   int64_t value = 0;  // offset, or milliseconds since 1970 (no record that young: the end)
   // Of an offset that comes from elsewhere (a commit): leader epoch of the record before it. Who led in a
-  // lower one is not asked.
+  // lower one is not asked, and whose log has not that record there says so (LOG_TRUNCATED).
   std::optional<LeaderEpoch> epoch = std::nullopt;
 };
 
@@ -60,7 +60,10 @@ class Consumer {
   // The next records (max.poll.records at most), of one partition's batch; empty at the deadline. Errors are
   // per partition and once: CORRUPT_MESSAGE (names partition and offset), OFFSET_OUT_OF_RANGE with
   // auto.offset.reset=none (once that is sure: range_doubt.h), UNKNOWN_TOPIC_ID; that partition is read no
-  // further. But where its leader says that it is damaged, it is read on when it has been repaired.
+  // further. But where its leader says that it is damaged, it is read on when it has been repaired. And after
+  // LOG_TRUNCATED it is read on at once: the log has lost what had been given (an unclean election), the
+  // position is now where it parts from that, and what stands there comes next. With auto.offset.reset=none
+  // this is OFFSET_OUT_OF_RANGE, too, and the message says where.
   Task<Result<PolledBatch>> Poll(MonoTime deadline, std::stop_token stop = {});
 
   // The partition that the last error of Poll was about.
@@ -73,7 +76,7 @@ class Consumer {
   // Where it goes on: its position or, where that is not known, the start that is being looked for. It is
   // assigned.
   StartPosition Start(const std::string& topic, PartitionIndex partition) const;
-  // Leader epoch of the last record that Poll gave; none since the last seek: what came with that.
+  // Leader epoch of the record before the position, to be committed with it; empty: not known.
   std::optional<LeaderEpoch> LastEpoch(const std::string& topic, PartitionIndex partition) const;
   Task<Result<>> Seek(std::string topic, PartitionIndex partition, StartPosition start);
   // As Seek, without waiting for the start to be found.

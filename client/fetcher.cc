@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "client/fetched_records.h"
 #include "client/list_offsets.h"
-#include "common/record/reader.h"
 
 namespace tidemark::internal {
 
@@ -19,10 +19,6 @@ constexpr Duration kUnknownTopicGrace = 10s;
 // How long a damaged range is asked for again: that of one replica is repaired from another within seconds.
 constexpr Duration kDamagePatience = 60s;
 constexpr Duration kDamagePause = 10s;  // between two looks whether damage that was told of is repaired
-
-std::string Where(const Assignment& assignment) {
-  return fmt::format("{}-{}", assignment.topic, assignment.partition);
-}
 }  // namespace
 
 Fetcher::Fetcher(Cluster& cluster, const ConsumerOptions& options)
@@ -34,6 +30,10 @@ Fetcher::Fetcher(Cluster& cluster, const ConsumerOptions& options)
       arrived_(cluster.loop()),
       backoff_(options.client) {
   scope_.Spawn("consumer fetcher", Run());
+}
+
+std::string Fetcher::Where(const Assignment& assignment) {
+  return fmt::format("{}-{}", assignment.topic, assignment.partition);
 }
 
 AssignmentPtr Fetcher::Add(const std::string& topic, PartitionIndex partition, StartPosition start) {
@@ -87,6 +87,8 @@ void Fetcher::BeginGeneration(Assignment& assignment) {
   assignment.damage_told = false;
   assignment.refused.reset();
   assignment.doubt.reset();
+  assignment.parted_at.reset();
+  assignment.telling = false;
   DropChunks(assignment);
   assignment.buffered = 0;
 }
@@ -125,6 +127,7 @@ void Fetcher::Restart(Assignment& assignment, StartPosition start) {
   assignment.not_before = loop_.Now();
   if (start.kind == StartPosition::Kind::kOffset) {
     assignment.fetch_offset = assignment.next_offset = static_cast<Offset>(std::max<int64_t>(start.value, 0));
+    assignment.history.Begin(assignment.next_offset, start.epoch);
   }
   Wake();
 }
@@ -197,6 +200,8 @@ MonoTime Fetcher::Pump() {
       continue;
     }
     if (!assignment.fetch_offset) {
+      // After a reset: what was fetched before is polled first, and what comes next does not continue it.
+      if (assignment.buffered > 0) continue;
       assignment.in_flight = true;
       scope_.Spawn("start of a partition", Resolve(owned, assignment.generation));
       continue;
@@ -240,7 +245,7 @@ bool Fetcher::DropPaused() {
     if (!owned->paused || owned->buffered == 0) continue;
     BeginGeneration(*owned);
     owned->failed = false;  // its error stood behind what was dropped: it is found again
-    owned->fetch_offset = owned->next_offset;
+    BackToPosition(*owned);
   }
   return buffered_ < before;
 }
@@ -300,6 +305,7 @@ v1::Request Fetcher::Encode(const std::vector<Asked>& asked, size_t allowance) c
     partition->set_fetch_offset(*assignment.fetch_offset);
     partition->set_max_bytes(options_.max_partition_fetch_bytes);
     partition->set_leader_epoch(one.leader.epoch);
+    if (const auto epoch = assignment.history.last_epoch()) partition->set_last_epoch(*epoch);
   }
   return request;
 }
@@ -356,26 +362,37 @@ void Fetcher::Accept(const Asked& asked, v1::FetchResponse::Partition* answer) {
     if (error.code == v1::OFFSET_OUT_OF_RANGE) return OutOfRange(asked, answer->log_start_offset(), error);
     return HandleError(assignment, std::move(error));
   }
+  if (answer->has_diverging()) return Diverging(asked, *answer);
   assignment.failures = 0;
   assignment.unknown_since.reset();
   assignment.damaged_since.reset();
   assignment.damage_told = false;
   assignment.refused.reset();
   assignment.doubt.reset();
+  if (assignment.parted_at && !assignment.telling && !TellParted(assignment)) return;
   if (answer->records().empty()) return;
+  if (auto good = TakeRecords(assignment, answer); !good) FailPartition(assignment, std::move(good.error()));
+  arrived_.NotifyAll();
+}
+
+// Up to where damage begins, records are good and are given first.
+Result<> Fetcher::TakeRecords(Assignment& assignment, v1::FetchResponse::Partition* answer) {
   bytes_fetched_ += answer->records().size();
-  Good part{.next = *assignment.fetch_offset};
-  const Result<> good = Verify(assignment, answer->records(), &part);
-  cluster_.NoteEpoch(assignment.topic, assignment.id, assignment.partition, part.epoch);
-  Chunk chunk;
-  chunk.of = PointerTo(assignment);
-  chunk.generation = assignment.generation;
-  chunk.begin = *assignment.fetch_offset;
-  chunk.high_watermark = answer->high_watermark();
+  GoodRecords part{.next = *assignment.fetch_offset};
+  Result<> good =
+      VerifyFetched(answer->records(), assignment.id, assignment.partition, Where(assignment), &part);
+  for (const auto& [epoch, offset] : part.changes)
+    cluster_.NoteEpoch(assignment.topic, assignment.id, assignment.partition, epoch);
   if (part.next > *assignment.fetch_offset) {
-    // Up to where damage begins, records are good and are given first.
+    Chunk chunk;
+    chunk.of = PointerTo(assignment);
+    chunk.generation = assignment.generation;
+    chunk.begin = *assignment.fetch_offset;
+    chunk.epoch_before = assignment.history.last_epoch();
+    chunk.high_watermark = answer->high_watermark();
     chunk.bytes = std::move(*answer->mutable_records());
     chunk.bytes.resize(part.bytes);
+    for (const auto& [epoch, offset] : part.changes) assignment.history.Add(epoch, offset);
     assignment.fetch_offset = part.next;
     assignment.buffered += chunk.bytes.size();
     buffered_ += chunk.bytes.size();
@@ -383,44 +400,7 @@ void Fetcher::Accept(const Asked& asked, v1::FetchResponse::Partition* answer) {
   } else if (good) {
     Delay(assignment);  // only records that were not asked for: not again at once
   }
-  if (!good) FailPartition(assignment, good.error());
-  arrived_.NotifyAll();
-}
-
-// Checks every batch. `*good_part` becomes those before the first bad one (the answer's end may cut one).
-Result<> Fetcher::Verify(const Assignment& assignment, std::string_view records, Good* good_part) const {
-  size_t& position = good_part->bytes;
-  Offset* const next = &good_part->next;
-  std::optional<Offset> last;
-  while (position < records.size()) {
-    BatchView batch;
-    std::string why;
-    const BatchParse parse = ParseBatch(records.substr(position), &batch, nullptr, &why);
-    if (parse == BatchParse::kNeedMore && position > 0) break;
-    if (parse != BatchParse::kOk) {
-      return tidemark::Fail(v1::CORRUPT_MESSAGE, "{} at offset {}: {}", Where(assignment), *next,
-                            why.empty() ? "the batch is cut short" : why);
-    }
-    if (auto good = VerifyBatch(batch, assignment.id, assignment.partition); !good) {
-      return tidemark::Fail(v1::CORRUPT_MESSAGE, "{} at offset {}: {}", Where(assignment), *next,
-                            good.error().message);
-    }
-    auto info = ParseBody(batch.body);
-    if (!info) {
-      return tidemark::Fail(v1::CORRUPT_MESSAGE, "{} at offset {}: {}", Where(assignment), *next,
-                            info.error().message);
-    }
-    const Offset end = batch.base_offset + info->last_offset_delta + 1;
-    if (end <= batch.base_offset || (last && batch.base_offset < *last)) {
-      return tidemark::Fail(v1::CORRUPT_MESSAGE, "{} at offset {}: a batch from {} to {} follows offset {}",
-                            Where(assignment), *next, batch.base_offset, end - 1, last.value_or(0));
-    }
-    last = end;
-    *next = std::max(*next, end);
-    good_part->epoch = std::max(good_part->epoch, batch.leader_epoch);
-    position += batch.bytes.size();
-  }
-  return {};
+  return good;
 }
 
 Error Fetcher::AtOffset(const Assignment& assignment, const Error& error) {
@@ -460,51 +440,20 @@ void Fetcher::HandleError(Assignment& assignment, Error error) {
   Delay(assignment, std::move(error));
 }
 
-void Fetcher::OutOfRange(const Asked& asked, Offset log_start, const Error& error) {
-  Assignment& assignment = *asked.assignment;
-  if (JudgeOutOfRange(*assignment.fetch_offset, log_start, asked.leader, loop_.Now(), &assignment.doubt) ==
-      RangeVerdict::kLookElsewhere) {
-    assignment.in_flight = true;
-    scope_.Spawn("another look at a leader",
-                 LookElsewhere(asked.assignment, asked.generation, asked.leader.leader));
-    return;
-  }
-  if (options_.auto_offset_reset == OffsetReset::kNone) {
-    return FailPartition(assignment, AtOffset(assignment, error));
-  }
-  // What was fetched before stays good and is polled first: the generation goes on.
-  assignment.start.kind = options_.auto_offset_reset == OffsetReset::kEarliest
-                              ? StartPosition::Kind::kBeginning
-                              : StartPosition::Kind::kEnd;
-  assignment.fetch_offset.reset();
-  Wake();
-}
-
-// Asks another broker who leads; then the fetch is repeated, at whoever that is.
-Task<void> Fetcher::LookElsewhere(AssignmentPtr owned, uint64_t generation, BrokerId doubted) {
-  const auto said =
-      co_await cluster_.SecondOpinion(owned->topic, owned->partition, doubted,
-                                      loop_.Now() + options_.client.request_timeout, scope_.stop_token());
-  owned->in_flight = false;
-  if (scope_.stopping()) co_return;
-  if (owned->generation == generation) {
-    if (said) NoteSecondOpinion(*said, &owned->doubt);
-    Delay(*owned);
-  }
-  Wake();
-}
-
 void Fetcher::FailPartition(Assignment& assignment, Error error) {
   assignment.failed = true;
   Tell(assignment, std::move(error));
 }
 
 // After what was fetched before.
-void Fetcher::Tell(const Assignment& assignment, Error error) {
+void Fetcher::Tell(const Assignment& assignment, Error error, bool goes_back) {
   Chunk chunk;
   chunk.of = PointerTo(assignment);
   chunk.generation = assignment.generation;
+  chunk.begin = assignment.fetch_offset.value_or(assignment.next_offset);
+  chunk.epoch_before = assignment.history.last_epoch();
   chunk.error = std::move(error);
+  chunk.goes_back = goes_back;
   chunks_.push_back(std::move(chunk));
   arrived_.NotifyAll();
 }
@@ -516,48 +465,6 @@ void Fetcher::Delay(Assignment& assignment, std::optional<Error> why) {
   if (!hides) assignment.refused = std::move(why);
   assignment.not_before =
       loop_.Now() + backoff_.Of(std::min(assignment.failures++, 10), cluster_.env().random());
-}
-
-// Finds the offset to begin at.
-Task<void> Fetcher::Resolve(AssignmentPtr owned, uint64_t generation) {
-  Assignment& assignment = *owned;
-  using Kind = StartPosition::Kind;
-  const StartPosition start = assignment.start;
-  const int64_t timestamp = start.kind == Kind::kBeginning ? kEarliestTimestamp
-                            : start.kind == Kind::kEnd     ? kLatestTimestamp
-                                                           : std::max<int64_t>(start.value, 0);
-  const std::vector<PartitionIndex> asked = {assignment.partition};
-  const MonoTime deadline = loop_.Now() + options_.client.request_timeout;
-  auto offsets =
-      co_await AskOffsets(cluster_, assignment.topic, asked, timestamp, deadline, scope_.stop_token());
-  if (offsets && offsets->front().offset && !*offsets->front().offset) {
-    // No record is that young: the end.
-    offsets = co_await AskOffsets(cluster_, assignment.topic, asked, kLatestTimestamp, deadline,
-                                  scope_.stop_token());
-  }
-  assignment.in_flight = false;
-  if (scope_.stopping()) co_return;
-  if (assignment.generation == generation) {
-    const TopicPicture* picture = cluster_.Find(assignment.topic);
-    std::optional<Error> error;
-    if (!offsets) error = offsets.error();
-    if (offsets && !offsets->front().offset) error = offsets->front().offset.error();
-    if (picture != nullptr && picture->id != assignment.id) {
-      FailPartition(assignment,
-                    {v1::UNKNOWN_TOPIC_ID,
-                     fmt::format("{}: the topic was deleted and created again", Where(assignment))});
-    } else if (error && !IsRetriable(error->code)) {
-      FailPartition(assignment, std::move(*error));
-    } else if (error) {
-      Delay(assignment, std::move(error));
-    } else {
-      assignment.fetch_offset = offsets->front().offset->value_or(0);
-      assignment.refused.reset();
-      if (assignment.buffered == 0) assignment.next_offset = *assignment.fetch_offset;
-      arrived_.NotifyAll();
-    }
-  }
-  Wake();
 }
 
 void Fetcher::RequestRefresh(const std::string& topic) {

@@ -1,9 +1,11 @@
 // Fetcher: reads assigned partitions ahead of the consumer's Poll. Part of the consumer, loop-affine.
+// fetcher.cc fetches, fetcher_positions.cc says where.
 //
 // Invariants: a partition has at most one fetch in flight; an answer counts only in the generation it was
-// asked in (a seek, a reset or a removal begins a new one); what is handed on has passed both checksums, is
-// whole, and continues where the last one ended; bytes fetched and not yet polled, plus what answers under
-// way may bring, stay within prefetch_bytes (one batch may pass it).
+// asked in (a seek, a removal or a truncation begins a new one); what is handed on has passed both checksums,
+// is whole, and continues where the last one ended, in the same history, or an error that was told between
+// the two says where it goes on; bytes fetched and not yet polled, plus what answers under way may bring,
+// stay within prefetch_bytes (one batch may pass it).
 #pragma once
 
 #include <deque>
@@ -16,6 +18,7 @@
 #include "client/backoff.h"
 #include "client/consumer.h"
 #include "client/range_doubt.h"
+#include "client/read_history.h"
 #include "common/async/scope.h"
 #include "common/record/batch.h"
 
@@ -39,11 +42,16 @@ struct Assignment {
   std::optional<MonoTime> unknown_since;  // brokers say that the topic is unknown
   // Nothing is fetched, and what was is not given; it is dropped when others need its memory.
   bool paused = false;
-  std::optional<LeaderEpoch> last_epoch;  // of the last record that Poll gave, or what came with the start
+  std::optional<LeaderEpoch> last_epoch;  // of the record before next_offset, where it is known
+  ReadHistory history;                    // of what was read up to fetch_offset
+  // The log has lost what Poll gave from there on; until Poll has told so. What is fetched meanwhile
+  // continues what is left.
+  std::optional<Offset> parted_at;
+  bool telling = false;                   // that is in the queue
   std::optional<MonoTime> damaged_since;  // the leader says that what is to be read next is damaged
   bool damage_told = false;               // to the application; the partition is tried again
   std::optional<Error> refused;           // the last answer, or why nobody is asked; it is tried again
-  std::optional<RangeDoubt> doubt;        // the leader says that what is to be read next is above its end
+  std::optional<RangeDoubt> doubt;        // the leader says that its log lacks what was read
 };
 using AssignmentPtr = std::shared_ptr<Assignment>;
 
@@ -51,11 +59,13 @@ using AssignmentPtr = std::shared_ptr<Assignment>;
 struct Chunk {
   AssignmentPtr of;
   uint64_t generation = 0;
-  Offset begin = 0;  // records below are not wanted
+  Offset begin = 0;                         // records below are not wanted
+  std::optional<LeaderEpoch> epoch_before;  // of the record before `begin`, where it is known
   std::string bytes;
   size_t position = 0;  // of the batch to be polled next
   Offset high_watermark = 0;
   std::optional<Error> error;
+  bool goes_back = false;  // with an error: reading goes on at `begin`
 };
 
 class Fetcher {
@@ -106,19 +116,18 @@ class Fetcher {
   Task<void> Fetch(BrokerId leader, std::vector<Asked> asked, size_t allowance);
   v1::Request Encode(const std::vector<Asked>& asked, size_t allowance) const;
   void Accept(const Asked& asked, v1::FetchResponse::Partition* answer);
-  // The good part of some records.
-  struct Good {
-    size_t bytes = 0;
-    Offset next = 0;  // after its last record
-    LeaderEpoch epoch = 0;
-  };
-  Result<> Verify(const Assignment& assignment, std::string_view records, Good* good_part) const;
+  Result<> TakeRecords(Assignment& assignment, v1::FetchResponse::Partition* answer);
   void HandleError(Assignment& assignment, Error error);
   void OutOfRange(const Asked& asked, Offset log_start, const Error& error);
+  void Diverging(const Asked& asked, const v1::FetchResponse::Partition& answer);
+  bool TellParted(Assignment& assignment);
+  static void BackToPosition(Assignment& assignment);
+  void LookAgain(const Asked& asked);
   Task<void> LookElsewhere(AssignmentPtr owned, uint64_t generation, BrokerId doubted);
+  static std::string Where(const Assignment& assignment);
   static Error AtOffset(const Assignment& assignment, const Error& error);
   void FailPartition(Assignment& assignment, Error error);
-  void Tell(const Assignment& assignment, Error error);
+  void Tell(const Assignment& assignment, Error error, bool goes_back = false);
   void Delay(Assignment& assignment, std::optional<Error> why = {});
   void BeginGeneration(Assignment& assignment);
   void DropChunks(const Assignment& assignment);

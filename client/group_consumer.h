@@ -59,8 +59,9 @@ class GroupConsumer {
 
   // The next records (max.poll.records at most), of one batch; empty at the deadline. Errors of one partition
   // come once, and the others go on: CORRUPT_MESSAGE; OFFSET_OUT_OF_RANGE, also for "nothing committed", with
-  // auto.offset.reset=none. Errors of the membership that no retry mends come every time, until the next
-  // Subscribe: FENCED_INSTANCE_ID, GROUP_MAX_SIZE_REACHED, INVALID_*.
+  // auto.offset.reset=none; LOG_TRUNCATED (Consumer::Poll), after which commits of it go back. Errors of the
+  // membership that no retry mends come every time, until the next Subscribe: FENCED_INSTANCE_ID,
+  // GROUP_MAX_SIZE_REACHED, INVALID_*.
   Task<Result<PolledBatch>> Poll(MonoTime deadline, std::stop_token stop = {});
 
   // What it holds and reads.

@@ -4,9 +4,14 @@ namespace tidemark::internal {
 
 RangeVerdict JudgeOutOfRange(Offset asked, Offset log_start, const PartitionLeader& told_by, MonoTime now,
                              std::optional<RangeDoubt>* doubt) {
+  if (asked >= log_start) return JudgeDiverging(told_by, now, doubt);
+  doubt->reset();
+  return RangeVerdict::kBelieve;
+}
+
+RangeVerdict JudgeDiverging(const PartitionLeader& told_by, MonoTime now, std::optional<RangeDoubt>* doubt) {
   const bool same = *doubt && (*doubt)->told_by == told_by;
-  const bool settled = same && ((*doubt)->confirmed || now - (*doubt)->since >= kRangeDoubtPatience);
-  if (asked < log_start || settled) {
+  if (same && ((*doubt)->confirmed || now - (*doubt)->since >= kRangeDoubtPatience)) {
     doubt->reset();
     return RangeVerdict::kBelieve;
   }

@@ -101,6 +101,7 @@ constexpr Row kRows[] = {
     {v1::PARTITION_NOT_OWNED, v1::ERROR_CLASS_FIX_REQUEST,
      "another member holds the partition or has held it since"},
     {v1::STALE_REQUEST, v1::ERROR_CLASS_RETRY, "a newer request of the same member came before it"},
+    {v1::LOG_TRUNCATED, v1::ERROR_CLASS_FATAL, "what was read is no longer in the log"},
 };
 
 const Row* Find(ErrorCode code) {

@@ -113,6 +113,7 @@ constexpr Step kSteps[] = {
     {v1::BUFFER_EXHAUSTED, "set buffer.memory or max.block.ms of the producer higher, or send slower"},
     {v1::PARTITION_NOT_OWNED, kGroup},
     {v1::STALE_REQUEST, kGroup},
+    {v1::LOG_TRUNCATED, kInMessage},
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "broker/replica/divergence.h"
 #include "common/record/reader.h"
 
 namespace tidemark::testing {
@@ -197,6 +198,29 @@ struct FakeBrokers::Broker final : RpcHandler {
     return answers;
   }
 
+  // Whether the reader has read another history.
+  static bool Parts(const FakePartition& partition, const v1::FetchRequest::Partition& wanted,
+                    v1::FetchResponse::Partition* answer) {
+    if (!wanted.has_last_epoch() || wanted.fetch_offset() <= partition.log_start) return false;
+    if (wanted.last_epoch() > partition.epoch) {
+      ToProto({v1::UNKNOWN_LEADER_EPOCH, ""}, answer->mutable_error());
+      return true;
+    }
+    EpochTable epochs;
+    for (size_t i = 0; i < partition.batches.size(); ++i) {
+      BatchView batch;
+      EXPECT_EQ(ParseBatch(partition.batches[i], &batch, nullptr, nullptr), BatchParse::kOk);
+      epochs.Begin(batch.leader_epoch, partition.bases[i]);
+    }
+    epochs.Begin(partition.epoch, partition.next);
+    const LeaderAnswer found = AnswerFollowerFetch({partition.log_start, partition.next, &epochs},
+                                                   {wanted.fetch_offset(), wanted.last_epoch()});
+    if (found.verdict != FetchVerdict::kDiverging) return false;
+    answer->mutable_diverging()->set_epoch(found.diverging.epoch);
+    answer->mutable_diverging()->set_end_offset(found.diverging.end_offset);
+    return true;
+  }
+
   // False when there is nothing to tell yet.
   bool Fetch(const v1::FetchRequest& request, v1::FetchResponse* out) {
     bool any = false;
@@ -212,6 +236,10 @@ struct FakeBrokers::Broker final : RpcHandler {
           continue;
         }
         answer->set_log_start_offset(partition->log_start);
+        if (Parts(*partition, wanted, answer)) {
+          any = true;
+          continue;
+        }
         if (wanted.fetch_offset() < partition->log_start || wanted.fetch_offset() > partition->next) {
           ToProto({v1::OFFSET_OUT_OF_RANGE, ""}, answer->mutable_error());
           any = true;
@@ -233,6 +261,7 @@ struct FakeBrokers::Broker final : RpcHandler {
         if (!records.empty()) any = true;
         if (!records.empty() && all.on_fetch) all.on_fetch(wanted.partition(), &records);
         answer->set_records(std::move(records));
+        if (all.on_answer) all.on_answer(answer);
       }
     }
     return any;

@@ -58,6 +58,8 @@ class FakeBrokers {
   std::function<Verdict(BrokerId, PartitionIndex, const v1::ProducerBatch&)> on_produce;
   // May damage or cut the records of an answer.
   std::function<void(PartitionIndex, std::string*)> on_fetch;
+  // May change what is answered of a partition.
+  std::function<void(v1::FetchResponse::Partition*)> on_answer;
   // May change what a broker tells of the cluster.
   std::function<void(BrokerId, v1::MetadataResponse*)> on_metadata;
   // Serves what the fake itself does not; none: INVALID_REQUEST. CANCELLED: no answer at all.
