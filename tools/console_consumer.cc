@@ -48,6 +48,11 @@ class Printer {
       MonoTime deadline = now + kLook;
       if (limits_.timeout) deadline = std::min(deadline, last_record + *limits_.timeout);
       auto batch = source_.Poll(deadline);
+      // What stands there now follows.
+      if (!batch && batch.error().code == v1::LOG_TRUNCATED) {
+        fmt::print(stderr, "warning: {}\n", ToString(batch.error()));
+        continue;
+      }
       if (!batch) {
         status = ReportError(batch.error());
         if (source_.EndsWith(batch.error())) break;
@@ -99,8 +104,7 @@ class Printer {
     }
     const bool reads = output_.Flush();
     if (!reads) count = 0;
-    if (count < batch.records.size())
-      source_.Unread(batch.topic, batch.partition, batch.records[count].view.offset);
+    if (count < batch.records.size()) source_.Unread(batch, count);
     printed_ += static_cast<int64_t>(count);
     return reads && !failed_;
   }

@@ -39,7 +39,7 @@ class AssignedSource final : public RecordSource {
     return session_.Run(
         [this]() -> Task<std::map<TopicPartition, Error>> { co_return consumer_->Refused(); });
   }
-  void Unread(const std::string&, PartitionIndex, Offset) override {}
+  void Unread(const PolledBatch&, size_t) override {}
   Result<> Close() override {
     session_.Run([this]() -> Task<void> {
       co_await consumer_->Close();
@@ -90,15 +90,19 @@ class GroupSource final : public RecordSource {
       co_return batch;
     });
   }
-  bool EndsWith(const Error& error) const override { return error.code != v1::CORRUPT_MESSAGE; }
+  bool EndsWith(const Error& error) const override {
+    return error.code != v1::CORRUPT_MESSAGE && error.code != v1::LOG_TRUNCATED;
+  }
   std::map<TopicPartition, Error> Refused() override {
     return session_.Run(
         [this]() -> Task<std::map<TopicPartition, Error>> { co_return consumer_->Refused(); });
   }
-  void Unread(const std::string& topic, PartitionIndex partition, Offset offset) override {
+  void Unread(const PolledBatch& batch, size_t count) override {
+    StartPosition start{StartPosition::Kind::kOffset, static_cast<int64_t>(batch.records[count].view.offset)};
+    if (count > 0) start.epoch = batch.records[count - 1].leader_epoch;
     session_.Run([&]() -> Task<void> {
       // Where the partition has been taken away meanwhile nothing is committed anyway.
-      (void)consumer_->Seek({topic, partition}, {StartPosition::Kind::kOffset, static_cast<int64_t>(offset)});
+      (void)consumer_->Seek({batch.topic, batch.partition}, start);
       co_return;
     });
   }

@@ -17,14 +17,16 @@ class RecordSource {
  public:
   virtual ~RecordSource() = default;
   virtual Result<> Open() = 0;
-  // The records are valid until the next call.
+  // The records are valid until the next call. LOG_TRUNCATED: what was printed stands in the log no more;
+  // records go on.
   virtual Result<PolledBatch> Poll(MonoTime deadline) = 0;
   // True when nothing comes any more after this error of Poll.
   virtual bool EndsWith(const Error& error) const = 0;
   // Partitions of which nothing comes now, and why; they are asked again.
   virtual std::map<TopicPartition, Error> Refused() = 0;
-  // The records of the last poll from this offset on were not printed: a group is not to count them as read.
-  virtual void Unread(const std::string& topic, PartitionIndex partition, Offset offset) = 0;
+  // The records of the last poll from the `count`th on were not printed: a group is not to count them as
+  // read.
+  virtual void Unread(const PolledBatch& batch, size_t count) = 0;
   // Commits what was printed, where there is a group, and ends.
   virtual Result<> Close() = 0;
 };

@@ -124,6 +124,12 @@ class Reader {
     while (!g_stopped && !ReaderIsGone() && !Enough() && !(reading_.to_end && AtEnd())) {
       const MonoTime deadline = session_.loop().Now() + kLookForInterrupt;
       auto batch = RunShown(session_, bar, [&] { return consumer_.Poll(deadline); });
+      // To the end as it was at the start: that may be gone, too.
+      if (!batch && batch.error().code == v1::LOG_TRUNCATED && !reading_.to_end) {
+        bar.Clear();
+        fmt::print(stderr, "warning: {}\n", ToString(batch.error()));
+        continue;
+      }
       if (!batch) {
         bar.Clear();
         status = ReportError(batch.error());
