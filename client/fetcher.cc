@@ -89,6 +89,7 @@ void Fetcher::BeginGeneration(Assignment& assignment) {
   assignment.doubt.reset();
   assignment.parted_at.reset();
   assignment.telling = false;
+  assignment.reset.reset();
   DropChunks(assignment);
   assignment.buffered = 0;
 }

@@ -52,6 +52,7 @@ struct Assignment {
   bool damage_told = false;               // to the application; the partition is tried again
   std::optional<Error> refused;           // the last answer, or why nobody is asked; it is tried again
   std::optional<RangeDoubt> doubt;        // the leader says that its log lacks what was read
+  std::optional<PositionReset> reset;     // the start is being found because of it
 };
 using AssignmentPtr = std::shared_ptr<Assignment>;
 
@@ -129,6 +130,7 @@ class Fetcher {
   void FailPartition(Assignment& assignment, Error error);
   void Tell(const Assignment& assignment, Error error, bool goes_back = false);
   void Delay(Assignment& assignment, std::optional<Error> why = {});
+  void TellReset(Assignment& assignment);
   void BeginGeneration(Assignment& assignment);
   void DropChunks(const Assignment& assignment);
   AssignmentPtr PointerTo(const Assignment& assignment) const;

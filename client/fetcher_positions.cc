@@ -1,11 +1,19 @@
 // The fetcher's positions: where reading of a partition begins, and where it goes on when its leader says
 // that there is nothing at that place, or that other records were read before it.
 #include <algorithm>
+#include <utility>
 
 #include "client/fetcher.h"
 #include "client/list_offsets.h"
 
 namespace tidemark::internal {
+
+void Fetcher::TellReset(Assignment& assignment) {
+  std::optional<PositionReset> reset = std::exchange(assignment.reset, std::nullopt);
+  if (!reset || !options_.on_reset) return;
+  reset->now = *assignment.fetch_offset;
+  options_.on_reset(*reset);
+}
 
 // Finds the offset to begin at.
 Task<void> Fetcher::Resolve(AssignmentPtr owned, uint64_t generation) {
@@ -45,6 +53,7 @@ Task<void> Fetcher::Resolve(AssignmentPtr owned, uint64_t generation) {
       assignment.last_epoch.reset();
       assignment.history.Begin(assignment.next_offset, std::nullopt);
       assignment.refused.reset();
+      TellReset(assignment);
       arrived_.NotifyAll();
     }
   }
@@ -66,6 +75,11 @@ void Fetcher::OutOfRange(const Asked& asked, Offset log_start, const Error& erro
     BackToPosition(assignment);
     return Delay(assignment);
   }
+  assignment.reset = PositionReset{.topic = assignment.topic,
+                                   .partition = assignment.partition,
+                                   .asked = *assignment.fetch_offset,
+                                   .log_start = log_start,
+                                   .policy = options_.auto_offset_reset};
   // What was fetched before stays good and is polled first: the generation goes on.
   assignment.start.kind = options_.auto_offset_reset == OffsetReset::kEarliest
                               ? StartPosition::Kind::kBeginning

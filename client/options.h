@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "client/position_reset.h"
 #include "common/net/transport.h"
 #include "common/result.h"
 #include "common/time.h"
@@ -55,8 +56,6 @@ struct ProducerOptions {
   static Result<ProducerOptions> FromProperties(const PropertyMap& properties);
 };
 
-enum class OffsetReset { kEarliest, kLatest, kNone };
-
 struct ConsumerOptions {
   ClientOptions client;
   uint32_t fetch_min_bytes = 1;                          // fetch.min.bytes
@@ -80,4 +79,7 @@ struct ConsumerOptions {
   static Result<ConsumerOptions> FromProperties(const PropertyMap& properties);
 };
 
+  // Told on the client's loop, once each time, when auto.offset.reset has moved a position: records may have
+  // been missed. What was fetched before it is still given first.
+  std::function<void(const PositionReset&)> on_reset;
 }  // namespace tidemark

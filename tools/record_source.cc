@@ -10,10 +10,16 @@
 namespace tidemark {
 namespace {
 
+// Says on stderr when records may have been missed; runs on the client's loop.
+ConsumerOptions Talking(ConsumerOptions options) {
+  options.on_reset = [](const PositionReset& reset) { fmt::print(stderr, "warning: {}\n", ToString(reset)); };
+  return options;
+}
+
 class AssignedSource final : public RecordSource {
  public:
   AssignedSource(ToolSession& session, const ConsumerOptions& options, AssignedPartitions what)
-      : session_(session), options_(options), what_(std::move(what)) {}
+      : session_(session), options_(Talking(options)), what_(std::move(what)) {}
 
   Result<> Open() override {
     return session_.Run([this]() -> Task<Result<>> {
@@ -69,7 +75,7 @@ class GroupSource final : public RecordSource {
  public:
   GroupSource(ToolSession& session, const ConsumerOptions& options, std::vector<std::string> topics,
               std::string regex)
-      : session_(session), options_(options), topics_(std::move(topics)), regex_(std::move(regex)) {}
+      : session_(session), options_(Talking(options)), topics_(std::move(topics)), regex_(std::move(regex)) {}
 
   Result<> Open() override {
     for (const std::string& topic : topics_) {
