@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "client/admin_retries.h"
 #include "client/backoff.h"
 #include "client/list_offsets.h"
 #include "common/request_limits.h"
@@ -16,6 +17,10 @@ uint32_t ServerMillis(EventLoop& loop, MonoTime deadline) {
   return static_cast<uint32_t>(std::clamp<int64_t>(ToMillis(deadline - loop.Now()) * 9 / 10, 1, 600'000));
 }
 
+// After which an application is told that a call goes on. A controller that is without ZooKeeper says so
+// earlier.
+constexpr Duration kSlow = 5s;
+
 // How long the broker waits by what the request says, and then some for the answer's way back.
 Duration WaitOf(const v1::Request& request) {
   uint32_t wait_ms = 0;
@@ -26,6 +31,24 @@ Duration WaitOf(const v1::Request& request) {
 }
 
 Duration Left(EventLoop& loop, MonoTime deadline) { return std::min<Duration>(deadline - loop.Now(), 600s); }
+
+// Tells, if that is wanted, of a call that takes long. Lives as long as the call.
+class SlowCall {
+ public:
+  SlowCall(Cluster& cluster, const Cluster::CallNotes& notes, MonoTime deadline) : loop_(cluster.loop()) {
+    if (!cluster.options().on_slow_call) return;
+    timer_ = loop_.StartTimerAfter(kSlow, [&cluster, &notes, deadline] {
+      cluster.options().on_slow_call(notes.last, deadline - cluster.loop().Now());
+    });
+  }
+  SlowCall(const SlowCall&) = delete;
+  SlowCall& operator=(const SlowCall&) = delete;
+  ~SlowCall() { loop_.CancelTimer(timer_); }
+
+ private:
+  EventLoop& loop_;
+  TimerId timer_ = 0;
+};
 
 std::unexpected<Error> WrongBody(const char* what) {
   return Fail(v1::UNKNOWN_SERVER_ERROR, "{} was answered with another body", what);
@@ -52,11 +75,17 @@ std::string Difference(const v1::MetadataResponse& metadata, const std::string& 
 
 }  // namespace
 
-Task<Result<v1::Response>> Admin::CallController(v1::Request request, MonoTime deadline) {
+Task<Result<v1::Response>> Admin::CallController(v1::Request request, MonoTime deadline, bool* may_be_done) {
   Backoff backoff(cluster_.options());
   const Duration longest = WaitOf(request);
+  Cluster::CallNotes notes;
+  const SlowCall slow(cluster_, notes, deadline);
   while (true) {
-    auto response = co_await cluster_.CallAny(request, deadline, {}, longest);
+    auto response = co_await cluster_.CallAny(request, deadline, {}, longest, &notes);
+    if (may_be_done != nullptr) {
+      *may_be_done = notes.unknown_outcome;
+      if (!response) response.error().unknown_outcome |= notes.unknown_outcome;
+    }
     if (response || !IsRetriable(response.error().code)) co_return response;
     const Duration pause = backoff.Next(cluster_.env().random());
     if (response.error().code == v1::CANCELLED || cluster_.loop().Now() + pause >= deadline)
@@ -69,10 +98,13 @@ Task<Result<v1::CreateTopicsResponse>> Admin::CreateTopics(v1::CreateTopicsReque
                                                            MonoTime deadline) {
   if (request.timeout_ms() == 0) request.set_timeout_ms(ServerMillis(cluster_.loop(), deadline));
   v1::Request call;
-  *call.mutable_create_topics() = std::move(request);
-  auto response = co_await CallController(std::move(call), deadline);
+  *call.mutable_create_topics() = request;
+  bool may_be_done = false;
+  auto response = co_await CallController(std::move(call), deadline, &may_be_done);
   if (!response) co_return std::unexpected(std::move(response.error()));
   if (!response->has_create_topics()) co_return WrongBody("create topics");
+  if (may_be_done && !request.validate_only())
+    co_await KnowOwnTopics(request, response->mutable_create_topics(), deadline);
   co_return std::move(*response->mutable_create_topics());
 }
 
@@ -81,9 +113,11 @@ Task<Result<v1::DeleteTopicsResponse>> Admin::DeleteTopics(v1::DeleteTopicsReque
   if (request.timeout_ms() == 0) request.set_timeout_ms(ServerMillis(cluster_.loop(), deadline));
   v1::Request call;
   *call.mutable_delete_topics() = std::move(request);
-  auto response = co_await CallController(std::move(call), deadline);
+  bool may_be_done = false;
+  auto response = co_await CallController(std::move(call), deadline, &may_be_done);
   if (!response) co_return std::unexpected(std::move(response.error()));
   if (!response->has_delete_topics()) co_return WrongBody("delete topics");
+  if (may_be_done) KnowOwnDeletions(response->mutable_delete_topics());
   co_return std::move(*response->mutable_delete_topics());
 }
 
@@ -91,10 +125,13 @@ Task<Result<v1::CreatePartitionsResponse>> Admin::CreatePartitions(v1::CreatePar
                                                                    MonoTime deadline) {
   if (request.timeout_ms() == 0) request.set_timeout_ms(ServerMillis(cluster_.loop(), deadline));
   v1::Request call;
-  *call.mutable_create_partitions() = std::move(request);
-  auto response = co_await CallController(std::move(call), deadline);
+  *call.mutable_create_partitions() = request;
+  bool may_be_done = false;
+  auto response = co_await CallController(std::move(call), deadline, &may_be_done);
   if (!response) co_return std::unexpected(std::move(response.error()));
   if (!response->has_create_partitions()) co_return WrongBody("create partitions");
+  if (may_be_done && !request.validate_only())
+    co_await KnowOwnPartitions(request, response->mutable_create_partitions(), deadline);
   co_return std::move(*response->mutable_create_partitions());
 }
 

@@ -1,5 +1,8 @@
 // Admin: topics, configs and the state of replicas. Loop-affine. Every call goes to any broker, which
-// forwards it to the controller; NOT_CONTROLLER and passing trouble are retried until the deadline.
+// forwards it to the controller; NOT_CONTROLLER and passing trouble are retried until the deadline. A
+// repeated call that finds the work done has done it, where the answer of an earlier try was lost: a topic
+// that is there as asked counts as created, one that is not there as deleted. Error::unknown_outcome of a
+// call that failed: it may have been done, or may yet be.
 #pragma once
 
 #include <string>
@@ -60,7 +63,15 @@ class Admin {
   // One request's worth.
   Task<Result<v1::DescribeConfigsResponse>> DescribeSomeConfigs(v1::DescribeConfigsRequest request,
                                                                 MonoTime deadline, BrokerId broker);
-  Task<Result<v1::Response>> CallController(v1::Request request, MonoTime deadline);
+  // `*may_be_done`, where given, becomes true when a try that failed may have had its effect; the error of a
+  // call that has failed says so itself.
+  Task<Result<v1::Response>> CallController(v1::Request request, MonoTime deadline,
+                                            bool* may_be_done = nullptr);
+  // What "exists already" of a repeated call is made of (admin_retries.cc).
+  Task<void> KnowOwnTopics(const v1::CreateTopicsRequest& request, v1::CreateTopicsResponse* response,
+                           MonoTime deadline);
+  Task<void> KnowOwnPartitions(const v1::CreatePartitionsRequest& request,
+                               v1::CreatePartitionsResponse* response, MonoTime deadline);
   Cluster& cluster_;
 };
 

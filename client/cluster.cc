@@ -25,7 +25,7 @@ class Cluster::Impl {
 
   Task<Result<>> Refresh(std::string topic, MonoTime deadline, std::stop_token stop);
   Task<Result<v1::Response>> CallAny(v1::Request request, Duration per_try, MonoTime deadline,
-                                     std::stop_token stop);
+                                     std::stop_token stop, CallNotes* notes = nullptr);
   void ApplyHint(const std::string& topic, PartitionIndex partition, const v1::LeaderHint& hint);
   void NoteEpoch(const std::string& topic, const TopicId& id, PartitionIndex partition, LeaderEpoch epoch);
   Task<Result<v1::Response>> AskOther(v1::Request request, BrokerId doubted, MonoTime deadline,
@@ -64,7 +64,7 @@ class Cluster::Impl {
   };
 
   Task<Result<v1::Response>> TryAll(v1::Request request, Duration per_try, MonoTime deadline,
-                                    std::stop_token stop);
+                                    std::stop_token stop, CallNotes* notes);
   Task<void> RunRefresh(std::string topic, std::shared_ptr<Flight> flight);
   Task<void> RefreshByAge();
   Result<> MergeTopic(const v1::TopicMetadata& topic);
@@ -154,16 +154,16 @@ std::vector<RpcChannel*> Cluster::Impl::Candidates() {
 }
 
 Task<Result<v1::Response>> Cluster::Impl::CallAny(v1::Request request, Duration per_try, MonoTime deadline,
-                                                  std::stop_token stop) {
+                                                  std::stop_token stop, CallNotes* notes) {
   ++calls_;
-  auto response = co_await TryAll(std::move(request), per_try, deadline, std::move(stop));
+  auto response = co_await TryAll(std::move(request), per_try, deadline, std::move(stop), notes);
   --calls_;
   call_ended_.NotifyAll();
   co_return response;
 }
 
 Task<Result<v1::Response>> Cluster::Impl::TryAll(v1::Request request, Duration per_try, MonoTime deadline,
-                                                 std::stop_token stop) {
+                                                 std::stop_token stop, CallNotes* notes) {
   Error last{v1::BROKER_NOT_AVAILABLE, "no broker is known; set bootstrap.servers"};
   Backoff backoff(options_);
   const MonoTime began = loop_.Now();
@@ -175,6 +175,10 @@ Task<Result<v1::Response>> Cluster::Impl::TryAll(v1::Request request, Duration p
       if (left <= 0ns) break;
       auto response = co_await channel->Call(request, std::min(left, per_try), stop);
       if (response) co_return response;
+      if (notes != nullptr) {
+        notes->unknown_outcome |= response.error().unknown_outcome;
+        notes->last = response.error();
+      }
       if (stop.stop_requested() || closed_) co_return std::unexpected(std::move(response.error()));
       const bool try_next = IsRetriable(response.error().code);
       last = std::move(response.error());
@@ -436,9 +440,9 @@ std::vector<BrokerId> Cluster::brokers() const {
   return ids;
 }
 Task<Result<v1::Response>> Cluster::CallAny(v1::Request request, MonoTime deadline, std::stop_token stop,
-                                            Duration longest) {
+                                            Duration longest, CallNotes* notes) {
   return impl_->CallAny(std::move(request), std::max(impl_->options_.request_timeout, longest), deadline,
-                        std::move(stop));
+                        std::move(stop), notes);
 }
 Task<Result<v1::Response>> Cluster::AskAny(v1::Request request, MonoTime deadline, std::stop_token stop) {
   return impl_->CallAny(std::move(request), std::min(kMetadataTry, impl_->options_.request_timeout), deadline,

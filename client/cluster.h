@@ -66,8 +66,13 @@ class Cluster {
   // Sends to any broker, one after the other until one answers: bootstrap and admin calls.
   // Each may take request.timeout.ms, or `longest` where that is longer: a request that says how long the
   // broker may wait itself is not given up before the broker answers what it waits for.
+  // `notes`, where given, are kept while the call goes on.
+  struct CallNotes {
+    bool unknown_outcome = false;  // a try that failed may have had its effect
+    std::optional<Error> last;     // how the last try failed
+  };
   Task<Result<v1::Response>> CallAny(v1::Request request, MonoTime deadline, std::stop_token stop,
-                                     Duration longest = Duration::zero());
+                                     Duration longest = Duration::zero(), CallNotes* notes = nullptr);
   // The same for what a broker answers at once: one that is silent for a few seconds is passed over.
   Task<Result<v1::Response>> AskAny(v1::Request request, MonoTime deadline, std::stop_token stop);
   Task<Result<v1::MetadataResponse>> Metadata(v1::MetadataRequest request, MonoTime deadline,

@@ -23,9 +23,9 @@ const v1::Error* ItemError(const v1::Response& response) {
   return error != nullptr && error->code() != v1::NONE ? error : nullptr;
 }
 
-bool MayHaveHappened(ErrorCode code) {
-  return code == v1::REQUEST_TIMED_OUT || code == v1::NETWORK_EXCEPTION ||
-         code == v1::NOT_ENOUGH_REPLICAS_AFTER_APPEND;
+bool MayHaveHappened(const Error& error) {
+  return error.unknown_outcome || error.code == v1::REQUEST_TIMED_OUT ||
+         error.code == v1::NOT_ENOUGH_REPLICAS_AFTER_APPEND;
 }
 
 }  // namespace
@@ -116,7 +116,7 @@ Task<Result<v1::Response>> CoordinatorLink::Call(v1::Request request, MonoTime d
     const Duration left = deadline == kNoDeadline ? longest : deadline - loop.Now();
     auto response = co_await Try(request, std::clamp<Duration>(left, 1ms, longest), stop);
     if (response || !IsRetriable(response.error().code)) co_return response;
-    if (unknown_outcome != nullptr && MayHaveHappened(response.error().code)) *unknown_outcome = true;
+    if (unknown_outcome != nullptr && MayHaveHappened(response.error())) *unknown_outcome = true;
     const Duration pause = backoff.Next(cluster_.env().random());
     if (stop.stop_requested() || (deadline != kNoDeadline && loop.Now() + pause >= deadline))
       co_return response;

@@ -34,6 +34,9 @@ struct ClientOptions {
   // Told once, on the client's loop, when the whole bootstrap list has been tried in vain and none of it has
   // ever answered; tries go on.
   std::function<void(const Error& last)> on_no_contact;
+  // Told once of each admin call that has taken some seconds, on the client's loop: how its last try failed
+  // (nothing: none has been answered yet), and how long it may still take.
+  std::function<void(const std::optional<Error>& last, Duration left)> on_slow_call;
   // A sentence for each setting that was given and does nothing here, as enable.idempotence=true: for whoever
   // runs the program. Tools write them to stderr.
   std::vector<std::string> without_effect;
@@ -76,10 +79,10 @@ struct ConsumerOptions {
   Duration max_poll_interval = 300s;   // max.poll.interval.ms
   Duration session_timeout = 45s;      // session.timeout.ms
   Duration default_api_timeout = 60s;  // default.api.timeout.ms: calls without a time of their own
-  static Result<ConsumerOptions> FromProperties(const PropertyMap& properties);
-};
-
   // Told on the client's loop, once each time, when auto.offset.reset has moved a position: records may have
   // been missed. What was fetched before it is still given first.
   std::function<void(const PositionReset&)> on_reset;
+  static Result<ConsumerOptions> FromProperties(const PropertyMap& properties);
+};
+
 }  // namespace tidemark

@@ -143,6 +143,7 @@ void ToProto(const Error& error, v1::Error* out) {
   out->set_error_class(ClassOf(error.code));
   // Messages quote what came from outside. One that is not UTF-8 would make the whole answer unreadable.
   out->set_message(ToUtf8(error.message));
+  if (error.unknown_outcome) out->set_unknown_outcome(true);
 }
 
 v1::Error ToProto(const Error& error) {
@@ -151,6 +152,6 @@ v1::Error ToProto(const Error& error) {
   return out;
 }
 
-Error FromProto(const v1::Error& error) { return Error{error.code(), error.message()}; }
+Error FromProto(const v1::Error& error) { return {error.code(), error.message(), error.unknown_outcome()}; }
 
 }  // namespace tidemark

@@ -20,6 +20,8 @@ struct Error {
   ErrorCode code = v1::UNKNOWN_SERVER_ERROR;
   // One sentence without a full stop: what was wrong, with its values. May be empty.
   std::string message;
+  // What was asked may have been done all the same, or may yet be.
+  bool unknown_outcome = false;
 };
 
 // "NOT_LEADER_OR_FOLLOWER"; "ERROR_<n>" for a number not known here.

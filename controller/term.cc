@@ -15,7 +15,14 @@ constexpr Duration kLeasePause = 200ms;
 constexpr Duration kLaterPause = 1s;
 // A request that the loop has not come to by then is answered as timed out.
 constexpr Duration kQueuePatience = 30s;
+// Of an admin request while the controller may not write.
+constexpr Duration kOutagePatience = 3s;
 constexpr Duration kMaxWait = std::chrono::minutes(10);
+
+bool IsAdmin(const v1::Request& request) {
+  return request.has_create_topics() || request.has_delete_topics() || request.has_create_partitions() ||
+         request.has_alter_configs();
+}
 
 }  // namespace
 
@@ -116,6 +123,8 @@ Task<void> ControllerTerm::Work() {
 Task<void> ControllerTerm::ServeNext() {
   const std::shared_ptr<Pending> pending = std::move(queue_.front());
   queue_.pop_front();
+  if (pending->given_up) co_return;
+  pending->begun = true;
   const Step step = co_await Serve(*pending);
   if (step == Step::kDone || ended()) co_return;
   if (step == Step::kLater) {
@@ -127,8 +136,9 @@ Task<void> ControllerTerm::ServeNext() {
     queue_.push_front(pending);
   } else {
     v1::Response response;
-    ToProto({v1::REQUEST_TIMED_OUT, "ZooKeeper did not confirm what was written"},
-            response.mutable_header()->mutable_error());
+    ToProto(
+        {v1::REQUEST_TIMED_OUT, "ZooKeeper did not confirm what was written, the outcome is unknown", true},
+        response.mutable_header()->mutable_error());
     pending->answer.Set(std::move(response));
   }
   hints_.full = true;
@@ -155,6 +165,33 @@ Task<ControllerTerm::Step> ControllerTerm::Serve(Pending& pending) {
   }
 }
 
+// Whoever sent an admin request is told early when nothing can be written, and it is not begun after that.
+Task<Result<v1::Response>> ControllerTerm::AwaitAnswer(std::shared_ptr<ControllerTerm> self,
+                                                       std::shared_ptr<Pending> pending) {
+  const MonoTime deadline = self->loop_.Now() + kQueuePatience;
+  const bool admin = IsAdmin(pending->request);
+  while (true) {
+    const MonoTime until = admin ? std::min(deadline, self->loop_.Now() + kOutagePatience) : deadline;
+    Result<v1::Response> answer =
+        co_await pending->answer.Wait("controller request", until, self->scope_.stop_token());
+    if (answer) co_return answer;
+    Error error = answer.error();
+    if (self->ended()) {
+      error = {v1::NOT_CONTROLLER, fmt::format("the controller's term ended: {}", self->why_ended())};
+    } else if (error.code == v1::REQUEST_TIMED_OUT && admin && !self->MayAct()) {
+      error = {v1::BROKER_NOT_READY,
+               fmt::format("the controller, broker {}, has no connection to ZooKeeper; {}",
+                           self->options_.broker_id,
+                           pending->begun ? "the outcome is unknown" : "nothing was changed")};
+    } else if (error.code == v1::REQUEST_TIMED_OUT && self->loop_.Now() < deadline) {
+      continue;
+    }
+    pending->given_up = admin;
+    error.unknown_outcome = pending->begun;
+    co_return std::unexpected(std::move(error));
+  }
+}
+
 Task<Result<v1::Response>> ControllerTerm::Handle(std::shared_ptr<ControllerTerm> self, v1::Request request) {
   switch (request.body_case()) {
     case v1::Request::kDescribeTopics:
@@ -178,14 +215,8 @@ Task<Result<v1::Response>> ControllerTerm::Handle(std::shared_ptr<ControllerTerm
   auto pending = std::make_shared<Pending>(self->loop_, std::move(request));
   self->queue_.push_back(pending);
   self->wake_.NotifyAll();
-  const std::stop_token stop = self->scope_.stop_token();
-  Result<v1::Response> answer =
-      co_await pending->answer.Wait("controller request", begun + kQueuePatience, stop);
-  if (!answer) {
-    if (self->ended())
-      co_return Fail(v1::NOT_CONTROLLER, "the controller's term ended: {}", self->why_ended());
-    co_return answer;
-  }
+  Result<v1::Response> answer = co_await AwaitAnswer(self, pending);
+  if (!answer) co_return answer;
   if (answer->header().has_error()) co_return std::unexpected(FromProto(answer->header().error()));
   // The queue is free; what remains is to see the cluster follow.
   const auto until = [&](uint32_t timeout_ms) {

@@ -73,6 +73,8 @@ class ControllerTerm final : private BrokerChannel::Owner {
     v1::Request request;
     OneShot<v1::Response> answer;
     int attempts = 0;
+    bool begun = false;     // something may have been written
+    bool given_up = false;  // before it was begun: it is not to be
     // Ids given to topics by earlier attempts whose outcome was unknown.
     std::map<std::string, TopicId> given_ids;
     // Topics that earlier attempts wrote more partitions for, with unknown outcome: from which number on.
@@ -82,6 +84,8 @@ class ControllerTerm final : private BrokerChannel::Owner {
     };
     std::map<std::string, Growth> begun_growth;
   };
+  static Task<Result<v1::Response>> AwaitAnswer(std::shared_ptr<ControllerTerm> self,
+                                                std::shared_ptr<Pending> pending);
   enum class Step {
     kDone,   // answered
     kLater,  // hints are set that must be followed first

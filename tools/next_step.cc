@@ -9,7 +9,8 @@ namespace {
 constexpr std::string_view kHealth =
     "try again; 'tidemark cluster health' shows what is wrong with the cluster";
 constexpr std::string_view kUnknownOutcome =
-    "it may have been done: look before trying again; 'tidemark cluster health' shows what is wrong";
+    "it may have been done, or may be yet: look before trying again; 'tidemark cluster health' shows what is "
+    "wrong";
 constexpr std::string_view kOffsets = "'tidemark topic offsets TOPIC' shows the offsets that there are";
 constexpr std::string_view kTopics = "'tidemark topic list' shows what there is";
 constexpr std::string_view kGroup = "'tidemark group describe GROUP' shows its members and why they changed";
@@ -127,5 +128,6 @@ std::string_view NextStep(const Error& error) {
   if (error.message.find('?') != std::string::npos) return {};
   return NextStepAfter(error.code).value_or(kInMessage);
 }
+  if (error.unknown_outcome) return kUnknownOutcome;
 
 }  // namespace tidemark

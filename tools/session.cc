@@ -6,6 +6,7 @@
 #include "common/config/properties.h"
 #include "tools/command.h"
 #include "tools/commands.h"
+#include "tools/progress.h"
 
 namespace tidemark {
 namespace {
@@ -13,6 +14,13 @@ namespace {
 // How long a tool tries to reach a broker at all: one that is just being restarted may come, a wrong address
 // should not cost a minute.
 constexpr Duration kFirstContact = 10s;
+
+// Whatever bar stands on the line is drawn again when it goes on.
+void ClearBar() {
+  ProgressScreen* const screen = TerminalAtStderr();
+  const auto columns = screen == nullptr ? std::nullopt : screen->Columns();
+  if (columns) screen->Write(fmt::format("\r{:{}}\r", "", *columns - std::min<size_t>(*columns, 1)));
+}
 
 std::string TextOf(const std::vector<Endpoint>& endpoints) {
   std::string text;
@@ -72,6 +80,11 @@ Result<std::unique_ptr<ToolSession>> ToolSession::Open(const Arguments& argument
                  last.message, kFirstContact / 1s);
     };
   }
+  options.on_slow_call = [](const std::optional<Error>& last, Duration left) {
+    ClearBar();
+    fmt::print(stderr, "warning: no result yet: {}; trying for {} s more\n",
+               last ? ToString(*last) : "no broker has answered", left / 1s);
+  };
   if (options.bootstrap.empty()) {
     return Fail(v1::INVALID_REQUEST, "--bootstrap-server HOST:PORT (or --zookeeper HOST:PORT) is required");
   }

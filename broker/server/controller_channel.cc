@@ -146,22 +146,30 @@ Task<Result<v1::Response>> ControllerChannel::CallOnce(v1::Request request, Mono
   Result<v1::Response> response =
       co_await channel->Call(std::move(request), deadline - loop_.Now(), scope_.stop_token());
   if (!response && response.error().code == v1::CANCELLED && !scope_.stopping()) {
-    co_return Fail(v1::NETWORK_EXCEPTION, "another controller came meanwhile; the outcome is unknown");
+    co_return std::unexpected(Error{v1::NETWORK_EXCEPTION,
+                                    "another controller came meanwhile; the outcome is unknown",
+                                    response.error().unknown_outcome});
   }
   co_return response;
 }
 
-Task<Result<v1::Response>> ControllerChannel::Call(v1::Request request, Duration timeout) {
-  const MonoTime deadline = loop_.Now() + timeout;
+Task<Result<v1::Response>> ControllerChannel::Call(v1::Request request, Duration timeout, Duration patience) {
+  const MonoTime begun = loop_.Now();
+  const MonoTime deadline = begun + timeout;
   while (true) {
     const BrokerId asked = controller_;
     Result<v1::Response> response = co_await CallOnce(request, deadline);
     if (response || response.error().code != v1::NOT_CONTROLLER) co_return response;
+    // A former controller may have done it: only the caller can know its own work again.
+    if (response.error().unknown_outcome) co_return response;
     if (scope_.stopping()) co_return Fail(v1::BROKER_NOT_READY, "broker {} is stopping", self_.id);
-    if (loop_.Now() + kPause >= deadline) {
+    const bool given_up = loop_.Now() - begun >= patience;
+    if (given_up || loop_.Now() + kPause >= deadline) {
       co_return Fail(
-          v1::REQUEST_TIMED_OUT, "no controller took the request; last asked: {}",
-          asked == kNoBroker ? std::string("nobody, none is elected") : fmt::format("broker {}", asked));
+          given_up ? v1::BROKER_NOT_READY : v1::REQUEST_TIMED_OUT,
+          "no controller took the request; last asked: {}{}",
+          asked == kNoBroker ? std::string("nobody, none is elected") : fmt::format("broker {}", asked),
+          keeper_.connected() ? "" : fmt::format("; broker {} has no connection to ZooKeeper", self_.id));
     }
     if (controller_ == asked) {
       LookAgain();

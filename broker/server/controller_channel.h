@@ -2,8 +2,9 @@
 // broker is the controller the call stays in the process. Batches the ISR changes and resignations of many
 // partitions. Control loop only.
 //
-// Outcomes: NOT_CONTROLLER is tried again with whoever /controller names, until the call's deadline; a lost
-// answer is reported as it is (the outcome is unknown), and the caller decides.
+// Outcomes: NOT_CONTROLLER is tried again with whoever /controller names, until the call's deadline, unless
+// that controller may have done it before its term ended; such an answer and a lost one are reported as they
+// are (Error::unknown_outcome), and the caller decides.
 #pragma once
 
 #include <deque>
@@ -47,8 +48,9 @@ class ControllerChannel final : private ZkKeeper::Listener {
   // Broker epoch that requests carry; kNoBrokerEpoch: none are sent.
   void SetEpoch(BrokerEpoch epoch) { epoch_ = epoch; }
 
-  // Any request to the controller. REQUEST_TIMED_OUT names the controller that was waited for.
-  Task<Result<v1::Response>> Call(v1::Request request, Duration timeout);
+  // Any request to the controller. REQUEST_TIMED_OUT names the controller that was waited for;
+  // BROKER_NOT_READY: none has taken it within `patience`.
+  Task<Result<v1::Response>> Call(v1::Request request, Duration timeout, Duration patience = Duration::max());
 
   Task<Result<v1::AlterPartitionResponse::Partition>> AlterPartition(
       v1::AlterPartitionRequest::Partition wish);

@@ -194,7 +194,8 @@ Task<void> HandleByControlPlane(Shard& shard, std::unique_ptr<RpcCall> call) {
       },
       call->deadline(), call->stop_token());
   if (!answer) {
-    call->ReplyError(answer.error());
+    // Nobody waits for it any more, and it goes on.
+    call->ReplyError({answer.error().code, answer.error().message, true});
   } else if (!*answer) {
     call->ReplyError(answer->error());
   } else {

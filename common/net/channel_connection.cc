@@ -107,8 +107,10 @@ void RpcChannel::Impl::Break(const std::string& reason) {
   loop_.Defer([stream = std::move(stream_)] {});  // this may be a call from the stream itself
   last_failure_ = reason;
   ScheduleNextAttempt();
-  FailInFlight({v1::NETWORK_EXCEPTION, fmt::format("the connection to {} broke, the outcome is unknown: {}",
-                                                   ToString(endpoint_), reason)});
+  FailInFlight(
+      {v1::NETWORK_EXCEPTION,
+       fmt::format("the connection to {} broke, the outcome is unknown: {}", ToString(endpoint_), reason),
+       true});
   Pump();
 }
 
@@ -129,7 +131,7 @@ Task<void> RpcChannel::Impl::Close() {
   closing_ = true;
   const Error cancelled{v1::CANCELLED, fmt::format("the channel to {} is closing", ToString(endpoint_))};
   FailQueued(cancelled);
-  FailInFlight(cancelled);
+  FailInFlight({cancelled.code, cancelled.message, true});
   if (stream_) {
     stream_->Close();
     loop_.Defer([stream = std::move(stream_)] {});

@@ -66,8 +66,9 @@ Task<Result<v1::Response>> RpcChannel::Impl::Call(v1::Request request, Duration 
 
 Error RpcChannel::Impl::WhyUnanswered(const PendingCall& call, WaitOutcome outcome) const {
   const std::string to = ToString(endpoint_);
-  if (outcome == WaitOutcome::kStopped) return {v1::CANCELLED, fmt::format("stopped waiting for {}", to)};
-  if (call.sent) return {v1::REQUEST_TIMED_OUT, fmt::format("no answer from {} in time", to)};
+  if (outcome == WaitOutcome::kStopped)
+    return {v1::CANCELLED, fmt::format("stopped waiting for {}", to), call.sent};
+  if (call.sent) return {v1::REQUEST_TIMED_OUT, fmt::format("no answer from {} in time", to), true};
   if (stream_) return {v1::REQUEST_TIMED_OUT, fmt::format("not sent: too many requests in flight to {}", to)};
   const std::string& why = last_failure_.empty() ? "still connecting" : last_failure_;
   return {v1::NETWORK_EXCEPTION, fmt::format("not sent: no connection to {}: {}", to, why)};

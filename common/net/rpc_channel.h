@@ -43,9 +43,9 @@ class RpcChannel {
   RpcChannel& operator=(const RpcChannel&) = delete;
 
   // Sends and awaits the answer. The header is filled here (correlation id, client id, purpose,
-  // timeout_ms...). Errors: REQUEST_TIMED_OUT (no answer by `timeout`; the outcome is unknown),
-  // NETWORK_EXCEPTION (not connected: not sent; broken meanwhile: unknown), CANCELLED, or the error of the
-  // response's header. Per-item errors are the caller's to read. Calls made in one order are sent in that
+  // timeout_ms...). Errors: REQUEST_TIMED_OUT (no answer by `timeout`), NETWORK_EXCEPTION (not connected, or
+  // broken meanwhile), CANCELLED, each with `unknown_outcome` if it was sent; or the error of the response's
+  // header. Per-item errors are the caller's to read. Calls made in one order are sent in that
   // order.
   Task<Result<v1::Response>> Call(v1::Request request, Duration timeout, std::stop_token stop);
 

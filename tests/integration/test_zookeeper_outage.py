@@ -79,6 +79,29 @@ class ZooKeeperOutage(ClusterTest):
                     total.append(f"{partition['partition']}:{partition['high_watermark']}")
         return total
 
+    def test_a_topic_that_is_made_meanwhile(self):
+        cluster = self.cluster(2, **SHORT_SESSIONS)
+        cluster.create_topic("doomed", 1, 2)
+        cluster.zookeeper.pause()
+        wait_for("the brokers notice", lambda: all(b.http("/readyz")[0] == 503 for b in cluster.brokers))
+        calls = []
+        for words in (["create", "made", "-r", "2"], ["delete", "doomed", "--yes"]):
+            err = cluster.brokers[0].folder / f"{words[0]}.err"
+            with open(err, "wb") as file:
+                calls.append((subprocess.Popen([str(BIN / "tidemark"), "topic", *words, "-b", cluster.bootstrap],
+                                               stdout=subprocess.DEVNULL, stderr=file), err))
+        for process, err in calls:
+            self.addCleanup(process.kill)
+            wait_for("what it waits for is said", lambda e=err: "warning: no result yet: " in e.read_text())
+            self.assertIn("no connection to ZooKeeper", err.read_text())
+            self.assertIn("more\n", err.read_text(), "and for how long")
+        cluster.zookeeper.resume()
+        for process, err in calls:
+            self.assertEqual(process.wait(timeout=3 * PATIENCE), 0, err.read_text())
+        listed = cluster.verb("topic", "list").out
+        self.assertIn("made", listed)
+        self.assertNotIn("doomed", listed)
+
     def test_zookeeper_killed_for_20_seconds(self):
         self.outage(lambda c: c.zookeeper.kill(), lambda c: c.zookeeper.start(), 20)
 

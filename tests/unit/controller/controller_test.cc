@@ -579,6 +579,47 @@ TEST_P(ControllerTest, ZooKeeperMayStopForAWhile) {
   EXPECT_EQ(cluster_.Controlling().controller().status().live_brokers, 3u);
 }
 
+TEST_P(ControllerTest, WithoutZooKeeperAnAdminRequestIsAnsweredSoonAndNotServedLater) {
+  CreateOrders();
+  Node& controller = node(Controlling());
+  cluster_.zk().Stop();
+  ASSERT_TRUE(cluster_.Until([&] { return !controller.keeper().lease_valid(); }));
+  const MonoTime begun = cluster_.world().Now();
+  v1::Request request;
+  request.mutable_create_topics()->add_topics()->set_name("late");
+  const Error error = FromProto(cluster_.CallNode(controller.id(), request).header().error());
+  EXPECT_EQ(error.code, v1::BROKER_NOT_READY);
+  EXPECT_EQ(error.message,
+            fmt::format("the controller, broker {}, has no connection to ZooKeeper; nothing was changed",
+                        controller.id()));
+  EXPECT_FALSE(error.unknown_outcome);
+  EXPECT_LT(cluster_.world().Now() - begun, Duration(5s));
+  cluster_.zk().Start();
+  cluster_.Controlling();
+  cluster_.world().RunFor(10s);
+  EXPECT_FALSE(cluster_.Exists(zkpath::Topic("late"))) << "whoever asked was told that nothing was changed";
+}
+
+TEST_P(ControllerTest, ARequestThatWasBegunWhenTheTermEndedMayHaveBeenDone) {
+  const BrokerId id = Controlling();
+  v1::Request request;
+  auto& wish = *request.mutable_create_topics()->add_topics();
+  wish.set_name("orders");
+  wish.set_partitions(1);
+  std::optional<Result<v1::Response>> answer;
+  cluster_.process(id).Spawn(
+      "create", [&]() -> Task<void> { answer.emplace(co_await node(id).controller().Handle(request)); });
+  // It is written, and the answer to that is lost.
+  ASSERT_TRUE(cluster_.Until([&] { return cluster_.Exists(zkpath::Topic("orders")); }));
+  ASSERT_FALSE(answer.has_value());
+  cluster_.world().network().Cut(fmt::format("b{}", id), SimZooKeeper::kHost);
+  ASSERT_TRUE(cluster_.Until([&] { return answer.has_value(); }));
+  ASSERT_FALSE(answer->has_value());
+  EXPECT_TRUE(answer->error().unknown_outcome) << answer->error().message;
+  cluster_.world().network().HealAll();
+  EXPECT_EQ(cluster_.Create("orders", {{1, 2, 3}}).code, v1::TOPIC_ALREADY_EXISTS);
+}
+
 TEST_P(ControllerTest, PastTheLeaseNothingIsWrittenOrSent) {
   CreateOrders();
   const BrokerId id = Controlling();

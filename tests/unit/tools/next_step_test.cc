@@ -24,6 +24,12 @@ TEST(NextStep, ATopicThatExistsIsShownOrAccepted) {
   EXPECT_THAT(NextStep(error), HasSubstr("--if-not-exists accepts"));
 }
 
+TEST(NextStep, WhatMayHaveBeenDoneIsLookedAtFirst) {
+  EXPECT_THAT(NextStep({v1::BROKER_NOT_READY, "the controller has no connection"}), HasSubstr("try again"));
+  EXPECT_THAT(NextStep({v1::BROKER_NOT_READY, "the controller has no connection", true}),
+              HasSubstr("it may have been done, or may be yet: look"));
+}
+
 TEST(NextStep, AMessageThatAsksIsItsOwnHint) {
   EXPECT_THAT(NextStep({v1::UNKNOWN_TOPIC_OR_PARTITION, "there is no topic 'oders'; did you mean 'orders'?"}),
               IsEmpty());
