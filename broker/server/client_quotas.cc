@@ -95,11 +95,21 @@ Task<void> ChargeAndAnswer(Shard& shard, Shard& home, Use use, std::unique_ptr<R
   Answer(shard, *call, std::move(response), counts ? *verdict : Verdict());
 }
 
+// What this request took to receive, and what was answered on its connection before to encode and send: that
+// is known too late for its own charge. Nothing of the time before the present quotas.
+Duration TransferTime(Shard& shard, RpcCall& call) {
+  const Duration time = call.TakeTransferTime();
+  const uint64_t revision = shard.quotas().revision();
+  const bool counts = std::exchange(FetchesOf(*call.connection()).timed_revision, revision) == revision;
+  return counts ? time : Duration();
+}
+
 class ChargedCall final : public RpcCall {
  public:
-  ChargedCall(Shard& shard, std::unique_ptr<RpcCall> inner)
+  ChargedCall(Shard& shard, std::unique_ptr<RpcCall> inner, const QuotaLimits& limits)
       : shard_(shard), inner_(std::move(inner)), time_(std::make_shared<CallTime>()) {
-    time_->begun = shard.loop().Now();
+    time_->begun = inner_->begun();
+    if (limits.request) transfer_ = TransferTime(shard, *inner_);
     use_.client_id = inner_->request().header().client_id();
     is_fetch_ = inner_->request().has_fetch();
     if (inner_->request().has_produce()) {
@@ -109,6 +119,8 @@ class ChargedCall final : public RpcCall {
 
   // Once it is answered, the inner call is on its way to its end.
   v1::Request& request() override { return inner_->request(); }
+  MonoTime begun() const override { return time_->begun; }
+  Duration TakeTransferTime() override { return inner_ ? inner_->TakeTransferTime() : Duration(); }
   MonoTime deadline() const override { return inner_->deadline(); }
   std::stop_token stop_token() const override { return inner_->stop_token(); }
   ConnectionInfo* connection() override { return inner_ ? inner_->connection() : nullptr; }
@@ -141,7 +153,7 @@ class ChargedCall final : public RpcCall {
       use_.amount[static_cast<size_t>(QuotaKind::kFetch)] = static_cast<double>(response->ByteSizeLong());
     }
     const MonoTime now = shard_.loop().Now();
-    const Duration busy = time_->to_first_wait.value_or(now - time_->begun);
+    const Duration busy = transfer_ + time_->to_first_wait.value_or(now - time_->begun);
     // In percent of a second.
     use_.amount[static_cast<size_t>(QuotaKind::kRequest)] = std::chrono::duration<double>(busy).count() * 100;
     BrokerContext& context = shard_.context();
@@ -157,6 +169,7 @@ class ChargedCall final : public RpcCall {
   Shard& shard_;
   std::unique_ptr<RpcCall> inner_;
   const std::shared_ptr<CallTime> time_;
+  Duration transfer_{};
   Use use_;
   bool is_fetch_ = false;
 };
@@ -218,8 +231,9 @@ std::unique_ptr<RpcCall> UnderQuotas(Shard& shard, std::unique_ptr<RpcCall> call
                                      std::shared_ptr<CallTime>* time) {
   ConnectionInfo* connection = call->connection();
   if (connection == nullptr || connection->purpose != v1::CONNECTION_PURPOSE_CLIENT) return call;
-  if (!shard.quotas().For(call->request().header().client_id())) return call;
-  auto charged = std::make_unique<ChargedCall>(shard, std::move(call));
+  const auto limits = shard.quotas().For(call->request().header().client_id());
+  if (!limits) return call;
+  auto charged = std::make_unique<ChargedCall>(shard, std::move(call), *limits);
   *time = charged->time();
   return charged;
 }

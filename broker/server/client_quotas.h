@@ -67,8 +67,9 @@ class ClientQuotas {
   QuotaCounters counters_;
 };
 
-// How long a request kept its connection's loop up to its first wait: known when it is answered, or, if it is
-// answered within, at the answer.
+// How long a request kept its connection's loop, from before it was parsed to its first wait: known when it
+// is answered, or, if it is answered within, at the answer. What receiving it and encoding and sending
+// answers take is charged besides, the latter with the connection's next request.
 struct CallTime {
   MonoTime begun;
   std::optional<Duration> to_first_wait;

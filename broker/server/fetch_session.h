@@ -31,6 +31,8 @@ struct ConnectionFetches {
   // those of this revision.
   MonoTime held_until{};
   uint64_t quotas_revision = 0;
+  // Since these quotas hold the connection's transfers are timed (client_quotas.h).
+  uint64_t timed_revision = 0;
 };
 
 // Of a connection of this process's servers, made with the first use.

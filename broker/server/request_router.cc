@@ -28,10 +28,12 @@ bool IsControl(Body::BodyCase api) { return std::ranges::find(kControlApis, api)
 class MeasuredCall final : public RpcCall {
  public:
   MeasuredCall(std::unique_ptr<RpcCall> inner, EventLoop& loop, ApiMetrics& metrics)
-      : inner_(std::move(inner)), loop_(loop), metrics_(metrics), begun_(loop.Now()) {
+      : inner_(std::move(inner)), loop_(loop), metrics_(metrics), begun_(inner_->begun()) {
     metrics_.requests.Add();
   }
   v1::Request& request() override { return inner_->request(); }
+  MonoTime begun() const override { return begun_; }
+  Duration TakeTransferTime() override { return inner_->TakeTransferTime(); }
   MonoTime deadline() const override { return inner_->deadline(); }
   std::stop_token stop_token() const override { return inner_->stop_token(); }
   ConnectionInfo* connection() override { return inner_->connection(); }

@@ -19,8 +19,7 @@ const ConfigTable& QuotaConfigTable() {
        {"consumer_byte_rate", ConfigType::kDouble, "", "bytes/s",
         "What the client may fetch from one broker; not set: no limit", ConfigEffect::kInForce, 0},
        {"request_percentage", ConfigType::kDouble, "", "%",
-        "Share of one thread's time on one broker that handling the client's requests may take (receiving, "
-        "decoding and sending is not counted); not set: no limit",
+        "Share of one thread's time on one broker that the client's requests may take; not set: no limit",
         ConfigEffect::kInForce, 0}});
   return table;
 }

@@ -50,6 +50,11 @@ class RpcCall {
   virtual ~RpcCall() = default;
   // Handlers may move payloads out of it.
   virtual v1::Request& request() = 0;
+  // When the loop began with it, before it was parsed.
+  virtual MonoTime begun() const = 0;
+  // How long receiving, encoding and sending for this connection have kept its loop since this was last
+  // asked. Measured from the first time it is asked on: zero then, and when the connection has gone.
+  virtual Duration TakeTransferTime() = 0;
   // kNoDeadline if none. Work not begun by then is dropped by the server itself.
   virtual MonoTime deadline() const = 0;
   // Stopped when the connection has gone: a parked request gives up.

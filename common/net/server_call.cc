@@ -12,8 +12,9 @@ ServerCall::~ServerCall() {
   }
 }
 
-void ServerCall::Begin(size_t bytes, MonoTime deadline) {
+void ServerCall::Begin(size_t bytes, MonoTime begun, MonoTime deadline) {
   size_ = bytes_ = bytes;
+  begun_ = begun;
   deadline_ = deadline;
   correlation_id_ = request_.header().correlation_id();
   expects_answer_ = ExpectsAnswer(request_);

@@ -94,6 +94,7 @@ void ServerConnection::Process() {
 }
 
 void ServerConnection::HandleFrame(std::string_view frame) {
+  const MonoTime begun = core_->loop.Now();
   auto call = std::make_unique<ServerCall>(shared_from_this());
   v1::Request& request = call->request();
   if (!request.ParseFromArray(frame.data(), static_cast<int>(frame.size()))) {
@@ -107,8 +108,8 @@ void ServerConnection::HandleFrame(std::string_view frame) {
   const MonoTime deadline = timeout_ms == 0 ? kNoDeadline : arrived + std::chrono::milliseconds(timeout_ms);
   Result<> admitted = FixPurpose(request.header().purpose());
   if (!admitted && admitted.error().code == kTooManyConnections) return RefuseWith(admitted.error());
-  call->Begin(frame.size() + kFrameHeaderSize, deadline);
-  if (admitted) admitted = Admit(request, deadline);
+  call->Begin(frame.size() + kFrameHeaderSize, begun, deadline);
+  if (admitted) admitted = Admit(request, begun, deadline);
   if (!admitted) return call->ReplyError(admitted.error());
   core_->handler.OnRequest(std::move(call));
 }
@@ -135,10 +136,10 @@ Result<> ServerConnection::FixPurpose(v1::ConnectionPurpose purpose) {
   return {};
 }
 
-Result<> ServerConnection::Admit(const v1::Request& request, MonoTime deadline) {
+Result<> ServerConnection::Admit(const v1::Request& request, MonoTime begun, MonoTime deadline) {
   TM_RETURN_IF_ERROR(CheckEnvelope(request, info_.purpose, info_.roles, core_->identity));
   // Only a request that waited while reading was paused can be late here.
-  if (deadline != kNoDeadline && deadline <= core_->loop.Now()) {
+  if (deadline != kNoDeadline && deadline <= begun) {
     return Fail(v1::REQUEST_TIMED_OUT, "the deadline passed before the request was begun");
   }
   return {};
@@ -213,11 +214,19 @@ void ServerConnection::Leave() {
 
 void ServerConnection::Send(const v1::Response& response) {
   const size_t limit = response.has_fetch() ? kMaxMessageBytes : core_->limits.max_response_bytes;
+  const MonoTime begun = timed_ ? core_->loop.Now() : MonoTime{};
   auto frame = EncodeFrameWithin(response, limit);
+  if (timed_) encoding_time_ += core_->loop.Now() - begun;
   if (!frame) return SendTooLarge(response.header().correlation_id(), frame.error(), limit);
   core_->stats.bytes_out += frame->size();
   stream_->Write(std::move(*frame));
   CountUnsent();
+}
+
+Duration ServerConnection::TakeTransferTime() {
+  if (!stream_) return {};
+  timed_ = true;
+  return std::exchange(encoding_time_, {}) + stream_->TakeCallTime();
 }
 
 void ServerConnection::SendTooLarge(uint64_t correlation_id, size_t size, size_t limit) {

@@ -71,6 +71,7 @@ class ServerConnection final : public StreamHandler,
   void EndCall();
   void Mute(Duration pause);
   void Unmute();
+  Duration TakeTransferTime();
 
   std::span<char> ReadBuffer() override {
     const std::span<char> buffer = reader_.Buffer();
@@ -85,7 +86,7 @@ class ServerConnection final : public StreamHandler,
  private:
   void Process();
   void HandleFrame(std::string_view frame);
-  Result<> Admit(const v1::Request& request, MonoTime deadline);
+  Result<> Admit(const v1::Request& request, MonoTime begun, MonoTime deadline);
   Result<> FixPurpose(v1::ConnectionPurpose purpose);
   void Refuse(FrameStatus status);
   void RefuseWith(const Error& error);
@@ -135,6 +136,8 @@ class ServerConnection final : public StreamHandler,
   MonoTime resumed_at_{};
   bool just_resumed_ = false;  // and nothing read since
   bool is_client_ = false;     // counted in core_->clients
+  bool timed_ = false;         // encoding; else the clock is not read for it
+  Duration encoding_time_{};   // not yet told to TakeTransferTime
 };
 
 class ServerCall final : public RpcCall {
@@ -143,9 +146,11 @@ class ServerCall final : public RpcCall {
   ~ServerCall() override;
 
   // Counts it as in flight; before this it may die unnoticed.
-  void Begin(size_t bytes, MonoTime deadline);
+  void Begin(size_t bytes, MonoTime begun, MonoTime deadline);
 
   v1::Request& request() override { return request_; }
+  MonoTime begun() const override { return begun_; }
+  Duration TakeTransferTime() override { return connection_->TakeTransferTime(); }
   MonoTime deadline() const override { return deadline_; }
   std::stop_token stop_token() const override { return connection_->stop_token(); }
   ConnectionInfo* connection() override { return connection_->info(); }
@@ -162,6 +167,7 @@ class ServerCall final : public RpcCall {
   const std::shared_ptr<ServerConnection> connection_;
   v1::Request request_;
   uint64_t correlation_id_ = 0;
+  MonoTime begun_{};
   MonoTime deadline_ = kNoDeadline;
   size_t size_ = 0;
   size_t bytes_ = 0;  // of these, counted against the budgets

@@ -137,7 +137,9 @@ void TcpConnection::Read() {
   for (size_t reads = 0; reads < kReadsPerEvent && state_ == State::kOpen && watching_reads_; ++reads) {
     const std::span<char> buffer = handler_->ReadBuffer();
     CHECK(!buffer.empty()) << "a read buffer has at least one byte";
+    const MonoTime begun = CallBegins();
     const ssize_t n = recv(socket_.fd(), buffer.data(), buffer.size(), 0);
+    CallEnded(begun);
     if (n < 0) {
       if (!WouldBlock(errno)) Break({v1::NETWORK_EXCEPTION, ErrnoText(errno)});
       return;
@@ -187,7 +189,9 @@ int TcpConnection::SendQueued() {
     msghdr message{};
     message.msg_iov = pieces.data();
     message.msg_iovlen = count;
+    const MonoTime begun = CallBegins();
     const ssize_t n = sendmsg(socket_.fd(), &message, MSG_NOSIGNAL);
+    CallEnded(begun);
     if (n < 0) return WouldBlock(errno) ? 0 : errno;
     DropSent(static_cast<size_t>(n));
     if (static_cast<size_t>(n) < total) return 0;

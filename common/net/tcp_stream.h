@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "common/async/libevent_loop.h"
 #include "common/net/socket.h"
@@ -35,6 +36,10 @@ class TcpConnection : public std::enable_shared_from_this<TcpConnection> {
   // The stream object has gone: closes, unless last bytes are still being sent.
   void Abandon();
   const std::string& peer() const { return peer_; }
+  Duration TakeCallTime() {
+    timed_ = true;
+    return std::exchange(call_time_, {});
+  }
 
  private:
   enum class State { kOpen, kLastWrites, kDraining, kClosed };
@@ -52,6 +57,10 @@ class TcpConnection : public std::enable_shared_from_this<TcpConnection> {
   void Break(Error reason);
   void WatchReads(bool on);
   void WatchWrites(bool on);
+  MonoTime CallBegins() const { return timed_ ? loop_.Now() : MonoTime{}; }
+  void CallEnded(MonoTime begun) {
+    if (timed_) call_time_ += loop_.Now() - begun;
+  }
 
   LibeventLoop& loop_;
   Socket socket_;
@@ -68,6 +77,8 @@ class TcpConnection : public std::enable_shared_from_this<TcpConnection> {
   size_t front_sent_ = 0;  // bytes of queue_.front() that went out
   size_t unsent_ = 0;
   TimerId linger_timer_ = 0;
+  bool timed_ = false;  // else the clock is not read
+  Duration call_time_{};
 };
 
 class TcpStream final : public Stream {
@@ -83,6 +94,7 @@ class TcpStream final : public Stream {
   void CloseAfterWrites() override { connection_->CloseAfterWrites(); }
   void Close() override { connection_->Close(); }
   const std::string& peer() const override { return connection_->peer(); }
+  Duration TakeCallTime() override { return connection_->TakeCallTime(); }
 
  private:
   std::shared_ptr<TcpConnection> connection_;

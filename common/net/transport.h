@@ -61,6 +61,9 @@ class Stream {
   virtual void Close() = 0;
   // "10.0.0.1:4711", for logs.
   virtual const std::string& peer() const = 0;
+  // How long the network's calls that read and write this stream have kept the loop since this was last
+  // asked. Measured from the first time it is asked on: zero then.
+  virtual Duration TakeCallTime() = 0;
 };
 
 // An accepted connection that no loop owns yet; may be moved to another thread before Attach.

@@ -46,6 +46,7 @@ class SimStream final : public Stream {
     Owned()->Close();
   }
   const std::string& peer() const override { return socket_->peer_name(); }
+  Duration TakeCallTime() override { return socket_->TakeCallTime(); }
 
  private:
   SimSocket* Owned() {

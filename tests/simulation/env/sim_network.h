@@ -30,6 +30,7 @@ struct SimNetworkOptions {
   size_t piece_bytes = 64 << 10;    // largest piece that arrives at once
   Duration user_timeout = 20s;
   Duration keepalive_timeout = 25s;
+  Duration call_time_per_byte{};  // of a loop, as its streams tell it; the world's clock does not move by it
 };
 
 class SimSocket;

@@ -1,6 +1,7 @@
 #include "tests/simulation/env/sim_socket.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "tests/simulation/env/sim_network.h"
 
@@ -47,6 +48,12 @@ void SimSocket::Write(std::string bytes) {
     self->flush_pending_ = false;
     self->Pump();
   });
+}
+
+Duration SimSocket::TakeCallTime() {
+  const uint64_t before = std::exchange(bytes_timed_, read_total_ + sent_);
+  if (!std::exchange(timed_, true)) return {};
+  return (bytes_timed_ - before) * world_.network().options().call_time_per_byte;
 }
 
 void SimSocket::SetPaused(bool paused) {

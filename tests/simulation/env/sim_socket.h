@@ -53,6 +53,7 @@ class SimSocket : public std::enable_shared_from_this<SimSocket> {
   void Close();
   size_t unsent_bytes() const { return unsent_.size(); }
   const std::string& peer_name() const { return peer_name_; }
+  Duration TakeCallTime();
 
   // The kernel's.
   uint64_t id() const { return id_; }
@@ -128,6 +129,9 @@ class SimSocket : public std::enable_shared_from_this<SimSocket> {
   uint64_t read_total_ = 0;
   bool fin_received_ = false;
   std::optional<std::string> broken_;
+
+  bool timed_ = false;
+  uint64_t bytes_timed_ = 0;  // read and sent, of which the user was told how long they took
 };
 
 }  // namespace tidemark

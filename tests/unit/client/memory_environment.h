@@ -131,6 +131,7 @@ class MemoryStream final : public Stream {
     if (auto peer = socket_->peer.lock()) peer->PeerClosed();
   }
   const std::string& peer() const override { return peer_; }
+  Duration TakeCallTime() override { return {}; }
 
  private:
   std::shared_ptr<MemorySocket> socket_;

@@ -538,6 +538,55 @@ TEST_F(FetchQuota, EndsWhatItHoldsWhenItChanges) {
   EXPECT_LT(held->at - over, Duration(5s));
 }
 
+// One percent of a second a second. The clock of the simulation stands still while a request is handled, so
+// all that is charged here is what connections tell of their transfers.
+TEST(RequestQuota, CountsWhatReceivingAndSendingTake) {
+  SimBrokers cluster(11, 1, {{"offsets.topic.replication.factor", "1"}});
+  cluster.StartAll();
+  const TopicId id = cluster.CreateTopic("orders", 1, 1);
+  ASSERT_TRUE(cluster.WaitForLeaders("orders"));
+  cluster.world().network().options().call_time_per_byte = 1us;
+  Client writer(cluster, "writer", "writer"), reader(cluster, "reader", "reader"),
+      other(cluster, "o", "other");
+  const v1::Request small = FetchOf(id, 0);
+  for (const char* name : {"writer", "reader"}) {
+    EXPECT_EQ(Alter(cluster, kClient, name, {{"request_percentage", "1"}}).error().code(), v1::NONE);
+  }
+  cluster.world().RunFor(2s);
+  // From the first request under a quota on its connection is timed.
+  EXPECT_EQ(writer.ThrottleOf(small), 0);
+  EXPECT_EQ(reader.ThrottleOf(small), 0);
+  EXPECT_EQ(other.ThrottleOf(small), 0);
+  // 300 kB in are 0.3 s, three times what ten seconds allow.
+  EXPECT_GT(writer.ThrottleOf(ProduceOf(id, 300'000)), 15'000);
+  EXPECT_EQ(other.ThrottleOf(ProduceOf(id, 300'000)), 0);
+  // What 300 kB out took is charged with the request after.
+  EXPECT_EQ(reader.ThrottleOf(small), 0);
+  EXPECT_GT(reader.ThrottleOf(small), 15'000);
+  EXPECT_TRUE(cluster.Stop(0));
+}
+
+// Else a quota that is set again would charge what was done while there was none.
+TEST(RequestQuota, CountsNothingOfTheTimeBeforeIt) {
+  SimBrokers cluster(12, 1, {{"offsets.topic.replication.factor", "1"}});
+  cluster.StartAll();
+  const TopicId id = cluster.CreateTopic("orders", 1, 1);
+  ASSERT_TRUE(cluster.WaitForLeaders("orders"));
+  cluster.world().network().options().call_time_per_byte = 1us;
+  Client app(cluster, "app", "app");
+  const auto set = [&](std::map<std::string, std::string> values, std::vector<std::string> gone) {
+    EXPECT_EQ(Alter(cluster, kClient, "app", std::move(values), std::move(gone)).error().code(), v1::NONE);
+    cluster.world().RunFor(2s);
+  };
+  set({{"request_percentage", "1"}}, {});
+  EXPECT_EQ(app.ThrottleOf(FetchOf(id, 0)), 0);
+  set({}, {"request_percentage"});
+  EXPECT_EQ(app.ThrottleOf(ProduceOf(id, 900'000)), 0);
+  set({{"request_percentage", "1"}}, {});
+  EXPECT_EQ(app.ThrottleOf(FetchOf(id, 0)), 0);
+  EXPECT_TRUE(cluster.Stop(0));
+}
+
 // As Kafka has it: quotas of a user together with a client id stand below the user's.
 TEST(UserQuotas, WithAClientAreStoredBelowTheUserAndDescribed) {
   SimBrokers cluster(7, 1);
