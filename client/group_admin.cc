@@ -16,13 +16,23 @@ Task<Result<v1::ListGroupsResponse>> GroupAdmin::ListOf(BrokerId broker, std::ve
                                                         MonoTime deadline) {
   v1::Request request;
   request.mutable_list_groups()->mutable_states()->Assign(states.begin(), states.end());
+  request.mutable_list_groups()->set_start_after("");
+  v1::ListGroupsResponse all;
   Backoff backoff(cluster_.options());
   while (true) {
     RpcChannel* channel = cluster_.Channel(broker);
     if (channel == nullptr) co_return Fail(v1::BROKER_NOT_AVAILABLE, "broker {} has gone", broker);
     const Duration left = std::min(deadline - cluster_.loop().Now(), cluster_.options().request_timeout);
     auto response = co_await channel->Call(request, std::max<Duration>(left, 1ms), {});
-    if (response) co_return std::move(*response->mutable_list_groups());
+    if (response) {
+      v1::ListGroupsResponse& page = *response->mutable_list_groups();
+      // Without a group there is nothing to go on from.
+      const bool more = page.more() && page.groups_size() > 0;
+      if (more) request.mutable_list_groups()->set_start_after(page.groups().rbegin()->group_id());
+      all.mutable_groups()->MergeFrom(page.groups());
+      if (!more) co_return all;
+      continue;
+    }
     // A broker that cannot be reached is told, not waited for: its groups are being taken over.
     const bool waits = response.error().code == v1::COORDINATOR_LOAD_IN_PROGRESS;
     const Duration pause = backoff.Next(cluster_.env().random());

@@ -161,6 +161,7 @@ int DeleteOffsetsAction(ToolSession& session, const Arguments& arguments) {
                                                                         : described.error());
   }
   const DescribedGroup& there = described->groups(0);
+  TellLeftOut(there);
   const auto partitions = PartitionsMeant(arguments.All("topic"), there);
   if (!partitions) return ReportUsage(partitions.error());
   if (partitions->empty())

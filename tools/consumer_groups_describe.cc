@@ -210,7 +210,7 @@ void PrintState(ToolSession& session, const v1::DescribeGroupsResponse& answer, 
   }
   TextTable table(std::move(columns));
   std::vector<std::string> fields = {group.group_id(), coordinator, group.assignor(),
-                                     NameOfState(group.state()), std::to_string(group.members_size())};
+                                     NameOfState(group.state()), std::to_string(MembersOf(group))};
   if (verbose) {
     const v1::GroupRebalance& last = group.last_rebalance();
     fields.insert(fields.end(),
@@ -254,6 +254,7 @@ int DescribeGroupsAction(ToolSession& session, const Arguments& arguments) {
     }
     ++done;
     const DescribedGroup& described = answer->groups(0);
+    TellLeftOut(described);
     if (described.members().empty())
       fmt::print(stderr, "\nConsumer group '{}' has no active members.\n", group);
     else if (described.state() != v1::GROUP_STATE_STABLE)

@@ -21,6 +21,11 @@ Result<std::vector<v1::ListGroupsResponse::Group>> GroupsThatAre(ToolSession& se
 // GROUP_ID_NOT_FOUND with the nearest name of a group that there is.
 Error NoSuchGroup(ToolSession& session, GroupAdmin& admin, const std::string& group);
 
+// On stderr, what of the group found no room in the coordinator's answer, if anything.
+void TellLeftOut(const v1::DescribeGroupsResponse::Group& group);
+// With those that found none.
+size_t MembersOf(const v1::DescribeGroupsResponse::Group& group);
+
 // NON_EMPTY_GROUP names the members, GROUP_ID_NOT_FOUND the nearest group.
 Result<> CheckIdle(ToolSession& session, GroupAdmin& admin, const std::string& group);
 

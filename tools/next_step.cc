@@ -84,7 +84,9 @@ constexpr Step kSteps[] = {
     {v1::UNSUPPORTED_COMPRESSION_TYPE, "there are none, gzip, snappy, lz4 and zstd"},
     {v1::STALE_BROKER_EPOCH, kHealth},
     {v1::OFFSET_NOT_AVAILABLE, "try again: a new leader is finding out what its followers have"},
-    {v1::GROUP_MAX_SIZE_REACHED, "stop a member, or set group.max.size of the brokers higher"},
+    {v1::GROUP_MAX_SIZE_REACHED,
+     "stop members or delete groups, or set group.max.size (or group.max.memory.bytes) of the brokers "
+     "higher"},
     {v1::FENCED_INSTANCE_ID, "give each member a group.instance.id of its own"},
     {v1::ELIGIBLE_LEADERS_NOT_AVAILABLE, kHealth},
     {v1::GROUP_SUBSCRIBED_TO_TOPIC,
@@ -126,8 +128,8 @@ std::optional<std::string_view> NextStepAfter(ErrorCode code) {
 
 std::string_view NextStep(const Error& error) {
   if (error.message.find('?') != std::string::npos) return {};
+  if (error.unknown_outcome) return kUnknownOutcome;
   return NextStepAfter(error.code).value_or(kInMessage);
 }
-  if (error.unknown_outcome) return kUnknownOutcome;
 
 }  // namespace tidemark

@@ -73,6 +73,7 @@ Result<Shown> Look(ToolSession& session, GroupAdmin& admin, const std::string& n
   if (!answer && answer.error().code == v1::GROUP_ID_NOT_FOUND)
     return std::unexpected(NoSuchGroup(session, admin, name));
   if (!answer) return std::unexpected(answer.error());
+  TellLeftOut(answer->groups(0));
   Shown shown{.group = std::move(*answer->mutable_groups(0)),
               .coordinator = {},
               .lags = {},
@@ -180,7 +181,7 @@ Json GroupJson(const Shown& shown, WallMillis now) {
 std::string HeadOf(const Shown& shown) {
   const DescribedGroup& group = shown.group;
   std::string out = fmt::format("{}: {}, {} members, coordinated by {}\n", group.group_id(),
-                                WordOf(group.state()), group.members_size(), shown.coordinator);
+                                WordOf(group.state()), MembersOf(group), shown.coordinator);
   if (group.last_rebalance().time() != 0)
     out += fmt::format("  last rebalance: {}\n", group.last_rebalance().detail());
   for (const DescribedMember& member : group.members()) {
@@ -298,6 +299,19 @@ Error NoSuchGroup(ToolSession& session, GroupAdmin& admin, const std::string& gr
   error.message += nearest.empty() ? "; tidemark group list shows what there is"
                                    : fmt::format("; did you mean '{}'?", nearest);
   return error;
+}
+
+size_t MembersOf(const DescribedGroup& group) {
+  return static_cast<size_t>(group.members_size()) + group.members_left_out();
+}
+
+void TellLeftOut(const DescribedGroup& group) {
+  if (group.members_left_out() == 0 && group.offsets_left_out() == 0) return;
+  fmt::print(stderr,
+             "warning: {} members and {} committed offsets of group '{}' are not shown: the coordinator's "
+             "answer had "
+             "no room for them\n",
+             group.members_left_out(), group.offsets_left_out(), group.group_id());
 }
 
 Result<> CheckIdle(ToolSession& session, GroupAdmin& admin, const std::string& group) {

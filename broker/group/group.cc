@@ -7,6 +7,17 @@
 #include "common/fault.h"
 
 namespace tidemark {
+namespace {
+
+// Nodes of maps with their keys, and what is beside the texts.
+constexpr size_t kGroupBytes = 1024;
+constexpr size_t kMemberBytes = 1024;
+constexpr size_t kOffsetBytes = 160;
+constexpr size_t kPartitionBytes = 96;
+
+}  // namespace
+
+Group::Group(std::string id) : id_(std::move(id)), bytes_(kGroupBytes + 4 * id_.size()) {}
 
 Result<> NoteSerial(uint64_t serial, uint64_t& seen) {
   if (serial == 0) return {};
@@ -56,6 +67,30 @@ void Group::NoteEpoch(int64_t epoch) {
 
 GroupRecord Group::Apply(const GroupRecord& record) {
   CHECK_EQ(record.group, id_);
+  const size_t before = BytesTouchedBy(record);
+  GroupRecord undo = ApplyKind(record);
+  bytes_ += BytesTouchedBy(record);
+  bytes_ -= before;
+  return undo;
+}
+
+size_t Group::BytesTouchedBy(const GroupRecord& record) const {
+  if (record.kind == GroupRecordKind::kGroup) return metadata_ ? metadata_->ByteSizeLong() : 0;
+  if (record.kind == GroupRecordKind::kOffset) {
+    const auto stored = offsets_.find(record.partition);
+    const auto topic = committed_topics_.find(record.partition.topic);
+    return (stored == offsets_.end() ? 0 : kOffsetBytes + stored->second.metadata.size()) +
+           (topic == committed_topics_.end() ? 0 : kOffsetBytes + topic->second.first.size());
+  }
+  const auto member = members_.find(record.member);
+  if (member == members_.end()) return 0;
+  const GroupMember& of = member->second;
+  // Who owns a partition is stored by name with it.
+  return kMemberBytes + 2 * (record.member.size() + of.info_bytes) + of.target.size() * kPartitionBytes +
+         (of.assigned.size() + of.revoking.size()) * (2 * kPartitionBytes + record.member.size());
+}
+
+GroupRecord Group::ApplyKind(const GroupRecord& record) {
   switch (record.kind) {
     case GroupRecordKind::kOffset:
       return ApplyOffset(record);
@@ -121,9 +156,11 @@ GroupRecord Group::ApplyMember(const GroupRecord& record) {
   member.info = {};
   member.has_info = false;
   member.topics_version = 0;
+  member.info_bytes = 0;
   if (const auto* value = record.As<v1::GroupMemberValue>()) {
     member.info = *value;
     member.has_info = true;
+    member.info_bytes = value->ByteSizeLong();
     if (!value->instance_id().empty()) instances_[value->instance_id()] = record.member;
   }
   DropIfBlank(record.member);

@@ -57,6 +57,7 @@ struct GroupMember {
   std::vector<TopicId> topics;  // what its subscription comes to
   uint64_t topics_version = 0;  // of the resolver, for `topics`; 0: never
   SerialsSeen serials;          // rise, whatever becomes of the requests
+  size_t info_bytes = 0;        // of `info`, encoded
 
   bool away() const { return epoch == kAwayEpoch; }
   // Epoch that gave it the partition; empty: it may not hold it.
@@ -81,13 +82,16 @@ struct StoredOffset {
 
 class Group {
  public:
-  explicit Group(std::string id) : id_(std::move(id)) {}
+  explicit Group(std::string id);
 
   const std::string& id() const { return id_; }
   // Empty for a simple group, which has only offsets.
   const std::optional<v1::GroupMetadataValue>& metadata() const { return metadata_; }
   const std::map<std::string, GroupMember>& members() const { return members_; }
   const std::unordered_map<PartitionKey, StoredOffset>& offsets() const { return offsets_; }
+  // Memory that it takes, roughly and never much too little: what clients have stored in it, and what was
+  // assigned.
+  size_t bytes() const { return bytes_; }
   // True when nothing is left of it.
   bool gone() const { return !metadata_ && members_.empty() && offsets_.empty(); }
 
@@ -124,6 +128,9 @@ class Group {
   std::vector<std::string> FinishLoad();
 
  private:
+  // Of what the record may change.
+  size_t BytesTouchedBy(const GroupRecord& record) const;
+  GroupRecord ApplyKind(const GroupRecord& record);
   GroupRecord ApplyOffset(const GroupRecord& record);
   GroupRecord ApplyMetadata(const GroupRecord& record);
   GroupRecord ApplyMember(const GroupRecord& record);
@@ -143,6 +150,7 @@ class Group {
   std::unordered_map<TopicId, std::pair<std::string, size_t>> committed_topics_;
   uint32_t last_epoch_ = 0;
   uint64_t members_version_ = 0;
+  size_t bytes_;
 };
 
 // The records of one step, applied as they are put. Either Take() and append them, or Rollback().

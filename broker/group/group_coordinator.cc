@@ -32,6 +32,7 @@ GroupCounters& GroupCounters::operator+=(const GroupCounters& other) {
   committed_offsets += other.committed_offsets;
   refused_offsets += other.refused_offsets;
   expired_offsets += other.expired_offsets;
+  refused_for_memory += other.refused_for_memory;
   return *this;
 }
 
@@ -293,6 +294,8 @@ Task<CommittedPositions> GroupCoordinator::Positions(size_t most) {
 
 GroupGauges GroupCoordinator::Gauges() const {
   GroupGauges out;
+  out.bytes = BytesOfGroups();
+  out.bytes_limit = options_.groups.max_bytes;
   for (const auto& [key, led] : led_) {
     if (led->stale) continue;
     ++out.partitions;

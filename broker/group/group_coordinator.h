@@ -49,6 +49,7 @@ struct GroupCounters {
   uint64_t committed_offsets = 0;
   uint64_t refused_offsets = 0;
   uint64_t expired_offsets = 0;
+  uint64_t refused_for_memory = 0;  // joins and commits
 
   GroupCounters& operator+=(const GroupCounters& other);
 };
@@ -60,6 +61,8 @@ struct GroupGauges {
   std::map<v1::GroupState, size_t> groups;
   size_t members = 0;
   size_t offsets = 0;
+  size_t bytes = 0;  // Group::bytes of all
+  size_t bytes_limit = 0;
   std::map<PartitionKey, LeaderEpoch> serving;  // partitions of __consumer_offsets that are read back
 };
 
@@ -95,8 +98,9 @@ class GroupCoordinator final : private PartitionWatcher {
   Task<Result<v1::DescribeGroupsResponse::Group>> Describe(PartitionKey where, std::string group,
                                                            bool offsets, MonoTime deadline);
   Task<Result<>> Delete(PartitionKey where, std::string group, MonoTime deadline);
-  // Of all partitions led here. COORDINATOR_LOAD_IN_PROGRESS when some are being read.
-  Result<std::vector<v1::ListGroupsResponse::Group>> List();
+  // Of all partitions led here, in no order; with `page` the first by id that are asked for, one more than
+  // kGroupsPerPage at most. COORDINATOR_LOAD_IN_PROGRESS when some are being read.
+  Result<std::vector<v1::ListGroupsResponse::Group>> List(const v1::ListGroupsRequest& request);
 
   // Of groups whose records are read back, `most` at most, those with members first. For the lag.
   Task<CommittedPositions> Positions(size_t most);
@@ -112,6 +116,7 @@ class GroupCoordinator final : private PartitionWatcher {
     Offset membership_end = 0;
     Offset offsets_end = 0;
     MonoTime due = kNoDeadline;  // its place in Led::due
+    size_t counted = 0;          // of Group::bytes, in Led::bytes
   };
   // A partition of __consumer_offsets that is led here in one epoch.
   struct Led {
@@ -122,6 +127,7 @@ class GroupCoordinator final : private PartitionWatcher {
     std::unordered_map<std::string, std::unique_ptr<Slot>> groups;
     std::set<std::pair<MonoTime, std::string>> due;
     Offset dropped_end = 0;  // of the last records of groups that are gone
+    size_t bytes = 0;        // of its groups, as counted
   };
 
   // PartitionWatcher.
@@ -162,8 +168,12 @@ class GroupCoordinator final : private PartitionWatcher {
   // The answer about a group that is not there, once that is committed.
   Task<Error> NotThere(PartitionKey where, Led* led, std::string group, MonoTime deadline);
   GroupScene Scene();
-  // Appends a change, or rolls it back.
-  Result<> Write(Led& led, Slot& slot, GroupChange& change);
+  // Appends a change, or rolls it back; also one by which the groups here would grow beyond `most` bytes.
+  Result<> Write(Led& led, Slot& slot, GroupChange& change, size_t most = SIZE_MAX);
+  Result<> Append(Led& led, Slot& slot, GroupChange& change);
+  Result<> CheckRoom(const Slot& slot, size_t most);
+  void Recount(Led& led, Slot& slot);
+  size_t BytesOfGroups() const;
   void Count(const GroupChange& change);
   void Schedule(Led& led, Slot& slot, MonoTime when);
   Task<Result<>> Committed(PartitionKey where, LeaderEpoch epoch, Offset end, MonoTime deadline);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "broker/group/group_limits.h"
 #include "broker/group/group_offsets.h"
 
 namespace tidemark {
@@ -36,6 +37,23 @@ void DescribeMember(const std::string& id, GroupMember& member, const GroupScene
       static_cast<uint64_t>(std::max<int64_t>(0, ToMillis(scene.now - member.last_heartbeat))));
 }
 
+// Nothing is left of it where something does not fit.
+void TakeRoom(size_t bytes, size_t* room) { *room = bytes < *room ? *room - bytes : 0; }
+
+// The offsets of the first topics that fit.
+void KeepWhatFits(size_t room, v1::DescribeGroupsResponse::Group* out) {
+  int fit = 0;
+  for (; fit < out->offsets_size(); ++fit) {
+    TakeRoom(out->offsets(fit).ByteSizeLong(), &room);
+    if (room == 0) break;
+  }
+  while (out->offsets_size() > fit) {
+    out->set_offsets_left_out(out->offsets_left_out() +
+                              static_cast<uint32_t>(out->offsets().rbegin()->partitions_size()));
+    out->mutable_offsets()->RemoveLast();
+  }
+}
+
 }  // namespace
 
 void FillTopicNames(const GroupTopics& topics, v1::GroupPartitions* partitions) {
@@ -54,9 +72,25 @@ void DescribeGroup(Group& group, bool include_offsets, const GroupScene& scene,
     out->set_assignor(group.metadata()->assignor());
     *out->mutable_last_rebalance() = group.metadata()->last_rebalance();
   }
-  for (const auto& [id, unused] : group.members())
-    DescribeMember(id, *group.Find(id), scene, out->add_members());
-  if (include_offsets) FillCommitted(group, scene, out->mutable_offsets());
+  size_t room = kGroupAnswerBytes;
+  for (const auto& [id, unused] : group.members()) {
+    if (room > 0) {
+      DescribeMember(id, *group.Find(id), scene, out->add_members());
+      TakeRoom(out->members().rbegin()->ByteSizeLong(), &room);
+      if (room > 0 || out->members_size() == 1) continue;
+      out->mutable_members()->RemoveLast();
+    }
+    out->set_members_left_out(out->members_left_out() + 1);
+  }
+  if (!include_offsets) return;
+  FillCommitted(group, scene, out->mutable_offsets());
+  KeepWhatFits(room, out);
+}
+
+bool IsListed(const Group& group, const v1::ListGroupsRequest& request) {
+  if (request.has_start_after() && group.id() <= request.start_after()) return false;
+  const auto& states = request.states();
+  return states.empty() || std::ranges::find(states, StateOf(group)) != states.end();
 }
 
 void ListGroup(const Group& group, v1::ListGroupsResponse::Group* out) {

@@ -18,6 +18,8 @@ namespace tidemark {
 inline constexpr size_t kMaxGroupsAsked = 1000;
 // Groups beyond this much of an answer are left out of it; one is always in it.
 inline constexpr size_t kGroupAnswerBytes = 32u << 20;
+// Groups of one answer to ListGroups, where pages are asked for: with the longest names they are 3 MB.
+inline constexpr size_t kGroupsPerPage = 10'000;
 // Most partitions of which offsets are committed, asked for or deleted, of one group in one request.
 inline constexpr size_t kMaxPartitionsAsked = 20'000;
 // Most partitions that a member says it holds.

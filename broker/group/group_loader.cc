@@ -90,6 +90,7 @@ Task<void> GroupCoordinator::Finish(std::shared_ptr<Led> led) {
         co_return;
       if (topics_dirty_) (void)RefreshTopics();
     }
+    Recount(*led, *led->groups.at(id));
     DropIfGone(*led, id);
     co_await Yield("group load");
   }

@@ -2,12 +2,23 @@
 #include <algorithm>
 
 #include "broker/group/group_coordinator.h"
+#include "broker/group/group_limits.h"
 
 namespace tidemark {
 namespace {
 
 // Heartbeat interval of a member that waits for partitions, or has some to give back.
 constexpr Duration kWhileMoving = 500ms;
+
+// By so much a group may grow whatever the others take: of a member that comes back under another id.
+constexpr size_t kGrowthForAll = 512;
+
+// Somebody joins, or says other things of itself.
+bool SetsInfo(const GroupChange& change) {
+  return std::ranges::any_of(change.records(), [](const GroupRecord& record) {
+    return record.kind == GroupRecordKind::kMember && !record.tombstone();
+  });
+}
 
 // An error of the partition, as those see it who know only groups.
 Error ForGroups(Error error) {
@@ -99,6 +110,7 @@ void GroupCoordinator::DropIfGone(Led& led, const std::string& group) {
   if (found == led.groups.end() || !found->second->group.gone()) return;
   led.due.erase({found->second->due, group});
   led.dropped_end = std::max(led.dropped_end, EndOf(led, found->second.get()));
+  led.bytes -= found->second->counted;
   led.groups.erase(found);
 }
 
@@ -138,18 +150,48 @@ void GroupCoordinator::Count(const GroupChange& change) {
       change.records(), [](const auto& r) { return r.kind == GroupRecordKind::kMember && r.tombstone(); }));
 }
 
-Result<> GroupCoordinator::Write(Led& led, Slot& slot, GroupChange& change) {
+size_t GroupCoordinator::BytesOfGroups() const {
+  size_t bytes = 0;
+  for (const auto& [key, led] : led_) bytes += led->bytes;
+  return bytes;
+}
+
+void GroupCoordinator::Recount(Led& led, Slot& slot) {
+  const size_t now = slot.group.bytes();
+  led.bytes += now;
+  led.bytes -= std::exchange(slot.counted, now);
+}
+
+Result<> GroupCoordinator::CheckRoom(const Slot& slot, size_t most) {
+  if (slot.group.bytes() <= slot.counted + kGrowthForAll) return {};
+  const size_t grown = BytesOfGroups() + slot.group.bytes() - slot.counted;
+  if (grown <= most) return {};
+  ++counters_.refused_for_memory;
+  return Fail(v1::GROUP_MAX_SIZE_REACHED,
+              "the groups of this coordinator would take {} bytes with what group '{}' wants to add, and "
+              "group.max.memory.bytes ({}) leaves {} for that",
+              grown, slot.group.id(), options_.groups.max_bytes, most);
+}
+
+Result<> GroupCoordinator::Write(Led& led, Slot& slot, GroupChange& change, size_t most) {
   if (change.empty()) return {};
-  auto undo = [&](Error error) {
+  Result<> done = CheckRoom(slot, most);
+  if (done) done = Append(led, slot, change);
+  if (!done) {
     change.Rollback();
     // Members that are there again are judged anew.
     StartGroupTimers(slot.group, loop_.Now());
-    return std::unexpected(ForGroups(std::move(error)));
-  };
-  auto finished = EncodeGroupBatches(change.records(), clock_.WallNow());
-  if (!finished) return undo(finished.error());
+    done = std::unexpected(ForGroups(std::move(done.error())));
+  }
+  Recount(led, slot);
+  return done;
+}
+
+Result<> GroupCoordinator::Append(Led& led, Slot& slot, GroupChange& change) {
+  TM_ASSIGN_OR_RETURN(const std::vector<FinishedBatch> finished,
+                      EncodeGroupBatches(change.records(), clock_.WallNow()));
   std::vector<UnstampedBatch> batches;
-  for (const FinishedBatch& batch : *finished) {
+  for (const FinishedBatch& batch : finished) {
     batches.push_back({.body = batch.body,
                        .body_crc = batch.body_crc,
                        .last_offset_delta = batch.record_count - 1,
@@ -157,11 +199,10 @@ Result<> GroupCoordinator::Write(Led& led, Slot& slot, GroupChange& change) {
   }
   Partition* partition = LeaderOf(led);
   if (partition == nullptr)
-    return undo({v1::NOT_COORDINATOR, "this broker has just stopped being the coordinator"});
-  const Result<AppendResult> appended = partition->Append(batches, -1, led.epoch);
-  if (!appended) return undo(appended.error());
+    return Fail(v1::NOT_COORDINATOR, "this broker has just stopped being the coordinator");
+  TM_ASSIGN_OR_RETURN(const AppendResult appended, partition->Append(batches, -1, led.epoch));
   Offset& end = change.touches_membership() ? slot.membership_end : slot.offsets_end;
-  end = appended->end_offset;
+  end = appended.end_offset;
   Count(change);
   return {};
 }
@@ -189,7 +230,9 @@ Task<Result<v1::ConsumerGroupHeartbeatResponse>> GroupCoordinator::Heartbeat(
   {
     GroupChange change(slot.group);
     auto outcome = tidemark::Heartbeat(request, caller, scene, change);
-    Result<> written = outcome ? Write(*led, slot, change) : Result<>(std::unexpected(outcome.error()));
+    // What members have to commit finds room when nobody may join any more.
+    const size_t most = SetsInfo(change) ? options_.groups.max_bytes / 10 * 9 : SIZE_MAX;
+    Result<> written = outcome ? Write(*led, slot, change, most) : Result<>(std::unexpected(outcome.error()));
     if (!written) {
       DropIfGone(*led, request.group_id());
       co_return std::unexpected(written.error());
@@ -230,7 +273,7 @@ Task<Result<v1::OffsetCommitResponse>> GroupCoordinator::Commit(PartitionKey whe
   GroupChange change(slot.group);
   Result<> written = CommitOffsets(request, Scene(), change, &response);
   const size_t count = change.records().size();
-  if (written) written = Write(*led, slot, change);
+  if (written) written = Write(*led, slot, change, options_.groups.max_bytes);
   if (!written) {
     DropIfGone(*led, request.group_id());
     co_return std::unexpected(written.error());
@@ -306,16 +349,27 @@ Task<Result<>> GroupCoordinator::Delete(PartitionKey where, std::string group, M
   co_return Result<>{};
 }
 
-Result<std::vector<v1::ListGroupsResponse::Group>> GroupCoordinator::List() {
-  std::vector<v1::ListGroupsResponse::Group> out;
+Result<std::vector<v1::ListGroupsResponse::Group>> GroupCoordinator::List(
+    const v1::ListGroupsRequest& request) {
+  std::vector<const Group*> found;
   for (const auto& [key, led] : led_) {
     if (LeaderOf(*led) == nullptr) continue;
     if (!led->ready) {
       return Fail(v1::COORDINATOR_LOAD_IN_PROGRESS, "the groups of {}-{} are being read back", kOffsetsTopic,
                   key.partition);
     }
-    for (const auto& [id, slot] : led->groups) ListGroup(slot->group, &out.emplace_back());
+    for (const auto& [id, slot] : led->groups) {
+      if (IsListed(slot->group, request)) found.push_back(&slot->group);
+    }
   }
+  if (request.has_start_after() && found.size() > kGroupsPerPage) {
+    const auto by_id = [](const Group* a, const Group* b) { return a->id() < b->id(); };
+    std::ranges::nth_element(found, found.begin() + kGroupsPerPage, by_id);
+    found.resize(kGroupsPerPage + 1);
+  }
+  std::vector<v1::ListGroupsResponse::Group> out;
+  out.reserve(found.size());
+  for (const Group* group : found) ListGroup(*group, &out.emplace_back());
   return out;
 }
 

@@ -23,6 +23,7 @@ struct GroupOptions {
   Duration max_session_timeout = 1800s;   // group.max.session.timeout.ms
   Duration initial_rebalance_delay{};     // group.initial.rebalance.delay.ms
   uint32_t max_size = 2147483647;         // group.max.size
+  size_t max_bytes = 512u << 20;          // group.max.memory.bytes, of one coordinator
   uint32_t max_metadata_bytes = 4096;     // offset.metadata.max.bytes
   Duration offsets_retention = 10080min;  // offsets.retention.minutes
 };

@@ -229,17 +229,17 @@ Task<void> HandleDeleteGroups(Shard& shard, std::unique_ptr<RpcCall> call) {
 
 Task<void> HandleListGroups(Shard& shard, std::unique_ptr<RpcCall> call) {
   using Groups = Result<std::vector<v1::ListGroupsResponse::Group>>;
-  const auto& states = call->request().list_groups().states();
-  auto list = [](Shard& owner) -> Task<Groups> {
+  const v1::ListGroupsRequest request = call->request().list_groups();
+  auto list = [](Shard& owner, v1::ListGroupsRequest asked) -> Task<Groups> {
     if (!owner.active() || owner.scope().stopping())
       co_return Fail(v1::BROKER_NOT_READY, "the broker is stopping");
-    co_return owner.groups()->List();
+    co_return owner.groups()->List(asked);
   };
   BrokerContext& context = shard.context();
   Gather<Groups> gather(shard.loop(), context.shards.size());
   for (const auto& owner : context.shards) {
     gather.Start(owner->index(), owner->loop(), owner->scope(), "list groups",
-                 [&owner = *owner, list] { return list(owner); });
+                 [&owner = *owner, list, request] { return list(owner, request); });
   }
   (void)co_await gather.Wait("list groups", DeadlineOf(shard, *call), shard.scope().stop_token());
   std::vector<v1::ListGroupsResponse::Group> all;
@@ -249,14 +249,13 @@ Task<void> HandleListGroups(Shard& shard, std::unique_ptr<RpcCall> call) {
       call->ReplyError(part ? part->error() : missing);
       co_return;
     }
-    for (auto& group : **part) {
-      if (states.empty() || std::ranges::find(states, group.state()) != states.end())
-        all.push_back(std::move(group));
-    }
+    for (auto& group : **part) all.push_back(std::move(group));
   }
-  std::ranges::sort(all, {}, [](const auto& group) { return group.group_id(); });
+  std::ranges::sort(all, {}, [](const auto& group) -> const std::string& { return group.group_id(); });
   v1::Response response;
-  response.mutable_list_groups();
+  const bool more = request.has_start_after() && all.size() > kGroupsPerPage;
+  if (more) all.resize(kGroupsPerPage);
+  response.mutable_list_groups()->set_more(more);
   for (auto& group : all) *response.mutable_list_groups()->add_groups() = std::move(group);
   call->Reply(std::move(response));
 }

@@ -9,6 +9,8 @@ void AddGroups(const ShardReport& report, ShardReport* sum) {
   for (const auto& [state, count] : report.group_gauges.groups) sum->group_gauges.groups[state] += count;
   sum->group_gauges.members += report.group_gauges.members;
   sum->group_gauges.offsets += report.group_gauges.offsets;
+  sum->group_gauges.bytes += report.group_gauges.bytes;
+  sum->group_gauges.bytes_limit += report.group_gauges.bytes_limit;
   sum->group_gauges.serving.insert(report.group_gauges.serving.begin(), report.group_gauges.serving.end());
 }
 
@@ -24,6 +26,9 @@ void AddGroupMetrics(const ShardReport& sum, Exposition* out) {
   }
   out->Gauge("tidemark_group_members", static_cast<double>(sum.group_gauges.members));
   out->Gauge("tidemark_group_offsets", static_cast<double>(sum.group_gauges.offsets));
+  out->Gauge("tidemark_group_memory_bytes", static_cast<double>(sum.group_gauges.bytes));
+  out->Gauge("tidemark_group_memory_limit_bytes", static_cast<double>(sum.group_gauges.bytes_limit));
+  out->Counter("tidemark_group_refused_for_memory_total", sum.groups.refused_for_memory);
   out->Gauge("tidemark_group_partitions", static_cast<double>(sum.group_gauges.partitions));
   out->Gauge("tidemark_group_partitions_loading", static_cast<double>(sum.group_gauges.loading));
   out->Counter("tidemark_group_loads_total", sum.groups.loads);

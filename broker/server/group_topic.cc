@@ -15,6 +15,7 @@ GroupCoordinatorOptions OptionsOf(const BrokerConfig::Groups& config) {
   out.groups.max_session_timeout = config.max_session_timeout;
   out.groups.initial_rebalance_delay = config.initial_rebalance_delay;
   out.groups.max_size = config.max_size;
+  out.groups.max_bytes = config.max_memory_bytes;
   out.groups.max_metadata_bytes = config.max_metadata_bytes;
   out.groups.offsets_retention = config.retention;
   return out;

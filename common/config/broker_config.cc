@@ -108,6 +108,7 @@ Result<> FillGroups(const ConfigValues& values, BrokerConfig::Groups* out) {
   out->heartbeat_interval = milliseconds(values.Int("group.consumer.heartbeat.interval.ms"));
   out->initial_rebalance_delay = milliseconds(values.Int("group.initial.rebalance.delay.ms"));
   out->max_size = static_cast<uint32_t>(values.Int("group.max.size"));
+  out->max_memory_bytes = static_cast<uint64_t>(values.Int("group.max.memory.bytes"));
   out->lag_interval = milliseconds(values.Int("group.lag.interval.ms"));
   if (out->min_session_timeout > out->max_session_timeout) {
     return Fail(v1::INVALID_CONFIG,

@@ -105,6 +105,7 @@ struct BrokerConfig {
     Duration heartbeat_interval = 3s;
     Duration initial_rebalance_delay{};
     uint32_t max_size = 2147483647;
+    uint64_t max_memory_bytes = 512u << 20;
     Duration lag_interval = 15s;  // zero: lag is not followed
   };
   Groups groups;

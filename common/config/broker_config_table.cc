@@ -275,6 +275,11 @@ Defs GroupsAndTransactions() {
       {"group.lag.interval.ms", kI, "15000", "ms",
        "How often the lag of groups coordinated here is found out for /metrics; 0: never", kYes, 0, kMaxInt},
       {"group.max.size", kI, "2147483647", "members", "Members of one group", kYes, 1, kMaxInt},
+      {"group.max.memory.bytes", kI, "536870912", "bytes",
+       "Memory that groups (members, assignments, offsets) may take on one shard: nobody joins above nine "
+       "tenths "
+       "of it, nothing new is committed above it",
+       kYes, 1 << 20, kMaxLong},
       {"transaction.state.log.replication.factor", kI, "3", "replicas", "Replicas of the transaction log",
        kNo, 1, 32767},
       {"transaction.state.log.min.isr", kI, "2", "replicas", "min.insync.replicas of the transaction log",

@@ -64,6 +64,25 @@ TEST_F(GroupAdminTest, AGroupWithMembersIsShownAndNotDisturbed) {
   EXPECT_EQ(listed->groups[0].group_id(), "g");
 }
 
+TEST_F(GroupAdminTest, PagesOfGroupsAreFollowed) {
+  fakes_->on_other = [](BrokerId broker, const v1::Request& request) -> Result<v1::Response> {
+    v1::Response response;
+    auto& list = *response.mutable_list_groups();
+    if (broker != 2) return response;
+    EXPECT_TRUE(request.list_groups().has_start_after());
+    std::vector<std::string> all = {"a", "b", "c", "d", "e"};
+    std::erase_if(all, [&](const auto& id) { return id <= request.list_groups().start_after(); });
+    list.set_more(all.size() > 2);
+    for (size_t i = 0; i < std::min<size_t>(2, all.size()); ++i) list.add_groups()->set_group_id(all[i]);
+    return response;
+  };
+  auto listed = env_.Run(admin_->List({}, Soon()));
+  ASSERT_TRUE(listed);
+  std::vector<std::string> ids;
+  for (const auto& group : listed->groups) ids.push_back(group.group_id());
+  EXPECT_THAT(ids, ElementsAre("a", "b", "c", "d", "e"));
+}
+
 TEST_F(GroupAdminTest, ADeletionWhoseAnswerWasLostIsNotAnError) {
   coordinator_->Commit("orders", 0, 5);
   bool lose = true;
