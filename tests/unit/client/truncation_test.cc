@@ -1,8 +1,8 @@
 // A consumer of a log that lost records which it had read.
 #include <gtest/gtest.h>
 
-#include <functional>
-
+#include "broker/log/cleaner_batch.h"
+#include "common/record/crc32c.h"
 #include "tests/unit/client/consumer_fixture.h"
 
 namespace tidemark::testing {
@@ -217,6 +217,26 @@ TEST_F(TruncationTest, LeadersComeAndGoAndNothingIsToldWhileNothingIsLost) {
   EXPECT_EQ(Drain(), Values({"d"}));
   ASSERT_TRUE(env_.Run(consumer_->Seek("orders", 0, {Kind::kOffset, 3, LeaderEpoch{3}})));
   EXPECT_EQ(Drain(), Values({"d"}));
+  EXPECT_EQ(Told(), v1::NONE);
+}
+
+// A batch whose records were all compacted away, the only one of its epoch.
+TEST_F(TruncationTest, ThePositionBehindABatchWithoutRecordsIsInItsEpoch) {
+  ReadFromBeginning();
+  FakePartition& partition = log();
+  const std::string body = EmptyBody(1);
+  const BatchPrefix prefix =
+      StampBatch(body, Crc32c(body), partition.next, ++partition.epoch, 5, fakes_->topics["orders"].id, 0);
+  partition.batches.push_back(std::string(prefix.view()) + body);
+  partition.bases.push_back(partition.next);
+  partition.sizes.push_back(2);
+  partition.next += 2;
+  EXPECT_EQ(Drain(), Values());
+  EXPECT_EQ(Position(), 6u);
+  EXPECT_EQ(LastEpoch(), 2u);
+  ASSERT_TRUE(env_.Run(consumer_->Seek("orders", 0, {Kind::kOffset, 6, LastEpoch()})));
+  AppendEach({"g"});
+  EXPECT_EQ(Drain(), Values({"g"}));
   EXPECT_EQ(Told(), v1::NONE);
 }
 
