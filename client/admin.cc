@@ -36,16 +36,22 @@ Duration Left(EventLoop& loop, MonoTime deadline) { return std::min<Duration>(de
 class SlowCall {
  public:
   SlowCall(Cluster& cluster, const Cluster::CallNotes& notes, MonoTime deadline) : loop_(cluster.loop()) {
-    if (!cluster.options().on_slow_call) return;
-    timer_ = loop_.StartTimerAfter(kSlow, [&cluster, &notes, deadline] {
-      cluster.options().on_slow_call(notes.last, deadline - cluster.loop().Now());
-    });
+    if (cluster.options().on_slow_call) Arm(cluster, notes, deadline, true);
   }
   SlowCall(const SlowCall&) = delete;
   SlowCall& operator=(const SlowCall&) = delete;
   ~SlowCall() { loop_.CancelTimer(timer_); }
 
  private:
+  // Once, and once more if it is known only later why.
+  void Arm(Cluster& cluster, const Cluster::CallNotes& notes, MonoTime deadline, bool first) {
+    timer_ = loop_.StartTimerAfter(kSlow, [this, &cluster, &notes, deadline, first] {
+      timer_ = 0;
+      if (first || notes.last) cluster.options().on_slow_call(notes.last, deadline - loop_.Now());
+      if (!notes.last) Arm(cluster, notes, deadline, false);
+    });
+  }
+
   EventLoop& loop_;
   TimerId timer_ = 0;
 };
@@ -190,7 +196,8 @@ Task<Result<v1::AlterConfigsResponse>> Admin::AlterConfigs(v1::AlterConfigsReque
                                                            MonoTime deadline) {
   v1::Request call;
   *call.mutable_alter_configs() = std::move(request);
-  auto response = co_await CallController(std::move(call), deadline);
+  bool may_be_done = false;  // the error says it, too
+  auto response = co_await CallController(std::move(call), deadline, &may_be_done);
   if (!response) co_return std::unexpected(std::move(response.error()));
   if (!response->has_alter_configs()) co_return WrongBody("alter configs");
   co_return std::move(*response->mutable_alter_configs());

@@ -178,7 +178,8 @@ Task<Result<v1::Response>> ControllerTerm::AwaitAnswer(std::shared_ptr<Controlle
     Error error = answer.error();
     if (self->ended()) {
       error = {v1::NOT_CONTROLLER, fmt::format("the controller's term ended: {}", self->why_ended())};
-    } else if (error.code == v1::REQUEST_TIMED_OUT && admin && !self->MayAct()) {
+    } else if (error.code == v1::REQUEST_TIMED_OUT && admin &&
+               !(self->MayAct() && self->keeper_.connected())) {
       error = {v1::BROKER_NOT_READY,
                fmt::format("the controller, broker {}, has no connection to ZooKeeper; {}",
                            self->options_.broker_id,
@@ -187,7 +188,8 @@ Task<Result<v1::Response>> ControllerTerm::AwaitAnswer(std::shared_ptr<Controlle
       continue;
     }
     pending->given_up = admin;
-    error.unknown_outcome = pending->begun;
+    // What brokers ask does no harm when it is asked again.
+    error.unknown_outcome = admin && pending->begun;
     co_return std::unexpected(std::move(error));
   }
 }
