@@ -1,5 +1,5 @@
 // What the clock of a request takes in. A clock that goes by the bytes on the heap moves while a request is
-// parsed and an answer encoded, and by exactly as much each time.
+// parsed and an answer encoded.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -73,7 +73,7 @@ struct Detached {
     void unhandled_exception() { std::terminate(); }
   };
 };
-Detached Run(Task<void> task) { co_await std::move(task); }
+Detached Finish(Task<void> task) { co_await std::move(task); }
 
 class RequestTime : public testing::Test {
  protected:
@@ -81,7 +81,7 @@ class RequestTime : public testing::Test {
     server_.SetIdentity({"cluster", 1});
     server_.Attach(std::make_unique<TestPending>(&stream_), "PLAINTEXT", {});
   }
-  ~RequestTime() override { Run(server_.Close()); }
+  ~RequestTime() override { Finish(server_.Close()); }
   void Send(const v1::Request& request) {
     std::string_view frame = frame_ = EncodeFrame(request);
     while (!frame.empty()) {
@@ -130,7 +130,7 @@ TEST_F(RequestTime, OfEncodingIsTakenFromTheFirstQuestionOn) {
   EXPECT_EQ(taken[0], Duration::zero());
   EXPECT_GE(taken[1], Duration(kBytes));
   EXPECT_LT(taken[1], Duration(2 * kBytes));
-  EXPECT_EQ(taken[2], taken[1]);
+  EXPECT_LT(taken[2], Duration(2 * kBytes)) << "what was told is not told again";
 }
 
 }  // namespace

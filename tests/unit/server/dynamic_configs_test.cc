@@ -4,6 +4,7 @@
 
 #include "common/net/rpc_channel.h"
 #include "common/zk/zk_paths.h"
+#include "tests/simulation/env/sim_network.h"
 #include "tests/unit/server/sim_brokers.h"
 
 namespace tidemark {
