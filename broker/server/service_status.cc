@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <glog/logging.h>
 
+#include "common/utf8.h"
+
 namespace tidemark {
 namespace {
 
@@ -25,7 +27,8 @@ std::string ServiceMessage(ServicePhase phase, const std::vector<std::string>& r
   if (reasons.size() > 1) status += fmt::format(" (and {} more, see /readyz)", reasons.size() - 1);
   // A line end would begin another assignment.
   std::ranges::replace(status, '\n', ' ');
-  if (status.size() > kLongestStatus) status.resize(kLongestStatus);
+  // A service manager drops a status that is not UTF-8.
+  status.resize(Utf8Prefix(status, kLongestStatus).size());
   switch (phase) {
     case ServicePhase::kStarting:
       // At first there is nothing yet to wait for.

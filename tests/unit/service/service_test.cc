@@ -12,6 +12,7 @@
 
 #include "broker/server/service_status.h"
 #include "common/env/service_manager.h"
+#include "common/utf8.h"
 
 namespace tidemark {
 namespace {
@@ -104,6 +105,14 @@ TEST(ServiceMessage, ALineEndInAReasonBeginsNoOtherAssignment) {
       ServiceMessage(ServicePhase::kStarting, {"x\nREADY=1" + std::string(1000, 'y')}, "");
   EXPECT_EQ(message.find('\n'), std::string::npos);
   EXPECT_LT(message.size(), 500u);
+}
+
+TEST(ServiceMessage, ALongReasonIsCutBetweenCharacters) {
+  for (size_t before = 0; before < 4; ++before) {
+    std::string reason(before, 'x');
+    for (int i = 0; i < 300; ++i) reason += "\u20ac";
+    EXPECT_TRUE(IsValidUtf8(ServiceMessage(ServicePhase::kServing, {reason}, ""))) << before;
+  }
 }
 
 }  // namespace
