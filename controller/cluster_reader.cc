@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <glog/logging.h>
 
 #include "common/zk/zk_paths.h"
 #include "common/zk/znodes.h"
@@ -135,7 +136,12 @@ Task<ZkResult<std::set<std::string>>> ClusterReader::ReadConfigChanges() {
       if (!node && !Missing(node.error())) co_return std::unexpected(node.error());
       const Result<v1::ConfigChangeZnode> change =
           node ? DecodeConfigChange(node->data) : Fail(v1::NOT_FOUND, "removed meanwhile");
-      if (change && change->entity_path().starts_with("topics/")) {
+      if (!change) {
+        // No telling whose it was.
+        if (node)
+          LOG(ERROR) << "config notification " << child << " cannot be read: " << change.error().message;
+        watches_->hint({.full = true});
+      } else if (change->entity_path().starts_with("topics/")) {
         topics.emplace(zkpath::BaseName(change->entity_path()));
       }
     }

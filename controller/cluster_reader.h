@@ -61,6 +61,7 @@ class ClusterReader {
   Task<ZkResult<std::vector<TopicRead>>> ReadTopics(std::vector<std::string> names);
   Task<ZkResult<std::set<std::string, std::less<>>>> ReadDeletions();
   // Topics named by notifications that came after the last call. The first call only notes where they end.
+  // One that cannot be read hints that everything is to be.
   Task<ZkResult<std::set<std::string>>> ReadConfigChanges();
   // Folders under the topic's partitions folder; nothing when that is missing.
   Task<ZkResult<std::optional<std::set<PartitionIndex>>>> ReadPartitionFolders(std::string topic);

@@ -466,6 +466,20 @@ TEST_P(ControllerTest, UncleanElectionHappensOnlyOnceItIsAllowed) {
   EXPECT_EQ(cluster_.zk().PeekChildren(std::string(zkpath::kConfigChanges)).size(), 1u);
 }
 
+// Whose configs have changed it does not tell: they are read of all topics.
+TEST_P(ControllerTest, AConfigNotificationThatCannotBeReadIsOfAnyTopic) {
+  const BrokerId controller = Controlling();
+  const BrokerId leader = controller == 2 ? 3 : 2;
+  ASSERT_EQ(cluster_.Create("orders", {{leader, controller}}).code, v1::NONE);
+  ASSERT_EQ(cluster_.AlterIsr("orders", {leader}).partitions(0).error().code(), v1::NONE);
+  cluster_.Kill(leader);
+  ASSERT_TRUE(cluster_.Until([&] { return cluster_.LeaderOf("orders") == kNoBroker; }));
+  cluster_.zk().Poke("/config/topics/orders",
+                     R"({"version":1,"config":{"unclean.leader.election.enable":"true"}})");
+  cluster_.zk().Poke("/config/changes/config_change_0000000007", "not json");
+  EXPECT_TRUE(cluster_.Until([&] { return cluster_.LeaderOf("orders") == controller; }));
+}
+
 TEST_P(ControllerTest, AlterConfigsRefusesWhatIsWrongAndWarnsOfWhatIsUnwise) {
   ASSERT_EQ(cluster_.Create("orders", {{1, 2}}).code, v1::NONE);
   v1::Request request;
