@@ -54,15 +54,18 @@ Task<Result<>> MoveOn(Shard& owner, PartitionKey key, size_t directory) {
 
 }  // namespace
 
-Task<v1::DescribeLogDirsResponse> Broker::Impl::DescribeLogDirs(v1::DescribeLogDirsRequest request) {
+Task<Result<v1::DescribeLogDirsResponse>> Broker::Impl::DescribeLogDirs(v1::DescribeLogDirsRequest request) {
   const std::set<std::string> topics(request.topic_ids().begin(), request.topic_ids().end());
   Gather<std::vector<HeldReplica>> gather(loop_, context_.shards.size());
   for (const auto& shard : context_.shards) {
     gather.Start(shard->index(), shard->loop(), shard->scope(), "describe log directories",
                  [&shard = *shard, topics] { return ReplicasOf(shard, topics); });
   }
-  (void)co_await gather.Wait("describe log directories", loop_.Now() + kDescribePatience,
-                             scope_.stop_token());
+  if (co_await gather.Wait("describe log directories", loop_.Now() + kDescribePatience,
+                           scope_.stop_token()) != WaitOutcome::kReady) {
+    co_return Fail(v1::REQUEST_TIMED_OUT, "a shard of broker {} does not say which replicas it has",
+                   identity_.broker_id);
+  }
   v1::DescribeLogDirsResponse response;
   response.set_broker_id(identity_.broker_id);
   for (const auto& directory : dirs_->directories()) {
@@ -78,7 +81,6 @@ Task<v1::DescribeLogDirsResponse> Broker::Impl::DescribeLogDirs(v1::DescribeLogD
     }
   }
   for (auto& part : gather.results()) {
-    if (!part) continue;
     for (HeldReplica& held : *part) {
       auto* told = response.mutable_log_dirs(static_cast<int>(held.directory));
       if (!told->has_error()) *told->add_replicas() = std::move(held.told);

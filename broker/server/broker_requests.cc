@@ -42,9 +42,11 @@ Task<Result<v1::Response>> Broker::Impl::Serve(v1::Request request, bool forward
       *response.mutable_stop_replica() =
           co_await executor_->StopReplica(std::move(*request.mutable_stop_replica()));
       co_return response;
-    case v1::Request::kDescribeLogDirs:
-      *response.mutable_describe_log_dirs() = co_await DescribeLogDirs(request.describe_log_dirs());
+    case v1::Request::kDescribeLogDirs: {
+      TM_CO_ASSIGN_OR_RETURN(*response.mutable_describe_log_dirs(),
+                             co_await DescribeLogDirs(request.describe_log_dirs()));
       co_return response;
+    }
     case v1::Request::kAlterReplicaLogDirs:
       *response.mutable_alter_replica_log_dirs() =
           co_await AlterReplicaLogDirs(request.alter_replica_log_dirs());

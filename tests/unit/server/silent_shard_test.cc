@@ -73,5 +73,25 @@ TEST_F(SilentShard, IsNamedByAStateThatIsNotWhole) {
   EXPECT_EQ(state(200)["partitions"].size(), kPartitions);
 }
 
+// A part of the replicas would pass for all of them.
+TEST_F(SilentShard, ItsBrokerDoesNotTellOfAPartOfItsReplicas) {
+  v1::Request request;
+  request.mutable_describe_log_dirs();
+  const auto replicas = [&] {
+    int out = 0;
+    const auto response = cluster_.Call(0, request);
+    for (const auto& directory : response->describe_log_dirs().log_dirs()) out += directory.replicas_size();
+    return out;
+  };
+  EXPECT_EQ(replicas(), kPartitions);
+  Shard().SetStill(true);
+  const auto told = cluster_.Call(0, request);
+  ASSERT_FALSE(told);
+  EXPECT_EQ(told.error().code, v1::REQUEST_TIMED_OUT);
+  EXPECT_THAT(told.error().message, testing::HasSubstr("a shard of broker 0"));
+  Shard().SetStill(false);
+  EXPECT_EQ(replicas(), kPartitions);
+}
+
 }  // namespace
 }  // namespace tidemark
