@@ -74,7 +74,7 @@ void ServerConnection::Process() {
   processing_ = true;
   while (stream_) {
     if (OverOwnLimits() || OverBudget()) {
-      Pause();
+      if (!ListensForItsEnd()) Pause();
       break;
     }
     std::string_view frame;
@@ -279,8 +279,10 @@ void ServerConnection::CountPartial(size_t bytes) {
 // Which budget it is only the first request tells: until then none stops it, or clients could stop brokers.
 bool ServerConnection::OverBudget() const { return purpose_fixed_ && budget_->full(); }
 
-bool ServerConnection::OverOwnLimits() const {
-  return Muted() || in_flight_ >= core_->limits.max_requests_in_flight ||
+bool ServerConnection::OverOwnLimits() const { return Muted() || OverOwnWork(); }
+
+bool ServerConnection::OverOwnWork() const {
+  return in_flight_ >= core_->limits.max_requests_in_flight ||
          request_bytes_ + unsent_bytes_ >= core_->limits.max_bytes_in_flight;
 }
 
@@ -293,6 +295,12 @@ void ServerConnection::Pause() {
   if (!OverOwnLimits()) WaitForBudget();
 }
 
+// A mute may last for minutes, and its client may have gone: as long as nothing is unread, reading goes on
+// and would tell. The first bytes end that.
+bool ServerConnection::ListensForItsEnd() const {
+  return Muted() && !paused_ && reader_.buffered() == 0 && !OverOwnWork() && !OverBudget();
+}
+
 void ServerConnection::Mute(Duration pause) {
   if (!stream_ || pause <= Duration::zero()) return;
   const MonoTime now = core_->loop.Now();
@@ -302,7 +310,7 @@ void ServerConnection::Mute(Duration pause) {
   WaitOutMute();
   // Inside Process the limit is looked at before the next request.
   if (processing_) return;
-  Pause();
+  if (!ListensForItsEnd()) Pause();
   const size_t partial = partial_bytes_;
   CountPartial(0);
   CountMutedPartial(partial);
@@ -327,6 +335,7 @@ void ServerConnection::WaitOutMute() {
 
 void ServerConnection::EndMute() {
   core_->loop.CancelTimer(std::exchange(mute_timer_, 0));
+  if (!paused_) return;  // it was being read, so nothing has waited
   waited_since_ = std::min(waited_since_.value_or(mute_began_), mute_began_);
   MaybeResume();
 }

@@ -97,6 +97,8 @@ class ServerConnection final : public StreamHandler,
 
   bool OverBudget() const;
   bool OverOwnLimits() const;
+  bool OverOwnWork() const;
+  bool ListensForItsEnd() const;
   bool Muted() const { return muted_until_ != MonoTime{} && core_->loop.Now() < muted_until_; }
   void WaitOutMute();
   void EndMute();

@@ -119,6 +119,25 @@ class RpcServerTest : public RpcTest {
     EXPECT_TRUE((co_await Ask(peer.get(), NamedRequest("short", 2))).has_metadata());
     EXPECT_TRUE((co_await Ask(peer.get(), NamedRequest("quiet", 3))).has_metadata());
   }
+  // A client that goes while it is muted is not kept for as long as it is muted.
+  Task<void> GoneWhileMuted(bool answered_later) {
+    handler_.answer = [](RpcCall& call) {
+      call.Mute(2h);
+      call.Reply(MetadataAnswer());
+    };
+    if (answered_later) handler_.answer = nullptr;
+    auto peer = co_await RawClient();
+    peer->Write(EncodeFrame(NamedRequest("loud", 1)));
+    if (answered_later) {
+      co_await handler_.UntilBegun(1);
+      handler_.held[0]->Mute(2h);
+      handler_.held[0]->Reply(MetadataAnswer());
+    }
+    EXPECT_TRUE((co_await Answer(peer.get())).has_metadata());
+    EXPECT_EQ(server_->stats().connections, 1u);
+    peer->stream->Close();
+    while (server_->stats().connections > 0) (void)co_await Sleep(loop_, 1ms, "the end to be noticed");
+  }
   // A request's time runs while it lies in the socket of a muted connection.
   Task<void> DeadlineInMute() {
     handler_.answer = [](RpcCall& call) {
@@ -464,6 +483,14 @@ TEST_F(RpcServerTest, RequestsOverTheLimitWaitInOrderAndNoneIsDropped) {
 TEST_F(RpcServerTest, AMutedConnectionIsNotReadUntilItIsUnmuted) {
   StartServer();
   RunTask(Muted(2h));
+}
+TEST_F(RpcServerTest, AMutedConnectionThatItsClientLeavesIsGone) {
+  StartServer();
+  RunTask(GoneWhileMuted(false));
+}
+TEST_F(RpcServerTest, AConnectionMutedByALaterAnswerThatItsClientLeavesIsGone) {
+  StartServer();
+  RunTask(GoneWhileMuted(true));
 }
 TEST_F(RpcServerTest, AMuteAfterOneThatWasEndedIsItsOwn) {
   StartServer();
