@@ -10,8 +10,12 @@ namespace tidemark::internal {
 namespace {
 // Enough to keep a broker busy while answers travel; further batches gather into larger requests.
 constexpr int kMaxRequestsInFlight = 5;
+// To a broker that has delayed this client: each costs a delay, and is sent before that of another is known.
+constexpr int kMaxDelayedInFlight = 1;
 // Tries after which an error that no one foresaw is believed to last.
 constexpr uint32_t kMaxUnforeseen = 10;
+// A delay that lasts longer is asked about: the quota may be mended long before it is over.
+constexpr Duration kLongDelay = 5s;
 
 std::string Where(const PartitionQueue& queue) { return fmt::format("{}-{}", queue.topic, queue.partition); }
 }  // namespace
@@ -84,7 +88,8 @@ MonoTime Sender::Drain() {
     std::vector<Load>& of_leader = loads[leader];
     const bool opens = of_leader.empty() || load_bytes[leader] + size > options_.max_request_size;
     // Where the broker has its fill of requests, batches go on growing until one has been answered.
-    if (opens && in_flight_[leader] + static_cast<int>(of_leader.size()) >= kMaxRequestsInFlight) continue;
+    const int most = delaying_.contains(leader) ? kMaxDelayedInFlight : kMaxRequestsInFlight;
+    if (opens && in_flight_[leader] + static_cast<int>(of_leader.size()) >= most) continue;
     if (auto closed = accumulator_.CloseFirst(*queue); !closed) {
       Fail(*queue, std::move(closed.error()));
       continue;
@@ -199,11 +204,31 @@ Task<void> Sender::Send(BrokerId leader, Load load) {
     const Duration throttle = std::chrono::milliseconds(response->header().throttle_ms());
     muted_until_[leader] = loop_.Now() + throttle;
     stats_.throttled += throttle;
+    delaying_.insert(leader);
+    if (throttle > kLongDelay) scope_.Spawn("long delay", AwaitEndOfDelay(leader, loop_.Now() + throttle));
+  } else if (response) {
+    delaying_.erase(leader);
   }
   --in_flight_[leader];
   for (PartitionQueue* queue : load) queue->in_flight = false;
   Decide(load, response, now);
   RunCallbacks();
+  Wake();
+}
+
+// The broker does not read this connection until then, unless the quotas change: whatever is answered says
+// that the delay is over. Not asked at once, so that one who leaves soon leaves nothing to be read.
+Task<void> Sender::AwaitEndOfDelay(BrokerId leader, MonoTime until) {
+  const std::stop_token stop = scope_.stop_token();
+  if (co_await Sleep(loop_, kLongDelay, "long delay", stop) == WaitOutcome::kStopped) co_return;
+  RpcChannel* channel = cluster_.Channel(leader);
+  if (channel == nullptr || muted_until_[leader] != until) co_return;
+  v1::Request hello;
+  hello.mutable_api_versions()->set_software_name("tidemark");
+  const Duration patience = until - loop_.Now() + options_.client.request_timeout;
+  const auto answer = co_await channel->Call(std::move(hello), patience, stop);
+  if (!answer || muted_until_[leader] != until) co_return;
+  muted_until_[leader] = loop_.Now();
   Wake();
 }
 

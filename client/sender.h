@@ -42,6 +42,7 @@ class Sender {
   // The leader to send the queue's first batch to; kNoBroker when it has to wait (or has failed).
   BrokerId Destination(PartitionQueue& queue);
   Task<void> Send(BrokerId leader, Load load);
+  Task<void> AwaitEndOfDelay(BrokerId leader, MonoTime until);
   Task<Result<v1::Response>> SendWithoutAnswer(RpcChannel& channel, v1::Request request);
   v1::Request Encode(const Load& load) const;
   void Decide(const Load& load, const Result<v1::Response>& response, MonoTime sent_at);
@@ -72,6 +73,7 @@ class Sender {
   Backoff backoff_;
   std::map<BrokerId, int> in_flight_;         // requests per broker
   std::map<BrokerId, MonoTime> muted_until_;  // brokers that delay this client because of a quota
+  std::set<BrokerId> delaying_;               // those whose last answer told of a delay
   std::set<std::string> refreshing_;
   std::vector<Completion> completions_;
 };

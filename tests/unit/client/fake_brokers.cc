@@ -66,6 +66,8 @@ struct FakeBrokers::Broker final : RpcHandler {
           co_await Sleep(all.env_.loop, 300s, "silence", call->stop_token());
           co_return call->NoReply();
         }
+        response.mutable_header()->set_throttle_ms(static_cast<uint32_t>(ToMillis(all.produce_throttle)));
+        call->Mute(all.produce_throttle);
         break;
       }
       case v1::Request::kFetch: {
@@ -323,6 +325,12 @@ FakeTopic& FakeBrokers::AddTopic(const std::string& name, size_t partitions, uin
 
 void FakeBrokers::Stop(BrokerId id) { brokers_[id]->Shut(); }
 void FakeBrokers::Start(BrokerId id) { brokers_[id]->Open(); }
+
+void FakeBrokers::EndDelays() {
+  for (auto& [id, broker] : brokers_) {
+    if (broker->server) broker->server->Unmute();
+  }
+}
 
 std::vector<Endpoint> FakeBrokers::bootstrap() const {
   std::vector<Endpoint> endpoints;

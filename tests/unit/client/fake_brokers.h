@@ -48,6 +48,7 @@ class FakeBrokers {
   FakeTopic& AddTopic(const std::string& name, size_t partitions, uint8_t seed = 1);
   void Stop(BrokerId id);   // closes its listener and connections
   void Start(BrokerId id);  // again, at the same address
+  void EndDelays();         // as a change of quotas does
   std::vector<Endpoint> bootstrap() const;
   // All values of a partition, in order.
   std::vector<std::string> Values(const std::string& topic, PartitionIndex partition);
@@ -71,6 +72,8 @@ class FakeBrokers {
   int produce_in_flight = 0;
   int most_produce_in_flight = 0;
   Duration produce_delay = 0ms;
+  // Each answer to produce tells of so long a delay, and its connection is not read for so long.
+  Duration produce_throttle = 0ms;
 
  private:
   struct Broker;

@@ -387,6 +387,55 @@ TEST_F(ProducerTest, AcksZeroIsDecidedBySending) {
   EXPECT_EQ(producer_->stats().acknowledged, 5u);
 }
 
+TEST_F(ProducerTest, ADelayIsWaitedOutAndEndsWithTheQuotaThatItIsOf) {
+  Begin();
+  fakes_->produce_throttle = 100s;
+  ASSERT_TRUE(Send("first"));
+  env_.Run(producer_->Flush());
+  fakes_->produce_throttle = 0s;
+  ASSERT_TRUE(Send("second"));
+  env_.RunFor(60s);
+  EXPECT_EQ(fakes_->Values("orders", 0), std::vector<std::string>({"first"}));
+  fakes_->EndDelays();
+  env_.RunFor(1s);
+  EXPECT_EQ(fakes_->Values("orders", 0), std::vector<std::string>({"first", "second"}));
+  EXPECT_EQ(producer_->stats().retries, 0u);
+}
+
+TEST_F(ProducerTest, ADelayThatNobodyEndsIsAsLongAsTold) {
+  Begin();
+  fakes_->produce_throttle = 100s;
+  ASSERT_TRUE(Send("first"));
+  env_.Run(producer_->Flush());
+  fakes_->produce_throttle = 0s;
+  ASSERT_TRUE(Send("second"));
+  env_.RunFor(99s);
+  EXPECT_EQ(fakes_->Values("orders", 0), std::vector<std::string>({"first"}));
+  env_.RunFor(2s);
+  EXPECT_EQ(fakes_->Values("orders", 0), std::vector<std::string>({"first", "second"}));
+  EXPECT_EQ(producer_->stats().retries, 0u);
+}
+
+TEST_F(ProducerTest, SendsOneRequestAtATimeToABrokerThatDelaysIt) {
+  ProducerOptions options;
+  options.max_request_size = 1500;
+  Begin(options, 1, 4);
+  const auto send_to_all = [&] {
+    for (PartitionIndex p = 0; p < 4; ++p) ASSERT_TRUE(Send(std::string(1000, 'x'), p));
+  };
+  fakes_->produce_delay = 100ms;
+  send_to_all();
+  env_.Run(producer_->Flush());
+  EXPECT_EQ(fakes_->most_produce_in_flight, 4);
+  fakes_->produce_throttle = 1s;
+  ASSERT_TRUE(Send("told"));
+  env_.Run(producer_->Flush());
+  fakes_->most_produce_in_flight = 0;
+  send_to_all();
+  env_.Run(producer_->Flush());
+  EXPECT_EQ(fakes_->most_produce_in_flight, 1);
+}
+
 TEST_F(ProducerTest, CallbacksMaySend) {
   Begin();
   int left = 5;
