@@ -12,6 +12,9 @@ namespace {
 
 // How long the shard that keeps the count may take; then there is no delay.
 constexpr Duration kChargePatience = 100ms;
+// That a client is told because of a fetch quota, however much it owes: one that comes back earlier is held,
+// and hears so of a quota that was mended.
+constexpr Duration kLongestFetchDelayTold = 10s;
 // A connection is read again so much before the client was told to go on: what lies in the socket then was
 // sent too early, and what comes in time is not taken for it.
 constexpr Duration kHeadStart = 50ms;
@@ -26,6 +29,7 @@ uint64_t HashOf(std::string_view text) {
 // What one request used, and of what it has a quota.
 struct Use {
   std::string client_id;
+  bool fetch = false;
   QuotaLimits limits;
   std::array<double, kQuotaKinds> amount{};
 
@@ -47,8 +51,13 @@ Verdict ChargeHere(ClientQuotas& quotas, const Use& use, MonoTime now) {
   for (const QuotaKind kind : {QuotaKind::kProduce, QuotaKind::kFetch, QuotaKind::kRequest}) {
     const std::optional<double> limit = use.LimitOf(kind);
     const double amount = use.amount[static_cast<size_t>(kind)];
-    if (!limit || amount <= 0) continue;
-    out.delays[static_cast<size_t>(kind)] = quotas.ledger().Charge(kind, use.client_id, amount, *limit, now);
+    if (!limit) continue;
+    Duration& delay = out.delays[static_cast<size_t>(kind)];
+    if (amount > 0) {
+      delay = quotas.ledger().Charge(kind, use.client_id, amount, *limit, now);
+    } else if (kind == QuotaKind::kFetch && use.fetch) {
+      delay = quotas.ledger().Owed(kind, use.client_id, *limit, now);
+    }
   }
   return out;
 }
@@ -56,23 +65,61 @@ Verdict ChargeHere(ClientQuotas& quotas, const Use& use, MonoTime now) {
 // On the client's home shard.
 Task<Verdict> ChargeOn(Shard& home, Use use) { co_return ChargeHere(home.quotas(), use, home.loop().Now()); }
 
+// What is owed to the fetch quota `limit`, on the client's home shard.
+Task<Duration> OwedOn(Shard& home, std::string client_id, double limit) {
+  co_return home.quotas().ledger().Owed(QuotaKind::kFetch, client_id, limit, home.loop().Now());
+}
+
+Shard& HomeOf(Shard& shard, std::string_view client_id) {
+  BrokerContext& context = shard.context();
+  return *context.shards[HashOf(client_id) % context.shards.size()];
+}
+
 void HoldFetches(Shard& shard, RpcCall& call, Duration delay) {
   ConnectionInfo* connection = call.connection();
-  if (connection == nullptr || delay <= Duration::zero()) return;
+  if (connection == nullptr) return;
   ConnectionFetches& fetches = FetchesOf(*connection);
   const uint64_t revision = shard.quotas().revision();
   if (std::exchange(fetches.quotas_revision, revision) != revision) fetches.held_until = {};
   fetches.held_until = std::max(fetches.held_until, shard.loop().Now() + delay);
 }
 
+// For the first fetch of a connection under the quotas of now: its client may have used them on others.
+// False: the shard that keeps the count does not answer.
+Task<bool> AskForDelay(Shard& shard, RpcCall& call, std::string client_id, double limit) {
+  const uint64_t revision = shard.quotas().revision();
+  Shard& home = HomeOf(shard, client_id);
+  Result<Duration> owed = Duration::zero();
+  if (&home == &shard) {
+    owed = co_await OwedOn(home, std::move(client_id), limit);
+  } else {
+    owed = co_await CallOn<Duration>(
+        shard.loop(), home.loop(), home.scope(), "fetch quota",
+        [&home, client_id = std::move(client_id), limit] { return OwedOn(home, client_id, limit); },
+        shard.loop().Now() + kChargePatience, call.stop_token());
+  }
+  if (!owed) co_return false;
+  if (shard.quotas().revision() == revision) HoldFetches(shard, call, *owed);
+  co_return true;
+}
+
+// An answer without any is not charged, or whoever is held would owe the more the more often it asks.
+bool HasRecords(const v1::FetchResponse& response) {
+  return std::ranges::any_of(response.topics(), [](const v1::FetchResponse::Topic& topic) {
+    return std::ranges::any_of(topic.partitions(), [](const auto& part) { return !part.records().empty(); });
+  });
+}
+
 // Without a response: there is none to send.
-void Answer(Shard& shard, RpcCall& call, std::optional<v1::Response> response, const Verdict& verdict) {
+void Answer(Shard& shard, RpcCall& call, std::optional<v1::Response> response, Verdict verdict) {
+  Duration& fetch = verdict.delays[static_cast<size_t>(QuotaKind::kFetch)];
+  if (fetch > Duration::zero()) HoldFetches(shard, call, fetch);
+  fetch = std::min<Duration>(fetch, kLongestFetchDelayTold);
   const Duration longest = verdict.Of(verdict.Kind());
   if (longest > Duration::zero()) {
     shard.quotas().NoteThrottled(verdict.Kind(), longest);
     const Duration mute = std::max(verdict.Of(QuotaKind::kProduce), verdict.Of(QuotaKind::kRequest));
     call.Mute(mute - std::min(kHeadStart, mute / 2));
-    HoldFetches(shard, call, verdict.Of(QuotaKind::kFetch));
     const auto ms = std::chrono::ceil<std::chrono::milliseconds>(longest).count();
     if (response) response->mutable_header()->set_throttle_ms(static_cast<uint32_t>(ms));
   }
@@ -111,7 +158,7 @@ class ChargedCall final : public RpcCall {
     time_->begun = inner_->begun();
     if (limits.request) transfer_ = TransferTime(shard, *inner_);
     use_.client_id = inner_->request().header().client_id();
-    is_fetch_ = inner_->request().has_fetch();
+    use_.fetch = inner_->request().has_fetch();
     if (inner_->request().has_produce()) {
       use_.amount[static_cast<size_t>(QuotaKind::kProduce)] = static_cast<double>(inner_->request_bytes());
     }
@@ -149,15 +196,14 @@ class ChargedCall final : public RpcCall {
     std::unique_ptr<RpcCall> call = std::move(inner_);
     if (!limits) return Answer(shard_, *call, std::move(response), {});
     use_.limits = *limits;
-    if (is_fetch_ && response && use_.limits.fetch) {
+    if (use_.fetch && use_.limits.fetch && response && HasRecords(response->fetch())) {
       use_.amount[static_cast<size_t>(QuotaKind::kFetch)] = static_cast<double>(response->ByteSizeLong());
     }
     const MonoTime now = shard_.loop().Now();
     const Duration busy = transfer_ + time_->to_first_wait.value_or(now - time_->begun);
     // In percent of a second.
     use_.amount[static_cast<size_t>(QuotaKind::kRequest)] = std::chrono::duration<double>(busy).count() * 100;
-    BrokerContext& context = shard_.context();
-    Shard& home = *context.shards[HashOf(use_.client_id) % context.shards.size()];
+    Shard& home = HomeOf(shard_, use_.client_id);
     if (&home == &shard_ || shard_.scope().stopping()) {
       Answer(shard_, *call, std::move(response), ChargeHere(shard_.quotas(), use_, now));
     } else {
@@ -171,7 +217,6 @@ class ChargedCall final : public RpcCall {
   const std::shared_ptr<CallTime> time_;
   Duration transfer_{};
   Use use_;
-  bool is_fetch_ = false;
 };
 
 }  // namespace
@@ -243,10 +288,20 @@ Task<bool> WaitOutFetchQuota(Shard& shard, RpcCall& call, MonoTime most) {
     // Anew after each wait: the connection may have gone, and with it what is kept of it.
     ConnectionInfo* connection = call.connection();
     if (connection == nullptr) co_return false;
+    if (connection->purpose != v1::CONNECTION_PURPOSE_CLIENT) co_return true;
+    const std::string& client_id = call.request().header().client_id();
+    const std::optional<QuotaLimits> limits = shard.quotas().For(client_id);
+    if (!limits || !limits->fetch) co_return true;
     const ConnectionFetches& fetches = FetchesOf(*connection);
     const MonoTime now = shard.loop().Now();
-    if (fetches.quotas_revision != shard.quotas().revision() || fetches.held_until <= now) co_return true;
+    const bool told = fetches.quotas_revision == shard.quotas().revision();
+    if (told && fetches.held_until <= now) co_return true;
     if (now >= most) co_return false;
+    if (!told) {
+      // One that counts and does not say is no reason to wait.
+      if (!co_await AskForDelay(shard, call, client_id, *limits->fetch)) co_return true;
+      continue;
+    }
     (void)co_await shard.quotas().changed().Wait("fetch quota", std::min(fetches.held_until, most),
                                                  call.stop_token());
   }

@@ -7,7 +7,9 @@
 //   - of a produce quota: its connection is not read, so that what it sends stays in its socket;
 //   - of a request quota: the same, for a window at most (QuotaLedger), so that its heartbeats come through;
 //   - of a fetch quota: fetches of that connection are not begun, and end empty when their own time is over.
-//     All else on the connection goes on: a group's member fetches and sends its heartbeats on one.
+//     All else on the connection goes on: a group's member fetches and sends its heartbeats on one. What
+//     throttle_ms says may be less than that time. On a connection that was not told yet the client is
+//     delayed for what it fetched on others, so that to connect anew is of no use.
 // Nobody else waits and nothing is dropped. Connections of brokers among themselves (followers, controller)
 // have no quotas.
 #pragma once

@@ -27,8 +27,8 @@ struct FetchHolding {
 struct ConnectionFetches {
   std::shared_ptr<FetchSession> session;
   std::shared_ptr<FetchHolding> holding = std::make_shared<FetchHolding>();
-  // The client id is over its fetch quota: no fetch of the connection is begun before, while the quotas are
-  // those of this revision.
+  // What the client id owes to its fetch quota, as this connection was last told: no fetch of it is begun
+  // before, while the quotas are those of this revision.
   MonoTime held_until{};
   uint64_t quotas_revision = 0;
   // Since these quotas hold the connection's transfers are timed (client_quotas.h).

@@ -8,10 +8,14 @@ namespace {
 
 // Of those not used for longest, how many are looked at for one that is empty, or has least left.
 constexpr int kLooks = 8;
-// As long as clients wait for an answer.
-constexpr Duration kLongestForOne = 30s;
+// A quota of nothing is none, and cannot be divided by.
+constexpr double kLeastLimit = 1e-6;
 
 double Seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
+
+std::string KeyOf(QuotaKind kind, const std::string& client_id) {
+  return static_cast<char>('0' + static_cast<int>(kind)) + client_id;
+}
 
 }  // namespace
 
@@ -22,31 +26,40 @@ double QuotaBucket::LevelAt(MonoTime now) const {
 double QuotaBucket::SecondsLeft(MonoTime now) const { return LevelAt(now) / limit_; }
 
 Duration QuotaBucket::Charge(double amount, double limit, Duration free, Duration debt, MonoTime now) {
-  limit = std::max(limit, 1e-6);
+  limit = std::max(limit, kLeastLimit);
   level_ = std::min(LevelAt(now) + amount, limit * (Seconds(free) + Seconds(debt)));
   limit_ = limit;
   at_ = now;
-  const double over = level_ / limit - Seconds(free);
+  return Owed(limit, free, debt, now);
+}
+
+Duration QuotaBucket::Owed(double limit, Duration free, Duration debt, MonoTime now) const {
+  const double over = LevelAt(now) / std::max(limit, kLeastLimit) - Seconds(free);
   if (over <= 0) return Duration::zero();
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(over));
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(std::min(over, Seconds(debt))));
+}
+
+Duration QuotaLedger::MostDebt(QuotaKind kind) const {
+  return kind == QuotaKind::kRequest ? std::min(windows_.length, kLongestRequestDelay) : kMostDebt;
+}
+
+Duration QuotaLedger::Free() const {
+  return std::max<Duration>((windows_.samples - 1) * windows_.length, windows_.length);
 }
 
 Duration QuotaLedger::Charge(QuotaKind kind, const std::string& client_id, double amount, double limit,
                              MonoTime now) {
-  const Duration free = std::max<Duration>((windows_.samples - 1) * windows_.length, windows_.length);
-  const bool request = kind == QuotaKind::kRequest;
-  // Whoever asks for more at a time than a delay is long must wait longer, or it would not come to its rate.
-  const Duration worth = std::chrono::duration_cast<Duration>(
-      std::chrono::duration<double>(std::min(amount / std::max(limit, 1e-6), Seconds(kLongestForOne))));
-  const Duration longest =
-      request ? std::min(windows_.length, kLongestRequestDelay) : std::max(kLongestDelay, worth);
-  const Duration debt = request ? longest : kMostDebt;
-  return std::min(BucketOf(kind, client_id, now).Charge(amount, limit, free, debt, now), longest);
+  return BucketOf(kind, client_id, now).Charge(amount, limit, Free(), MostDebt(kind), now);
+}
+
+Duration QuotaLedger::Owed(QuotaKind kind, const std::string& client_id, double limit, MonoTime now) const {
+  const auto known = by_key_.find(KeyOf(kind, client_id));
+  if (known == by_key_.end()) return Duration::zero();
+  return known->second->bucket.Owed(limit, Free(), MostDebt(kind), now);
 }
 
 QuotaBucket& QuotaLedger::BucketOf(QuotaKind kind, const std::string& client_id, MonoTime now) {
-  std::string key(1, static_cast<char>('0' + static_cast<int>(kind)));
-  key += client_id;
+  std::string key = KeyOf(kind, client_id);
   const auto known = by_key_.find(key);
   if (known != by_key_.end()) {
     entries_.splice(entries_.begin(), entries_, known->second);

@@ -456,10 +456,10 @@ class FetchQuota : public testing::Test {
     (void)cluster_.Produce("orders", 0, {std::string(kBytes, 'x')});
   }
   ~FetchQuota() override { EXPECT_TRUE(cluster_.Stop(0)); }
-  // Lets `client` fetch until it is over a quota of 10 kB/s, by 20 s.
+  // Lets `client` fetch until it is over a quota of 10 kB/s, by 20 s; it is told 10 of them.
   void SetQuotaAndExceedIt(Client& client) {
     EXPECT_EQ(Alter(cluster_, kClient, "app", {{"consumer_byte_rate", "10000"}}).error().code(), v1::NONE);
-    ASSERT_TRUE(Until(cluster_, [&] { return client.ThrottleOf(FetchOf(id_, 0)) > 19'000; }));
+    ASSERT_TRUE(Until(cluster_, [&] { return client.ThrottleOf(FetchOf(id_, 0)) == 10'000; }));
   }
 
   SimBrokers cluster_;
@@ -509,6 +509,46 @@ TEST_F(FetchQuota, WhoAsksAgainAtOnceDoesNotKeepTheBrokerBusy) {
   const MonoTime over = app.Now();
   for (int i = 0; i < 3; ++i) EXPECT_EQ(RecordsIn(app.Call(FetchOf(id_, 0))), 0u);
   EXPECT_GE(app.Now() - over, Duration(3s));
+}
+
+// Each time another connection, which nobody has told anything.
+TEST_F(FetchQuota, IsOfNoLessUseWhereClientsConnectAnew) {
+  {
+    Client app(cluster_, "app", "app");
+    SetQuotaAndExceedIt(app);
+  }
+  const MonoTime begun = cluster_.world().Now();
+  size_t got = 0;
+  for (int i = 0; cluster_.world().Now() - begun < 600s; ++i) {
+    Client again(cluster_, fmt::format("again{}", i), "app");
+    const Result<v1::Response> answer = again.Call(FetchOf(id_, 5000));
+    ASSERT_TRUE(answer);
+    got += RecordsIn(answer);
+    if (RecordsIn(answer) == 0) EXPECT_GT(answer->header().throttle_ms(), 0u);
+  }
+  // 20 s are owed at the beginning, 30 s for each of the answers.
+  EXPECT_GE(got, 18 * kBytes);
+  EXPECT_LE(got, 21 * kBytes);
+  Client other(cluster_, "other", "other");
+  EXPECT_GT(RecordsIn(other.Call(FetchOf(id_, 0))), kBytes) << "nobody else is concerned";
+}
+
+TEST_F(FetchQuota, ThatIsRaisedLetsOnWhoConnectedAnew) {
+  Client app(cluster_, "app", "app");
+  SetQuotaAndExceedIt(app);
+  Client again(cluster_, "again", "app");
+  const MonoTime over = again.Now();
+  const auto held = again.Begin(FetchOf(id_, 50'000));
+  cluster_.world().RunFor(5s);
+  EXPECT_FALSE(held->response.has_value());
+  // What is owed does not change by another client's quota.
+  EXPECT_EQ(Alter(cluster_, kClient, "another", {{"consumer_byte_rate", "1"}}).error().code(), v1::NONE);
+  cluster_.world().RunFor(2s);
+  EXPECT_FALSE(held->response.has_value());
+  EXPECT_EQ(Alter(cluster_, kClient, "app", {{"consumer_byte_rate", "1000000"}}).error().code(), v1::NONE);
+  ASSERT_TRUE(Until(cluster_, [&] { return held->response.has_value(); }));
+  EXPECT_GT(RecordsIn(*held->response), kBytes);
+  EXPECT_LT(held->at - over, Duration(10s));
 }
 
 // What was begun under a quota that was a mistake is not charged by it.
