@@ -94,6 +94,86 @@ Task<Result<std::vector<v1::CommittedTopic>>> GroupAdmin::FetchOffsets(std::stri
                                             std::make_move_iterator(topics.end()));
 }
 
+namespace {
+
+// What became of partitions, some of which may be done when a later request fails.
+class Outcomes {
+ public:
+  void Add(TopicPartition at, Result<> result) {
+    done_ = done_ || result;
+    all_.push_back({std::move(at), std::move(result)});
+  }
+  // The request that named these failed as a whole, and none of `unsent` was sent. The error of the call,
+  // when nothing is done that it would hide; else each partition gets its own.
+  Result<std::vector<CommitOutcome>> Failed(const Error& error, const std::vector<TopicPartition>& sent,
+                                            const std::vector<TopicPartition>& unsent) && {
+    if (!done_) return std::unexpected(error);
+    for (const TopicPartition& at : sent) Add(at, std::unexpected(error));
+    for (const TopicPartition& at : unsent)
+      Add(at, Fail(error.code, "not tried after an earlier request failed: {}", error.message));
+    return std::move(*this).Sorted();
+  }
+  std::vector<CommitOutcome> Sorted() && {
+    std::ranges::sort(all_, {}, &CommitOutcome::at);
+    return std::move(all_);
+  }
+
+ private:
+  bool done_ = false;
+  std::vector<CommitOutcome> all_;
+};
+
+// Takes what one request may name from the front.
+template <typename Map>
+Map TakeSome(Map& from) {
+  Map some;
+  while (!from.empty() && some.size() < kMostPartitionsAsked)
+    some.insert(some.end(), from.extract(from.begin()));
+  return some;
+}
+
+std::vector<TopicPartition> NamesOf(const internal::CommitItems& items) {
+  std::vector<TopicPartition> out;
+  for (const auto& [key, item] : items) out.push_back({item.topic, key.partition});
+  return out;
+}
+
+// By the ids of topics, which may be gone.
+using Deletions = std::map<std::pair<std::string, PartitionIndex>, TopicPartition>;
+
+std::vector<TopicPartition> NamesOf(const Deletions& deletions) {
+  std::vector<TopicPartition> out;
+  for (const auto& [id, at] : deletions) out.push_back(at);
+  return out;
+}
+
+void FillDelete(const Deletions& deletions, v1::OffsetDeleteRequest* out) {
+  v1::GroupTopicPartitions* topic = nullptr;
+  for (const auto& [id, at] : deletions) {
+    if (topic == nullptr || topic->topic_id() != id.first) {
+      topic = out->add_topics();
+      topic->set_topic_id(id.first);
+    }
+    topic->add_partitions(id.second);
+  }
+}
+
+void ReadDelete(Deletions asked, const v1::OffsetDeleteResponse& answer, Outcomes* out) {
+  for (const auto& topic : answer.topics()) {
+    for (const auto& partition : topic.partitions()) {
+      const auto found = asked.extract({topic.topic_id(), partition.partition()});
+      if (found.empty()) continue;
+      Result<> result;
+      if (partition.error().code() != v1::NONE) result = std::unexpected(FromProto(partition.error()));
+      out->Add(found.mapped(), std::move(result));
+    }
+  }
+  for (const auto& [id, at] : asked)
+    out->Add(at, Fail(v1::UNKNOWN_SERVER_ERROR, "the coordinator did not answer for {}", ToString(at)));
+}
+
+}  // namespace
+
 Task<Result<std::vector<CommitOutcome>>> GroupAdmin::CommitOffsets(std::string group, OffsetsToCommit offsets,
                                                                    MonoTime deadline) {
   internal::CommitItems items;
@@ -101,63 +181,60 @@ Task<Result<std::vector<CommitOutcome>>> GroupAdmin::CommitOffsets(std::string g
     TM_CO_RETURN_IF_ERROR(co_await EnsureTopic(cluster_, at.topic, deadline, {}));
     items[{cluster_.Find(at.topic)->id, at.partition}] = {at.topic, what};
   }
-  v1::Request request;
-  v1::OffsetCommitRequest* commit = request.mutable_offset_commit();
-  commit->set_group_id(group);
-  commit->set_member_epoch(-1);
-  internal::FillCommit(items, commit);
   CoordinatorLink link(cluster_, group);
-  auto response = co_await link.Call(std::move(request), deadline, {});
-  if (!response) co_return std::unexpected(std::move(response.error()));
-  std::vector<CommitOutcome> outcomes;
-  for (auto& [key, result] : internal::ReadCommit(items, response->offset_commit()))
-    outcomes.push_back({{items.at(key).topic, key.partition}, std::move(result)});
-  std::ranges::sort(outcomes, {}, &CommitOutcome::at);
-  co_return outcomes;
+  Outcomes outcomes;
+  do {
+    const internal::CommitItems some = TakeSome(items);
+    v1::Request request;
+    v1::OffsetCommitRequest* commit = request.mutable_offset_commit();
+    commit->set_group_id(group);
+    commit->set_member_epoch(-1);
+    internal::FillCommit(some, commit);
+    auto response = co_await link.Call(std::move(request), deadline, {});
+    if (!response) co_return std::move(outcomes).Failed(response.error(), NamesOf(some), NamesOf(items));
+    for (auto& [key, result] : internal::ReadCommit(some, response->offset_commit()))
+      outcomes.Add({some.at(key).topic, key.partition}, std::move(result));
+  } while (!items.empty());
+  co_return std::move(outcomes).Sorted();
 }
 
 Task<Result<std::vector<CommitOutcome>>> GroupAdmin::DeleteOffsets(std::string group,
                                                                    std::vector<TopicPartition> partitions,
                                                                    MonoTime deadline) {
-  // The ids under which they were committed, which may be those of topics that are gone.
   auto committed = co_await FetchOffsets(group, deadline);
   if (!committed) co_return std::unexpected(std::move(committed.error()));
-  v1::Request request;
-  v1::OffsetDeleteRequest* deletion = request.mutable_offset_delete();
-  deletion->set_group_id(group);
-  std::map<std::pair<std::string, PartitionIndex>, TopicPartition> asked;  // by topic id
-  std::set<TopicPartition> unknown(partitions.begin(), partitions.end());
+  const std::set<TopicPartition> wanted(partitions.begin(), partitions.end());
+  std::set<TopicPartition> unknown = wanted;
+  Deletions deletions;
   for (const v1::CommittedTopic& topic : *committed) {
-    v1::GroupTopicPartitions wanted;
-    wanted.set_topic_id(topic.topic_id());
     for (const v1::CommittedOffset& offset : topic.partitions()) {
       const TopicPartition at{topic.topic(), offset.partition()};
-      if (std::ranges::find(partitions, at) == partitions.end()) continue;
-      wanted.add_partitions(offset.partition());
-      asked[{topic.topic_id(), offset.partition()}] = at;
+      if (!wanted.contains(at)) continue;
+      deletions[{topic.topic_id(), offset.partition()}] = at;
       unknown.erase(at);
     }
-    if (wanted.partitions_size() > 0) *deletion->add_topics() = std::move(wanted);
-  }
-  std::vector<CommitOutcome> outcomes;
-  for (const TopicPartition& at : unknown) {
-    outcomes.push_back(
-        {at, Fail(v1::NOT_FOUND, "group '{}' has committed nothing for {}", group, ToString(at))});
   }
   CoordinatorLink link(cluster_, group);
-  auto response = co_await link.Call(std::move(request), deadline, {});
-  if (!response) co_return std::unexpected(std::move(response.error()));
-  for (const auto& topic : response->offset_delete().topics()) {
-    for (const auto& partition : topic.partitions()) {
-      const auto found = asked.find({topic.topic_id(), partition.partition()});
-      if (found == asked.end()) continue;
-      Result<> result;
-      if (partition.error().code() != v1::NONE) result = std::unexpected(FromProto(partition.error()));
-      outcomes.push_back({found->second, std::move(result)});
+  Outcomes outcomes;
+  for (const TopicPartition& at : unknown)
+    outcomes.Add(at, Fail(v1::NOT_FOUND, "group '{}' has committed nothing for {}", group, ToString(at)));
+  // Asked even with nothing to delete: whether there is such a group is for the coordinator to say.
+  do {
+    const Deletions some = TakeSome(deletions);
+    v1::Request request;
+    request.mutable_offset_delete()->set_group_id(group);
+    FillDelete(some, request.mutable_offset_delete());
+    bool may_be_done = false;
+    auto response = co_await link.Call(std::move(request), deadline, {}, &may_be_done);
+    // A group that has neither members nor offsets any more is gone: a try whose answer was lost did that.
+    if (!response && may_be_done && response.error().code == v1::GROUP_ID_NOT_FOUND) {
+      for (const auto& [id, at] : some) outcomes.Add(at, {});
+      continue;
     }
-  }
-  std::ranges::sort(outcomes, {}, &CommitOutcome::at);
-  co_return outcomes;
+    if (!response) co_return std::move(outcomes).Failed(response.error(), NamesOf(some), NamesOf(deletions));
+    ReadDelete(some, response->offset_delete(), &outcomes);
+  } while (!deletions.empty());
+  co_return std::move(outcomes).Sorted();
 }
 
 }  // namespace tidemark

@@ -31,10 +31,14 @@ class GroupAdmin {
 
   // All that the group has committed.
   Task<Result<std::vector<v1::CommittedTopic>>> FetchOffsets(std::string group, MonoTime deadline);
-  // Commits without membership: NON_EMPTY_GROUP while the group has members. Per-partition outcomes.
+  // Commits without membership: NON_EMPTY_GROUP while the group has members. Per-partition outcomes. What is
+  // more than one request may name goes in several, one after the other: when one fails after others were
+  // done, its partitions have its error as their outcome and those after it were not tried; when nothing was
+  // done, it is the error of the call.
   Task<Result<std::vector<CommitOutcome>>> CommitOffsets(std::string group, OffsetsToCommit offsets,
                                                          MonoTime deadline);
-  // GROUP_ID_NOT_FOUND; per-partition outcomes. Offsets of topics that are gone can be deleted too.
+  // GROUP_ID_NOT_FOUND; per-partition outcomes, in several requests as CommitOffsets. Offsets of topics that
+  // are gone can be deleted too.
   Task<Result<std::vector<CommitOutcome>>> DeleteOffsets(std::string group,
                                                          std::vector<TopicPartition> partitions,
                                                          MonoTime deadline);

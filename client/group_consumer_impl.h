@@ -104,6 +104,7 @@ class GroupConsumer::Impl {
   Result<internal::CommitItems> ItemsOf(const std::optional<OffsetsToCommit>& offsets) const;
   Task<Result<>> Commit(internal::CommitItems items, MonoTime deadline);
   Task<void> CommitInBackground(internal::CommitItems items, MonoTime deadline, CommitCallback done);
+  Task<Result<>> FetchSome(Keys* wanted, MonoTime deadline, OffsetsToCommit* committed);
   void AutoCommit();
   void OnCommitted(const internal::CommitItems& items);
 

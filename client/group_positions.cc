@@ -131,18 +131,28 @@ void GroupConsumer::Impl::OnCommitted(const internal::CommitItems& items) {
 
 Task<Result<OffsetsToCommit>> GroupConsumer::Impl::Committed(Partitions partitions) {
   const MonoTime deadline = loop_.Now() + options_.default_api_timeout;
+  Keys wanted;
+  for (const TopicPartition& at : partitions) {
+    TM_CO_RETURN_IF_ERROR(co_await EnsureTopic(cluster_, at.topic, deadline, scope_.stop_token()));
+    wanted.insert({cluster_.Find(at.topic)->id, at.partition});
+  }
+  OffsetsToCommit committed;
+  while (!wanted.empty()) TM_CO_RETURN_IF_ERROR(co_await FetchSome(&wanted, deadline, &committed));
+  co_return committed;
+}
+
+// Takes what one request may name from the front of `wanted`, which is not empty: an empty list would ask for
+// all.
+Task<Result<>> GroupConsumer::Impl::FetchSome(Keys* wanted, MonoTime deadline, OffsetsToCommit* committed) {
   v1::Request request;
   auto* group = request.mutable_offset_fetch()->add_groups();
   group->set_group_id(options_.group_id);
-  for (const TopicPartition& at : partitions) {
-    TM_CO_RETURN_IF_ERROR(co_await EnsureTopic(cluster_, at.topic, deadline, scope_.stop_token()));
+  for (size_t count = 0; count < kMostPartitionsAsked && !wanted->empty(); ++count) {
+    const PartitionKey key = wanted->extract(wanted->begin()).value();
     auto* topic = group->add_topics();
-    topic->set_topic_id(cluster_.Find(at.topic)->id.ToBytes());
-    topic->add_partitions(at.partition);
+    topic->set_topic_id(key.topic.ToBytes());
+    topic->add_partitions(key.partition);
   }
-  OffsetsToCommit committed;
-  // An empty list would ask for all.
-  if (partitions.empty()) co_return committed;
   auto answer = co_await link_.Call(std::move(request), deadline, scope_.stop_token());
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   if (answer->offset_fetch().groups().empty())
@@ -150,12 +160,12 @@ Task<Result<OffsetsToCommit>> GroupConsumer::Impl::Committed(Partitions partitio
   for (const auto& topic : answer->offset_fetch().groups(0).topics()) {
     for (const auto& offset : topic.partitions()) {
       if (!offset.has_offset()) continue;
-      OffsetToCommit& one = committed[{topic.topic(), offset.partition()}];
+      OffsetToCommit& one = (*committed)[{topic.topic(), offset.partition()}];
       one = {offset.offset(), std::nullopt, offset.metadata()};
       if (offset.has_leader_epoch()) one.leader_epoch = offset.leader_epoch();
     }
   }
-  co_return committed;
+  co_return Result<>();
 }
 
 Task<std::map<TopicPartition, Result<std::optional<Offset>>>> GroupConsumer::Impl::OffsetsForTimes(

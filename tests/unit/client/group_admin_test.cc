@@ -1,5 +1,6 @@
 #include "client/group_admin.h"
 
+#include "broker/group/group_limits.h"
 #include "tests/unit/client/group_fixture.h"
 
 namespace tidemark::testing {
@@ -95,6 +96,109 @@ TEST_F(GroupAdminTest, ADeletionWhoseAnswerWasLostIsNotAnError) {
     return Error{v1::GROUP_ID_NOT_FOUND, "gone"};
   };
   EXPECT_TRUE(env_.Run(admin_->Delete("g", Soon())));
+}
+
+TEST_F(GroupAdminTest, OffsetsWhoseDeletionTookTheGroupWithItsAnswerLostAreDeleted) {
+  coordinator_->Commit("orders", 0, 5);
+  bool lost = false;
+  coordinator_->after = [&](const v1::Request& request) -> std::optional<Error> {
+    if (!request.has_offset_delete()) return std::nullopt;
+    lost = true;
+    return Error{v1::REQUEST_TIMED_OUT, "lost"};
+  };
+  coordinator_->before = [&](const v1::Request& request) -> std::optional<Error> {
+    if (!request.has_offset_delete() || !lost) return std::nullopt;
+    return Error{v1::GROUP_ID_NOT_FOUND, "gone"};
+  };
+  auto deleted = env_.Run(admin_->DeleteOffsets("g", {{"orders", 0}}, Soon()));
+  ASSERT_TRUE(deleted) << ToString(deleted.error());
+  ASSERT_EQ(deleted->size(), 1u);
+  EXPECT_TRUE((*deleted)[0].result);
+}
+
+// More partitions than one request may name.
+class ManyPartitionsTest : public GroupAdminTest {
+ protected:
+  static_assert(kMostPartitionsAsked <= kMaxPartitionsAsked);
+  static constexpr size_t kCount = kMaxPartitionsAsked + 1;
+  void SetUp() override {
+    GroupAdminTest::SetUp();
+    Begin(kCount);
+    for (PartitionIndex p = 0; p < kCount; ++p) {
+      all_.push_back({"orders", p});
+      offsets_[all_.back()] = {.offset = p + 1};
+    }
+  }
+  static size_t Done(const std::vector<CommitOutcome>& outcomes) {
+    return static_cast<size_t>(
+        std::ranges::count_if(outcomes, [](const auto& one) { return one.result.has_value(); }));
+  }
+
+  std::vector<TopicPartition> all_;
+  OffsetsToCommit offsets_;
+};
+
+TEST_F(ManyPartitionsTest, AreCommittedAskedForAndDeleted) {
+  auto set = env_.Run(admin_->CommitOffsets("g", offsets_, Soon()));
+  ASSERT_TRUE(set) << ToString(set.error());
+  ASSERT_EQ(set->size(), kCount);
+  EXPECT_EQ(Done(*set), kCount);
+  EXPECT_TRUE(std::ranges::is_sorted(*set, {}, &CommitOutcome::at));
+  EXPECT_EQ(coordinator_->Committed("orders", kCount - 1), kCount);
+
+  GroupApplication& reader = Join(Options(), false);
+  auto committed = env_.Run(reader.consumer->Committed(all_));
+  ASSERT_TRUE(committed) << ToString(committed.error());
+  EXPECT_TRUE(*committed == offsets_);
+  ASSERT_TRUE(reader.Close());
+
+  auto deleted = env_.Run(admin_->DeleteOffsets("g", all_, Soon()));
+  ASSERT_TRUE(deleted) << ToString(deleted.error());
+  EXPECT_EQ(Done(*deleted), kCount);
+  EXPECT_EQ(coordinator_->Committed("orders", 0), std::nullopt);
+  EXPECT_EQ(coordinator_->Committed("orders", kCount - 1), std::nullopt);
+}
+
+TEST_F(ManyPartitionsTest, WhatFailsAfterOthersWereDoneIsToldPartitionByPartition) {
+  size_t asked = 0;
+  const auto refuse_the_second = [&](const v1::Request& request) -> std::optional<Error> {
+    if (!request.has_offset_commit() && !request.has_offset_delete()) return std::nullopt;
+    if (++asked != 2) return std::nullopt;
+    return Error{v1::NON_EMPTY_GROUP, "a member came"};
+  };
+  const auto check = [&](const Result<std::vector<CommitOutcome>>& outcomes) {
+    ASSERT_TRUE(outcomes) << ToString(outcomes.error());
+    ASSERT_EQ(outcomes->size(), kCount);
+    EXPECT_EQ(Done(*outcomes), kMostPartitionsAsked);
+    for (size_t p = 0; p < kCount; ++p) {
+      const CommitOutcome& one = (*outcomes)[p];
+      EXPECT_EQ(one.at, all_[p]);
+      if (p < kMostPartitionsAsked) continue;
+      ASSERT_FALSE(one.result);
+      EXPECT_EQ(one.result.error().code, v1::NON_EMPTY_GROUP);
+      EXPECT_EQ(one.result.error().message.starts_with("not tried"), p >= 2 * kMostPartitionsAsked) << p;
+    }
+    EXPECT_EQ(asked, 2u) << "the rest was tried";
+  };
+  coordinator_->before = refuse_the_second;
+  check(env_.Run(admin_->CommitOffsets("g", offsets_, Soon())));
+  EXPECT_EQ(coordinator_->Committed("orders", kMostPartitionsAsked - 1), kMostPartitionsAsked);
+  EXPECT_EQ(coordinator_->Committed("orders", kMostPartitionsAsked), std::nullopt);
+  coordinator_->before = nullptr;
+  ASSERT_TRUE(env_.Run(admin_->CommitOffsets("g", offsets_, Soon())));
+  asked = 0;
+  coordinator_->before = refuse_the_second;
+  check(env_.Run(admin_->DeleteOffsets("g", all_, Soon())));
+  EXPECT_EQ(coordinator_->Committed("orders", kMostPartitionsAsked - 1), std::nullopt);
+  EXPECT_EQ(coordinator_->Committed("orders", kMostPartitionsAsked), kMostPartitionsAsked + 1);
+}
+
+TEST_F(ManyPartitionsTest, ARefusalBeforeAnythingWasDoneIsTheErrorOfTheCall) {
+  coordinator_->before = [&](const v1::Request& request) -> std::optional<Error> {
+    if (!request.has_offset_commit()) return std::nullopt;
+    return Error{v1::NON_EMPTY_GROUP, "members"};
+  };
+  EXPECT_EQ(env_.Run(admin_->CommitOffsets("g", offsets_, Soon())).error().code, v1::NON_EMPTY_GROUP);
 }
 
 }  // namespace
