@@ -49,16 +49,35 @@ std::string_view Utf8Prefix(std::string_view text, size_t bytes) {
   return text.substr(0, bytes);
 }
 
-std::string ToUtf8(std::string_view text) {
+namespace {
+
+// `size`: bytes of the code point that `text` begins with. C1 are U+0080 to U+009F.
+bool IsControl(std::string_view text, size_t size) {
+  const auto lead = static_cast<uint8_t>(text[0]);
+  if (size == 1) return lead < 0x20 || lead == 0x7f;
+  return size == 2 && lead == 0xc2 && static_cast<uint8_t>(text[1]) < 0xa0;
+}
+
+std::string Escaped(std::string_view text, bool controls) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
-    const size_t size = CodePointBytes(text);
-    if (size == 0) out += fmt::format("\\x{:02x}", static_cast<uint8_t>(text[0]));
-    out += text.substr(0, size);
-    text.remove_prefix(std::max<size_t>(size, 1));
+    const size_t found = CodePointBytes(text);
+    const size_t size = std::max<size_t>(found, 1);
+    if (found == 0 || (controls && IsControl(text, found))) {
+      for (const char c : text.substr(0, size)) out += fmt::format("\\x{:02x}", static_cast<uint8_t>(c));
+    } else {
+      out += text.substr(0, size);
+    }
+    text.remove_prefix(size);
   }
   return out;
 }
+
+}  // namespace
+
+std::string ToUtf8(std::string_view text) { return Escaped(text, false); }
+
+std::string Printable(std::string_view text) { return Escaped(text, true); }
 
 }  // namespace tidemark

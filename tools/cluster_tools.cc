@@ -32,8 +32,8 @@ std::string ApiName(uint32_t number) {
 }
 
 void PrintVersions(const v1::BrokerEndpoint& broker, const v1::ApiVersionsResponse& told) {
-  fmt::print("{}:{} (id: {} rack: {}) -> (\n", broker.host(), broker.port(), broker.id(),
-             broker.rack().empty() ? "null" : broker.rack());
+  PrintLine("{}:{} (id: {} rack: {}) -> (", broker.host(), broker.port(), broker.id(),
+            broker.rack().empty() ? "null" : broker.rack());
   std::vector<std::string> lines;
   for (const uint32_t api : told.apis()) {
     const std::string name = ApiName(api);
@@ -72,7 +72,7 @@ int RunApiVersions(const Arguments& arguments) {
       ++silent;
       fmt::print(*format ? stderr : stdout, "{}:{} (id: {} rack: {}) -> ERROR: {}\n", broker.host(),
                  broker.port(), broker.id(), broker.rack().empty() ? "null" : broker.rack(),
-                 ToString(told.error()));
+                 Printable(ToString(told.error())));
       status = silent == metadata->brokers_size() ? kExitUnreachable : kExitPartly;
       continue;
     }
@@ -110,7 +110,7 @@ int RunCluster(const Arguments& arguments) {
       rows.Add({metadata->cluster_id()});
       return Finish(rows, **format);
     }
-    fmt::print("Cluster ID: {}\n", metadata->cluster_id());
+    PrintLine("Cluster ID: {}", metadata->cluster_id());
     return kExitDone;
   }
   const auto id = arguments.GetInteger("id", 0, INT32_MAX);

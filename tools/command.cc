@@ -70,8 +70,8 @@ int UnknownCommand(std::string_view name) {
   std::vector<std::string> names = VerbNouns();
   for (const Command& command : Commands()) names.push_back(command.name);
   const std::string nearest = NearestName(name, names);
-  fmt::print(stderr, "error: there is no command '{}'{}\n", name,
-             nearest.empty() ? "; tidemark --help lists them" : fmt::format("; did you mean '{}'?", nearest));
+  Say("error: there is no command '{}'{}", name,
+      nearest.empty() ? "; tidemark --help lists them" : fmt::format("; did you mean '{}'?", nearest));
   return kExitUsage;
 }
 
@@ -106,7 +106,8 @@ int RunCommand(const Command& command, int argc, char** argv) {
   }
   Result<Arguments> arguments = Arguments::Parse(words, flags, command.positionals);
   if (!arguments) {
-    fmt::print(stderr, "error: {}\nhint: {} --help\n", arguments.error().message, ProgramOf(command));
+    Say("error: {}", arguments.error().message);
+    Say("hint: {} --help", ProgramOf(command));
     return kExitUsage;
   }
   if (arguments->Has("version")) {
@@ -152,9 +153,9 @@ std::string HelpText(const Command& command) {
 }
 
 int ReportError(const Error& error, std::string_view hint) {
-  fmt::print(stderr, "error: {}\n", ToString(error));
+  Say("error: {}", ToString(error));
   if (hint.empty()) hint = NextStep(error);
-  if (!hint.empty()) fmt::print(stderr, "hint: {}\n", hint);
+  if (!hint.empty()) Say("hint: {}", hint);
   switch (error.code) {
     case v1::UNKNOWN_TOPIC_OR_PARTITION:
     case v1::UNKNOWN_TOPIC_ID:
@@ -185,9 +186,9 @@ int UnknownVerb(const std::string& noun, const std::string& word) {
     if (command.name.starts_with(noun + " ")) verbs.push_back(command.name.substr(noun.size() + 1));
   }
   const std::string nearest = NearestName(word, verbs);
-  fmt::print(stderr, "error: there is no 'tidemark {} {}'; {}\n", noun, word,
-             nearest.empty() ? fmt::format("tidemark {} --help lists what there is", noun)
-                             : fmt::format("did you mean 'tidemark {} {}'?", noun, nearest));
+  Say("error: there is no 'tidemark {} {}'; {}", noun, word,
+      nearest.empty() ? fmt::format("tidemark {} --help lists what there is", noun)
+                      : fmt::format("did you mean 'tidemark {} {}'?", noun, nearest));
   return kExitUsage;
 }
 
@@ -213,7 +214,7 @@ std::optional<int> VerbMain(int argc, char** argv) {
 }  // namespace
 
 int ReportUsage(const Error& error) {
-  fmt::print(stderr, "error: {}\n", error.message);
+  Say("error: {}", error.message);
   return kExitUsage;
 }
 
@@ -265,7 +266,7 @@ int ToolMain(int argc, char** argv) {
   if (std::fflush(stdout) != 0) NoteOutputError(errno);
   if (OutputError() == 0) return status;
   if (OutputError() == EPIPE) return kExitDone;
-  fmt::print(stderr, "error: the output could not be written: {}\n", std::strerror(OutputError()));
+  Say("error: the output could not be written: {}", std::strerror(OutputError()));
   return kExitFailed;
 }
 

@@ -147,7 +147,7 @@ Result<> SendChange(ToolSession& session, const v1::AlterConfigsRequest::Change&
   const v1::AlterConfigsResponse::Result& result = response.results(0);
   if (result.error().code() != v1::NONE)
     return std::unexpected(NearestTopic(session, change.entity(), FromProto(result.error())));
-  for (const std::string& warning : result.warnings()) fmt::print(stderr, "warning: {}\n", warning);
+  for (const std::string& warning : result.warnings()) Say("warning: {}", warning);
   return {};
 }
 

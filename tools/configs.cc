@@ -18,10 +18,10 @@ namespace {
 
 // What is stored and does not count.
 void PrintPassedOver(const v1::DescribeConfigsResponse::PassedOver& passed) {
-  fmt::print("  {} NOT IN FORCE ({}): {}\n",
-             passed.name().empty() ? std::string("everything stored")
-                                   : fmt::format("{}={}", passed.name(), passed.value()),
-             KafkaSourceName(passed.source()), passed.reason());
+  PrintLine("  {} NOT IN FORCE ({}): {}",
+            passed.name().empty() ? std::string("everything stored")
+                                  : fmt::format("{}={}", passed.name(), passed.value()),
+            KafkaSourceName(passed.source()), passed.reason());
 }
 
 void PrintQuotas(const DescribedConfigs& result, bool all) {
@@ -39,7 +39,7 @@ void PrintQuotas(const DescribedConfigs& result, bool all) {
   std::string whose = part(client ? "client-id" : "user-principal", entity.name());
   if (entity.has_client_id()) whose += ", " + part("client-id", entity.client_id());
   if (entries.empty() && result.passed_over().empty()) return;
-  fmt::print("Quota configs for {} are {}\n", whose, fmt::join(entries, ", "));
+  PrintLine("Quota configs for {} are {}", whose, fmt::join(entries, ", "));
   for (const auto& passed : result.passed_over()) PrintPassedOver(passed);
 }
 
@@ -48,13 +48,12 @@ void PrintConfigs(const DescribedConfigs& result, bool all) {
   if (entity.name().empty()) {
     fmt::print("Default configs for {} in the cluster are:\n", PluralOf(entity.type()));
   } else {
-    fmt::print("{} configs for {} {} are:\n", all ? "All" : "Dynamic", SingularOf(entity.type()),
-               entity.name());
+    PrintLine("{} configs for {} {} are:", all ? "All" : "Dynamic", SingularOf(entity.type()), entity.name());
   }
   for (const auto& entry : result.entries()) {
     if (!all && entry.source() != OwnSource(entity)) continue;
-    fmt::print("  {}={} sensitive={} synonyms={{{}}}\n", entry.name(), entry.value(), entry.sensitive(),
-               fmt::join(SynonymTexts(entry, KafkaSourceName), ", "));
+    PrintLine("  {}={} sensitive={} synonyms={{{}}}", entry.name(), entry.value(), entry.sensitive(),
+              fmt::join(SynonymTexts(entry, KafkaSourceName), ", "));
   }
   for (const auto& passed : result.passed_over()) {
     if (all || passed.source() == OwnSource(entity)) PrintPassedOver(passed);
@@ -115,13 +114,13 @@ int Describe(ToolSession& session, const Arguments& arguments, const ConfigSubje
 int Alter(ToolSession& session, const v1::AlterConfigsRequest::Change& change) {
   if (const auto sent = SendChange(session, change, false); !sent) return ReportError(sent.error());
   if (change.entity().has_client_id()) {
-    fmt::print("Completed updating config for {}.\n", NameOfEntity(change.entity()));
+    PrintLine("Completed updating config for {}.", NameOfEntity(change.entity()));
   } else if (change.entity().name().empty()) {
     fmt::print("Completed updating default config for {} in the cluster.\n",
                PluralOf(change.entity().type()));
   } else {
-    fmt::print("Completed updating config for {} {}.\n", SingularOf(change.entity().type()),
-               change.entity().name());
+    PrintLine("Completed updating config for {} {}.", SingularOf(change.entity().type()),
+              change.entity().name());
   }
   return kExitDone;
 }

@@ -50,7 +50,7 @@ class Printer {
       auto batch = source_.Poll(deadline);
       // What stands there now follows.
       if (!batch && batch.error().code == v1::LOG_TRUNCATED) {
-        fmt::print(stderr, "warning: {}\n", ToString(batch.error()));
+        Say("warning: {}", ToString(batch.error()));
         continue;
       }
       if (!batch) {
@@ -66,7 +66,7 @@ class Printer {
       last_record = session_.loop().Now();
     }
     // As quietly as where a write finds out that nobody reads any more.
-    if (!ReaderIsGone()) fmt::print(stderr, "Processed a total of {} messages\n", printed_);
+    if (!ReaderIsGone()) Say("Processed a total of {} messages", printed_);
     return status;
   }
 
@@ -77,8 +77,8 @@ class Printer {
   int TellRefused(int status) {
     for (const auto& [partition, error] : source_.Refused()) {
       const bool damaged = error.code == v1::CORRUPT_MESSAGE;
-      fmt::print(stderr, "{}: {} was not read to its end: {}\n", damaged ? "error" : "warning",
-                 ToString(partition), ToString(error));
+      Say("{}: {} was not read to its end: {}", damaged ? "error" : "warning", ToString(partition),
+          ToString(error));
       if (damaged) status = kExitFailed;
     }
     return status;
@@ -96,7 +96,7 @@ class Printer {
       added = output_.Add(batch.records[i]);
       if (added) continue;
       if (limits_.skip_on_error) {
-        fmt::print(stderr, "skipped: {}\n", added.error().message);
+        Say("skipped: {}", added.error().message);
         continue;
       }
       count = i;

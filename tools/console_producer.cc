@@ -12,6 +12,7 @@
 
 #include "client/producer.h"
 #include "tools/commands.h"
+#include "tools/output.h"
 #include "tools/property_flags.h"
 #include "tools/record_input.h"
 #include "tools/session.h"
@@ -196,8 +197,8 @@ int RunConsoleProducer(const Arguments& arguments) {
                                                                       feeder.lost(), feeder.lines()));
   // As a shell tells of one that a signal ended.
   if (feeder.lost() == 0) return g_signal == 0 ? kExitDone : 128 + g_signal;
-  fmt::print(stderr, "error: {} of {} lines were not acknowledged: {}\n", feeder.lost(), feeder.lines(),
-             feeder.first_error() ? ToString(*feeder.first_error()) : "no answer");
+  Say("error: {} of {} lines were not acknowledged: {}", feeder.lost(), feeder.lines(),
+      feeder.first_error() ? ToString(*feeder.first_error()) : "no answer");
   return kExitFailed;
 }
 

@@ -137,7 +137,7 @@ int RunDumpLog(const Arguments& arguments) {
   if (!max_bytes) return ReportUsage(max_bytes.error());
   for (const char* decoder : {"key-decoder-class", "value-decoder-class", "transaction-log-decoder"}) {
     if (arguments.Has(decoder)) {
-      fmt::print(stderr, "warning: --{} has no effect: bytes are shown as they are\n", decoder);
+      Say("warning: --{} has no effect: bytes are shown as they are", decoder);
     }
   }
   DumpOptions options{.deep = arguments.Has("deep-iteration"),

@@ -68,7 +68,7 @@ Result<bool> PrintOffsets(ToolSession& session, const std::string& topic,
   for (const OffsetOfPartition& one : *offsets) {
     if (!one.offset) {
       whole = false;
-      fmt::print(stderr, "error: {}-{}: {}\n", topic, one.partition, ToString(one.offset.error()));
+      Say("error: {}-{}: {}", topic, one.partition, ToString(one.offset.error()));
       continue;
     }
     if (rows != nullptr) {

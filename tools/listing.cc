@@ -9,6 +9,7 @@
 #include <glog/logging.h>
 
 #include "common/nearest_name.h"
+#include "common/utf8.h"
 
 namespace tidemark {
 namespace {
@@ -86,7 +87,7 @@ std::string Listing::Table() const {
   for (const auto& row : rows_) {
     std::vector<std::string>& line = lines.emplace_back();
     for (size_t i = 0; i < row.size(); ++i) {
-      line.push_back(CellText(row[i], ",", "-"));
+      line.push_back(Printable(CellText(row[i], ",", "-")));
       if (!row[i].is_number() && !row[i].is_null()) numbers[i] = false;
     }
   }

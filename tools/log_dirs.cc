@@ -142,10 +142,9 @@ Result<> AwaitMove(ToolSession& session, BrokerId broker, const v1::AlterReplica
     } else {
       outcome = watch.Missed(directories.error());
       if (!outcome && !std::exchange(said, true)) {
-        fmt::print(stderr,
-                   "broker {} does not answer ({}); waiting for it, as the move goes on when it is "
-                   "back\n",
-                   broker, ToString(directories.error()));
+        Say("broker {} does not answer ({}); waiting for it, as the move goes on when it is "
+            "back",
+            broker, ToString(directories.error()));
       }
       // It may come back elsewhere.
       if (!outcome) (void)session.Metadata({}, true);

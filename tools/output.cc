@@ -20,6 +20,8 @@ bool Print(std::string_view text) {
   return false;
 }
 
+void SayLine(std::string_view line) { fmt::print(stderr, "{}\n", Printable(line)); }
+
 bool ReaderIsGone() {
   pollfd out{.fd = STDOUT_FILENO, .events = 0, .revents = 0};
   // The other end of a pipe was closed; files and terminals are never in this state.

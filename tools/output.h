@@ -3,11 +3,30 @@
 #pragma once
 
 #include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "common/utf8.h"
 
 namespace tidemark {
 
 // Writes to stdout. False: nobody reads any more, and the command is to end quietly.
 bool Print(std::string_view text);
+
+// Writes a line to stderr, as Printable (common/utf8.h) has it: what others chose, such as the id of a group
+// in an error of its coordinator, cannot command the terminal or begin a line of its own.
+void SayLine(std::string_view line);
+template <typename... Args>
+void Say(fmt::format_string<Args...> format, Args&&... args) {
+  SayLine(fmt::format(format, std::forward<Args>(args)...));
+}
+
+// The same on stdout.
+template <typename... Args>
+void PrintLine(fmt::format_string<Args...> format, Args&&... args) {
+  (void)Print(Printable(fmt::format(format, std::forward<Args>(args)...)) + "\n");
+}
 
 // True: nobody can read what would be written. Asked by commands that wait, perhaps for ever, for something
 // to write.

@@ -6,13 +6,14 @@
 
 #include "client/group_consumer.h"
 #include "client/list_offsets.h"
+#include "tools/output.h"
 
 namespace tidemark {
 namespace {
 
 // Says on stderr when records may have been missed; runs on the client's loop.
 ConsumerOptions Talking(ConsumerOptions options) {
-  options.on_reset = [](const PositionReset& reset) { fmt::print(stderr, "warning: {}\n", ToString(reset)); };
+  options.on_reset = [](const PositionReset& reset) { Say("warning: {}", ToString(reset)); };
   return options;
 }
 
@@ -65,8 +66,7 @@ class AssignedSource final : public RecordSource {
 class TalkingListener final : public RebalanceListener {
  public:
   Task<void> OnLost(std::vector<TopicPartition> partitions, Error why) override {
-    fmt::print(stderr, "warning: {} partitions were taken away: {}; joining again\n", partitions.size(),
-               ToString(why));
+    Say("warning: {} partitions were taken away: {}; joining again", partitions.size(), ToString(why));
     co_return;
   }
 };
@@ -130,7 +130,7 @@ class GroupSource final : public RecordSource {
       said_ = v1::NONE;
     } else if (problem->code != said_ && session_.loop().Now() - begun_ >= 2s) {
       said_ = problem->code;
-      fmt::print(stderr, "waiting for group '{}': {}\n", options_.group_id, ToString(*problem));
+      Say("waiting for group '{}': {}", options_.group_id, ToString(*problem));
     }
   }
 

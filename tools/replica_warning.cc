@@ -57,7 +57,7 @@ void WarnOfFewReplicas(ToolSession& session, const v1::CreateTopicsRequest& requ
   if (!cluster) return;
   const auto warning = FewReplicas(created, *cluster);
   if (!warning || DefaultIsANumber(session, cluster->controller_id())) return;
-  fmt::print(stderr, "warning: {}\n", *warning);
+  Say("warning: {}", *warning);
 }
 
 }  // namespace tidemark

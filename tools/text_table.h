@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "common/utf8.h"
+
 namespace tidemark {
 
 // kGrows: as wide as its longest field, and at least `width`. kFixed: longer fields move the rest of their
@@ -22,8 +24,11 @@ struct TextColumn {
 class TextTable {
  public:
   explicit TextTable(std::vector<TextColumn> columns) : columns_(std::move(columns)) {}
-  // One field per column.
-  void Add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  // One field per column; it is shown as Printable has it.
+  void Add(std::vector<std::string> row) {
+    for (std::string& field : row) field = Printable(field);
+    rows_.push_back(std::move(row));
+  }
   size_t rows() const { return rows_.size(); }
 
   // The header and the rows, each line ended.

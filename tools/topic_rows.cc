@@ -80,7 +80,7 @@ std::string WhyNoTopic(const v1::MetadataResponse& metadata, const TopicMatch& m
 void TellWhenNoneMatches(const v1::MetadataResponse& metadata, const TopicMatch& match,
                          const std::string& text, bool with_internal) {
   const std::string why = WhyNoTopic(metadata, match, text, with_internal);
-  if (!why.empty()) fmt::print(stderr, "warning: {}\n", why);
+  if (!why.empty()) Say("warning: {}", why);
 }
 
 TopicDescriptions DescribeRows(const std::vector<v1::TopicMetadata>& topics,

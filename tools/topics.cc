@@ -195,13 +195,13 @@ void WarnOfConfigs(const v1::CreateTopicsRequest& request, const v1::CreateTopic
   for (const auto& [name, value] : configs) {
     const ConfigDef* def = TopicConfigTable().Find(name);
     if (def != nullptr && def->effect == ConfigEffect::kNone && value != def->default_value)
-      fmt::print(stderr, "warning: {}: {} has no effect yet\n", wish->name(), name);
+      Say("warning: {}: {} has no effect yet", wish->name(), name);
   }
   const uint32_t replicas = created.replication_factor();
   const int64_t min_isr = MakeTopicConfigs({}, configs).min_insync_replicas;
   if (configs.contains("min.insync.replicas") && min_isr > replicas) {
-    fmt::print(stderr, "warning: {}: min.insync.replicas={} is above the replication factor and acts as {}\n",
-               wish->name(), min_isr, replicas);
+    Say("warning: {}: min.insync.replicas={} is above the replication factor and acts as {}", wish->name(),
+        min_isr, replicas);
   }
 }
 

@@ -21,7 +21,7 @@ void PrintHeader(const v1::TopicMetadata& topic, const std::string& overrides) {
   const Result<TopicId> id = TopicId::FromBytes(topic.id());
   fmt::print("Topic: {}\tTopicId: {}\tPartitionCount: {}\tReplicationFactor: {}\tConfigs: {}{}\n",
              topic.name(), id ? id->ToBase64() : "none", topic.partitions_size(),
-             topic.partitions_size() > 0 ? topic.partitions(0).replicas_size() : 0, overrides,
+             topic.partitions_size() > 0 ? topic.partitions(0).replicas_size() : 0, Printable(overrides),
              topic.deleting() ? "\tMarkedForDeletion: true" : "");
 }
 
@@ -35,8 +35,8 @@ void WarnOfUnknown(const std::map<std::string, TopicFacts>& facts) {
     why = &*own.unknown;
   }
   if (why == nullptr) return;
-  fmt::print(stderr, "warning: what is configured for {}{} is not shown: {}\n", names.front(),
-             names.size() > 1 ? fmt::format(" and {} more", names.size() - 1) : "", ToString(*why));
+  Say("warning: what is configured for {}{} is not shown: {}", names.front(),
+      names.size() > 1 ? fmt::format(" and {} more", names.size() - 1) : "", ToString(*why));
 }
 
 }  // namespace

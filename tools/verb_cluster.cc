@@ -50,8 +50,9 @@ int RunInfo(const Arguments& arguments) {
     return kExitDone;
   }
   if (*format == OutputFormat::kTable &&
-      !Print(fmt::format("cluster {}: {} brokers, {} topics, {} partitions\n\n", metadata->cluster_id(),
-                         metadata->brokers_size(), metadata->topics_size(), partitions))) {
+      !Print(fmt::format("cluster {}: {} brokers, {} topics, {} partitions\n\n",
+                         Printable(metadata->cluster_id()), metadata->brokers_size(), metadata->topics_size(),
+                         partitions))) {
     return kExitDone;
   }
   return Finish(brokers, *format);

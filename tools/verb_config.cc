@@ -80,8 +80,7 @@ Result<Configs> ConfigsOf(ToolSession& session, const v1::ConfigEntity& entity) 
   if (!described && described.error().code == v1::BROKER_NOT_AVAILABLE) {
     described = ReadConfigs(session, entity, false);
     if (described) {
-      fmt::print(stderr, "broker {} is not live: only what ZooKeeper holds for it and for all is known\n",
-                 entity.name());
+      Say("broker {} is not live: only what ZooKeeper holds for it and for all is known", entity.name());
     }
   }
   if (!described) return std::unexpected(described.error());

@@ -127,7 +127,7 @@ class Reader {
       // To the end as it was at the start: that may be gone, too.
       if (!batch && batch.error().code == v1::LOG_TRUNCATED && !reading_.to_end) {
         bar.Clear();
-        fmt::print(stderr, "warning: {}\n", ToString(batch.error()));
+        Say("warning: {}", ToString(batch.error()));
         continue;
       }
       if (!batch) {

@@ -109,8 +109,8 @@ Result<Listing> OffsetsOf(ToolSession& session, const std::vector<v1::TopicMetad
         records = static_cast<int64_t>(**last) - static_cast<int64_t>(**first);
       } else {
         ++*failed;
-        fmt::print(stderr, "error: {}-{}: {}\n", topic.name(), partitions[i],
-                   first ? (last ? "no offset" : ToString(last.error())) : ToString(first.error()));
+        Say("error: {}-{}: {}", topic.name(), partitions[i],
+            first ? (last ? "no offset" : ToString(last.error())) : ToString(first.error()));
       }
       listing.Add({topic.name(), partitions[i], start, end, records});
     }

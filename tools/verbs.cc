@@ -89,10 +89,10 @@ int Confirm(const Arguments& arguments, const std::string& question) {
     fmt::print(stderr,
                "error: {} Nobody can be asked here.\nhint: --yes does it without asking, --dry-run shows "
                "what it does\n",
-               question);
+               Printable(question));
     return kExitUsage;
   }
-  fmt::print(stderr, "{} [y/N] ", question);
+  fmt::print(stderr, "{} [y/N] ", Printable(question));
   std::string answer;
   std::getline(std::cin, answer);
   if (answer == "y" || answer == "Y" || answer == "yes") return kExitDone;

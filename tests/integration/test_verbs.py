@@ -357,6 +357,18 @@ class Verbs(ClusterTest):
         self.assertTrue(held)
         self.assertIn("member-0", self.verb("group", "describe", "readers"))
         self.assertEqual(member.leave(), 0, member.said())
+        # What others chose as a name is shown, and does not command the terminal.
+        hostile = "red\x1b[31m\nforged"
+        self.verb("group", "seek", hostile, "--to", "start", "--topic", "orders", "--create")
+        for words in (("group", "list"), ("group", "describe", hostile), ("consumer-groups", "--bootstrap-server", self.brokers, "--list"),
+                      ("consumer-groups", "--bootstrap-server", self.brokers, "--describe", "--group", hostile)):
+            shown = self.verb(*words)
+            self.assertIn("red\\x1b[31m\\x0aforged", shown)
+            self.assertNotIn("\x1b", shown + self.err)
+        self.assertIn(hostile, [group["group"] for group in self.json("group", "list")])
+        self.verb("group", "describe", hostile + "2", status=4)
+        self.assertNotIn("\x1b", self.err)
+        self.verb("group", "delete", hostile, "--yes")
         # Who cannot be asked must say --yes; who is asked may say no.
         self.verb("group", "delete", "readers", status=2)
         self.assertIn("--yes", self.err)

@@ -121,6 +121,14 @@ TEST(Utf8, WhatIsNoTextIsWrittenAsItsBytes) {
   EXPECT_EQ(Utf8Prefix("тема", 8), "тема");
 }
 
+TEST(Utf8, WhatIsShownOnATerminalHasNoControlCharacters) {
+  EXPECT_EQ(Printable("тема 1 \\x"), "тема 1 \\x");
+  EXPECT_EQ(Printable(std::string_view("\0a\x1b[31m\r\n\t\x1f \x7f~", 14)),
+            "\\x00a\\x1b[31m\\x0d\\x0a\\x09\\x1f \\x7f~");
+  EXPECT_EQ(Printable("\xc2\x80\xc2\x9f\xc2\xa0\xc3\x80"), "\\xc2\\x80\\xc2\\x9f\xc2\xa0\xc3\x80");
+  EXPECT_EQ(Printable("\x9b"), "\\x9b") << "the start of a sequence to terminals that know no UTF-8";
+}
+
 TEST(ErrorTable, EveryMessageCanBeSent) {
   const v1::Error wire = ToProto(Error{v1::INVALID_REQUEST, "group 'a\xffz'"});
   EXPECT_EQ(wire.message(), "group 'a\\xffz'");

@@ -129,6 +129,12 @@ TEST(TextTable, ColumnsAreAsWideAsKafkas) {
   EXPECT_EQ(padded.Text(), "TOPIC    STATUS  \n");
 }
 
+TEST(TextTable, ControlCharactersOfNamesAreShownAndNotSent) {
+  TextTable table({{"GROUP", 3}, {"CLIENT-ID", 0, ColumnWidth::kUnpadded}});
+  table.Add({"g\x1b[2J", "a\nb\x7f"});
+  EXPECT_EQ(table.Text(), "GROUP     CLIENT-ID\ng\\x1b[2J a\\x0ab\\x7f\n");
+}
+
 TEST(TextTable, WhatIsAddedToKafkasColumnsComesBehindThem) {
   TextTable table({{"A", 3}, {"B", 0, ColumnWidth::kUnpadded}, {"OWN", 0, ColumnWidth::kUnpadded}});
   table.Add({"1", "long", "x"});

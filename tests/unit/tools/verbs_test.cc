@@ -49,6 +49,16 @@ TEST(Listing, JsonKeepsTypesAndTheOrderOfColumns) {
   EXPECT_EQ(Listing({"topic"}).Text(OutputFormat::kJson), "[]\n");
 }
 
+TEST(Listing, ATableHasNoControlCharactersAndCsvAndJsonHaveAllThereIs) {
+  Listing listing({"group", "members"});
+  listing.Add({"red\x1b[31m\nnext", {"a\tb", "c\xc2\x9b"}});
+  EXPECT_EQ(listing.Text(OutputFormat::kTable),
+            "GROUP                MEMBERS\n"
+            "red\\x1b[31m\\x0anext  a\\x09b,c\\xc2\\x9b\n");
+  EXPECT_EQ(listing.Text(OutputFormat::kCsv), "group,members\n\"red\x1b[31m\nnext\",a\tb c\xc2\x9b\n");
+  EXPECT_THAT(listing.Text(OutputFormat::kJson), HasSubstr(R"("red\u001b[31m\nnext")"));
+}
+
 TEST(Listing, AnUnknownFormatNamesTheNearest) {
   EXPECT_THAT(ParseOutputFormat("jsno").error().message, HasSubstr("did you mean json?"));
   EXPECT_EQ(*ParseOutputFormat("csv"), OutputFormat::kCsv);
