@@ -10,9 +10,27 @@ namespace tidemark {
 namespace {
 
 struct Live {
-  const LiveNames& topics;
-  const LiveNames& groups;
+  LiveNames topics;
+  LiveNames groups;
 };
+
+// A shell puts what is offered into the line as it is: a group may be called $(reboot), and one whose name
+// has a blank would become two words. Only what every shell takes as one plain word is offered.
+bool IsPlainWord(std::string_view name) {
+  constexpr std::string_view kPlain = "._:/@%+=,-";
+  return !name.empty() && name.front() != '-' && std::ranges::all_of(name, [&](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           kPlain.find(c) != std::string_view::npos;
+  });
+}
+
+LiveNames PlainWords(const LiveNames& names) {
+  return [&names] {
+    std::vector<std::string> out = names();
+    std::erase_if(out, [](const std::string& name) { return !IsPlainWord(name); });
+    return out;
+  };
+}
 
 const Command* Find(const std::vector<Command>& commands, const std::string& name) {
   const auto it = std::ranges::find(commands, name, &Command::name);
@@ -113,7 +131,7 @@ std::vector<std::string> Completions(const std::vector<std::string>& words, cons
   const size_t leading = CountLeadingFlags(words);
   if (leading >= words.size()) return {};
   const std::vector<std::string> line(words.begin() + static_cast<std::ptrdiff_t>(leading), words.end());
-  std::vector<std::string> out = Candidates(line, {topics, groups});
+  std::vector<std::string> out = Candidates(line, {PlainWords(topics), PlainWords(groups)});
   std::erase_if(out, [&](const std::string& word) { return !word.starts_with(words.back()); });
   std::ranges::sort(out);
   const auto rest = std::ranges::unique(out);

@@ -23,8 +23,11 @@ _tidemark_complete() {
   local program=${words[0]##*/}
   program=${program%.sh}
   if [ "$program" = tidemark ]; then words=("${words[@]:1}"); else words[0]=${program#tidemark-}; fi
+  # But what it replaces is only what stands behind the last of its own cuts.
+  local last=${words[${#words[@]}-1]} cuts=${COMP_WORDBREAKS//[^:=]/} kept=
+  if [[ -n $cuts && $last == *[$cuts]* ]]; then kept=${last%"${last##*[$cuts]}"}; fi
   COMPREPLY=()
-  while IFS= read -r candidate; do COMPREPLY+=("$candidate"); done < <(tidemark __complete -- "${words[@]}" 2>/dev/null)
+  while IFS= read -r candidate; do COMPREPLY+=("${candidate#"$kept"}"); done < <(tidemark __complete -- "${words[@]}" 2>/dev/null)
 }
 complete -o default -F _tidemark_complete)";
 

@@ -386,8 +386,8 @@ class Verbs(ClusterTest):
         self.verb("topic", "create", "orders", "orchids", "-p", 1, "-r", 1)
 
         def complete(line):
-            script = ("source <(tidemark completion bash); COMP_LINE=$1; COMP_POINT=${#1}; _tidemark_complete; "
-                      "printf '%s\\n' \"${COMPREPLY[@]}\"")
+            script = ("source <(tidemark completion bash); COMP_WORDBREAKS=' @><=;|&(:'; COMP_LINE=$1; COMP_POINT=${#1}; "
+                      "_tidemark_complete; printf '%s\\n' \"${COMPREPLY[@]}\"")
             out = subprocess.run(["bash", "-c", script, "bash", line], capture_output=True, text=True, timeout=PATIENCE,
                                  env=self.environment(), check=True)
             self.assertEqual(out.stderr, "")
@@ -404,6 +404,11 @@ class Verbs(ClusterTest):
         self.assertEqual(complete("tidemark topic cr"), ["create"])
         self.assertEqual(complete("tidemark topic list --ou"), ["--output"])
         completes("tidemark-topics.sh --topic orc", ["orchids"])
+        # What bash puts into the line unquoted must not be more than a word; of app:readers it replaces only "re".
+        for name in ("app:readers", "app$(touch${IFS}injected)", "app two", "app'"):
+            self.verb("group", "seek", name, "--to", "start", "--topic", "orders", "--create")
+        completes("tidemark group describe ap", ["app:readers"])
+        completes("tidemark group describe app:re", ["readers"])
         registered = subprocess.run(["bash", "-c", "source <(tidemark completion bash); complete -p tidemark-topics.sh tidemark"],
                                     capture_output=True, text=True, timeout=60, env=self.environment(), check=True)
         self.assertEqual(registered.stdout.count("_tidemark_complete"), 2)

@@ -230,6 +230,22 @@ TEST(Completion, OffersNounsVerbsFlagsAndLiveTopics) {
   EXPECT_THAT(Offered({"-b", "h:1"}), IsEmpty());
 }
 
+TEST(Completion, OffersOnlyNamesThatAShellTakesAsOnePlainWord) {
+  using Names = std::vector<std::string>;
+  const auto offered = [](const std::string& begun) {
+    return Completions(
+        {"group", "describe", begun}, [] { return Names{}; },
+        [] {
+          return Names{"",     "a$(reboot)", "a`reboot`", "a;reboot",  "a b",           "a'", "a\"", "a\\b",
+                       "a\nb", "a\x1b[31m",  "a|b",       "a&",        "a>b",           "a*", "a~",  "a!b",
+                       "a#b",  "{a,b}",      "\xc2\xa0",  "--execute", "a.B_1-2:/@%+=,"};
+        });
+  };
+  EXPECT_THAT(offered(""), ElementsAre("a.B_1-2:/@%+=,"));
+  EXPECT_THAT(offered("a$"), IsEmpty());
+  EXPECT_THAT(offered("--e"), Not(Contains("--execute")));
+}
+
 TEST(Completion, KnowsKafkasCommandsToo) {
   EXPECT_THAT(Offered({"topics", "--topic", "o"}), ElementsAre("orders"));
   EXPECT_THAT(Offered({"topics", "--desc"}), ElementsAre("--describe"));
