@@ -9,6 +9,9 @@
 namespace tidemark {
 namespace {
 
+// The protocol has offsets as signed numbers too, of which the negative ones have meanings of their own.
+constexpr auto kLargestOffset = static_cast<Offset>(INT64_MAX);
+
 template <typename T>
 std::optional<T> NumberIn(std::string_view text) {
   T value = 0;
@@ -201,6 +204,14 @@ std::optional<std::vector<std::string>> CsvFields(std::string_view line) {
   }
 }
 
+int64_t Signed(Offset offset) { return static_cast<int64_t>(std::min(offset, kLargestOffset)); }
+
+// May be below 0; what is above all offsets becomes the largest.
+int64_t Shifted(Offset from, int64_t by) {
+  int64_t to = 0;
+  return __builtin_add_overflow(Signed(from), by, &to) ? INT64_MAX : to;
+}
+
 }  // namespace
 
 std::string ResetFileField(const std::string& text) {
@@ -230,6 +241,10 @@ Result<ResetFile> ParseResetFile(std::string_view text, const std::string& only_
                   only_group.empty() ? "group," : "");
     }
     TM_RETURN_IF_ERROR(ValidateTopicName(fields[1]));
+    if (*offset > kLargestOffset) {
+      return Fail(v1::INVALID_REQUEST, "line {}: offset {} is above the largest there can be, {}", number,
+                  *offset, kLargestOffset);
+    }
     file[fields[0]][{fields[1], *partition}] = *offset;
   }
   return file;
@@ -246,7 +261,7 @@ Result<Offset> ResetOffset(const ResetPlan& plan, const TopicPartition& at, cons
     case ResetKind::kTime:
       return bounds.at_time.value_or(bounds.latest);
     case ResetKind::kCurrent:
-      wanted = static_cast<int64_t>(bounds.committed.value_or(bounds.latest));
+      wanted = Signed(bounds.committed.value_or(bounds.latest));
       break;
     case ResetKind::kOffset:
     case ResetKind::kFile:
@@ -255,11 +270,12 @@ Result<Offset> ResetOffset(const ResetPlan& plan, const TopicPartition& at, cons
     case ResetKind::kShift:
       if (!bounds.committed)
         return Fail(v1::INVALID_REQUEST, "{}: nothing is committed, so nothing can be shifted", ToString(at));
-      wanted = static_cast<int64_t>(*bounds.committed) + plan.value;
+      wanted = Shifted(*bounds.committed, plan.value);
       break;
   }
-  const int64_t inside =
-      std::clamp(wanted, static_cast<int64_t>(bounds.earliest), static_cast<int64_t>(bounds.latest));
+  // Both come from the leader, one after the other: the log may be cut between the two answers.
+  const int64_t earliest = Signed(bounds.earliest);
+  const int64_t inside = std::clamp(wanted, earliest, std::max(earliest, Signed(bounds.latest)));
   if (inside != wanted) {
     *note = fmt::format("{}: offset {} is not in the log, which has {} to {}; {} is taken", ToString(at),
                         wanted, bounds.earliest, bounds.latest, inside);

@@ -39,7 +39,7 @@ struct ResetPlan {
 Result<ResetPlan> ResetPlanOf(const Arguments& arguments, WallMillis now);
 
 // Lines of "group,topic,partition,offset"; where `only_group` is not empty, also "topic,partition,offset" of
-// that group. A header is passed over; a field may stand in quotes.
+// that group. A header is passed over; a field may stand in quotes. INVALID_REQUEST names the line.
 using ResetFile = std::map<std::string, std::map<TopicPartition, Offset>>;  // by group
 Result<ResetFile> ParseResetFile(std::string_view text, const std::string& only_group);
 // A field as such a file has it: in quotes where it has a comma or a quote.
@@ -52,7 +52,8 @@ struct ResetBounds {
   std::optional<Offset> committed;
   std::optional<Offset> at_time;  // empty: no record is that young
 };
-// The offset to commit, within the bounds; `*note` says where it was moved into them.
+// The offset to commit, within the bounds; `*note` says where it was moved into them. A shift beyond the
+// largest offset there can be ends at it.
 Result<Offset> ResetOffset(const ResetPlan& plan, const TopicPartition& at, const ResetBounds& bounds,
                            std::string* note);
 

@@ -59,6 +59,18 @@ TEST(OffsetResetsTest, FilesAreReadAsTheyAreExported) {
   EXPECT_FALSE(ParseResetFile("orders,x,5\n", "g"));
 }
 
+TEST(OffsetResetsTest, AnOffsetAboveTheLargestIsRefusedAndNotReadAsANegativeOne) {
+  const auto largest = ParseResetFile("orders,0,9223372036854775807\n", "g");
+  ASSERT_TRUE(largest);
+  EXPECT_EQ(largest->at("g").at({"orders", 0}), 9223372036854775807u);
+  for (const char* text : {"9223372036854775808", "18446744073709551615", "18446744073709551616"}) {
+    const auto refused = ParseResetFile(fmt::format("orders,0,5\norders,1,{}\n", text), "g");
+    ASSERT_FALSE(refused) << text;
+    EXPECT_THAT(refused.error().message, HasSubstr("line 2"));
+    EXPECT_THAT(refused.error().message, HasSubstr(text));
+  }
+}
+
 TEST(OffsetResetsTest, FieldsMayStandInQuotesAsKafkasExporterWritesThem) {
   const auto one = ParseResetFile("\"a-topic-with-a-name-that-is-long\",0,5\n", "g");
   ASSERT_TRUE(one) << one.error().message;
@@ -93,6 +105,18 @@ TEST(OffsetResetsTest, NewOffsetsStayWithinTheLog) {
   EXPECT_EQ(Of({ResetKind::kCurrent}, nothing, &note), 100u);
   EXPECT_EQ(Of({ResetKind::kTime, 1}, nothing, &note), 100u) << "no record is that young";
   EXPECT_FALSE(ResetOffset({ResetKind::kShift, 1}, {"orders", 3}, nothing, &note));
+}
+
+TEST(OffsetResetsTest, AShiftBeyondAllOffsetsEndsAtTheLogsEnd) {
+  const ResetBounds bounds{.earliest = 10, .latest = 100, .committed = uint64_t{INT64_MAX}};
+  std::string note;
+  EXPECT_EQ(Of({ResetKind::kShift, 5}, bounds, &note), 100u);
+  EXPECT_THAT(note, HasSubstr("offset 9223372036854775807 is not in the log"));
+  EXPECT_EQ(Of({ResetKind::kShift, INT64_MIN / 2}, {.earliest = 10, .latest = 100, .committed = 0}, &note),
+            10u);
+  // A leader that is wrong, or no broker at all, may say what it likes.
+  EXPECT_EQ(Of({ResetKind::kCurrent}, {.earliest = 10, .latest = 100, .committed = UINT64_MAX}, &note), 100u);
+  EXPECT_EQ(Of({ResetKind::kOffset, 50}, {.earliest = 100, .latest = 10}, &note), 100u);
 }
 
 TEST(OffsetResetsTest, ExactlyOneWayIsAskedFor) {
