@@ -8,8 +8,10 @@
 
 #include "client/list_offsets.h"
 #include "common/config/properties.h"
+#include "common/io/input_stream.h"
 #include "tools/commands.h"
 #include "tools/consumer_groups.h"
+#include "tools/group_verbs.h"
 #include "tools/kafka_rows.h"
 #include "tools/offset_resets.h"
 #include "tools/shown_work.h"
@@ -51,7 +53,7 @@ class Reset {
 
 Result<> Reset::ReadFileFor(const std::vector<std::string>& groups) {
   if (plan_.kind != ResetKind::kFile) return {};
-  const auto text = ReadFile(session_.env().files(), plan_.file);
+  const auto text = ReadToEnd(plan_.file);
   if (!text) return Fail(text.error().code, "--from-file: {}", text.error().message);
   auto file = ParseResetFile(*text, groups.size() == 1 ? groups.front() : "");
   if (!file) return Fail(v1::INVALID_REQUEST, "{}, {}", plan_.file, file.error().message);

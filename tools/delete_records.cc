@@ -12,7 +12,7 @@
 #include <glog/logging.h>
 
 #include "client/list_offsets.h"
-#include "common/io/posix_file_system.h"
+#include "common/io/input_stream.h"
 #include "tools/commands.h"
 #include "tools/delete_records.h"
 #include "tools/kafka_rows.h"
@@ -127,7 +127,8 @@ void PrintKafkas(const std::vector<Deletion>& deletions) {
     if (outcome) {
       fmt::print("partition: {}-{}\tlow_watermark: {}\n", asked.topic, asked.partition, *outcome);
     } else {
-      fmt::print("partition: {}-{}\terror: {}\n", asked.topic, asked.partition, ToString(outcome.error()));
+      fmt::print("partition: {}-{}\terror: {}\n", asked.topic, asked.partition,
+                 Printable(ToString(outcome.error())));
     }
   }
 }
@@ -138,8 +139,7 @@ void PrintRows(const std::vector<Deletion>& deletions, OutputFormat format, bool
     return offset ? Listing::Cell(*offset) : Listing::Cell();
   };
   for (const auto& [asked, start, end, outcome, refused] : deletions) {
-    if (!outcome)
-      fmt::print(stderr, "error: {}-{}: {}\n", asked.topic, asked.partition, ToString(outcome.error()));
+    if (!outcome) Say("error: {}-{}: {}", asked.topic, asked.partition, ToString(outcome.error()));
     listing.Add({asked.topic, asked.partition, or_null(start),
                  outcome ? Listing::Cell(*outcome) : Listing::Cell(), or_null(end),
                  !outcome  ? "failed"
@@ -152,7 +152,7 @@ void PrintRows(const std::vector<Deletion>& deletions, OutputFormat format, bool
 int StatusOf(const std::vector<Deletion>& deletions) {
   const auto failed = std::ranges::count_if(deletions, [](const Deletion& d) { return !d.outcome; });
   if (failed == 0) return kExitDone;
-  fmt::print(stderr, "error: {} of {} partitions failed\n", failed, deletions.size());
+  Say("error: {} of {} partitions failed", failed, deletions.size());
   if (static_cast<size_t>(failed) < deletions.size()) return kExitPartly;
   const bool unknown = std::ranges::all_of(deletions, [](const Deletion& d) {
     return !d.outcome && d.outcome.error().code == v1::UNKNOWN_TOPIC_OR_PARTITION;
@@ -165,8 +165,7 @@ int RunDeleteRecords(const Arguments& arguments) {
   if (!format) return ReportUsage(format.error());
   const Result<std::string> path = arguments.Require("offset-json-file");
   if (!path) return ReportUsage(path.error());
-  const std::unique_ptr<FileSystem> files = MakePosixFileSystem();
-  const Result<std::string> text = ReadFile(*files, *path, kMostInputBytes);
+  const Result<std::string> text = ReadToEnd(*path, kMostInputBytes);
   if (!text)
     return ReportUsage({v1::INVALID_REQUEST, fmt::format("--offset-json-file: {}", text.error().message)});
   const Result<std::vector<RecordDeletion>> parsed = ParseOffsetFile(*text);

@@ -4,10 +4,12 @@
 #include <cstdio>
 
 #include "client/producer.h"
+#include "common/io/input_stream.h"
 #include "common/metrics/hdr_histogram.h"
 #include "tools/commands.h"
 #include "tools/kafka_rows.h"
 #include "tools/progress.h"
+#include "tools/property_flags.h"
 #include "tools/session.h"
 #include "tools/shown_work.h"
 #include "tools/verbs.h"
@@ -109,7 +111,7 @@ Result<Load> LoadOf(const Arguments& arguments, ToolSession& session) {
   load.record_bytes = static_cast<size_t>(size.value_or(0));
   load.per_second = rate.value_or(-1);
   if (const auto file = arguments.Get("payload-file")) {
-    TM_ASSIGN_OR_RETURN(const std::string text, ReadFile(session.env().files(), *file, 1u << 30));
+    TM_ASSIGN_OR_RETURN(const std::string text, ReadToEnd(*file, 1u << 30));
     for (size_t begin = 0; begin < text.size();) {
       const size_t end = std::min(text.find('\n', begin), text.size());
       load.payloads.push_back(text.substr(begin, end - begin));

@@ -1,7 +1,7 @@
 #include "tools/property_flags.h"
 
 #include "common/config/properties.h"
-#include "common/io/posix_file_system.h"
+#include "common/io/input_stream.h"
 
 namespace tidemark {
 
@@ -9,8 +9,7 @@ Result<std::map<std::string, std::string>> PropertiesOfFlag(const Arguments& arg
                                                             std::string_view file_flag) {
   std::map<std::string, std::string> settings;
   if (const auto path = arguments.Get(file_flag)) {
-    const std::unique_ptr<FileSystem> files = MakePosixFileSystem();
-    TM_ASSIGN_OR_RETURN(const std::string text, ReadFile(*files, *path));
+    TM_ASSIGN_OR_RETURN(const std::string text, ReadToEnd(*path));
     const Result<Properties> properties = ParseProperties(text);
     if (!properties) return Fail(properties.error().code, "{}: {}", *path, properties.error().message);
     settings.insert(properties->begin(), properties->end());

@@ -4,6 +4,7 @@
 
 #include "client/list_offsets.h"
 #include "common/config/properties.h"
+#include "common/io/input_stream.h"
 #include "tools/command.h"
 #include "tools/commands.h"
 #include "tools/progress.h"
@@ -48,7 +49,7 @@ Result<std::unique_ptr<ToolSession>> ToolSession::Open(const Arguments& argument
   auto session = std::unique_ptr<ToolSession>(new ToolSession());
   session->runtime_ = std::make_unique<ClientRuntime>(session->env_);
   if (const auto file = arguments.Get("command-config")) {
-    const auto text = ReadFile(session->env_.files(), *file);
+    const auto text = ReadToEnd(*file);
     if (!text) return Fail(v1::INVALID_CONFIG, "--command-config: {}", ToString(text.error()));
     TM_ASSIGN_OR_RETURN(const Properties properties, ParseProperties(*text));
     TM_ASSIGN_OR_RETURN(const ConsumerOptions checked,
@@ -72,18 +73,18 @@ Result<std::unique_ptr<ToolSession>> ToolSession::Open(const Arguments& argument
     }
     options.bootstrap = *std::move(brokers);
   }
-  for (const std::string& sentence : options.without_effect) fmt::print(stderr, "warning: {}\n", sentence);
+  for (const std::string& sentence : options.without_effect) Say("warning: {}", sentence);
   options.first_contact_timeout = kFirstContact;
   if (contact == FirstContact::kNow) {
     options.on_no_contact = [servers = TextOf(options.bootstrap)](const Error& last) {
-      fmt::print(stderr, "warning: the cluster cannot be reached at {}: {}; trying for {} s\n", servers,
-                 last.message, kFirstContact / 1s);
+      Say("warning: the cluster cannot be reached at {}: {}; trying for {} s", servers, last.message,
+          kFirstContact / 1s);
     };
   }
   options.on_slow_call = [](const std::optional<Error>& last, Duration left) {
     ClearBar();
-    fmt::print(stderr, "warning: no result yet: {}; trying for {} s more\n",
-               last ? ToString(*last) : "no broker has answered", left / 1s);
+    Say("warning: no result yet: {}; trying for {} s more", last ? ToString(*last) : "no broker has answered",
+        left / 1s);
   };
   if (options.bootstrap.empty()) {
     return Fail(v1::INVALID_REQUEST, "--bootstrap-server HOST:PORT (or --zookeeper HOST:PORT) is required");

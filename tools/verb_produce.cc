@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <map>
+#include <span>
 
 #include "client/producer.h"
-#include "common/io/posix_file_system.h"
+#include "common/io/input_stream.h"
 #include "tools/property_flags.h"
 #include "tools/record_input.h"
 #include "tools/shown_work.h"
@@ -17,7 +19,6 @@ namespace tidemark {
 namespace {
 
 constexpr size_t kMostLineBytes = 64u << 20;
-constexpr uint64_t kMostFileBytes = 4ull << 30;
 
 struct Sending {
   std::string topic;
@@ -131,19 +132,16 @@ Result<> SendText(ToolSession& session, LineSender& sender, Progress& bar, std::
   });
 }
 
-// To the end of standard input; a last line without its line end is a record too.
-Result<> SendStdin(ToolSession& session, LineSender& sender) {
-  // Of a file; what else is at stdin comes when it comes.
-  const uint64_t all = BytesLeftInStdin();
-  Progress bar(session.env().clock(), "sending", ProgressUnit::kBytes, all,
-               all == 0 ? nullptr : TerminalAtStderr());
+// What is read of it, as it comes, to its end; a last line without its line end is a record too. `read` fills
+// the buffer that it is given: how many bytes came; 0: the end.
+template <typename Read>
+Result<> SendLines(ToolSession& session, LineSender& sender, Progress& bar, Read read) {
   std::string kept;
-  char buffer[64 << 10];
+  std::vector<char> buffer(64 << 10);
   for (;;) {
-    const ssize_t n = ::read(STDIN_FILENO, buffer, sizeof buffer);
-    if (n < 0) return Fail(v1::IO_ERROR, "standard input cannot be read");
+    TM_ASSIGN_OR_RETURN(const size_t n, read(std::span<char>(buffer)));
     if (n == 0) return SendText(session, sender, bar, kept);
-    kept.append(buffer, static_cast<size_t>(n));
+    kept.append(buffer.data(), n);
     const size_t end = kept.rfind('\n');
     if (end == std::string::npos) {
       if (kept.size() > kMostLineBytes)
@@ -155,19 +153,42 @@ Result<> SendStdin(ToolSession& session, LineSender& sender) {
   }
 }
 
+Result<size_t> ReadStdin(std::span<char> buffer) {
+  const ssize_t n = ::read(STDIN_FILENO, buffer.data(), buffer.size());
+  if (n < 0) return Fail(v1::IO_ERROR, "standard input cannot be read");
+  return static_cast<size_t>(n);
+}
+
+// `all`: 0 where it is not known, of what comes when it comes.
+Progress BarOf(ToolSession& session, uint64_t all) {
+  return Progress(session.env().clock(), "sending", ProgressUnit::kBytes, all,
+                  all == 0 ? nullptr : TerminalAtStderr());
+}
+
+// 0 where one is no regular file. Without opening any: whoever writes into a named pipe would take that for
+// its reader.
+uint64_t BytesOf(const std::vector<std::string>& paths) {
+  uint64_t all = 0;
+  for (const std::string& path : paths) {
+    std::error_code error;
+    const uint64_t size = std::filesystem::file_size(path, error);
+    if (error) return 0;
+    all += size;
+  }
+  return all;
+}
+
 Result<> SendAllOf(ToolSession& session, const Arguments& arguments, LineSender& sender) {
   const std::vector<std::string>& words = arguments.positionals();
-  if (words.size() == 1) return SendStdin(session, sender);
-  const std::unique_ptr<FileSystem> files = MakePosixFileSystem();
-  uint64_t all = 0;
-  for (size_t i = 1; i < words.size(); ++i) {
-    const auto file = files->Open(words[i], OpenMode::kRead);
-    if (file) all += (*file)->Size().value_or(0);
+  if (words.size() == 1) {
+    Progress bar = BarOf(session, BytesLeftInStdin());
+    return SendLines(session, sender, bar, ReadStdin);
   }
-  Progress bar(session.env().clock(), "sending", ProgressUnit::kBytes, all);
+  Progress bar = BarOf(session, BytesOf({words.begin() + 1, words.end()}));
   for (size_t i = 1; i < words.size(); ++i) {
-    TM_ASSIGN_OR_RETURN(const std::string text, ReadFile(*files, words[i], kMostFileBytes));
-    TM_RETURN_IF_ERROR(SendText(session, sender, bar, text));
+    TM_ASSIGN_OR_RETURN(InputStream file, InputStream::Open(words[i]));
+    TM_RETURN_IF_ERROR(
+        SendLines(session, sender, bar, [&](std::span<char> buffer) { return file.Read(buffer); }));
   }
   return {};
 }
@@ -198,7 +219,7 @@ int RunProduce(const Arguments& arguments) {
   }
   if (dry) {
     if (!sent) return ReportError(sent.error());
-    fmt::print(stderr, "{} records would be sent to {}\n", sender.lines(), sending->topic);
+    Say("{} records would be sent to {}", sender.lines(), sending->topic);
     return kExitDone;
   }
   if (!arguments.Has("quiet")) fmt::print(stderr, "{}", sender.Report());

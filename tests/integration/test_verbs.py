@@ -138,6 +138,12 @@ class Verbs(ClusterTest):
         self.verb("produce", "orders", "-k", "same", file)
         self.assertEqual(self.verb("consume", "orders", "-o", -2, "-e", "-f", "%k=%v\\n"), "same=one\nsame=two\n")
         self.assertEqual(self.json("topic", "offsets", "orders")[0]["records"], 22)
+        # A pipe is a file without a size.
+        self.verb("topic", "create", "piped", "-p", 1, "-r", 1)
+        self.verb("produce", "piped", file, "/dev/stdin", stdin="three\nfour")
+        self.assertEqual(self.verb("consume", "piped", "-e").splitlines(), ["one", "two", "three", "four"])
+        self.verb("produce", "piped", "--producer.config", "/dev/stdin", stdin="acks=bogus\n", status=2)
+        self.assertIn("acks", self.err)
         self.assertEqual(self.json("topic", "trim", "orders", "--before", -2, "--dry-run")[0]["new_start"], 20)
         self.verb("topic", "trim", "orders", "--before", 5, status=2)
         self.assertEqual(self.json("topic", "trim", "orders", "--before", 5, "--yes")[0]["new_start"], 5)
