@@ -13,6 +13,7 @@
 #include "tools/commands.h"
 #include "tools/kafka_rows.h"
 #include "tools/progress.h"
+#include "tools/property_flags.h"
 #include "tools/session.h"
 #include "tools/shown_work.h"
 #include "tools/verbs.h"
@@ -140,7 +141,7 @@ int RunConsumerPerf(const Arguments& arguments) {
   if (!timeout) return ReportUsage(timeout.error());
   auto fetch = arguments.GetInteger("fetch-size", 1, 1 << 30);
   if (!fetch) return ReportUsage(fetch.error());
-  auto properties = arguments.GetProperties("consumer-property");
+  const auto properties = SettingsOfFlags(arguments, "consumer.config", "consumer-property");
   if (!properties) return ReportUsage(properties.error());
   auto options = ConsumerOptions::FromProperties(*properties);
   if (!options) return ReportUsage(options.error());
@@ -155,9 +156,7 @@ int RunConsumerPerf(const Arguments& arguments) {
   if (!span) return ReportError(span.error());
   goal.span = *std::move(span);
   if (goal.span.offsets < goal.most()) {
-    fmt::print(
-        stderr,
-        "warning: {} holds {} records now, fewer than {}; each further one is waited for, up to {} ms\n",
+    Say("warning: {} holds {} records now, fewer than {}; each further one is waited for, up to {} ms",
         *topic, goal.span.offsets, goal.most(), ToMillis(goal.timeout));
   }
   Totals totals;
@@ -178,7 +177,7 @@ int RunConsumerPerf(const Arguments& arguments) {
     return kExitDone;
   }
   if (totals.reached) return kExitDone;
-  fmt::print(stderr, "error: only {} of {} records came before the time-out\n", totals.records, goal.most());
+  Say("error: only {} of {} records came before the time-out", totals.records, goal.most());
   return kExitUnreachable;
 }
 
@@ -191,6 +190,7 @@ Command ConsumerPerfCommand() {
       {"messages", "N", "How many records to read (default: to the end as it is when it begins)."},
       {"fetch-size", "BYTES", "Most bytes per partition and fetch."},
       {"timeout", "MS", "Gives up when no record came for so long (default 10000)."},
+      {"consumer.config", "FILE", "Properties file with consumer settings."},
       {"consumer-property", "NAME=VALUE", "A consumer setting.", true},
       RowsFlag(),
   };

@@ -172,7 +172,7 @@ Result<Measured> MeasureProducing(ToolSession& session, const ProducerOptions& o
 int RunProducerPerf(const Arguments& arguments) {
   const auto format = FormatOf(arguments);
   if (!format) return ReportUsage(format.error());
-  auto properties = arguments.GetProperties("producer-props");
+  const auto properties = SettingsOfFlags(arguments, "producer.config", "producer-props");
   if (!properties) return ReportUsage(properties.error());
   auto options = ProducerOptions::FromProperties(*properties);
   if (!options) return ReportUsage(options.error());
@@ -190,8 +190,7 @@ int RunProducerPerf(const Arguments& arguments) {
     return kExitDone;
   }
   if (measured->failed == 0) return kExitDone;
-  fmt::print(stderr, "error: {} records were not acknowledged: {}\n", measured->failed,
-             ToString(*measured->first_error));
+  Say("error: {} records were not acknowledged: {}", measured->failed, ToString(*measured->first_error));
   return kExitFailed;
 }
 
@@ -205,6 +204,7 @@ Command ProducerPerfCommand() {
       {"record-size", "BYTES", "Size of each value."},
       {"payload-file", "FILE", "Values to send instead, one per line, over and over."},
       {"throughput", "RECORDS/S", "Most records per second; -1: as fast as possible."},
+      {"producer.config", "FILE", "Properties file with producer settings."},
       {"producer-props",
        "NAME=VALUE ...",
        "Producer settings, bootstrap.servers among them.",

@@ -66,10 +66,10 @@ constexpr char kClients[] = R"(
 ## Settings of clients
 
 A producer takes those of all clients and of producers: `--producer-property NAME=VALUE` and `--producer.config FILE` of
-`tidemark-console-producer`, `--property` and `--producer.config` of `tidemark produce`, `--producer-props` of
-`tidemark-producer-perf-test`, `ProducerOptions::FromProperties` of the C++ library. A consumer takes those of all clients and of consumers:
+`tidemark-console-producer`, `--property` and `--producer.config` of `tidemark produce`, `--producer-props` and
+`--producer.config` of `tidemark-producer-perf-test`, `ProducerOptions::FromProperties` of the C++ library. A consumer takes those of all clients and of consumers:
 `--consumer-property` and `--consumer.config` of `tidemark-console-consumer`, `--property` and `--consumer.config` of
-`tidemark consume`, `--consumer-property` of `tidemark-consumer-perf-test`, `ConsumerOptions::FromProperties`. All tools take
+`tidemark consume`, `--consumer-property` and `--consumer.config` of `tidemark-consumer-perf-test`, `ConsumerOptions::FromProperties`. All tools take
 `--command-config FILE`, of which the settings of all clients count. An unknown name is an error that names the
 nearest one, a value of the wrong type or out of bounds one that names the bounds.
 Settings marked *no effect* are known and taken; where somebody sets one to something else than its default the tools
