@@ -106,6 +106,26 @@ void Arrange(ToolSession& session, Shown& shown) {
   FindLag(session, &shown.lags);
 }
 
+Json AssignmentJson(const v1::GroupPartitions& assignment) {
+  Json out = Json::array();
+  for (const v1::GroupTopicPartitions& topic : assignment.topics()) {
+    std::vector<uint32_t> partitions(topic.partitions().begin(), topic.partitions().end());
+    std::ranges::sort(partitions);
+    out.push_back({{"topic", topic.topic()}, {"partitions", partitions}});
+  }
+  return out;
+}
+
+// The same for a cell of a table: "orders(0,1)" for each topic.
+Json AssignmentWords(const Json& assignment) {
+  Json out = Json::array();
+  for (const Json& topic : assignment) {
+    out.push_back(fmt::format("{}({})", topic.at("topic").get<std::string>(),
+                              fmt::join(topic.at("partitions").get<std::vector<uint32_t>>(), ",")));
+  }
+  return out;
+}
+
 Json MembersJson(const DescribedGroup& group) {
   Json out = Json::array();
   for (const DescribedMember& member : group.members()) {
@@ -117,8 +137,8 @@ Json MembersJson(const DescribedGroup& group) {
                    {"host", member.client_host()},
                    {"epoch", member.member_epoch()},
                    {"topics", topics},
-                   {"assignment", AssignmentText(member.assignment())},
-                   {"revoking", AssignmentText(member.revoking())},
+                   {"assignment", AssignmentJson(member.assignment())},
+                   {"revoking", AssignmentJson(member.revoking())},
                    {"last_heartbeat_ms_ago", member.last_heartbeat_ms_ago()}});
   }
   return out;
@@ -222,8 +242,12 @@ void AddRows(Listing& listing, GroupView view, const Json& group) {
     AddRow(listing, name, columns, object);
     return;
   }
-  for (const Json& object : group.at(view == GroupView::kMembers ? "members" : "partitions"))
+  for (Json object : group.at(view == GroupView::kMembers ? "members" : "partitions")) {
+    for (const char* list : {"assignment", "revoking"}) {
+      if (object.contains(list)) object[list] = AssignmentWords(object[list]);
+    }
     AddRow(listing, name, columns, object);
+  }
 }
 
 int RunDescribe(const Arguments& arguments) {

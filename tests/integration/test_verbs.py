@@ -361,6 +361,10 @@ class Verbs(ClusterTest):
         held = wait_for("it holds both", lambda: [p["client"] for p in self.json("group", "describe", "readers")[0]["partitions"]]
                         == ["member-0", "member-0"])
         self.assertTrue(held)
+        held, = self.json("group", "describe", "readers")[0]["members"]
+        self.assertEqual((held["assignment"], held["revoking"]), ([{"topic": "orders", "partitions": [0, 1]}], []))
+        self.assertIn("orders(0,1)", self.verb("consumer-groups", "--bootstrap-server", self.brokers, "--describe", "--members",
+                                               "--group", "readers", "-o", "table"))
         self.assertIn("member-0", self.verb("group", "describe", "readers"))
         self.assertEqual(member.leave(), 0, member.said())
         # What others chose as a name is shown, and does not command the terminal.
