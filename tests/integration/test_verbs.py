@@ -251,6 +251,13 @@ class Verbs(ClusterTest):
         self.verb("consumer-perf-test", "--bootstrap-server", self.brokers, "--topic", "load", "--messages", 30000,
                   "--timeout", 500, status=3)
         self.assertIn("load holds 22021 records now, fewer than 30000", self.err)
+        settings = self.folder / "wrong.properties"
+        for text, words in (("fetch.min.bytes=bogus\n", ("consumer-perf-test", "--consumer.config", settings)),
+                            ("acks=bogus\n", ("producer-perf-test", "--num-records", 1, "--record-size", 1,
+                                              "--producer.config", settings))):
+            settings.write_text(text)
+            self.verb(*words, "--bootstrap-server", self.brokers, "--topic", "load", status=2)
+            self.assertIn("bogus", self.err)
         header, row = self.verb("bench", "consume", "load", "-n", 1000, "-o", "csv").splitlines()
         self.assertEqual(len(header.split(",")), len(row.split(",")))
         self.verb("bench", "produce", "load", "-o", "jsn", status=2)
