@@ -1,13 +1,14 @@
 """What others see: a Python client from generated code alone, protoc --decode on a segment, ZooKeeper's own shell."""
 import json
 import os
+import signal
 import subprocess
 import sys
 import unittest
 
-from harness import GENERATED, PATIENCE, ROOT, ClusterTest, wait_for
+from harness import GENERATED, PATIENCE, ROOT, SHORT_SESSIONS, ClusterTest, wait_for
 
-from group_members import ConsoleMember
+from group_members import ConsoleMember, SpreadLoad
 from test_groups import GroupClient
 
 EXAMPLE = ROOT / "docs/examples/python/tidemark_client.py"
@@ -25,6 +26,15 @@ class Interoperability(ClusterTest):
         return subprocess.run(["/usr/bin/python3", "-B", str(EXAMPLE), cluster.brokers[0].address, *words],
                               input=stdin, capture_output=True, text=True, timeout=2 * PATIENCE, check=True,
                               env={**os.environ, "PYTHONPATH": str(GENERATED)}).stdout.splitlines()
+
+    def member(self, cluster, topic, group, path):
+        """Begins with one broker only; the others it has to learn of."""
+        with open(path, "wb") as out:
+            process = subprocess.Popen(
+                ["/usr/bin/python3", "-B", str(EXAMPLE), cluster.brokers[0].address, "group", topic, group],
+                stdout=out, env={**os.environ, "PYTHONPATH": str(GENERATED)})
+        self.addCleanup(lambda: process.poll() is None and process.kill())
+        return process
 
     def test_python_program_protoc_and_zookeeper_shell(self):
         cluster = self.cluster(3)
@@ -45,11 +55,7 @@ class Interoperability(ClusterTest):
         cluster.tool("delete-records", "--bootstrap-server", cluster.bootstrap, "--offset-json-file", offsets)
         self.assertEqual(self.example(cluster, "consume", "trimmed"), [f"line {n}" for n in range(60, 100)])
         path = cluster.folder / "trimmed"
-        with open(path, "wb") as out:
-            member = subprocess.Popen(
-                ["/usr/bin/python3", "-B", str(EXAMPLE), cluster.brokers[0].address, "group", "trimmed", "late"],
-                stdout=out, env={**os.environ, "PYTHONPATH": str(GENERATED)})
-        self.addCleanup(lambda: member.poll() is None and member.kill())
+        member = self.member(cluster, "trimmed", "late", path)
         wait_for("it has read what there is", lambda: len(path.read_text().splitlines()) >= 40)
         member.terminate()
         self.assertEqual(member.wait(timeout=PATIENCE), 0)
@@ -63,14 +69,7 @@ class Interoperability(ClusterTest):
         lines = [f"line {n}" for n in range(1000)]
         self.example(cluster, "produce", "snakes", stdin="".join(line + "\n" for line in lines[:500]))
         paths = [cluster.folder / f"snake-{n}" for n in range(2)]
-        pythons = []
-        for path in paths:
-            with open(path, "wb") as out:
-                pythons.append(subprocess.Popen(
-                    ["/usr/bin/python3", "-B", str(EXAMPLE), cluster.brokers[0].address, "group", "snakes", "charmers"],
-                    stdout=out, env={**os.environ, "PYTHONPATH": str(GENERATED)}))
-        for process in pythons:
-            self.addCleanup(lambda p=process: p.poll() is None and p.kill())
+        pythons = [self.member(cluster, "snakes", "charmers", path) for path in paths]
         native = ConsoleMember(cluster, "charmers", "snakes", 0)
         self.addCleanup(native.end)
         client = GroupClient(cluster, "charmers")
@@ -85,11 +84,58 @@ class Interoperability(ClusterTest):
         self.assertEqual(pythons[0].wait(timeout=PATIENCE), 0)
         wait_for("two members hold four partitions", lambda: sorted(
             sum(len(t.partitions) for t in m.assignment.topics) for m in client.describe().members) == [2, 2])
-        pythons[1].terminate()
+        pythons[1].send_signal(signal.SIGINT)
         self.assertEqual(pythons[1].wait(timeout=PATIENCE), 0)
         self.assertEqual(native.leave(), 0, native.said())
         self.assertEqual(sorted(read()), sorted(lines), "each line once")
         self.assertEqual(sum(client.committed().values()), len(lines))
+
+    def test_a_python_member_goes_on_without_any_one_broker(self):
+        """Each leads a partition; one coordinates the group, and one is the only one that the member was told of."""
+        cluster = self.cluster(3, **SHORT_SESSIONS)
+        cluster.create_topic("snakes", 3, 3)
+        cluster.wait_isr("snakes", [0, 1, 2])
+        client = GroupClient(cluster, "charmers")
+        wait_for("a coordinator", client.find)
+        cluster.wait_isr("__consumer_offsets", [0, 1, 2])
+        load = SpreadLoad(cluster, "snakes", producers=1).start()
+        self.addCleanup(load.stop)
+        path = cluster.folder / "snake"
+        member = self.member(cluster, "snakes", "charmers", path)
+
+        def reads_on():
+            load.wait_progress()
+            wanted = set(load.acknowledged)
+
+            def read():
+                if member.poll() is not None:
+                    raise RuntimeError(f"it has ended with {member.returncode}")
+                return wanted <= set(path.read_text().splitlines())
+            wait_for("all that was acknowledged is read", read)
+        reads_on()
+
+        def others_lead(broker):
+            for partition in range(3):
+                cluster.wait_led("snakes", {other.id for other in cluster.brokers if other is not broker}, partition)
+        first, *others = cluster.brokers
+        for broker in others:
+            broker.pause()
+            others_lead(broker)
+            reads_on()
+            broker.resume()
+            cluster.wait_isr("snakes", [0, 1, 2])
+            cluster.wait_isr("__consumer_offsets", [0, 1, 2])
+        self.assertIn(first.id, {leader for leader, _, _ in others[0].partitions("snakes").values()})
+        first.kill()  # and stays away to the end
+        others_lead(first)
+        reads_on()
+        load.stop()
+        ends = cluster.offsets("snakes")
+        wanted = set(cluster.consume("snakes"))
+        wait_for("all is read", lambda: wanted <= set(path.read_text().splitlines()))
+        member.terminate()
+        self.assertEqual(member.wait(timeout=PATIENCE), 0)
+        self.assertEqual(client.committed(), ends, "what was read is what is committed")
 
     def zookeeper_shows_kafkas_tree(self, cluster):
         shell = cluster.zookeeper.shell

@@ -6,7 +6,9 @@
     PYTHONPATH=generated docs/examples/python/tidemark_client.py 127.0.0.1:9092 consume TOPIC
     PYTHONPATH=generated docs/examples/python/tidemark_client.py 127.0.0.1:9092 group TOPIC GROUP
 """
+import contextlib
 import itertools
+import math
 import signal
 import socket
 import struct
@@ -16,7 +18,6 @@ import uuid
 
 from tidemark.v1 import envelope_pb2 as wire, error_pb2 as error, record_pb2 as record
 
-AGAIN = (error.ERROR_CLASS_RETRY, error.ERROR_CLASS_REFRESH_METADATA)
 TABLE = [0] * 256
 for n in range(256):
     c = n
@@ -32,70 +33,90 @@ def crc32c(data):
     return crc ^ 0xFFFFFFFF
 
 
-class Broker:
-    """One connection: a 4-byte big-endian length, then a Request or Response."""
-
-    def __init__(self, address):
-        host, port = address.rsplit(":", 1)
-        self.socket = socket.create_connection((host, int(port)), timeout=30)
-        self.stream = self.socket.makefile("rb")
-        self.correlation = itertools.count(1)
-
-    def call(self, request):
-        request.header.correlation_id = next(self.correlation)
-        request.header.protocol_version = 1
-        request.header.client_id = "python-example"
-        data = request.SerializeToString()
-        self.socket.sendall(struct.pack(">I", len(data)) + data)
-        length, = struct.unpack(">I", self.stream.read(4))
-        response = wire.Response.FromString(self.stream.read(length))
-        fail(response.header.error)
-        return response
-
-
 class Failed(RuntimeError):
-    def __init__(self, e):
-        super().__init__(f"{error.ErrorCode.Name(e.code)}: {e.message}")
-        self.code, self.error_class = e.code, e.error_class
+    """An error that a broker answered."""
 
 
-def fail(e):
+class Away(Failed):
+    """Not there, or not now: to be asked again. What became of the request is unknown, so a produce may repeat."""
+
+
+class Fenced(Failed):
+    """Others have the member's partitions: it is to begin anew."""
+
+
+KINDS = {error.ERROR_CLASS_RETRY: Away, error.ERROR_CLASS_REFRESH_METADATA: Away, error.ERROR_CLASS_REJOIN: Fenced}
+
+
+def check(e):
     if e.code != error.NONE:
-        raise Failed(e)
+        raise KINDS.get(e.error_class, Failed)(error.ErrorCode.Name(e.code), e.message)
 
 
 class Topic:
-    """A topic's id and a connection to the leader of each partition, looked up anew when asked."""
+    """A topic, and the brokers: `known` are all that it was told of, `places` who has a partition or a group."""
 
-    def __init__(self, bootstrap, name):
-        self.bootstrap, self.name = bootstrap, name
-        self.refresh()
+    def __init__(self, bootstrap, name, patience):
+        self.known, self.name, self.patience = bootstrap.split(","), name, patience
+        self.connections, self.correlation, self.places = {}, itertools.count(1), {}
+        self.insist(self.look_up)
 
-    def refresh(self):
+    def call(self, request, address=None):
+        """Asks the broker there; without an address any, each time the next. A frame is length and message."""
+        if address is None:
+            address = self.known.pop(0)
+            self.known.append(address)
+        request.header.correlation_id, request.header.protocol_version = next(self.correlation), 1
+        request.header.client_id = "python-example"
+        try:
+            if address not in self.connections:
+                place = address.rsplit(":", 1)  # host and port
+                self.connections[address] = socket.create_connection(place, self.patience).makefile("rwb")
+            stream = self.connections[address]
+            stream.write(struct.pack(">I", request.ByteSize()) + request.SerializeToString())
+            stream.flush()
+            length, = struct.unpack(">I", stream.read(4))
+            data, = struct.unpack(f"{length}s", stream.read(length))
+        except (OSError, struct.error) as e:
+            self.connections.pop(address, None)  # its answer may still come, and is not that of the next request
+            raise Away(f"{address}: {e}") from e
+        response = wire.Response.FromString(data)
+        check(response.header.error)
+        return getattr(response, response.WhichOneof("body"))
+
+    def look_up(self):
         request = wire.Request()
         request.metadata.topics.add(name=self.name)
-        metadata = Broker(self.bootstrap).call(request).metadata
-        topic = metadata.topics[0]
-        fail(topic.error)
+        metadata = self.call(request)
+        check(metadata.topics[0].error)
         addresses = {b.id: f"{b.host}:{b.port}" for b in metadata.brokers}
-        self.id = topic.id
-        self.leaders = {p.partition: Broker(addresses[p.leader]) for p in topic.partitions if p.leader in addresses}
+        self.known += [a for a in addresses.values() if a not in self.known]
+        self.id, self.partitions = metadata.topics[0].id, sorted(p.partition for p in metadata.topics[0].partitions)
+        return {p.partition: addresses[p.leader] for p in metadata.topics[0].partitions if p.leader in addresses}
 
-    def ask(self, partition, fill):
-        """Sends what `fill` puts into a request to the partition's leader; follows the leader when it moves."""
+    def ask(self, place, look_up, request):
+        if place not in self.places:
+            self.places.update(look_up())
+        return self.call(request, self.places.get(place))  # where nobody has it, any broker says so
+
+    def ask_leader(self, partition, request):
+        answer = self.ask(partition, self.look_up, request).topics[0].partitions[0]
+        check(answer.error)
+        return answer
+
+    def pause(self):
+        self.places.clear()  # others may have them soon
+        time.sleep(0.2)
+
+    def insist(self, attempt, *words, patience=math.inf):
+        until = time.monotonic() + patience
         while True:
             try:
-                request = wire.Request()
-                fill(request).id = self.id
-                body = getattr(self.leaders[partition].call(request), request.WhichOneof("body"))
-                answer = body.topics[0].partitions[0]
-                if answer.error.error_class not in AGAIN:
-                    fail(answer.error)
-                    return answer
-            except (OSError, KeyError, struct.error):
-                pass  # the leader is away: the outcome is unknown, so a produce may repeat
-            time.sleep(0.2)
-            self.refresh()
+                return attempt(*words)
+            except Away:
+                if time.monotonic() >= until:
+                    raise
+                self.pause()
 
 
 def produce(topic, partition, lines):
@@ -104,41 +125,34 @@ def produce(topic, partition, lines):
         record.Record(value=line.encode(), offset_delta=n) for n, line in enumerate(lines)]).SerializeToString()
     body = record.BatchBody(last_offset_delta=len(lines) - 1, base_timestamp=now, max_timestamp=now,
                             record_count=len(lines), records_size=len(records), records=records).SerializeToString()
-
-    def fill(request):
-        request.produce.acks = -1
-        request.produce.topics.add().partitions.add(partition=partition).batches.add(body_crc=crc32c(body), body=body)
-        return request.produce.topics[0]
-    return topic.ask(partition, fill).base_offset
-
-
-def earliest(topic, partition):
-    def fill(request):
-        request.list_offsets.topics.add().partitions.add(partition=partition, timestamp=-2)
-        return request.list_offsets.topics[0]
-    return topic.ask(partition, fill).offset
+    request = wire.Request()
+    request.produce.acks = -1
+    part = request.produce.topics.add(id=topic.id).partitions.add(partition=partition)
+    part.batches.add(body_crc=crc32c(body), body=body)
+    return topic.ask_leader(partition, request).base_offset
 
 
 def consume(topic, partition, offset):
     """Returns (records, next offset); empty when the end is reached."""
-    def fill(request):
-        request.fetch.max_wait_ms = 500
-        request.fetch.topics.add().partitions.add(partition=partition, fetch_offset=offset, max_bytes=1 << 20)
-        return request.fetch.topics[0]
+    request = wire.Request()
+    request.fetch.max_wait_ms = 500
+    part = request.fetch.topics.add(id=topic.id).partitions.add(partition=partition)
+    part.fetch_offset, part.max_bytes = offset, 1 << 20
     try:
-        answer = topic.ask(partition, fill)
+        answer = topic.ask_leader(partition, request)
     except Failed as e:
-        if e.code != error.OFFSET_OUT_OF_RANGE:
+        if e.args[0] != "OFFSET_OUT_OF_RANGE":
             raise
-        return [], earliest(topic, partition)  # the oldest records are gone: go on where the log begins now
+        request = wire.Request()  # the oldest records are gone: go on where the log begins now
+        request.list_offsets.topics.add(id=topic.id).partitions.add(partition=partition, timestamp=-2)
+        return [], topic.ask_leader(partition, request).offset
     values = []
     for batch in record.LogSegment.FromString(answer.records).batches:
         assert crc32c(batch.body) == batch.body_crc, f"damaged batch at offset {batch.base_offset}"
         body = record.BatchBody.FromString(batch.body)
         assert body.compression == record.COMPRESSION_NONE, "this example reads uncompressed batches"
-        for r in record.RecordSet.FromString(body.records).records:
-            if batch.base_offset + r.offset_delta >= offset:
-                values.append(r.value.decode())
+        values += [r.value.decode() for r in record.RecordSet.FromString(body.records).records
+                   if batch.base_offset + r.offset_delta >= offset]
         offset = max(offset, batch.base_offset + body.last_offset_delta + 1)
     return values, offset
 
@@ -146,126 +160,112 @@ def consume(topic, partition, offset):
 class Member:
     """A member of a consumer group that reads one topic: takes on partitions and lets them go as it is told."""
 
-    def __init__(self, bootstrap, group, topic):
-        self.bootstrap, self.group, self.topic, self.coordinator = bootstrap, group, topic, None
-        self.id, self.epoch, self.positions = str(uuid.uuid4()), 0, {}  # positions: partition -> next offset
-        self.stopping = False  # read() ends when it is set
+    def __init__(self, topic, group):
+        self.topic, self.group = topic, group
+        self.id, self.epoch, self.due = str(uuid.uuid4()), 0, 0  # due: when the next heartbeat is
+        self.stopping, self.told, self.positions = False, set(), {}  # partitions to hold; those held -> next offset
 
-    def ask(self, fill):
-        """Sends what `fill` puts into a request to the group's coordinator; follows it when it moves."""
-        while True:
-            try:
-                if self.coordinator is None:
-                    request = wire.Request()
-                    request.find_coordinator.group_ids.append(self.group)
-                    found = Broker(self.bootstrap).call(request).find_coordinator.coordinators[0]
-                    fail(found.error)
-                    self.coordinator = Broker(f"{found.host}:{found.port}")
-                request = wire.Request()
-                fill(request)
-                return self.coordinator.call(request)
-            except (OSError, struct.error):
-                pass  # it is away
-            except Failed as e:
-                if e.error_class not in AGAIN:
-                    raise
-            self.coordinator = None
-            time.sleep(0.2)
+    def look_up(self):
+        request = wire.Request()
+        request.find_coordinator.group_ids.append(self.group)
+        found = self.topic.call(request).coordinators[0]
+        check(found.error)
+        return {self.group: f"{found.host}:{found.port}"}
 
-    def beat(self, epoch=None):
-        """A heartbeat, and what its answer asks for. Returns how many seconds later the next one is due."""
-        def fill(request):
-            beat = request.consumer_group_heartbeat
-            beat.group_id, beat.member_id, beat.member_epoch = self.group, self.id, self.epoch if epoch is None else epoch
-            if beat.member_epoch == 0:
-                beat.subscription.topics.append(self.topic.name)
-                beat.rebalance_timeout_ms = 60000
-            beat.owned.SetInParent()
-            if self.positions:
-                beat.owned.topics.add(topic_id=self.topic.id, partitions=sorted(self.positions))
-        try:
-            answer = self.ask(fill).consumer_group_heartbeat
-        except Failed as e:
-            if e.error_class != error.ERROR_CLASS_REJOIN:
-                raise
-            self.epoch, self.positions = 0, {}  # others have the partitions now: begin anew
-            return 0
+    def beat(self, leave=False):
+        """A heartbeat, and what its answer asks for."""
+        request = wire.Request()
+        beat = request.consumer_group_heartbeat
+        beat.group_id, beat.member_id, beat.member_epoch = self.group, self.id, -1 if leave else self.epoch
+        if self.epoch == 0:
+            beat.subscription.topics.append(self.topic.name)
+            beat.rebalance_timeout_ms = 60000
+        beat.owned.SetInParent()
+        if self.positions:
+            beat.owned.topics.add(topic_id=self.topic.id, partitions=sorted(self.positions))
+        self.due = 0  # again at once, if this one fails, or when what is held has changed
+        answer = self.topic.ask(self.group, self.look_up, request)
         self.epoch = answer.member_epoch
-        told = {p for t in answer.assignment.topics for p in t.partitions}
-        if not answer.HasField("assignment") or told == self.positions.keys():
-            return answer.heartbeat_interval_ms / 1000
-        self.commit()  # before anything is let go
-        kept = {p: offset for p, offset in self.positions.items() if p in told}
-        self.positions = {**self.committed(told - kept.keys()), **kept}
-        return 0
+        if answer.HasField("assignment"):
+            self.told = {p for t in answer.assignment.topics for p in t.partitions}
+        if self.told == self.positions.keys():
+            self.due = time.monotonic() + answer.heartbeat_interval_ms / 1000
+        elif not leave:
+            self.commit()  # before anything is let go
+            committed = self.committed()
+            self.positions = {p: self.positions.get(p, committed.get(p, 0)) for p in self.told}
 
     def commit(self):
-        def fill(request):
-            commit = request.offset_commit
-            commit.group_id, commit.member_id, commit.member_epoch = self.group, self.id, self.epoch
-            topic = commit.topics.add(topic_id=self.topic.id)
-            for partition, offset in self.positions.items():
-                topic.partitions.add(partition=partition, offset=offset)
-        if self.positions:
-            self.ask(fill)  # a partition that is refused belongs to another member, who goes on from its last commit
+        request = wire.Request()
+        commit = request.offset_commit
+        commit.group_id, commit.member_id, commit.member_epoch = self.group, self.id, self.epoch
+        topic = commit.topics.add(topic_id=self.topic.id)
+        for partition, offset in self.positions.items():
+            topic.partitions.add(partition=partition, offset=offset)
+        if self.positions:  # one that is refused belongs to another member, who goes on from its last commit
+            self.topic.ask(self.group, self.look_up, request)
 
-    def committed(self, partitions):
-        if not partitions:
-            return {}  # an empty list would ask for all
-
-        def fill(request):
-            group = request.offset_fetch.groups.add(group_id=self.group)
-            group.topics.add(topic_id=self.topic.id, partitions=partitions)
-        group = self.ask(fill).offset_fetch.groups[0]
-        fail(group.error)
-        return {p.partition: p.offset for t in group.topics for p in t.partitions}
+    def committed(self):
+        request = wire.Request()
+        request.offset_fetch.groups.add(group_id=self.group)
+        group = self.topic.ask(self.group, self.look_up, request).groups[0]
+        check(group.error)
+        return {p.partition: p.offset for t in group.topics if t.topic_id == self.topic.id for p in t.partitions}
 
     def read(self):
         """Lists of values, until `stopping`. What was yielded counts as read when the next list is asked for: where a
         list was not worked off, leave() commits what was before it, and the list is read again."""
-        due = 0
         while not self.stopping:
-            for partition in list(self.positions) or [None]:
-                if time.monotonic() >= due:
-                    due = time.monotonic() + self.beat()
-                if partition in self.positions:
-                    values, offset = consume(self.topic, partition, self.positions[partition])
-                    if values:
-                        yield values
-                    self.positions[partition] = offset
-                elif partition is None:
+            try:
+                if time.monotonic() >= self.due:
+                    self.beat()
+                    self.commit()
+                if not self.positions:
                     time.sleep(0.1)
-            self.commit()
+                    continue
+                partition = next(iter(self.positions))
+                offset = self.positions[partition] = self.positions.pop(partition)  # last in turn, also if this fails
+                values, offset = consume(self.topic, partition, offset)
+                if values:
+                    yield values
+                self.positions[partition] = offset
+            except Away:
+                self.topic.pause()
+            except Fenced:
+                self.epoch, self.due, self.told, self.positions = 0, 0, set(), {}
 
     def leave(self):
-        self.coordinator = None  # whatever was under way on that connection
+        self.beat()  # commits are for the newest epoch, whose answer may be lost
         self.commit()
-        self.beat(epoch=-1)
+        self.beat(leave=True)
 
 
 def main(bootstrap, command, name, group=None):
-    topic = Topic(bootstrap, name)
+    # All replicas in sync may take their time over a produce; a member that hangs on one broker neglects the others.
+    topic = Topic(bootstrap, name, patience=10 if group else 40)
     if command == "produce":
-        partitions = itertools.cycle(sorted(topic.leaders))
+        partitions = itertools.cycle(topic.partitions)
         while lines := list(itertools.islice((line.rstrip("\n") for line in sys.stdin), 500)):
-            print("offset", produce(topic, next(partitions), lines), file=sys.stderr)
+            print("offset", topic.insist(produce, topic, next(partitions), lines), file=sys.stderr)
     elif command == "group":
-        member = Member(bootstrap, group, topic)
+        member = Member(topic, group)
 
         def stop(*_):
             member.stopping = True  # not amid a list, which would be printed and yet not counted
         signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
         try:
             for values in member.read():
                 print("\n".join(values), flush=True)
         finally:
-            member.leave()
+            with contextlib.suppress(Fenced):
+                topic.insist(member.leave, patience=15)
     else:
-        for partition in sorted(topic.leaders):
+        for partition in topic.partitions:
             offset, before = 0, None
             while offset != before:
                 before = offset
-                values, offset = consume(topic, partition, offset)
+                values, offset = topic.insist(consume, topic, partition, offset)
                 if values:
                     print("\n".join(values))
 
