@@ -122,9 +122,25 @@ std::string NameOfCause(v1::RebalanceCause cause) {
   return Lower(name);
 }
 
+std::string NameOfMemberState(v1::GroupMemberState state) {
+  switch (state) {
+    case v1::GROUP_MEMBER_STATE_STABLE:
+      return "Stable";
+    case v1::GROUP_MEMBER_STATE_UNREVOKED:
+      return "Revoking";
+    case v1::GROUP_MEMBER_STATE_UNRELEASED:
+      return "Waiting";
+    case v1::GROUP_MEMBER_STATE_AWAY:
+      return "Away";
+    default:
+      return "Unknown";
+  }
+}
+
 std::string AssignmentText(const v1::GroupPartitions& assignment, const char* separator) {
   std::string text;
   for (const v1::GroupTopicPartitions& topic : assignment.topics()) {
+    if (topic.topic().empty()) continue;
     std::vector<uint32_t> partitions(topic.partitions().begin(), topic.partitions().end());
     std::ranges::sort(partitions);
     text += fmt::format("{}{}({})", text.empty() ? "" : separator, topic.topic(), fmt::join(partitions, ","));

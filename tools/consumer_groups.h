@@ -13,7 +13,9 @@ namespace tidemark {
 // Kafka's word for a state: "Stable".
 std::string NameOfState(v1::GroupState state);
 std::string NameOfCause(v1::RebalanceCause cause);
-// "orders(0,1),logs(3)"
+// "Stable", "Revoking", "Waiting", "Away".
+std::string NameOfMemberState(v1::GroupMemberState state);
+// "orders(0,1),logs(3)"; without topics that are gone, whose names nobody knows.
 std::string AssignmentText(const v1::GroupPartitions& assignment, const char* separator = ",");
 
 // The groups that --group and --all-groups mean, sorted.

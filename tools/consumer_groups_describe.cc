@@ -102,6 +102,7 @@ std::map<std::pair<std::string, PartitionIndex>, PartitionRow> RowsOf(const Desc
   }
   for (const DescribedMember& member : group.members()) {
     for (const v1::GroupTopicPartitions& topic : member.assignment().topics()) {
+      if (topic.topic().empty()) continue;  // it has been deleted, which its readers are about to hear
       for (const uint32_t partition : topic.partitions()) rows[{topic.topic(), partition}].owner = &member;
     }
   }
@@ -146,21 +147,6 @@ void PrintOffsets(const DescribedGroup& group, LogEnds& ends, bool verbose) {
     table.Add(WithoutGaps(std::move(fields)));
   }
   if (table.rows() > 0) fmt::print("\n{}", table.Text());
-}
-
-std::string NameOfMemberState(v1::GroupMemberState state) {
-  switch (state) {
-    case v1::GROUP_MEMBER_STATE_STABLE:
-      return "Stable";
-    case v1::GROUP_MEMBER_STATE_UNREVOKED:
-      return "Revoking";
-    case v1::GROUP_MEMBER_STATE_UNRELEASED:
-      return "Waiting";
-    case v1::GROUP_MEMBER_STATE_AWAY:
-      return "Away";
-    default:
-      return "Unknown";
-  }
 }
 
 void PrintMembers(const DescribedGroup& group, bool verbose) {

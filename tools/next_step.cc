@@ -74,7 +74,9 @@ constexpr Step kSteps[] = {
     {v1::KAFKA_STORAGE_ERROR,
      "'tidemark-log-dirs --describe' shows the directories and what is wrong with them"},
     {v1::LOG_DIR_NOT_FOUND, "'tidemark-log-dirs --describe' shows the directories that there are"},
-    {v1::NON_EMPTY_GROUP, "stop its members first; 'tidemark group describe GROUP' shows them"},
+    {v1::NON_EMPTY_GROUP,
+     "stop its members first (one that is away counts until its session ends); 'tidemark group describe "
+     "GROUP' shows them"},
     {v1::GROUP_ID_NOT_FOUND, kInMessage},
     {v1::FETCH_SESSION_ID_NOT_FOUND, kHealth},
     {v1::INVALID_FETCH_SESSION_EPOCH, kHealth},

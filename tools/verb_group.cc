@@ -22,6 +22,11 @@ constexpr Duration kLagPatience = 10s;
 constexpr v1::GroupState kStates[] = {v1::GROUP_STATE_EMPTY, v1::GROUP_STATE_ASSIGNING,
                                       v1::GROUP_STATE_RECONCILING, v1::GROUP_STATE_STABLE};
 
+std::string LowerFirst(std::string word) {
+  word[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(word[0])));
+  return word;
+}
+
 Result<std::vector<v1::GroupState>> StatesAsked(const Arguments& arguments) {
   std::vector<v1::GroupState> states;
   for (const std::string& word : CommaList(arguments.GetOr("state", ""))) {
@@ -97,6 +102,7 @@ void Arrange(ToolSession& session, Shown& shown) {
   }
   for (const DescribedMember& member : shown.group.members()) {
     for (const v1::GroupTopicPartitions& topic : member.assignment().topics()) {
+      if (topic.topic().empty()) continue;  // it has been deleted, which its readers are about to hear
       for (const uint32_t partition : topic.partitions()) {
         shown.owners[{topic.topic(), partition}] = &member;
         shown.lags[{topic.topic(), partition}];
@@ -126,6 +132,17 @@ Json AssignmentWords(const Json& assignment) {
   return out;
 }
 
+std::string WordOfMember(v1::GroupMemberState state) { return LowerFirst(NameOfMemberState(state)); }
+
+// What is not as it is in the long run: ", away (its session ends in 31 s)".
+std::string StateText(const DescribedMember& member) {
+  if (member.state() == v1::GROUP_MEMBER_STATE_STABLE) return "";
+  if (member.state() != v1::GROUP_MEMBER_STATE_AWAY) return ", " + WordOfMember(member.state());
+  const uint64_t session = member.session_timeout_ms();
+  return fmt::format(", away (its session ends in {} s)",
+                     (session - std::min(session, member.last_heartbeat_ms_ago()) + 999) / 1000);
+}
+
 Json MembersJson(const DescribedGroup& group) {
   Json out = Json::array();
   for (const DescribedMember& member : group.members()) {
@@ -135,6 +152,7 @@ Json MembersJson(const DescribedGroup& group) {
                    {"instance", member.instance_id()},
                    {"client", member.client_id()},
                    {"host", member.client_host()},
+                   {"state", WordOfMember(member.state())},
                    {"epoch", member.member_epoch()},
                    {"topics", topics},
                    {"assignment", AssignmentJson(member.assignment())},
@@ -206,8 +224,8 @@ std::string HeadOf(const Shown& shown) {
     out += fmt::format("  last rebalance: {}\n", group.last_rebalance().detail());
   for (const DescribedMember& member : group.members()) {
     const std::string held = AssignmentText(member.assignment());
-    out += fmt::format("  {} ({} at {}): {}\n", member.member_id(), member.client_id(), member.client_host(),
-                       held.empty() ? "holds nothing" : held);
+    out += fmt::format("  {} ({} at {}{}): {}\n", member.member_id(), member.client_id(),
+                       member.client_host(), StateText(member), held.empty() ? "holds nothing" : held);
   }
   return out;
 }
@@ -216,7 +234,8 @@ std::vector<std::string> ColumnsOf(GroupView view) {
   switch (view) {
     case GroupView::kMembers:
       return {"group", "member", "instance",   "client",   "host",
-              "epoch", "topics", "assignment", "revoking", "last_heartbeat_ms_ago"};
+              "epoch", "topics", "assignment", "revoking", "last_heartbeat_ms_ago",
+              "state"};
     case GroupView::kState:
       return {"group", "state", "coordinator", "assignor", "group_epoch", "assignment_epoch", "members"};
     case GroupView::kOffsets:
@@ -298,11 +317,7 @@ int ShowGroups(ToolSession& session, const std::vector<std::string>& names, Outp
   return OverallStatus(failed, names.size(), status);
 }
 
-std::string WordOf(v1::GroupState state) {
-  std::string word = NameOfState(state);
-  word[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(word[0])));
-  return word;
-}
+std::string WordOf(v1::GroupState state) { return LowerFirst(NameOfState(state)); }
 
 Result<std::vector<v1::ListGroupsResponse::Group>> GroupsThatAre(ToolSession& session, GroupAdmin& admin,
                                                                  std::vector<v1::GroupState> states) {
@@ -346,8 +361,17 @@ Result<> CheckIdle(ToolSession& session, GroupAdmin& admin, const std::string& g
   if (!described) return std::unexpected(described.error());
   std::vector<std::string> members;
   for (const auto& member : described->groups(0).members())
-    members.push_back(fmt::format("{} at {}", member.client_id(), member.client_host()));
+    members.push_back(fmt::format("{} at {}{}", member.client_id(), member.client_host(), StateText(member)));
   if (members.empty()) return {};
+  const bool away = std::ranges::all_of(described->groups(0).members(), [](const DescribedMember& member) {
+    return member.state() == v1::GROUP_MEMBER_STATE_AWAY;
+  });
+  if (away) {
+    return Fail(v1::NON_EMPTY_GROUP,
+                "group '{}' keeps the shares of {} static members that may come back; wait for their "
+                "sessions to end ({})",
+                group, members.size(), fmt::join(members, ", "));
+  }
   return Fail(v1::NON_EMPTY_GROUP, "group '{}' has {} members, which would not notice; stop them first ({})",
               group, members.size(), fmt::join(members, ", "));
 }

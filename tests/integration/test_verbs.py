@@ -386,6 +386,21 @@ class Verbs(ClusterTest):
         self.verb("group", "describe", hostile + "2", status=4)
         self.assertNotIn("\x1b", self.err)
         self.verb("group", "delete", hostile, "--yes")
+        # A static member that was stopped is waited for.
+        static = ConsoleMember(cluster, "readers", "orders", 1, "--consumer-property", "group.instance.id=one")
+        self.addCleanup(static.end)
+        wait_for("it has its share", lambda: [m["state"] for m in self.json("group", "describe", "readers")[0]["members"]
+                                              if m["assignment"]] == ["stable"])
+        self.assertEqual(static.leave(), 0, static.said())
+        self.assertRegex(self.verb("group", "describe", "readers"), r"member-1 at .*, away \(its session ends in \d+ s\)\): orders")
+        self.assertEqual(self.json("group", "describe", "readers")[0]["members"][0]["state"], "away")
+        self.verb("group", "seek", "readers", "--to", "start", status=1)
+        self.assertIn("keeps the shares of 1 static members that may come back", self.err)
+        back = ConsoleMember(cluster, "readers", "orders", 2, "--consumer-property", "group.instance.id=one", session_ms=6000)
+        self.addCleanup(back.end)
+        wait_for("it is back", lambda: self.json("group", "describe", "readers")[0]["members"][0]["client"] == "member-2")
+        self.assertEqual(back.leave(), 0, back.said())
+        wait_for("its session has ended", lambda: self.json("group", "list")[0]["members"] == 0)
         # Who cannot be asked must say --yes; who is asked may say no.
         self.verb("group", "delete", "readers", status=2)
         self.assertIn("--yes", self.err)
