@@ -35,7 +35,7 @@ struct ClientOptions {
   // ever answered; tries go on.
   std::function<void(const Error& last)> on_no_contact;
   // Told once of each admin call that has taken some seconds, on the client's loop: how its last try failed
-  // (nothing: none has been answered yet), and how long it may still take.
+  // (nothing: none has been answered yet; then once more when one has), and how long it may still take.
   std::function<void(const std::optional<Error>& last, Duration left)> on_slow_call;
   // A sentence for each setting that was given and does nothing here, as enable.idempotence=true: for whoever
   // runs the program. Tools write them to stderr.
