@@ -96,7 +96,7 @@ Task<Result<>> SendAll(EventLoop& loop, Producer& producer, const Load& load, bo
   co_return {};
 }
 
-Result<Load> LoadOf(const Arguments& arguments, ToolSession& session) {
+Result<Load> LoadOf(const Arguments& arguments) {
   Load load;
   TM_ASSIGN_OR_RETURN(load.topic, arguments.Require("topic"));
   TM_ASSIGN_OR_RETURN(const auto records, arguments.GetInteger("num-records", 1, INT64_MAX));
@@ -178,7 +178,7 @@ int RunProducerPerf(const Arguments& arguments) {
   if (!options) return ReportUsage(options.error());
   auto session = ToolSession::Open(arguments, options->client);
   if (!session) return ReportOpening(session.error());
-  auto load = LoadOf(arguments, **session);
+  auto load = LoadOf(arguments);
   if (!load) return ReportUsage(load.error());
   if (auto topic = (*session)->Topic(load->topic); !topic) return ReportError(topic.error());
   const bool as_text = !arguments.Has("output");
