@@ -7,6 +7,7 @@
 #include "common/io/input_stream.h"
 #include "tools/command.h"
 #include "tools/commands.h"
+#include "tools/output.h"
 #include "tools/progress.h"
 
 namespace tidemark {
