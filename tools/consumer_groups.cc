@@ -57,7 +57,7 @@ Result<GroupAdmin::Listing> Listed(ToolSession& session, GroupAdmin& admin, cons
   auto listing = session.Run([&] { return admin.List(states, CallDeadline(session, arguments)); });
   if (listing) {
     for (const auto& [broker, error] : listing->missing)
-      fmt::print(stderr, "warning: the groups of broker {} are missing: {}\n", broker, ToString(error));
+      Say("warning: the groups of broker {} are missing: {}", broker, ToString(error));
   }
   return listing;
 }
@@ -148,23 +148,27 @@ std::string AssignmentText(const v1::GroupPartitions& assignment, const char* se
   return text;
 }
 
-Result<std::vector<std::string>> GroupsMeant(ToolSession& session, GroupAdmin& admin,
-                                             const Arguments& arguments) {
-  std::vector<std::string> groups = arguments.All("group");
-  if (arguments.Has("all-groups") != groups.empty())
+Result<MeantGroups> GroupsMeant(ToolSession& session, GroupAdmin& admin, const Arguments& arguments) {
+  MeantGroups groups{.names = arguments.All("group")};
+  if (arguments.Has("all-groups") != groups.names.empty())
     return Fail(v1::INVALID_REQUEST, "one of --group NAME and --all-groups is required");
-  if (groups.empty()) {
+  if (groups.names.empty()) {
     TM_ASSIGN_OR_RETURN(const auto listing, Listed(session, admin, arguments, {}));
-    for (const auto& group : listing.groups) groups.push_back(group.group_id());
+    for (const auto& group : listing.groups) groups.names.push_back(group.group_id());
+    groups.all = listing.missing.empty();
   }
-  std::ranges::sort(groups);
-  groups.erase(std::unique(groups.begin(), groups.end()), groups.end());
+  std::ranges::sort(groups.names);
+  groups.names.erase(std::unique(groups.names.begin(), groups.names.end()), groups.names.end());
   return groups;
 }
 
 int StatusOf(size_t done, int last_failure, size_t failed) {
   if (failed == 0) return kExitDone;
   return done == 0 ? last_failure : kExitPartly;
+}
+
+int StatusOf(const MeantGroups& groups, int status) {
+  return status == kExitDone && !groups.all ? static_cast<int>(kExitPartly) : status;
 }
 
 int ListGroupsAction(ToolSession& session, const Arguments& arguments) {
@@ -183,7 +187,7 @@ int ListGroupsAction(ToolSession& session, const Arguments& arguments) {
   const bool states_too = arguments.Has("state");
   const bool types_too = arguments.Has("type");
   size_t longest = 15;
-  for (const auto& group : listing->groups) longest = std::max(longest, group.group_id().size());
+  for (const auto& group : listing->groups) longest = std::max(longest, Printable(group.group_id()).size());
   std::vector<TextColumn> columns = {{"GROUP", longest + 10, ColumnWidth::kFixed}};
   if (types_too) columns.push_back({"TYPE", 20, ColumnWidth::kFixed});
   if (states_too) columns.push_back({"STATE", 20, ColumnWidth::kFixed});
@@ -197,7 +201,9 @@ int ListGroupsAction(ToolSession& session, const Arguments& arguments) {
   if (states_too || types_too) {
     (void)Print(table.Text());
   } else {
-    for (const auto& group : listing->groups) fmt::print("{}\n", group.group_id());
+    std::string text;
+    for (const auto& group : listing->groups) text += Printable(group.group_id()) + "\n";
+    (void)Print(text);
   }
   return listing->missing.empty() ? kExitDone : kExitPartly;
 }

@@ -93,17 +93,14 @@ int ShowDeletedOffsets(const std::string& group, const std::vector<std::string>&
                  !outcome.result ? "failed"
                  : dry_run       ? "would be deleted"
                                  : "deleted"});
-    if (rows && !outcome.result) {
-      (void)ReportError({outcome.result.error().code,
-                         fmt::format("{}: {}", ToString(outcome.at), outcome.result.error().message)});
-    }
   }
   std::string text;
   if (rows) {
+    (void)ReportOutcomes(outcomes);
     text = listing.Text(*rows);
   } else if (failed == 0) {
     text = fmt::format("Request succeed for deleting offsets with topic {} group {}\n\n{}",
-                       fmt::join(topics, ", "), group, table.Text());
+                       fmt::join(topics, ", "), Printable(group), table.Text());
   } else {
     fmt::print(stderr, "\nError: Encounter some partition level error, see the follow-up details:\n");
     text = "\n" + table.Text();
@@ -125,7 +122,7 @@ int DeleteGroupsAction(ToolSession& session, const Arguments& arguments) {
   std::vector<std::string> deleted;
   Listing listing({"group", "result"});
   int status = kExitDone;
-  for (const std::string& group : *groups) {
+  for (const std::string& group : groups->names) {
     const Result<> result = DeleteGroup(session, admin, arguments, group);
     listing.Add({group, !result ? "failed" : dry_run ? "would be deleted" : "deleted"});
     if (result) {
@@ -139,9 +136,9 @@ int DeleteGroupsAction(ToolSession& session, const Arguments& arguments) {
   if (rows) {
     (void)Print(listing.Text(*rows));
   } else if (!deleted.empty()) {
-    fmt::print("Deletion of requested consumer groups ({}) was successful.\n", fmt::join(deleted, ", "));
+    PrintLine("Deletion of requested consumer groups ({}) was successful.", fmt::join(deleted, ", "));
   }
-  return StatusOf(deleted.size(), status, groups->size() - deleted.size());
+  return StatusOf(*groups, StatusOf(deleted.size(), status, groups->names.size() - deleted.size()));
 }
 
 int DeleteOffsetsAction(ToolSession& session, const Arguments& arguments) {

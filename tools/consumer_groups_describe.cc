@@ -44,15 +44,14 @@ class LogEnds {
                                     {});
     });
     if (!answers) {
-      fmt::print(stderr, "warning: log ends of {}: {}\n", topic, ToString(answers.error()));
+      Say("warning: log ends of {}: {}", topic, ToString(answers.error()));
       return;
     }
     for (const OffsetOfPartition& answer : *answers) {
       if (answer.offset && *answer.offset) {
         ends[answer.partition] = **answer.offset;
       } else if (!answer.offset) {
-        fmt::print(stderr, "warning: log end of {}-{}: {}\n", topic, answer.partition,
-                   ToString(answer.offset.error()));
+        Say("warning: log end of {}-{}: {}", topic, answer.partition, ToString(answer.offset.error()));
       }
     }
   }
@@ -223,14 +222,14 @@ int DescribeGroupsAction(ToolSession& session, const Arguments& arguments) {
     const GroupView view = arguments.Has("members") ? GroupView::kMembers
                            : arguments.Has("state") ? GroupView::kState
                                                     : GroupView::kOffsets;
-    return ShowGroups(session, *groups, *format, view);
+    return StatusOf(*groups, ShowGroups(session, groups->names, *format, view));
   }
   const bool offsets = !arguments.Has("members") && !arguments.Has("state");
   const bool verbose = arguments.Has("verbose");
   LogEnds ends(session, arguments);
   int status = kExitDone;
   size_t done = 0;
-  for (const std::string& group : *groups) {
+  for (const std::string& group : groups->names) {
     const auto answer =
         session.Run([&] { return admin.Describe(group, offsets, CallDeadline(session, arguments)); });
     if (!answer) {
@@ -242,14 +241,14 @@ int DescribeGroupsAction(ToolSession& session, const Arguments& arguments) {
     const DescribedGroup& described = answer->groups(0);
     TellLeftOut(described);
     if (described.members().empty())
-      fmt::print(stderr, "\nConsumer group '{}' has no active members.\n", group);
+      fmt::print(stderr, "\nConsumer group '{}' has no active members.\n", Printable(group));
     else if (described.state() != v1::GROUP_STATE_STABLE)
-      fmt::print(stderr, "\nWarning: Consumer group '{}' is rebalancing.\n", group);
+      fmt::print(stderr, "\nWarning: Consumer group '{}' is rebalancing.\n", Printable(group));
     if (offsets) PrintOffsets(described, ends, verbose);
     if (arguments.Has("members")) PrintMembers(described, verbose);
     if (arguments.Has("state")) PrintState(session, *answer, verbose);
   }
-  return StatusOf(done, status, groups->size() - done);
+  return StatusOf(*groups, StatusOf(done, status, groups->names.size() - done));
 }
 
 }  // namespace tidemark

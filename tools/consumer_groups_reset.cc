@@ -30,7 +30,7 @@ class Reset {
 
   // The new offsets of a group; nothing is changed.
   Result<NewOffsets> Plan(const std::string& group);
-  Result<> Execute(const std::string& group, const NewOffsets& offsets);
+  Result<std::vector<CommitOutcome>> Execute(const std::string& group, const NewOffsets& offsets);
   Result<> ReadFileFor(const std::vector<std::string>& groups);
   // What the group of the last Plan has committed.
   const std::map<TopicPartition, Offset>& committed() const { return committed_; }
@@ -167,28 +167,22 @@ Result<NewOffsets> Reset::Plan(const std::string& group) {
       TM_ASSIGN_OR_RETURN(offsets[at], ResetOffset(plan, at, bounds, &note));
       if (note.empty()) continue;
       bar.Clear();
-      fmt::print(stderr, "warning: {}\n", note);
+      Say("warning: {}", note);
     }
     bar.Add(partitions.size());
   }
   return offsets;
 }
 
-Result<> Reset::Execute(const std::string& group, const NewOffsets& offsets) {
+Result<std::vector<CommitOutcome>> Reset::Execute(const std::string& group, const NewOffsets& offsets) {
   OffsetsToCommit commit;
   for (const auto& [at, offset] : offsets) commit[at] = {.offset = offset};
-  const auto outcomes =
-      session_.Run([&] { return admin_.CommitOffsets(group, commit, CallDeadline(session_, arguments_)); });
-  if (!outcomes) return std::unexpected(outcomes.error());
-  for (const CommitOutcome& outcome : *outcomes) {
-    if (!outcome.result)
-      return Fail(outcome.result.error().code, "{}: {}", ToString(outcome.at),
-                  outcome.result.error().message);
-  }
-  return {};
+  return session_.Run(
+      [&] { return admin_.CommitOffsets(group, commit, CallDeadline(session_, arguments_)); });
 }
 
-// What is printed of the new offsets: Kafka's table, its CSV (--export), or rows.
+// What is printed of the new offsets: Kafka's table or its CSV (--export), which have no place for one that
+// was not set, or rows.
 class ResetReport {
  public:
   ResetReport(const Arguments& arguments, size_t groups)
@@ -197,17 +191,19 @@ class ResetReport {
         with_group_(groups > 1),
         result_(arguments.Has("execute") ? "moved" : "would be moved") {}
 
+  // `failed`: those of the offsets that were not set.
   void Add(const std::string& group, const NewOffsets& offsets,
-           const std::map<TopicPartition, Offset>& committed) {
+           const std::map<TopicPartition, Offset>& committed, const std::set<TopicPartition>& failed) {
     for (const auto& [at, offset] : offsets) {
       const auto before = committed.find(at);
+      rows_.Add({group, at.topic, at.partition,
+                 before == committed.end() ? Listing::Cell() : Listing::Cell(before->second), offset,
+                 failed.contains(at) ? "failed" : result_});
+      if (failed.contains(at)) continue;
       table_.Add({group, at.topic, std::to_string(at.partition), std::to_string(offset)});
       csv_ += with_group_
                   ? fmt::format("{},{},{},{}\n", ResetFileField(group), at.topic, at.partition, offset)
                   : fmt::format("{},{},{}\n", at.topic, at.partition, offset);
-      rows_.Add({group, at.topic, at.partition,
-                 before == committed.end() ? Listing::Cell() : Listing::Cell(before->second), offset,
-                 result_});
     }
   }
 
@@ -262,26 +258,35 @@ int ResetOffsetsAction(ToolSession& session, const Arguments& arguments) {
     return groups.error().code == v1::INVALID_REQUEST ? ReportUsage(groups.error())
                                                       : ReportError(groups.error());
   Reset reset(session, arguments, std::move(*plan));
-  if (const auto read = reset.ReadFileFor(*groups); !read) return ReportUsage(read.error());
-  ResetReport report(arguments, groups->size());
+  if (const auto read = reset.ReadFileFor(groups->names); !read) return ReportUsage(read.error());
+  ResetReport report(arguments, groups->names.size());
   int status = kExitDone;
   size_t done = 0;
-  for (const std::string& group : *groups) {
+  bool partly = false;
+  for (const std::string& group : groups->names) {
     auto offsets = reset.Plan(group);
-    Result<> executed;
-    if (offsets && arguments.Has("execute") && !offsets->empty()) executed = reset.Execute(group, *offsets);
-    if (!offsets || !executed) {
-      status = ReportError(offsets ? executed.error() : offsets.error());
+    Result<std::vector<CommitOutcome>> outcomes;
+    if (offsets && arguments.Has("execute") && !offsets->empty()) outcomes = reset.Execute(group, *offsets);
+    if (!offsets || !outcomes) {
+      status = ReportError(offsets ? outcomes.error() : offsets.error());
       continue;
     }
-    ++done;
-    if (offsets->empty()) fmt::print(stderr, "warning: group '{}' has committed nothing\n", group);
-    report.Add(group, *offsets, reset.committed());
+    std::set<TopicPartition> failed;
+    for (const CommitOutcome& outcome : *outcomes) {
+      if (!outcome.result) failed.insert(outcome.at);
+    }
+    const int result = ReportOutcomes(*outcomes);
+    partly = partly || result == kExitPartly;
+    done += result == kExitDone ? 1 : 0;
+    if (result != kExitDone) status = result;
+    if (offsets->empty()) Say("warning: group '{}' has committed nothing", group);
+    report.Add(group, *offsets, reset.committed(), failed);
   }
   report.Print();
   if (!arguments.Has("execute") && !arguments.Has("export") && done > 0)
     fmt::print(stderr, "\nNothing was changed: --execute does it.\n");
-  return StatusOf(done, status, groups->size() - done);
+  if (partly) return kExitPartly;
+  return StatusOf(*groups, StatusOf(done, status, groups->names.size() - done));
 }
 
 }  // namespace tidemark

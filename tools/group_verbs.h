@@ -15,9 +15,9 @@ namespace tidemark {
 // Lower-case word for a state: "stable".
 std::string WordOf(v1::GroupState state);
 
-// The groups that there are, sorted; on stderr which brokers' are missing.
-Result<std::vector<v1::ListGroupsResponse::Group>> GroupsThatAre(ToolSession& session, GroupAdmin& admin,
-                                                                 std::vector<v1::GroupState> states);
+// The groups that there are, sorted; which brokers' are missing is told on stderr, too.
+Result<GroupAdmin::Listing> GroupsThatAre(ToolSession& session, GroupAdmin& admin,
+                                          std::vector<v1::GroupState> states);
 // GROUP_ID_NOT_FOUND with the nearest name of a group that there is.
 Error NoSuchGroup(ToolSession& session, GroupAdmin& admin, const std::string& group);
 
@@ -37,6 +37,10 @@ enum class GroupView { kOffsets, kMembers, kState };
 // Describes the groups and prints them; the exit status.
 int ShowGroups(ToolSession& session, const std::vector<std::string>& names, OutputFormat format,
                GroupView view);
+
+// Tells on stderr what failed of offsets that were set or deleted: a line for each error, not for each of
+// what may be tens of thousands of partitions. The exit status of the whole.
+int ReportOutcomes(const std::vector<CommitOutcome>& outcomes);
 
 // What a group has committed, and how far that is behind.
 struct PartitionLag {

@@ -49,14 +49,15 @@ int RunList(const Arguments& arguments) {
   auto session = OpenSession(arguments);
   if (!session) return ReportOpening(session.error());
   GroupAdmin admin((*session)->cluster());
-  auto groups = GroupsThatAre(**session, admin, *states);
-  if (!groups) return ReportError(groups.error());
+  auto listing = GroupsThatAre(**session, admin, *states);
+  if (!listing) return ReportError(listing.error());
   std::vector<std::string> known;
-  for (const auto& group : *groups) known.push_back(group.group_id());
-  std::erase_if(*groups, [&](const auto& group) { return !match->Matches(group.group_id()); });
-  if (groups->empty() && !match->everything())
-    fmt::print(stderr, "warning: {}\n", NoneMatches("group", patterns[0], known));
-  return Finish(GroupRows(*groups), *format);
+  for (const auto& group : listing->groups) known.push_back(group.group_id());
+  std::erase_if(listing->groups, [&](const auto& group) { return !match->Matches(group.group_id()); });
+  if (listing->groups.empty() && !match->everything())
+    Say("warning: {}", NoneMatches("group", patterns[0], known));
+  const int status = Finish(GroupRows(listing->groups), *format);
+  return listing->missing.empty() ? status : static_cast<int>(kExitPartly);
 }
 
 template <typename T>
@@ -218,14 +219,17 @@ Json GroupJson(const Shown& shown, WallMillis now) {
 
 std::string HeadOf(const Shown& shown) {
   const DescribedGroup& group = shown.group;
-  std::string out = fmt::format("{}: {}, {} members, coordinated by {}\n", group.group_id(),
+  std::string out = fmt::format("{}: {}, {} members, coordinated by {}\n", Printable(group.group_id()),
                                 WordOf(group.state()), MembersOf(group), shown.coordinator);
   if (group.last_rebalance().time() != 0)
-    out += fmt::format("  last rebalance: {}\n", group.last_rebalance().detail());
+    out += fmt::format("  last rebalance: {}\n", Printable(group.last_rebalance().detail()));
   for (const DescribedMember& member : group.members()) {
     const std::string held = AssignmentText(member.assignment());
-    out += fmt::format("  {} ({} at {}{}): {}\n", member.member_id(), member.client_id(),
-                       member.client_host(), StateText(member), held.empty() ? "holds nothing" : held);
+    out += Printable(fmt::format("  {} ({} at {}{}): {}", member.member_id(), member.client_id(),
+                                 member.client_host(), StateText(member),
+                                 held.empty() ? "holds nothing" : held)) +
+           "
+           ";
   }
   return out;
 }
@@ -319,13 +323,13 @@ int ShowGroups(ToolSession& session, const std::vector<std::string>& names, Outp
 
 std::string WordOf(v1::GroupState state) { return LowerFirst(NameOfState(state)); }
 
-Result<std::vector<v1::ListGroupsResponse::Group>> GroupsThatAre(ToolSession& session, GroupAdmin& admin,
-                                                                 std::vector<v1::GroupState> states) {
+Result<GroupAdmin::Listing> GroupsThatAre(ToolSession& session, GroupAdmin& admin,
+                                          std::vector<v1::GroupState> states) {
   auto listing = session.Run([&] { return admin.List(states, session.After(kAdminTimeout)); });
   if (!listing) return std::unexpected(listing.error());
   for (const auto& [broker, error] : listing->missing)
-    fmt::print(stderr, "warning: the groups of broker {} are missing: {}\n", broker, ToString(error));
-  return std::move(listing->groups);
+    Say("warning: the groups of broker {} are missing: {}", broker, ToString(error));
+  return listing;
 }
 
 Error NoSuchGroup(ToolSession& session, GroupAdmin& admin, const std::string& group) {
@@ -346,11 +350,10 @@ size_t MembersOf(const DescribedGroup& group) {
 
 void TellLeftOut(const DescribedGroup& group) {
   if (group.members_left_out() == 0 && group.offsets_left_out() == 0) return;
-  fmt::print(stderr,
-             "warning: {} members and {} committed offsets of group '{}' are not shown: the coordinator's "
-             "answer had "
-             "no room for them\n",
-             group.members_left_out(), group.offsets_left_out(), group.group_id());
+  Say("warning: {} members and {} committed offsets of group '{}' are not shown: the coordinator's "
+      "answer had "
+      "no room for them",
+      group.members_left_out(), group.offsets_left_out(), group.group_id());
 }
 
 Result<> CheckIdle(ToolSession& session, GroupAdmin& admin, const std::string& group) {
@@ -396,14 +399,13 @@ void FindLag(ToolSession& session, std::map<TopicPartition, PartitionLag>* lags)
     const auto answers = session.Run(
         [&] { return AskEnds(session.cluster(), topic, offsets, session.After(kLagPatience), {}); });
     if (!answers) {
-      fmt::print(stderr, "warning: log ends of {}: {}\n", topic, ToString(answers.error()));
+      Say("warning: log ends of {}: {}", topic, ToString(answers.error()));
       continue;
     }
     for (const OffsetOfPartition& answer : *answers) {
       PartitionLag& lag = lags->at({topic, answer.partition});
       if (!answer.offset) {
-        fmt::print(stderr, "warning: log end of {}-{}: {}\n", topic, answer.partition,
-                   ToString(answer.offset.error()));
+        Say("warning: log end of {}-{}: {}", topic, answer.partition, ToString(answer.offset.error()));
         continue;
       }
       lag.end = *answer.offset;

@@ -87,8 +87,8 @@ Result<> Place(ToolSession& session, const std::string& topic, const std::vector
     const Offset bounded = std::clamp(wanted[i], std::min(starts[i], ends[i]), ends[i]);
     if (place.kind == LogPlace::Kind::kOffset && bounded != wanted[i]) {
       bar.Clear();
-      fmt::print(stderr, "warning: {}-{} has offsets {} to {}: {} instead of {}\n", topic, partitions[i],
-                 starts[i], ends[i], bounded, wanted[i]);
+      Say("warning: {}-{} has offsets {} to {}: {} instead of {}", topic, partitions[i], starts[i], ends[i],
+          bounded, wanted[i]);
     }
     (*seeks)[{topic, partitions[i]}] = bounded;
   }
@@ -104,16 +104,8 @@ int Commit(ToolSession& session, GroupAdmin& admin, const std::string& group, co
   const auto outcomes =
       session.Run([&] { return admin.CommitOffsets(group, commit, session.After(kAdminTimeout)); });
   if (!outcomes) return ReportError(outcomes.error());
-  size_t failed = 0;
-  int status = kExitDone;
-  for (const CommitOutcome& outcome : *outcomes) {
-    (*results)[outcome.at] = outcome.result ? "moved" : "failed";
-    if (outcome.result) continue;
-    ++failed;
-    status = ReportError({outcome.result.error().code,
-                          fmt::format("{}: {}", ToString(outcome.at), outcome.result.error().message)});
-  }
-  return OverallStatus(failed, outcomes->size(), status);
+  for (const CommitOutcome& outcome : *outcomes) (*results)[outcome.at] = outcome.result ? "moved" : "failed";
+  return ReportOutcomes(*outcomes);
 }
 
 int RunSeek(const Arguments& arguments) {
@@ -174,21 +166,15 @@ int RunDelete(const Arguments& arguments) {
   auto session = OpenSession(arguments);
   if (!session) return ReportOpening(session.error());
   GroupAdmin admin((*session)->cluster());
-  const auto groups = GroupsThatAre(**session, admin, {});
-  if (!groups) return ReportError(groups.error());
-  std::set<std::string> there;
-  for (const auto& group : *groups) there.insert(group.group_id());
   const std::set<std::string> names(arguments.positionals().begin(), arguments.positionals().end());
-  // All of them, or none: a name that is mistyped stops the rest before anything is gone.
-  for (const std::string& name : names) {
-    if (there.contains(name)) continue;
-    if (!arguments.Has("if-exists")) return ReportError(NoSuchGroup(**session, admin, name));
-  }
   Listing listing({"group", "result"});
   std::vector<std::string> doomed;
+  // All of them, or none: a name that is mistyped stops the rest before anything is gone. Each coordinator is
+  // asked: a list of groups may lack those of a broker.
   for (const std::string& name : names) {
-    if (!there.contains(name)) continue;
-    if (const auto idle = CheckIdle(**session, admin, name); !idle) return ReportError(idle.error());
+    const auto idle = CheckIdle(**session, admin, name);
+    if (!idle && idle.error().code == v1::GROUP_ID_NOT_FOUND && arguments.Has("if-exists")) continue;
+    if (!idle) return ReportError(idle.error());
     doomed.push_back(name);
   }
   if (arguments.Has("dry-run") || doomed.empty()) {
@@ -219,6 +205,27 @@ int RunDelete(const Arguments& arguments) {
 }
 
 }  // namespace
+
+int ReportOutcomes(const std::vector<CommitOutcome>& outcomes) {
+  constexpr size_t kNamed = 3;
+  std::map<std::pair<ErrorCode, std::string>, std::vector<std::string>> failures;
+  size_t failed = 0;
+  for (const CommitOutcome& outcome : outcomes) {
+    if (outcome.result) continue;
+    ++failed;
+    const Error& error = outcome.result.error();
+    failures[{error.code, error.message}].push_back(ToString(outcome.at));
+  }
+  int status = kExitDone;
+  for (auto& [error, names] : failures) {
+    const size_t more = names.size() - std::min(names.size(), kNamed);
+    names.resize(names.size() - more);
+    status = ReportError(
+        {error.first, fmt::format("{}{}: {}", fmt::join(names, ", "),
+                                  more > 0 ? fmt::format(" and {} more", more) : "", error.second)});
+  }
+  return OverallStatus(failed, outcomes.size(), status);
+}
 
 std::vector<Command> GroupWriteVerbs() {
   return {

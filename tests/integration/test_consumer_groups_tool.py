@@ -229,5 +229,28 @@ class ConsumerGroupsTool(ClusterTest):
         self.assertEqual(moved["kept0"], 1)
 
 
+class GroupsOfABrokerThatIsAway(ClusterTest):
+    def test_a_list_without_them_is_said_not_to_be_all(self):
+        # So long a session that the dead broker is still asked.
+        brokers = self.cluster(2, offsets__topic__num__partitions=1, offsets__topic__replication__factor=1,
+                               zookeeper__session__timeout__ms=60000)
+        brokers.create_topic("orders", 1, 2)
+
+        def kafkas(*words):
+            return brokers.tool("consumer-groups", "--bootstrap-server", brokers.bootstrap, *words, check=False)
+        moved = kafkas("--group", "readers", "--reset-offsets", "--to-earliest", "--topic", "orders", "--execute")
+        self.assertEqual(moved.returncode, 0, moved.err)
+        coordinator = brokers.brokers[0].partitions("__consumer_offsets")[0][0]
+        away = next(broker for broker in brokers.brokers if broker.id != coordinator)
+        away.kill()
+        for listed in (kafkas("--list"), kafkas("--describe", "--all-groups"), brokers.verb("group", "list", check=False)):
+            self.assertEqual(listed.returncode, 6, listed.out + listed.err)
+            self.assertIn("readers", listed.out)
+            self.assertIn(f"warning: the groups of broker {away.id} are missing", listed.err)
+        # Whether there is one group is for its coordinator to say.
+        deleted = brokers.verb("group", "delete", "readers", "--yes", check=False)
+        self.assertEqual(deleted.returncode, 0, deleted.err)
+
+
 if __name__ == "__main__":
     unittest.main()
