@@ -259,7 +259,7 @@ def main(bootstrap, command, name, group=None):
                 print("\n".join(values), flush=True)
         finally:
             with contextlib.suppress(Fenced):
-                topic.insist(member.leave, patience=15)
+                topic.insist(member.leave, patience=30)  # nothing is committed until a broker that hangs is missed
     else:
         for partition in topic.partitions:
             offset, before = 0, None
