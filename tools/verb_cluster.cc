@@ -129,12 +129,16 @@ void AskBrokers(ToolSession& session, const v1::MetadataResponse& metadata, List
   AddIll(listing, "disk full", refusing, "produce is refused there: free space, or shorten retention");
 }
 
-// The brokers' picture may be old: one of them reads something from ZooKeeper for us.
-void AskZooKeeper(ToolSession& session, Listing* listing) {
+// How long ZooKeeper is waited for: a broker that waits for it says so after some seconds, and the first one
+// asked may not answer at all.
+constexpr Duration kZooKeeperPatience = 15s;
+
+// The brokers' picture may be old: one of them reads something from ZooKeeper for us. False: it cannot.
+bool AskZooKeeper(ToolSession& session, Listing* listing) {
   v1::DescribeConfigsRequest request;
   request.add_entities()->set_type(v1::CONFIG_ENTITY_TYPE_BROKER);  // the cluster's defaults
-  const auto answer =
-      session.Run([&] { return session.admin().DescribeConfigs(request, session.After(kAdminTimeout)); });
+  const auto answer = session.Run(
+      [&] { return session.admin().DescribeConfigs(request, session.After(kZooKeeperPatience)); });
   std::vector<std::string> why;
   if (!answer) {
     why.push_back(ToString(answer.error()));
@@ -143,6 +147,7 @@ void AskZooKeeper(ToolSession& session, Listing* listing) {
   }
   AddIll(listing, "ZooKeeper out of reach", why,
          "no topic, config or ISR can change: see to the ensemble, and to the brokers' way to it");
+  return why.empty();
 }
 
 int RunHealth(const Arguments& arguments) {
@@ -156,16 +161,20 @@ int RunHealth(const Arguments& arguments) {
   if (!metadata) return ReportError(metadata.error());
   std::set<int32_t> live;
   for (const v1::BrokerEndpoint& broker : metadata->brokers()) live.insert(broker.id());
-  std::map<std::string, TopicFacts> facts;
-  if (!topics->empty()) {
-    auto told = FactsOf(**session, *topics);
-    if (!told) return ReportError(told.error());
-    facts = *std::move(told);
-  }
   Listing listing({"problem", "count", "where", "advice"});
   if (metadata->controller_id() < 0)
     AddIll(&listing, "no controller", {"cluster"}, "brokers cannot reach ZooKeeper, or are down");
-  AskZooKeeper(**session, &listing);
+  std::map<std::string, TopicFacts> facts;
+  // First of all, for what is configured is read from there.
+  if (AskZooKeeper(**session, &listing) && !topics->empty()) {
+    auto told = FactsOf(**session, *topics);
+    if (told) {
+      facts = *std::move(told);
+    } else {
+      AddIll(&listing, "configs not known", {ToString(told.error())},
+             "which partitions are under min ISR is not shown; try again");
+    }
+  }
   AskBrokers(**session, *metadata, &listing);
   const Ills ills = IllsOf(*topics, facts, live);
   AddIll(&listing, "no leader", ills.leaderless, "bring a member of the ISR back: tidemark topic describe");

@@ -1,13 +1,20 @@
 // A broker's configs: what a change does in its parts, and what is told of them. Control loop only.
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "broker/server/broker_impl.h"
+#include "broker/server/gather.h"
 #include "broker/server/shard.h"
 #include "common/zk/zk_paths.h"
 
 namespace tidemark {
 namespace {
+
+// How long ZooKeeper is waited for. Clients give a try of such a request 5 s: they are to learn why, not to
+// ask in vain.
+constexpr Duration kPatience = 3s;
 
 void AddEntry(const ConfigInForce& config, bool read_only, v1::DescribeConfigsResponse::Result* out) {
   v1::DescribeConfigsResponse::Entry* entry = out->add_entries();
@@ -56,41 +63,87 @@ void Broker::Impl::ApplyConfig(BrokerConfigPtr config) {
   if (cleaner_) cleaner_->Apply();
 }
 
+template <typename R, typename F>
+Task<std::optional<R>> Broker::Impl::AskZooKeeper(F body) {
+  Gather<R> gather(loop_, 1);
+  gather.Start(0, loop_, scope_, "read of configs", std::move(body));
+  (void)co_await gather.Wait("configs in ZooKeeper", loop_.Now() + kPatience, scope_.stop_token());
+  co_return std::move(gather.results()[0]);
+}
+
 Task<v1::DescribeConfigsResponse> Broker::Impl::DescribeConfigs(v1::DescribeConfigsRequest request) {
   v1::DescribeConfigsResponse response;
+  // Set once ZooKeeper has failed this request: whatever else is asked is not worth a wait of its own.
+  std::optional<Error> silent;
+  const Error late{v1::BROKER_NOT_READY, fmt::format("ZooKeeper has not answered for {} s", kPatience / 1s)};
   std::vector<v1::ConfigEntity> entities(request.entities().begin(), request.entities().end());
-  for (const int type : request.all_of()) {
-    const auto found = co_await EntitiesWithConfigs(static_cast<v1::ConfigEntityType>(type));
-    if (found) {
-      entities.insert(entities.end(), found->begin(), found->end());
+  for (const int number : request.all_of()) {
+    using Found = Result<std::vector<v1::ConfigEntity>>;
+    const auto type = static_cast<v1::ConfigEntityType>(number);
+    std::optional<Found> found;
+    if (!silent) found = co_await AskZooKeeper<Found>([this, type] { return EntitiesWithConfigs(type); });
+    if (!found) found = std::unexpected(silent.value_or(late));
+    if (*found) {
+      entities.insert(entities.end(), (*found)->begin(), (*found)->end());
       continue;
     }
+    if (found->error().code == v1::BROKER_NOT_READY) silent = found->error();
     v1::DescribeConfigsResponse::Result* result = response.add_results();
-    result->mutable_entity()->set_type(static_cast<v1::ConfigEntityType>(type));
-    ToProto(found.error(), result->mutable_error());
+    result->mutable_entity()->set_type(type);
+    ToProto(found->error(), result->mutable_error());
   }
   // Once for all that is asked: values of brokers are in force for topics too, and a caller sees what it
   // wrote.
   const auto reads_brokers = [](const v1::ConfigEntity& entity) {
     return entity.type() == v1::CONFIG_ENTITY_TYPE_TOPIC || entity.type() == v1::CONFIG_ENTITY_TYPE_BROKER;
   };
-  if (std::ranges::any_of(entities, reads_brokers)) co_await broker_configs_->CatchUp();
+  if (!silent && std::ranges::any_of(entities, reads_brokers)) {
+    const auto caught_up = co_await AskZooKeeper<bool>([this]() -> Task<bool> {
+      co_await broker_configs_->CatchUp();
+      co_return true;
+    });
+    if (!caught_up) silent = late;
+  }
   for (const v1::ConfigEntity& entity : entities) {
-    v1::DescribeConfigsResponse::Result* result = response.add_results();
-    *result->mutable_entity() = entity;
-    Result<> described =
-        Fail(v1::INVALID_REQUEST, "entity type {} has no configs", static_cast<int>(entity.type()));
-    if (entity.type() == v1::CONFIG_ENTITY_TYPE_TOPIC) {
-      described = co_await DescribeTopic(entity.name(), request.include_defaults(), result);
-    } else if (entity.type() == v1::CONFIG_ENTITY_TYPE_BROKER) {
-      described = co_await DescribeBroker(entity.name(), request.include_defaults(), result);
-    } else if (entity.type() == v1::CONFIG_ENTITY_TYPE_CLIENT ||
-               entity.type() == v1::CONFIG_ENTITY_TYPE_USER) {
-      described = co_await DescribeQuotas(entity, result);
+    using Described = v1::DescribeConfigsResponse::Result;
+    std::optional<Described> described;
+    if (!silent || IsThisBroker(entity)) {
+      described = co_await AskZooKeeper<Described>(
+          [this, entity, all = request.include_defaults()] { return DescribeEntity(entity, all); });
     }
-    if (!described) ToProto(described.error(), result->mutable_error());
+    v1::DescribeConfigsResponse::Result* result = response.add_results();
+    if (described) {
+      *result = *std::move(described);
+    } else {
+      *result->mutable_entity() = entity;
+      ToProto(silent.value_or(late), result->mutable_error());
+    }
+    if (result->error().code() == v1::BROKER_NOT_READY) silent = FromProto(result->error());
   }
   co_return response;
+}
+
+// All that is told of it is known here.
+bool Broker::Impl::IsThisBroker(const v1::ConfigEntity& entity) const {
+  return entity.type() == v1::CONFIG_ENTITY_TYPE_BROKER &&
+         zkpath::ParseBrokerId(entity.name()) == identity_.broker_id;
+}
+
+Task<v1::DescribeConfigsResponse::Result> Broker::Impl::DescribeEntity(v1::ConfigEntity entity,
+                                                                       bool include_defaults) {
+  v1::DescribeConfigsResponse::Result out;
+  *out.mutable_entity() = entity;
+  Result<> described =
+      Fail(v1::INVALID_REQUEST, "entity type {} has no configs", static_cast<int>(entity.type()));
+  if (entity.type() == v1::CONFIG_ENTITY_TYPE_TOPIC) {
+    described = co_await DescribeTopic(entity.name(), include_defaults, &out);
+  } else if (entity.type() == v1::CONFIG_ENTITY_TYPE_BROKER) {
+    described = co_await DescribeBroker(entity.name(), include_defaults, &out);
+  } else if (entity.type() == v1::CONFIG_ENTITY_TYPE_CLIENT || entity.type() == v1::CONFIG_ENTITY_TYPE_USER) {
+    described = co_await DescribeQuotas(entity, &out);
+  }
+  if (!described) ToProto(described.error(), out.mutable_error());
+  co_return out;
 }
 
 Task<Result<>> Broker::Impl::DescribeTopic(std::string topic, bool include_defaults,

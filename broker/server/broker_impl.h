@@ -82,7 +82,13 @@ class Broker::Impl final : public ControlPlane {
   // broker_configs.cc
   // What changed takes effect in all parts.
   void ApplyConfig(BrokerConfigPtr config);
+  // In time even while ZooKeeper is silent: it is waited for once, and each answer that it owes is an error.
   Task<v1::DescribeConfigsResponse> DescribeConfigs(v1::DescribeConfigsRequest request);
+  // What `body`, called at once, comes to; nothing when that takes too long (it then ends by itself).
+  template <typename R, typename F>
+  Task<std::optional<R>> AskZooKeeper(F body);
+  Task<v1::DescribeConfigsResponse::Result> DescribeEntity(v1::ConfigEntity entity, bool include_defaults);
+  bool IsThisBroker(const v1::ConfigEntity& entity) const;
   Task<Result<>> DescribeTopic(std::string topic, bool include_defaults,
                                v1::DescribeConfigsResponse::Result* out);
   Task<Result<>> DescribeBroker(std::string name, bool include_defaults,

@@ -207,11 +207,17 @@ class Verbs(ClusterTest):
 
     def test_what_is_not_known_while_zookeeper_is_silent_is_not_made_up(self):
         cluster = self.begin(1)
-        self.verb("topic", "create", "orders", "-p", 1, "-r", 1, "-c", "min.insync.replicas=1")
+        # Many: their configs are not waited for one by one.
+        self.verb("topic", "create", "orders", *(f"more-{n}" for n in range(20)), "-p", 1, "-r", 1, "-c",
+                  "min.insync.replicas=1")
         self.verb("cluster", "health")
         cluster.zookeeper.pause()
         self.addCleanup(cluster.zookeeper.resume)
         self.assertIn("ZooKeeper out of reach", self.verb("cluster", "health", status=10))
+        refused = cluster.tool("topics", "--bootstrap-server", self.brokers, "--describe", "--under-min-isr-partitions",
+                               check=False)
+        self.assertEqual((refused.returncode, refused.out), (1, ""))
+        self.assertIn("ZooKeeper", refused.err)
         self.assertIn("min ISR not known", self.verb("topic", "describe", "orders"))
         self.assertIn("warning: what is configured for orders is not shown", self.err)
         wait_for("no controller may write",
