@@ -12,6 +12,13 @@ namespace tidemark {
 
 using internal::CoordinatorLink;
 
+namespace {
+
+// How long a broker may take to say what it coordinates, which it has in memory: who takes longer hangs.
+constexpr Duration kListTry = 5s;
+
+}  // namespace
+
 Task<Result<v1::ListGroupsResponse>> GroupAdmin::ListOf(BrokerId broker, std::vector<v1::GroupState> states,
                                                         MonoTime deadline) {
   v1::Request request;
@@ -22,8 +29,9 @@ Task<Result<v1::ListGroupsResponse>> GroupAdmin::ListOf(BrokerId broker, std::ve
   while (true) {
     RpcChannel* channel = cluster_.Channel(broker);
     if (channel == nullptr) co_return Fail(v1::BROKER_NOT_AVAILABLE, "broker {} has gone", broker);
-    const Duration left = std::min(deadline - cluster_.loop().Now(), cluster_.options().request_timeout);
-    auto response = co_await channel->Call(request, std::max<Duration>(left, 1ms), {});
+    const Duration left = deadline - cluster_.loop().Now();
+    const Duration limit = std::min({left, cluster_.options().request_timeout, kListTry});
+    auto response = co_await channel->Call(request, std::max<Duration>(limit, 1ms), {});
     if (response) {
       v1::ListGroupsResponse& page = *response->mutable_list_groups();
       // Without a group there is nothing to go on from.

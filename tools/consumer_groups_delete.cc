@@ -21,8 +21,9 @@ using DescribedGroup = v1::DescribeGroupsResponse::Group;
 // Deletes the group, or only finds out whether it may be.
 Result<> DeleteGroup(ToolSession& session, GroupAdmin& admin, const Arguments& arguments,
                      const std::string& group) {
-  if (arguments.Has("dry-run")) return CheckIdle(session, admin, group);
-  const Result<> result = session.Run([&] { return admin.Delete(group, CallDeadline(session, arguments)); });
+  const Result<> result = arguments.Has("dry-run") ? CheckIdle(session, admin, group) : session.Run([&] {
+    return admin.Delete(group, CallDeadline(session, arguments));
+  });
   if (!result && result.error().code == v1::GROUP_ID_NOT_FOUND)
     return std::unexpected(NoSuchGroup(session, admin, group));
   return result;

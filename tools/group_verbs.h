@@ -26,7 +26,7 @@ void TellLeftOut(const v1::DescribeGroupsResponse::Group& group);
 // With those that found none.
 size_t MembersOf(const v1::DescribeGroupsResponse::Group& group);
 
-// NON_EMPTY_GROUP names the members, GROUP_ID_NOT_FOUND the nearest group.
+// What the group's coordinator says: NON_EMPTY_GROUP names the members; GROUP_ID_NOT_FOUND.
 Result<> CheckIdle(ToolSession& session, GroupAdmin& admin, const std::string& group);
 
 // A row per group.

@@ -359,8 +359,6 @@ void TellLeftOut(const DescribedGroup& group) {
 Result<> CheckIdle(ToolSession& session, GroupAdmin& admin, const std::string& group) {
   const auto described =
       session.Run([&] { return admin.Describe(group, false, session.After(kAdminTimeout)); });
-  if (!described && described.error().code == v1::GROUP_ID_NOT_FOUND)
-    return std::unexpected(NoSuchGroup(session, admin, group));
   if (!described) return std::unexpected(described.error());
   std::vector<std::string> members;
   for (const auto& member : described->groups(0).members())

@@ -124,8 +124,10 @@ int RunSeek(const Arguments& arguments) {
   if (const auto idle = CheckIdle(**session, admin, group); !idle) {
     const bool missing = idle.error().code == v1::GROUP_ID_NOT_FOUND;
     if (!missing) return ReportError(idle.error());
-    if (!arguments.Has("create"))
-      return ReportError(idle.error(), "with --topic and --create it is given offsets before it begins");
+    if (!arguments.Has("create")) {
+      return ReportError(NoSuchGroup(**session, admin, group),
+                         "with --topic and --create it is given offsets before it begins");
+    }
   }
   const auto committed = CommittedOf(**session, admin, group);
   if (!committed) return ReportError(committed.error());
@@ -173,8 +175,9 @@ int RunDelete(const Arguments& arguments) {
   // asked: a list of groups may lack those of a broker.
   for (const std::string& name : names) {
     const auto idle = CheckIdle(**session, admin, name);
-    if (!idle && idle.error().code == v1::GROUP_ID_NOT_FOUND && arguments.Has("if-exists")) continue;
-    if (!idle) return ReportError(idle.error());
+    const bool missing = !idle && idle.error().code == v1::GROUP_ID_NOT_FOUND;
+    if (missing && arguments.Has("if-exists")) continue;
+    if (!idle) return ReportError(missing ? NoSuchGroup(**session, admin, name) : idle.error());
     doomed.push_back(name);
   }
   if (arguments.Has("dry-run") || doomed.empty()) {

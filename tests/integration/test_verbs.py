@@ -419,6 +419,26 @@ class Verbs(ClusterTest):
         self.verb("group", "sek", status=2)
         self.assertIn("did you mean 'tidemark group seek'?", self.err)
 
+    def test_groups_of_a_broker_that_stands_still_are_missing_and_not_taken_for_gone(self):
+        cluster = self.begin(2, offsets__topic__replication__factor=2)
+        self.brokers = cluster.brokers[0].address
+        self.verb("topic", "create", "orders", "--assign", "0")
+        groups = [f"readers-{n}" for n in range(10)]
+        for group in groups:
+            self.verb("group", "seek", group, "--to", "start", "--topic", "orders", "--create")
+        cluster.brokers[1].pause()
+        self.addCleanup(cluster.brokers[1].resume)
+        told = self.verb("group", "list", status=6)
+        self.assertIn("warning: the groups of broker 1 are missing", self.err)
+        missing = [group for group in groups if group not in told]
+        self.assertTrue(missing)  # their coordinator is the other one
+        described = cluster.tool("consumer-groups", "--bootstrap-server", self.brokers, "--describe", "--all-groups",
+                                 check=False)
+        self.assertEqual(described.returncode, 6, described.err)
+        # Whether a group is there is for its coordinator to say, who is elsewhere before long.
+        self.assertIn("deleted", self.verb("group", "delete", missing[0], "--yes"))
+        self.verb("group", "delete", "nobody", "--yes", status=4)
+
     def test_bash_completes_with_live_names(self):
         self.begin(offsets__topic__replication__factor=1)
         self.verb("topic", "create", "orders", "orchids", "-p", 1, "-r", 1)

@@ -1,5 +1,7 @@
 #include "client/group_admin.h"
 
+#include <algorithm>
+
 #include "broker/group/group_limits.h"
 #include "tests/unit/client/group_fixture.h"
 
@@ -199,6 +201,20 @@ TEST_F(ManyPartitionsTest, ARefusalBeforeAnythingWasDoneIsTheErrorOfTheCall) {
     return Error{v1::NON_EMPTY_GROUP, "members"};
   };
   EXPECT_EQ(env_.Run(admin_->CommitOffsets("g", offsets_, Soon())).error().code, v1::NON_EMPTY_GROUP);
+}
+
+TEST_F(GroupAdminTest, ABrokerThatStandsStillIsMissingInTheListAndSoon) {
+  coordinator_->Commit("orders", 0, 5);
+  fakes_->frozen = {2};
+  const MonoTime began = env_.loop.Now();
+  const auto listed = env_.Run(admin_->List({}, began + 60s));
+  ASSERT_TRUE(listed) << listed.error().message;
+  // As in the test above, others than the coordinator are missing for another reason.
+  const auto frozen = std::ranges::find(listed->missing, 2, &std::pair<BrokerId, Error>::first);
+  ASSERT_NE(frozen, listed->missing.end());
+  EXPECT_EQ(frozen->second.code, v1::REQUEST_TIMED_OUT);
+  EXPECT_EQ(listed->groups.size(), 1u);
+  EXPECT_LT(env_.loop.Now() - began, 15s);
 }
 
 }  // namespace
