@@ -290,6 +290,14 @@ Result<> Cluster::Impl::Merge(const v1::MetadataResponse& response) {
 Result<> Cluster::Impl::MergeTopic(const v1::TopicMetadata& topic) {
   if (topic.error().code() != v1::NONE) return std::unexpected(FromProto(topic.error()));
   TM_ASSIGN_OR_RETURN(const TopicId id, TopicId::FromBytes(topic.id()));
+  if (topic.deleting()) {
+    // It never comes back under this id: as good as gone, for who writes or reads.
+    const auto found = topics_.find(topic.name());
+    if (found != topics_.end() && found->second.picture.id == id) {
+      for (PartitionLeader& leader : found->second.picture.partitions) leader.leader = kNoBroker;
+    }
+    return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "topic '{}' is being deleted", topic.name());
+  }
   Topic& known = topics_[topic.name()];
   if (known.former_ids.contains(id)) {
     return Fail(v1::UNKNOWN_TOPIC_ID, "the broker still tells of a former topic '{}' ({})", topic.name(),

@@ -41,8 +41,8 @@ class Cluster {
 
   // What is known of the topic, without asking; null when nothing is. Valid until the next co_await.
   const TopicPicture* Find(const std::string& topic) const;
-  // Asks for the topic (and the brokers) anew. UNKNOWN_TOPIC_OR_PARTITION carries the broker's hint. Calls
-  // while one is under way share it.
+  // Asks for the topic (and the brokers) anew. UNKNOWN_TOPIC_OR_PARTITION carries the broker's hint, or says
+  // that the topic is being deleted. Calls while one is under way share it.
   Task<Result<>> Refresh(std::string topic, MonoTime deadline, std::stop_token stop);
   // A leader hint that came with an error; taken when its epoch is not lower than what is known.
   void ApplyHint(const std::string& topic, PartitionIndex partition, const v1::LeaderHint& hint);

@@ -68,8 +68,11 @@ int Create(ToolSession& session, const Arguments& arguments) {
       session.Run([&] { return session.admin().CreateTopics(*request, session.After(kAdminTimeout)); });
   if (!response) return ReportError(response.error());
   const v1::CreateTopicsResponse::Topic& topic = response->topics(0);
-  if (topic.error().code() == v1::TOPIC_ALREADY_EXISTS && arguments.Has("if-not-exists"))
-    return Tell(arguments, "", *name, "exists");
+  if (topic.error().code() == v1::TOPIC_ALREADY_EXISTS && arguments.Has("if-not-exists")) {
+    const Result<> stays = CheckStays(session, *name);
+    (void)Tell(arguments, "", *name, stays ? "exists" : "failed");
+    return stays ? kExitDone : ReportError(stays.error(), kGoingHint);
+  }
   if (topic.error().code() != v1::NONE) {
     (void)Tell(arguments, "", *name, "failed");
     return ReportError(FromProto(topic.error()));
@@ -203,6 +206,18 @@ void WarnOfConfigs(const v1::CreateTopicsRequest& request, const v1::CreateTopic
     Say("warning: {}: min.insync.replicas={} is above the replication factor and acts as {}", wish->name(),
         min_isr, replicas);
   }
+}
+
+Result<> CheckStays(ToolSession& session, const std::string& topic) {
+  const auto answer =
+      session.Run([&] { return session.admin().DescribeTopics({topic}, session.After(kAdminTimeout)); });
+  if (!answer) return std::unexpected(answer.error());
+  for (const v1::TopicMetadata& told : answer->topics()) {
+    // Not known any more: its deletion is all that is left of it.
+    if (told.deleting() || told.error().code() == v1::UNKNOWN_TOPIC_OR_PARTITION)
+      return Fail(v1::TOPIC_ALREADY_EXISTS, "topic '{}' is being deleted", topic);
+  }
+  return {};
 }
 
 std::vector<std::string> TopicsToDelete(const std::vector<v1::TopicMetadata>& topics,

@@ -55,6 +55,13 @@ std::string PartitionLine(const std::string& topic, const v1::PartitionMetadata&
 // effect; on stderr.
 void WarnOfConfigs(const v1::CreateTopicsRequest& request, const v1::CreateTopicsResponse::Topic& created);
 
+// Asks the controller of a topic that a creation found there: TOPIC_ALREADY_EXISTS where it is being deleted,
+// so that it will not be there.
+Result<> CheckStays(ToolSession& session, const std::string& topic);
+inline constexpr const char* kGoingHint =
+    "create it again when 'tidemark topic list' does not show it any more; that waits for the brokers that "
+    "hold its replicas, of which one may be down";
+
 // Of the topics that `text` came to, those that a deletion is to name: the system's own only where they are
 // named, not where an expression matches them.
 std::vector<std::string> TopicsToDelete(const std::vector<v1::TopicMetadata>& topics,

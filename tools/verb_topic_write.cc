@@ -64,8 +64,10 @@ int RunCreate(const Arguments& arguments) {
   for (const v1::CreateTopicsResponse::Topic& topic : response->topics()) {
     bar.Set(listing.size());
     Result<> done;
-    const bool exists = topic.error().code() == v1::TOPIC_ALREADY_EXISTS && arguments.Has("if-not-exists");
+    const bool found = topic.error().code() == v1::TOPIC_ALREADY_EXISTS;
+    const bool exists = found && arguments.Has("if-not-exists");
     if (topic.error().code() != v1::NONE && !exists) done = std::unexpected(FromProto(topic.error()));
+    if (exists) done = CheckStays(**session, topic.name());
     if (done && !exists) {
       WarnOfConfigs(*request, topic);
       WarnOfFewReplicas(**session, *request, topic);
@@ -78,7 +80,7 @@ int RunCreate(const Arguments& arguments) {
     if (!done) {
       ++failed;
       bar.Clear();
-      status = ReportError(done.error());
+      status = ReportError(done.error(), exists ? kGoingHint : "");
     }
     listing.Add({topic.name(), !done                      ? "failed"
                                : exists                   ? "exists"

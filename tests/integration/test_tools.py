@@ -258,7 +258,7 @@ class Tools(ClusterTest):
             self.assertIn("error: the output could not be written: No space left on device", result.stderr, line)
 
     def test_a_deletion_that_waits_for_a_dead_broker_says_so(self):
-        cluster = self.cluster(2, **SHORT_SESSIONS)
+        cluster = self.cluster(2, offsets__topic__replication__factor=1, **SHORT_SESSIONS)
         cluster.create_topic("orders", 2, 2)
         cluster.wait_isr("orders", [0, 1])
         dead = cluster.brokers[1]
@@ -269,6 +269,19 @@ class Tools(ClusterTest):
         self.assertEqual(result.returncode, 3, result.err)
         self.assertIn("the topic is marked for deletion, which waits for broker 1, which is down", result.err)
         self.assertEqual(cluster.tool("topics", *where, "--list").out, "orders - marked for deletion\n")
+        # It is not there to stay, whoever finds it: nobody is told that it exists, or waits for leaders that never come.
+        create = [["tidemark-topics", "--create", "--topic", "orders", "--if-not-exists"],
+                  ["tidemark", "topic", "create", "orders", "-p", "1", "-r", "1", "--if-not-exists"]]
+        for status, words, stdin in [*((1, words, None) for words in create),
+                                     (4, ["tidemark", "produce", "orders"], "lost\n"),
+                                     (4, ["tidemark", "consume", "orders", "-e"], None),
+                                     (4, ["tidemark", "group", "seek", "new", "--to", "start", "--topic", "orders", "--create"],
+                                      None)]:
+            result = subprocess.run([BIN / words[0], *words[1:], *where], input=stdin, text=True, capture_output=True,
+                                    timeout=PATIENCE, check=False)
+            self.assertEqual(result.returncode, status, f"{words}: {result.stderr}")
+            self.assertIn("topic 'orders' is being deleted", result.stderr, words)
+            self.assertIn("hint: ", result.stderr, words)
         dead.start()
         wait_for("the topic is gone", lambda: cluster.tool("topics", *where, "--list").out == "")
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "client/list_offsets.h"
 #include "tests/unit/client/fake_brokers.h"
 
 namespace tidemark::testing {
@@ -65,6 +66,41 @@ TEST_F(ClusterTest, WithoutThatLimitTheCallTakesItsWholeTime) {
   const MonoTime began = env_.loop.Now();
   ASSERT_FALSE(CallAny({}, 60s));
   EXPECT_GT(env_.loop.Now() - began, 55s);
+}
+
+TEST_F(ClusterTest, ATopicThatIsBeingDeletedIsAsGoodAsGoneAndSaysWhy) {
+  fakes_.AddTopic("orders", 2);
+  bool deleting = false;
+  fakes_.on_metadata = [&](BrokerId, v1::MetadataResponse* told) {
+    for (v1::TopicMetadata& topic : *told->mutable_topics()) topic.set_deleting(deleting);
+  };
+  ClientOptions options;
+  options.bootstrap = fakes_.bootstrap();
+  Cluster known(env_, env_.loop, options);
+  ASSERT_TRUE(env_.Run(EnsureTopic(known, "orders", env_.loop.Now() + 60s, {})));
+  EXPECT_EQ(known.Find("orders")->partitions[0].leader, 1);
+  deleting = true;
+  // Who has used it stops asking its leaders.
+  const auto refreshed = env_.Run(known.Refresh("orders", env_.loop.Now() + 60s, {}));
+  ASSERT_FALSE(refreshed);
+  EXPECT_EQ(refreshed.error().code, v1::UNKNOWN_TOPIC_OR_PARTITION);
+  for (const PartitionLeader& leader : known.Find("orders")->partitions) EXPECT_EQ(leader.leader, kNoBroker);
+  // Who comes now is not left to wait for leaders.
+  Cluster fresh(env_, env_.loop, options);
+  const MonoTime began = env_.loop.Now();
+  const auto found = env_.Run(EnsureTopic(fresh, "orders", began + 60s, {}));
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().message, "topic 'orders' is being deleted");
+  EXPECT_LT(env_.loop.Now() - began, 10s);
+  EXPECT_EQ(fresh.Find("orders"), nullptr);
+  // The next topic of the name is another one.
+  fakes_.topics.clear();
+  fakes_.AddTopic("orders", 1, 7);
+  deleting = false;
+  EXPECT_TRUE(env_.Run(EnsureTopic(fresh, "orders", env_.loop.Now() + 60s, {})));
+  EXPECT_TRUE(env_.Run(known.Refresh("orders", env_.loop.Now() + 60s, {})));
+  EXPECT_EQ(known.Find("orders")->partitions.size(), 1u);
+  for (Cluster* cluster : {&known, &fresh}) env_.Run(cluster->Close());
 }
 
 // A broker that is cut off from the others answers, and tells of former leaders for ever.
