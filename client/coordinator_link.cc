@@ -11,6 +11,9 @@ namespace {
 // A try that has not been answered for so long is repeated: the coordinator may be elsewhere by now.
 constexpr Duration kLongestTry = 10s;
 
+// How long the topic of the groups may be missing: brokers of a cluster that starts come one after the other.
+constexpr Duration kTopicGrace = 3s;
+
 // The error of the one group that an answer is about; null when it has none.
 const v1::Error* ItemError(const v1::Response& response) {
   const v1::Error* error = nullptr;
@@ -78,6 +81,33 @@ Task<Result<>> CoordinatorLink::Find(MonoTime deadline, std::stop_token stop) {
   named_again_ = !any && found.broker_id() == failed_;
   coordinator_ = found.broker_id();
   endpoint_ = {found.host(), static_cast<uint16_t>(found.port())};
+  co_return Result<>();
+}
+
+// As far as a broker knows.
+Task<bool> CoordinatorLink::HasNoTopic(std::stop_token stop) {
+  v1::MetadataRequest request;
+  request.add_topics()->set_name(std::string(kOffsetsTopic));
+  auto answer = co_await cluster_.Metadata(std::move(request), cluster_.loop().Now() + kTopicGrace, stop);
+  if (!answer || answer->topics_size() != 1) co_return false;
+  co_return answer->topics(0).error().code() == v1::UNKNOWN_TOPIC_OR_PARTITION;
+}
+
+Task<Result<>> CoordinatorLink::Locate(MonoTime deadline, std::stop_token stop) {
+  Backoff backoff(cluster_.options());
+  EventLoop& loop = cluster_.loop();
+  const Duration longest = std::min(kLongestTry, cluster_.options().request_timeout);
+  const MonoTime began = loop.Now();
+  while (coordinator_ == kNoBroker) {
+    auto found = co_await Find(std::min(deadline, loop.Now() + longest), stop);
+    if (found || !IsRetriable(found.error().code)) co_return found;
+    const bool none =
+        found.error().code == v1::COORDINATOR_NOT_AVAILABLE && loop.Now() - began >= kTopicGrace;
+    const Duration pause = backoff.Next(cluster_.env().random());
+    if (stop.stop_requested() || loop.Now() + pause >= deadline || (none && co_await HasNoTopic(stop)))
+      co_return found;
+    co_await Sleep(loop, pause, "a group's coordinator to be found", stop);
+  }
   co_return Result<>();
 }
 

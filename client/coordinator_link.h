@@ -25,6 +25,10 @@ class CoordinatorLink {
   // One try: finds the coordinator where it is not known, and sends. The error of the answer's one group is
   // the error of the call. An error that another coordinator may not give makes it be found anew next time.
   Task<Result<v1::Response>> Try(v1::Request request, Duration limit, std::stop_token stop);
+  // Finds the coordinator, and tries to until the deadline. For who does not wait for a cluster to grow:
+  // COORDINATOR_NOT_AVAILABLE, with the broker's reason, when for some seconds there is not even the topic
+  // that holds the groups, which a broker that is asked for a coordinator makes.
+  Task<Result<>> Locate(MonoTime deadline, std::stop_token stop);
   // Tries until the answer does not depend on who coordinates, or until the deadline. `*unknown_outcome`,
   // where given, becomes true when a try may have had its effect although it failed.
   Task<Result<v1::Response>> Call(v1::Request request, MonoTime deadline, std::stop_token stop,
@@ -36,6 +40,7 @@ class CoordinatorLink {
 
  private:
   Task<Result<>> Find(MonoTime deadline, std::stop_token stop);
+  Task<bool> HasNoTopic(std::stop_token stop);
   // `any`: also the one that has failed.
   Task<Result<v1::Response>> AskWhere(bool any, MonoTime deadline, std::stop_token stop);
   // What is said anew with each send.

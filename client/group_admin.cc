@@ -72,6 +72,7 @@ Task<Result<v1::DescribeGroupsResponse>> GroupAdmin::Describe(std::string group,
   request.mutable_describe_groups()->add_group_ids(group);
   request.mutable_describe_groups()->set_include_offsets(with_offsets);
   CoordinatorLink link(cluster_, group);
+  TM_CO_RETURN_IF_ERROR(co_await link.Locate(deadline, {}));
   auto response = co_await link.Call(std::move(request), deadline, {});
   if (!response) co_return std::unexpected(std::move(response.error()));
   if (response->describe_groups().groups_size() != 1)
@@ -83,6 +84,7 @@ Task<Result<>> GroupAdmin::Delete(std::string group, MonoTime deadline) {
   v1::Request request;
   request.mutable_delete_groups()->add_group_ids(group);
   CoordinatorLink link(cluster_, group);
+  TM_CO_RETURN_IF_ERROR(co_await link.Locate(deadline, {}));
   bool may_be_done = false;
   auto response = co_await link.Call(std::move(request), deadline, {}, &may_be_done);
   if (response || (may_be_done && response.error().code == v1::GROUP_ID_NOT_FOUND)) co_return Result<>();
@@ -93,6 +95,7 @@ Task<Result<std::vector<v1::CommittedTopic>>> GroupAdmin::FetchOffsets(std::stri
   v1::Request request;
   request.mutable_offset_fetch()->add_groups()->set_group_id(group);
   CoordinatorLink link(cluster_, group);
+  TM_CO_RETURN_IF_ERROR(co_await link.Locate(deadline, {}));
   auto response = co_await link.Call(std::move(request), deadline, {});
   if (!response) co_return std::unexpected(std::move(response.error()));
   if (response->offset_fetch().groups_size() != 1)
@@ -190,6 +193,7 @@ Task<Result<std::vector<CommitOutcome>>> GroupAdmin::CommitOffsets(std::string g
     items[{cluster_.Find(at.topic)->id, at.partition}] = {at.topic, what};
   }
   CoordinatorLink link(cluster_, group);
+  TM_CO_RETURN_IF_ERROR(co_await link.Locate(deadline, {}));
   Outcomes outcomes;
   do {
     const internal::CommitItems some = TakeSome(items);
@@ -223,6 +227,7 @@ Task<Result<std::vector<CommitOutcome>>> GroupAdmin::DeleteOffsets(std::string g
     }
   }
   CoordinatorLink link(cluster_, group);
+  TM_CO_RETURN_IF_ERROR(co_await link.Locate(deadline, {}));
   Outcomes outcomes;
   for (const TopicPartition& at : unknown)
     outcomes.Add(at, Fail(v1::NOT_FOUND, "group '{}' has committed nothing for {}", group, ToString(at)));

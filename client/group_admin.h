@@ -1,6 +1,7 @@
 // GroupAdmin: what tools ask of groups and do to them from outside. Loop-affine; each call finds the group's
 // coordinator and follows it, and retries passing trouble until its deadline. Objects are cheap; the cluster
-// outlives them, and they outlive their calls.
+// outlives them, and they outlive their calls. COORDINATOR_NOT_AVAILABLE, with the reason and long before the
+// deadline, where no coordinator can be: the topic that holds the groups cannot be made.
 #pragma once
 
 #include <string>

@@ -45,7 +45,9 @@ constexpr Step kSteps[] = {
     {v1::OFFSET_METADATA_TOO_LARGE, "offset.metadata.max.bytes of the brokers is the limit"},
     {v1::NETWORK_EXCEPTION, kUnknownOutcome},
     {v1::COORDINATOR_LOAD_IN_PROGRESS, "try again in some seconds: the coordinator reads its state back"},
-    {v1::COORDINATOR_NOT_AVAILABLE, kHealth},
+    {v1::COORDINATOR_NOT_AVAILABLE,
+     "try again; 'tidemark cluster info' shows which brokers are live: offsets.topic.replication.factor of "
+     "them are needed before the first group, later one that has a copy of the group's partition"},
     {v1::NOT_COORDINATOR, kHealth},
     {v1::INVALID_TOPIC_EXCEPTION, kInMessage},
     {v1::RECORD_LIST_TOO_LARGE,

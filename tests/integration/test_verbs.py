@@ -439,6 +439,12 @@ class Verbs(ClusterTest):
         self.assertIn("deleted", self.verb("group", "delete", missing[0], "--yes"))
         self.verb("group", "delete", "nobody", "--yes", status=4)
 
+    def test_where_no_coordinator_can_be_the_reason_is_told(self):
+        self.begin(1, offsets__topic__replication__factor=3)
+        self.verb("group", "describe", "readers", status=3)
+        self.assertIn("offsets.topic.replication.factor=3 brokers are registered, and 1 are", self.err)
+        self.assertIn("tidemark cluster info", self.err)
+
     def test_bash_completes_with_live_names(self):
         self.begin(offsets__topic__replication__factor=1)
         self.verb("topic", "create", "orders", "orchids", "-p", 1, "-r", 1)

@@ -217,5 +217,25 @@ TEST_F(GroupAdminTest, ABrokerThatStandsStillIsMissingInTheListAndSoon) {
   EXPECT_LT(env_.loop.Now() - began, 15s);
 }
 
+TEST_F(GroupAdminTest, WhereNoCoordinatorCanBeNobodyWaitsForOneToTheEnd) {
+  coordinator_->broker = kNoBroker;
+  const MonoTime began = env_.loop.Now();
+  const auto described = env_.Run(admin_->Describe("g", true, began + 60s));
+  ASSERT_FALSE(described);
+  EXPECT_EQ(described.error().code, v1::COORDINATOR_NOT_AVAILABLE);
+  EXPECT_THAT(described.error().message, HasSubstr("as the test wants"));
+  EXPECT_LT(env_.loop.Now() - began, 10s);
+}
+
+TEST_F(GroupAdminTest, ATopicOfTheGroupsWithoutALeaderIsWaitedFor) {
+  fakes_->AddTopic(std::string(kOffsetsTopic), 1, 9);
+  coordinator_->broker = kNoBroker;
+  const MonoTime began = env_.loop.Now();
+  const auto described = env_.Run(admin_->Describe("g", true, began + 60s));
+  ASSERT_FALSE(described);
+  EXPECT_EQ(described.error().code, v1::COORDINATOR_NOT_AVAILABLE);
+  EXPECT_GT(env_.loop.Now() - began, 50s);
+}
+
 }  // namespace
 }  // namespace tidemark::testing
