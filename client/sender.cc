@@ -16,6 +16,8 @@ constexpr int kMaxDelayedInFlight = 1;
 constexpr uint32_t kMaxUnforeseen = 10;
 // A delay that lasts longer is asked about: the quota may be mended long before it is over.
 constexpr Duration kLongDelay = 5s;
+// What comes right after its end the broker takes for sent before it.
+constexpr Duration kAfterDelay = 50ms;
 
 std::string Where(const PartitionQueue& queue) { return fmt::format("{}-{}", queue.topic, queue.partition); }
 }  // namespace
@@ -228,7 +230,7 @@ Task<void> Sender::AwaitEndOfDelay(BrokerId leader, MonoTime until) {
   const Duration patience = until - loop_.Now() + options_.client.request_timeout;
   const auto answer = co_await channel->Call(std::move(hello), patience, stop);
   if (!answer || muted_until_[leader] != until) co_return;
-  muted_until_[leader] = loop_.Now();
+  muted_until_[leader] = std::min(until, loop_.Now() + kAfterDelay);
   Wake();
 }
 

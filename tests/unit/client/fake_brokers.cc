@@ -67,7 +67,7 @@ struct FakeBrokers::Broker final : RpcHandler {
           co_return call->NoReply();
         }
         response.mutable_header()->set_throttle_ms(static_cast<uint32_t>(ToMillis(all.produce_throttle)));
-        call->Mute(all.produce_throttle);
+        call->Mute(all.produce_throttle - std::min<Duration>(all.produce_throttle, 50ms));
         break;
       }
       case v1::Request::kFetch: {
