@@ -156,7 +156,7 @@ TEST(TextTable, ColumnsAreAsWideAsKafkas) {
 TEST(TextTable, ControlCharactersOfNamesAreShownAndNotSent) {
   TextTable table({{"GROUP", 3}, {"CLIENT-ID", 0, ColumnWidth::kUnpadded}});
   table.Add({"g\x1b[2J", "a\nb\x7f"});
-  EXPECT_EQ(table.Text(), "GROUP     CLIENT-ID\ng\\x1b[2J a\\x0ab\\x7f\n");
+  EXPECT_EQ(table.Text(), "GROUP    CLIENT-ID\ng\\x1b[2J a\\x0ab\\x7f\n");
 }
 
 TEST(TextTable, WhatIsAddedToKafkasColumnsComesBehindThem) {
