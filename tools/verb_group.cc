@@ -228,8 +228,7 @@ std::string HeadOf(const Shown& shown) {
     out += Printable(fmt::format("  {} ({} at {}{}): {}", member.member_id(), member.client_id(),
                                  member.client_host(), StateText(member),
                                  held.empty() ? "holds nothing" : held)) +
-           "
-           ";
+           "\n";
   }
   return out;
 }
