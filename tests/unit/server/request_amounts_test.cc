@@ -74,6 +74,7 @@ std::vector<Kind> Kinds() {
        }},
       {"produce", kMaxPartitionsProduced,
        [](v1::Request& r, size_t n) {
+         r.mutable_produce()->set_acks(1);
          auto& topic = *r.mutable_produce()->add_topics();
          while (n-- > 0) topic.add_partitions();
        }},
@@ -143,7 +144,7 @@ TEST(RequestAmounts, MetadataTellsATopicOnceAndHintsOfAFew) {
   v1::Request request;
   for (int i = 0; i < 3; ++i) request.mutable_metadata()->add_topics()->set_name("orders");
   for (int i = 0; i < 20; ++i)
-    request.mutable_metadata()->add_topics()->set_name("order" + std::string(1, static_cast<char>('a' + i)));
+    request.mutable_metadata()->add_topics()->set_name("order_" + std::string(1, static_cast<char>('a' + i)));
   const Result<v1::Response> answer = cluster.Call(0, request);
   ASSERT_TRUE(answer);
   const auto& topics = answer->metadata().topics();

@@ -1,6 +1,8 @@
 // A shard that does not answer: what /metrics and /state make of it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "tests/unit/server/sim_brokers.h"
@@ -84,8 +86,17 @@ TEST_F(SilentShard, ItsBrokerDoesNotTellOfAPartOfItsReplicas) {
     return out;
   };
   EXPECT_EQ(replicas(), kPartitions);
+  // Connections go to the shards in turn: one of these is not the silent shard's.
+  v1::Request hello;
+  hello.mutable_api_versions();
+  const auto purposes = {v1::CONNECTION_PURPOSE_CLIENT, v1::CONNECTION_PURPOSE_CONTROL,
+                         v1::CONNECTION_PURPOSE_REPLICATION};
+  for (const auto purpose : purposes) ASSERT_TRUE(cluster_.Call(0, hello, purpose));
   Shard().SetStill(true);
-  const auto told = cluster_.Call(0, request);
+  const auto heard = std::ranges::find_if(
+      purposes, [&](v1::ConnectionPurpose purpose) { return cluster_.Call(0, hello, purpose).has_value(); });
+  ASSERT_NE(heard, purposes.end());
+  const auto told = cluster_.Call(0, request, *heard);
   ASSERT_FALSE(told);
   EXPECT_EQ(told.error().code, v1::REQUEST_TIMED_OUT);
   EXPECT_THAT(told.error().message, testing::HasSubstr("a shard of broker 0"));
