@@ -204,10 +204,12 @@ Task<void> Sender::Send(BrokerId leader, Load load) {
   }
   if (response && response->header().throttle_ms() > 0) {
     const Duration throttle = std::chrono::milliseconds(response->header().throttle_ms());
-    muted_until_[leader] = loop_.Now() + throttle;
+    // The same value for both: by it AwaitEndOfDelay knows that this is still the delay that it is about.
+    const MonoTime until = loop_.Now() + throttle;
+    muted_until_[leader] = until;
     stats_.throttled += throttle;
     delaying_.insert(leader);
-    if (throttle > kLongDelay) scope_.Spawn("long delay", AwaitEndOfDelay(leader, loop_.Now() + throttle));
+    if (throttle > kLongDelay) scope_.Spawn("long delay", AwaitEndOfDelay(leader, until));
   } else if (response) {
     delaying_.erase(leader);
   }
