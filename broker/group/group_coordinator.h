@@ -171,7 +171,7 @@ class GroupCoordinator final : private PartitionWatcher {
   // Appends a change, or rolls it back; also one by which the groups here would grow beyond `most` bytes.
   Result<> Write(Led& led, Slot& slot, GroupChange& change, size_t most = SIZE_MAX);
   Result<> Append(Led& led, Slot& slot, GroupChange& change);
-  Result<> CheckRoom(const Slot& slot, size_t most);
+  Result<> CheckRoom(const Slot& slot, const GroupChange& change, size_t most);
   void Recount(Led& led, Slot& slot);
   size_t BytesOfGroups() const;
   void Count(const GroupChange& change);

@@ -10,8 +10,15 @@ namespace {
 // Heartbeat interval of a member that waits for partitions, or has some to give back.
 constexpr Duration kWhileMoving = 500ms;
 
-// By so much a group may grow whatever the others take: of a member that comes back under another id.
-constexpr size_t kGrowthForAll = 512;
+// By so much a group may grow whatever the others take when a static member comes back under another id.
+constexpr size_t kGrowthOfReturn = 512;
+
+// Members go in it, or are replaced.
+bool Replaces(const GroupChange& change) {
+  return std::ranges::any_of(change.records(), [](const GroupRecord& record) {
+    return record.kind == GroupRecordKind::kMember && record.tombstone();
+  });
+}
 
 // Somebody joins, or says other things of itself.
 bool SetsInfo(const GroupChange& change) {
@@ -162,8 +169,9 @@ void GroupCoordinator::Recount(Led& led, Slot& slot) {
   led.bytes -= std::exchange(slot.counted, now);
 }
 
-Result<> GroupCoordinator::CheckRoom(const Slot& slot, size_t most) {
-  if (slot.group.bytes() <= slot.counted + kGrowthForAll) return {};
+Result<> GroupCoordinator::CheckRoom(const Slot& slot, const GroupChange& change, size_t most) {
+  const size_t free = Replaces(change) ? kGrowthOfReturn : 0;
+  if (slot.group.bytes() <= slot.counted + free) return {};
   const size_t grown = BytesOfGroups() + slot.group.bytes() - slot.counted;
   if (grown <= most) return {};
   ++counters_.refused_for_memory;
@@ -175,7 +183,7 @@ Result<> GroupCoordinator::CheckRoom(const Slot& slot, size_t most) {
 
 Result<> GroupCoordinator::Write(Led& led, Slot& slot, GroupChange& change, size_t most) {
   if (change.empty()) return {};
-  Result<> done = CheckRoom(slot, most);
+  Result<> done = CheckRoom(slot, change, most);
   if (done) done = Append(led, slot, change);
   if (!done) {
     change.Rollback();
