@@ -20,7 +20,7 @@ jobs=$(nproc)
 export CTEST_OUTPUT_ON_FAILURE=1
 beside=""   # pid of the cluster tests that run beside a build
 printed=$(mktemp)
-trap '[ -z "$beside" ] || pkill -P "$beside" || true; rm -f "$printed"' EXIT
+trap 'stop_clusters || true; rm -f "$printed"' EXIT
 
 run() {  # preset, ctest arguments: a step with its duration
   local started=$SECONDS preset=$1; shift
@@ -36,8 +36,16 @@ build() {  # preset
 }
 
 begin_clusters() {  # preset, label
-  run "$1" -L "$2" -j 2 >"$printed" 2>&1 &
+  set -m  # a process group of its own, to be ended whole
+  run "$1" -L "$2" -j 2 </dev/null >"$printed" 2>&1 &
   beside=$!
+  set +m
+}
+
+stop_clusters() {  # the build beside them has failed, or all is interrupted
+  [ -n "$beside" ] || return 0
+  kill -TERM -- "-$beside" && wait "$beside"
+  cat "$printed"
 }
 
 end_clusters() {

@@ -38,7 +38,8 @@ def at_end(phase, undo):
 
 def say(text):
     """Also where the interruption came in the middle of a print."""
-    os.write(2, f"{text}\n".encode(errors="replace"))
+    with contextlib.suppress(OSError):  # nobody may be there any more to read it
+        os.write(2, f"{text}\n".encode(errors="replace"))
 
 
 def _started_here(pid):
