@@ -57,9 +57,10 @@ class UncleanElection(ClusterTest):
         # The former leader comes back and follows: nobody is told anything any more.
         cluster.brokers[leader].start()
         cluster.wait_isr(TOPIC, replicas)
+        cluster.produce(TOPIC, ["I"])
         late = cluster.tool("console-consumer", "--bootstrap-server", cluster.bootstrap, "--topic", TOPIC,
-                            "--group", "readers", "--timeout-ms", 5000)
-        self.assertEqual((late.out, late.err.count("LOG_TRUNCATED")), ("", 0), late.err)
+                            "--group", "readers", "--max-messages", 1)
+        self.assertEqual((late.out, late.err.count("LOG_TRUNCATED")), ("I\n", 0), late.err)
 
 
 if __name__ == "__main__":

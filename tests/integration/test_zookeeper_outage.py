@@ -1,5 +1,6 @@
 """ZooKeeper killed for 20 s, and paused past the session timeout, during production: partitions with live leaders go
 on, and afterwards the cluster is whole without a restart of any broker."""
+import re
 import subprocess
 import threading
 import time
@@ -91,11 +92,10 @@ class ZooKeeperOutage(ClusterTest):
             with open(err, "wb") as file:
                 calls.append((subprocess.Popen([str(BIN / "tidemark"), "topic", *words, "-b", cluster.bootstrap],
                                                stdout=subprocess.DEVNULL, stderr=file), err))
+            self.addCleanup(calls[-1][0].kill)
         for process, err in calls:
-            self.addCleanup(process.kill)
-            wait_for("what it waits for is said", lambda e=err: "warning: no result yet: " in e.read_text())
-            self.assertIn("no connection to ZooKeeper", err.read_text())
-            self.assertIn("more\n", err.read_text(), "and for how long")
+            wait_for("what it waits for is said, and for how long", lambda e=err: re.search(
+                r"warning: no result yet: .*no connection to ZooKeeper.* more\n", e.read_text()))
         cluster.zookeeper.resume()
         for process, err in calls:
             self.assertEqual(process.wait(timeout=3 * PATIENCE), 0, err.read_text())

@@ -24,6 +24,8 @@ TEST(GroupText, AnAssignmentIsWithoutTopicsThatAreGone) {
 
 TEST(GroupText, EveryStateOfAMemberHasAWord) {
   EXPECT_EQ(NameOfMemberState(v1::GROUP_MEMBER_STATE_STABLE), "Stable");
+  EXPECT_EQ(NameOfMemberState(v1::GROUP_MEMBER_STATE_UNREVOKED), "Revoking");
+  EXPECT_EQ(NameOfMemberState(v1::GROUP_MEMBER_STATE_UNRELEASED), "Waiting");
   EXPECT_EQ(NameOfMemberState(v1::GROUP_MEMBER_STATE_AWAY), "Away");
   EXPECT_EQ(NameOfMemberState(v1::GROUP_MEMBER_STATE_UNSPECIFIED), "Unknown");
 }
