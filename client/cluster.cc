@@ -165,6 +165,7 @@ Task<Result<v1::Response>> Cluster::Impl::CallAny(v1::Request request, Duration 
 Task<Result<v1::Response>> Cluster::Impl::TryAll(v1::Request request, Duration per_try, MonoTime deadline,
                                                  std::stop_token stop, CallNotes* notes) {
   Error last{v1::BROKER_NOT_AVAILABLE, "no broker is known; set bootstrap.servers"};
+  if (deadline <= loop_.Now()) last = {v1::REQUEST_TIMED_OUT, "there was no time left to ask a broker"};
   Backoff backoff(options_);
   const MonoTime began = loop_.Now();
   while (!closed_) {
@@ -363,6 +364,7 @@ Task<Result<v1::Response>> Cluster::Impl::TryOthers(v1::Request request, BrokerI
     std::ranges::rotate(others, others.begin() + static_cast<ptrdiff_t>(next_ % others.size()));
   if (others.empty() && Channel(doubted) != nullptr) others.push_back(Channel(doubted));
   Error last{v1::BROKER_NOT_AVAILABLE, "no broker is known"};
+  if (deadline <= loop_.Now()) last = {v1::REQUEST_TIMED_OUT, "there was no time left to ask a broker"};
   for (RpcChannel* channel : others) {
     const Duration left = deadline - loop_.Now();
     if (left <= 0ns || closed_ || stop.stop_requested()) break;

@@ -38,7 +38,7 @@ Task<Result<v1::Response>> CoordinatorLink::AskWhere(bool any, MonoTime deadline
   request.mutable_find_coordinator()->add_group_ids(group_);
   if (failed_ != kNoBroker && !any) {
     auto response = co_await cluster_.AskOther(request, failed_, deadline, stop);
-    if (response || stop.stop_requested()) co_return response;
+    if (response || stop.stop_requested() || cluster_.loop().Now() >= deadline) co_return response;
   }
   co_return co_await cluster_.AskAny(std::move(request), deadline, stop);
 }
