@@ -92,8 +92,9 @@ Task<void> Admin::KnowOwnTopics(const v1::CreateTopicsRequest& request, v1::Crea
     const v1::TopicMetadata* topic = Find(*there, told.name());
     const auto wish =
         std::ranges::find(request.topics(), told.name(), [](const auto& t) { return t.name(); });
-    if (asked == names.end() || topic == nullptr || wish == request.topics().end() ||
-        at >= configs->results_size() || configs->results(at).error().code() != v1::NONE)
+    if (asked == names.end() || topic == nullptr || topic->partitions().empty() ||
+        wish == request.topics().end() || at >= configs->results_size() ||
+        configs->results(at).error().code() != v1::NONE)
       continue;
     const std::string difference = DifferenceFrom(*wish, *topic, OwnConfigs(configs->results(at)));
     if (!difference.empty()) {

@@ -87,6 +87,7 @@ Task<Result<>> GroupConsumer::Impl::Unsubscribe() {
   co_await Leave(deadline);
   if (idled_out_) (void)session_.Leave();  // it is out already, and that is no problem any more
   idled_out_ = false;
+  partitions_met_.clear();
   co_return released;
 }
 

@@ -1,6 +1,7 @@
-// How much one request may ask for. A broker refuses more with INVALID_REQUEST before it begins (a few bytes
-// that name a thing must not become gigabytes of answer or minutes of work), and a client splits what it
-// wants. Numbers of things; those of requests about groups are in broker/group/group_limits.h.
+// How much one request may ask for. A broker refuses more with INVALID_REQUEST before it begins: a few bytes
+// that name a thing must not become gigabytes of answer or minutes of work. A client splits what only asks,
+// and what deletes records. Numbers of things; those of requests about groups are in
+// broker/group/group_limits.h.
 #pragma once
 
 #include <cstddef>

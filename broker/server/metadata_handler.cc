@@ -6,6 +6,7 @@
 #include "broker/server/shard.h"
 #include "common/async/call_on.h"
 #include "common/nearest_name.h"
+#include "common/request_limits.h"
 
 namespace tidemark {
 namespace {
@@ -73,6 +74,8 @@ void AutoCreate(Shard& shard, v1::MetadataResponse* answer) {
   v1::Request create;
   for (v1::TopicMetadata& topic : *answer->mutable_topics()) {
     if (topic.error().code() != v1::UNKNOWN_TOPIC_OR_PARTITION || IsInternalTopic(topic.name())) continue;
+    // The rest is asked for by who asks again.
+    if (static_cast<size_t>(create.create_topics().topics_size()) == kMaxEntitiesAsked) break;
     create.mutable_create_topics()->add_topics()->set_name(topic.name());
     ToProto({v1::LEADER_NOT_AVAILABLE, fmt::format("topic '{}' is being created", topic.name())},
             topic.mutable_error());
