@@ -116,6 +116,7 @@ void Arrange(ToolSession& session, Shown& shown) {
 Json AssignmentJson(const v1::GroupPartitions& assignment) {
   Json out = Json::array();
   for (const v1::GroupTopicPartitions& topic : assignment.topics()) {
+    if (topic.topic().empty()) continue;  // it has been deleted, which its readers are about to hear
     std::vector<uint32_t> partitions(topic.partitions().begin(), topic.partitions().end());
     std::ranges::sort(partitions);
     out.push_back({{"topic", topic.topic()}, {"partitions", partitions}});
