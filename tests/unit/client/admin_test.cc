@@ -22,7 +22,7 @@ class AdminTest : public ::testing::Test {
     ClientOptions options;
     options.bootstrap = fakes_.bootstrap();
     options.on_slow_call = [this](const std::optional<Error>& last, Duration left) {
-      told_.push_back(fmt::format("{} {}", last ? last->message : "nothing", left / 1s));
+      told_.push_back(fmt::format("{} {}", last ? last->message : "nothing", (left + 500ms) / 1s));
     };
     cluster_.emplace(env_, env_.loop, options);
     admin_.emplace(*cluster_);

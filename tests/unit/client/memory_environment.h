@@ -14,7 +14,8 @@ namespace tidemark::testing {
 
 class MemoryLoop final : public EventLoop {
  public:
-  MonoTime Now() const override { return now_; }
+  // No two readings are alike, as with a real clock: one that stands still within a turn has hidden faults.
+  MonoTime Now() const override { return now_ += 1ns; }
   void Post(Callback fn) override { posts_.push_back(std::move(fn)); }
   void Defer(Callback fn) override { deferred_.push_back(std::move(fn)); }
   TimerId StartTimer(MonoTime when, Callback fn) override {
@@ -55,7 +56,7 @@ class MemoryLoop final : public EventLoop {
   }
 
  private:
-  MonoTime now_{1h};
+  mutable MonoTime now_{1h};
   std::deque<Callback> posts_;
   std::deque<Callback> deferred_;
   std::map<std::pair<MonoTime, TimerId>, Callback> timers_;
