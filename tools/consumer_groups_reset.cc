@@ -32,6 +32,8 @@ class Reset {
   Result<NewOffsets> Plan(const std::string& group);
   Result<std::vector<CommitOutcome>> Execute(const std::string& group, const NewOffsets& offsets);
   Result<> ReadFileFor(const std::vector<std::string>& groups);
+  // Those that the file is about; the others are told of. All, where there is no file.
+  std::vector<std::string> OfTheFile(std::vector<std::string> groups) const;
   // What the group of the last Plan has committed.
   const std::map<TopicPartition, Offset>& committed() const { return committed_; }
 
@@ -59,6 +61,17 @@ Result<> Reset::ReadFileFor(const std::vector<std::string>& groups) {
   if (!file) return Fail(v1::INVALID_REQUEST, "{}, {}", plan_.file, file.error().message);
   file_ = std::move(*file);
   return {};
+}
+
+// An export of all groups has no line of one that has committed nothing.
+std::vector<std::string> Reset::OfTheFile(std::vector<std::string> groups) const {
+  if (plan_.kind != ResetKind::kFile) return groups;
+  std::erase_if(groups, [this](const std::string& group) {
+    if (file_.contains(group)) return false;
+    Say("warning: {} has no line of group '{}', which stays as it is", plan_.file, group);
+    return true;
+  });
+  return groups;
 }
 
 Result<> Reset::CheckInactive(const std::string& group) {
@@ -259,11 +272,13 @@ int ResetOffsetsAction(ToolSession& session, const Arguments& arguments) {
                                                       : ReportError(groups.error());
   Reset reset(session, arguments, std::move(*plan));
   if (const auto read = reset.ReadFileFor(groups->names); !read) return ReportUsage(read.error());
+  const std::vector<std::string> names =
+      arguments.Has("all-groups") ? reset.OfTheFile(groups->names) : groups->names;
   ResetReport report(arguments, groups->names.size());
   int status = kExitDone;
   size_t done = 0;
   bool partly = false;
-  for (const std::string& group : groups->names) {
+  for (const std::string& group : names) {
     auto offsets = reset.Plan(group);
     Result<std::vector<CommitOutcome>> outcomes;
     if (offsets && arguments.Has("execute") && !offsets->empty()) outcomes = reset.Execute(group, *offsets);
@@ -286,7 +301,7 @@ int ResetOffsetsAction(ToolSession& session, const Arguments& arguments) {
   if (!arguments.Has("execute") && !arguments.Has("export") && done > 0)
     fmt::print(stderr, "\nNothing was changed: --execute does it.\n");
   if (partly) return kExitPartly;
-  return StatusOf(*groups, StatusOf(done, status, groups->names.size() - done));
+  return StatusOf(*groups, StatusOf(done, status, names.size() - done));
 }
 
 }  // namespace tidemark

@@ -172,6 +172,12 @@ int RunTopics(const Arguments& arguments) {
                         "--config goes with --create; configs of a topic that is there are changed by "
                         "tidemark-configs --alter --topic NAME --add-config NAME=VALUE"});
   }
+  if (arguments.Has("delete-config")) {
+    return ReportUsage(
+        {v1::INVALID_REQUEST,
+         "configs of a topic are removed by tidemark-configs --alter --topic NAME --delete-config "
+         "NAME"});
+  }
   const auto action = ActionOf(arguments, Actions());
   if (!action) return ReportUsage(action.error());
   if (const auto format = RowFormatOf(arguments); !format) return ReportUsage(format.error());
@@ -283,6 +289,8 @@ Command TopicsCommand() {
        "Number of replicas (default: default.replication.factor of the controller)."},
       {"replica-assignment", "0:1,1:2", "Brokers of each partition, preferred leader first."},
       {"config", "NAME=VALUE", "A config of the new topic.", true},
+      {"delete-config", "NAME", "Not taken with brokers, as in Kafka: tidemark-configs --delete-config.",
+       true},
       {"if-not-exists", "", "With --create: an existing topic is no error."},
       {"if-exists", "", "With --describe, --alter and --delete: a missing topic is no error."},
       {"exclude-internal", "", "With --list and --describe: leaves out the system's own topics."},

@@ -43,6 +43,8 @@ Result<Reading> ReadingOf(const Arguments& arguments, WallMillis now) {
   TM_ASSIGN_OR_RETURN(out.format, RecordFormat::Of(arguments.GetOr("format", "%v\\n")));
   TM_ASSIGN_OR_RETURN(const auto settings, SettingsOfFlags(arguments, "consumer.config", "property"));
   TM_ASSIGN_OR_RETURN(out.options, ConsumerOptions::FromProperties(settings));
+  if (!out.options.group_id.empty())
+    Say("warning: group.id has no effect here; tidemark-console-consumer --group NAME reads as a group");
   out.options.on_reset = [](const PositionReset& reset) { Say("warning: {}", ToString(reset)); };
   return out;
 }

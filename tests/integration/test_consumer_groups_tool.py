@@ -183,6 +183,13 @@ class ConsumerGroupsTool(ClusterTest):
         self.assertEqual(new("--from-file", path, "--execute"), {0: ends[0] - 5, 1: 3, 2: ends[2] - 5})
         path.write_text("orders,99,2\n")
         self.assertIn("topic 'orders' has 3 partitions, no 99", self.groups(*reset, "--from-file", path, status=4).err)
+        # All groups are those that the file is about.
+        self.groups("--group", "two", "--reset-offsets", "--to-offset", 1, "--topic", "orders:0", "--execute")
+        path.write_text("g,orders,1,2\n")
+        some = self.groups("--all-groups", "--reset-offsets", "--from-file", path, "--execute")
+        self.assertIn("has no line of group 'two', which stays as it is", some.err)
+        self.assertEqual((self.committed("g")[1], self.committed("two")), ("2", {0: "1"}))
+        self.groups("--group", "two", "--reset-offsets", "--from-file", path, status=1)
         deleted = self.groups("--group", "g", "--delete-offsets", "--topic", "orders:0").out
         self.assertEqual(deleted, "Request succeed for deleting offsets with topic orders:0 group g\n\n"
                          + "%-30s %-15s %-15s\n" % ("TOPIC", "PARTITION", "STATUS")

@@ -50,6 +50,10 @@ class Tools(ClusterTest):
         out = cluster.tool("configs", *base, "--describe").out
         self.assertIn("retention.ms=1000", out)
         self.assertIn("min.insync.replicas=2", out)
+        kafkas = cluster.tool("topics", "--bootstrap-server", cluster.bootstrap, "--alter", "--topic", "orders",
+                              "--delete-config", "retention.ms", check=False)
+        self.assertEqual(kafkas.returncode, 2)
+        self.assertIn("tidemark-configs --alter --topic NAME --delete-config NAME", kafkas.err)
         cluster.tool("configs", *base, "--alter", "--delete-config", "retention.ms")
         self.assertNotIn("retention.ms", cluster.tool("configs", *base, "--describe").out)
         wrong = cluster.tool("configs", *base, "--alter", "--add-config", "retenton.ms=1", check=False)

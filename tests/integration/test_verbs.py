@@ -129,6 +129,8 @@ class Verbs(ClusterTest):
         self.assertEqual(self.verb("consume", "orders", "-o", "-10", "-e", "-f", "%k %v\\n").splitlines(), lines[10:])
         self.assertEqual(self.verb("consume", "orders", "-o", "-10", "-n", 3, "-f", "%o,").strip(), "10,11,12,")
         self.assertEqual(self.verb("consume", "orders", "-o", 18, "-e").splitlines(), ["v18", "v19"])
+        self.assertEqual(self.verb("consume", "orders", "-o", 18, "-e", "-X", "group.id=g").splitlines(), ["v18", "v19"])
+        self.assertIn("warning: group.id has no effect here", self.err)
         self.assertEqual(self.verb("consume", "orders", "-o", "end", "-e"), "")
         self.assertEqual(len(self.verb("consume", "orders", "-o", "@-1h", "-e").splitlines()), 20)
         record = json.loads(self.verb("consume", "orders", "-n", 1, "-f", "json"))
