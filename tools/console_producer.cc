@@ -52,7 +52,8 @@ bool AwaitInput() {
 // coroutines run on the client's loop while the main thread waits for them.
 class Feeder {
  public:
-  Feeder(Producer& producer, std::string topic, RecordInput input)
+  // Without a producer lines are read and checked, and nothing is sent.
+  Feeder(Producer* producer, std::string topic, RecordInput input)
       : producer_(producer), topic_(std::move(topic)), input_(std::move(input)) {}
 
   // Sends the whole lines of `text`. An error ends the run: the input itself is wrong.
@@ -75,6 +76,7 @@ class Feeder {
   Task<Result<>> FeedLine(std::string_view line) {
     ++lines_;
     TM_CO_ASSIGN_OR_RETURN(const RecordInput::Parsed parsed, input_.Parse(line));
+    if (producer_ == nullptr) co_return {};
     const ProducerRecord record{
         .topic = topic_, .key = parsed.key, .value = parsed.value, .headers = parsed.headers};
     auto delivered = [this](const Result<RecordMetadata>& result) {
@@ -85,11 +87,11 @@ class Feeder {
       }
     };
     Result<> error;
-    if (producer_.TrySend(record, delivered, &error)) {
+    if (producer_->TrySend(record, delivered, &error)) {
       if (!error && !first_error_) first_error_ = error.error();
       co_return {};
     }
-    Result<> sent = co_await producer_.Send(record, delivered);
+    Result<> sent = co_await producer_->Send(record, delivered);
     if (!sent && !first_error_) first_error_ = sent.error();
     // Without the topic no line can be sent: stop here instead of waiting max.block.ms for each.
     if (!sent && acknowledged_ == 0 && ClassOf(sent.error().code) != v1::ERROR_CLASS_RETRY) {
@@ -98,7 +100,7 @@ class Feeder {
     co_return {};
   }
 
-  Producer& producer_;
+  Producer* producer_;
   std::string topic_;
   RecordInput input_;
   uint64_t lines_ = 0;
@@ -155,6 +157,12 @@ Result<ProducerOptions> OptionsOf(const Arguments& arguments) {
   return ProducerOptions::FromProperties(properties);
 }
 
+int CheckStdin(ToolSession& session, Feeder feeder, bool prompt) {
+  if (const Result<> fed = FeedStdin(session, feeder, prompt); !fed) return ReportError(fed.error());
+  Say("{} records would be sent", feeder.lines());
+  return g_signal == 0 ? kExitDone : 128 + g_signal;
+}
+
 int RunConsoleProducer(const Arguments& arguments) {
   auto topic = arguments.Require("topic");
   if (!topic) return ReportUsage(topic.error());
@@ -178,14 +186,16 @@ int RunConsoleProducer(const Arguments& arguments) {
                        missing ? fmt::format("tidemark-topics --create --topic {} creates it", *topic) : "");
   }
 
+  EndOnSignals();
+  const bool prompt = ::isatty(STDIN_FILENO) == 1;
+  if (arguments.Has("dry-run")) return CheckStdin(**session, {nullptr, *topic, *std::move(input)}, prompt);
   std::unique_ptr<Producer> producer;
   (*session)->Run([&]() -> Task<void> {
     producer = std::make_unique<Producer>((*session)->cluster(), *options);
     co_return;
   });
-  Feeder feeder(*producer, *topic, *std::move(input));
-  EndOnSignals();
-  const Result<> fed = FeedStdin(**session, feeder, ::isatty(STDIN_FILENO) == 1);
+  Feeder feeder(producer.get(), *topic, *std::move(input));
+  const Result<> fed = FeedStdin(**session, feeder, prompt);
   (*session)->Run([&]() -> Task<void> {
     co_await producer->Close();
     producer.reset();
@@ -224,6 +234,7 @@ Command ConsoleProducerCommand() {
       {"reader-config", "FILE", "Properties file with what --property says; --property counts before it."},
       {"batch-size", "BYTES", "Short for --producer-property batch.size=."},
       {"timeout", "MS", "Short for --producer-property linger.ms=."},
+      {"dry-run", "", "Reads and checks the lines and sends nothing."},
       {"sync", "", "Accepted for compatibility: the order of lines is kept in any case."},
   };
   flags.insert(flags.end(), own.begin(), own.end());

@@ -156,6 +156,12 @@ class Tools(ClusterTest):
                               "key.serializer=org.apache.kafka.common.serialization.StringSerializer", stdin="sent\n")
         self.assertEqual(warned.err.count("\n"), 1, warned.err)
         self.assertTrue(warned.err.startswith("warning: enable.idempotence=true has no effect yet: "), warned.err)
+        ends = ("get-offsets", "--bootstrap-server", cluster.bootstrap, "--topic", "lines")
+        before = cluster.tool(*ends).out
+        dry = cluster.tool("console-producer", "--bootstrap-server", cluster.bootstrap, "--topic", "lines", "--dry-run",
+                           stdin="not\nsent\n")
+        self.assertIn("2 records would be sent", dry.err)
+        self.assertEqual(cluster.tool(*ends).out, before)
         bad = cluster.tool("console-producer", "--bootstrap-server", cluster.bootstrap, "--topic", "lines", "--property",
                            "parse.key=true", stdin="no separator here\n", check=False)
         self.assertEqual(bad.returncode, 1)
