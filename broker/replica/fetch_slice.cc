@@ -171,6 +171,7 @@ Task<bool> FetchSlice::CollectOne(PartitionKey key, size_t budget, bool only_cha
   FetchSliceAnswer::Item item{key, {}};
   const size_t max_bytes = std::min<size_t>(budget, entries_.at(key).request.max_bytes());
   Result<PartitionRead> read = co_await Read(key, max_bytes, &item.response);
+  if (read && read->cut_short) answer->full = true;
   Entry& entry = entries_.at(key);
   Fill(entry, std::move(read), &item.response);
   const v1::FetchResponse::Partition& response = item.response;
@@ -214,6 +215,7 @@ Task<FetchSliceAnswer> FetchSlice::Collect(size_t max_bytes, bool only_changed) 
       dirty_.push_back(key);
     }
   }
+  if (answer.bytes >= max_bytes) answer.full = true;
   co_return answer;
 }
 

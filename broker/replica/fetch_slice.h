@@ -44,6 +44,9 @@ struct FetchSliceAnswer {
   size_t bytes = 0;
   // Something that must not wait for min_bytes: an error, a divergence, a moved high watermark (followers).
   bool urgent = false;
+  // More is there than was let in (by max_bytes, a partition's, or the end of a segment), so waiting adds
+  // nothing.
+  bool full = false;
 };
 
 class FetchSlice final : private PartitionWatcher {

@@ -87,6 +87,8 @@ struct PartitionBounds {
 struct PartitionRead {
   std::string records;
   PartitionBounds bounds;
+  // There are records behind these that might be read already.
+  bool cut_short = false;
 };
 
 // What a follower says of a partition in a fetch.

@@ -158,7 +158,8 @@ Task<Result<PartitionRead>> Partition::ReadChecked(Offset from, Offset below, si
     }
     co_return std::unexpected(std::move(read).error());
   }
-  co_return PartitionRead{std::move(read->bytes), Bounds()};
+  const bool cut_short = !read->bytes.empty() && read->next_offset < below;
+  co_return PartitionRead{std::move(read->bytes), Bounds(), cut_short};
 }
 
 Task<Result<PartitionRead>> Partition::ReadForConsumer(Offset from, std::optional<LeaderEpoch> epoch,

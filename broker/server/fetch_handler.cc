@@ -3,7 +3,8 @@
 //
 // min_bytes over several shards: a shard is asked for its share of what is missing. If all together have less
 // than min_bytes when the first is satisfied, a further round asks for shares of the rest, so that nobody
-// waits out a deadline while enough is there, and nobody is answered early.
+// waits out a deadline while enough is there, and nobody is answered early. No round is begun that nothing
+// would wait in: each shard's poll ends with what it was asked for, full, with news, or at the deadline.
 #include <algorithm>
 #include <any>
 #include <unordered_set>
@@ -71,7 +72,7 @@ Task<FetchSliceAnswer> PollOn(Shard& owner, std::optional<SliceWork> work, PollT
   while (true) {
     FetchSliceAnswer answer = co_await slice->fetch.Collect(terms.max_bytes, terms.only_changed);
     if (terms.only_changed) KeepQuietItems(std::move(earlier), &answer);
-    if (answer.urgent || answer.bytes >= terms.enough_bytes || slice->cut.stop_requested() ||
+    if (answer.urgent || answer.full || answer.bytes >= terms.enough_bytes || slice->cut.stop_requested() ||
         owner.loop().Now() >= terms.deadline) {
       co_return answer;
     }
@@ -179,6 +180,9 @@ Task<std::optional<std::vector<FetchSliceAnswer>>> Poll(Shard& shard, std::share
                                                         Work work, RequestTerms terms, std::stop_token stop) {
   BrokerContext& context = shard.context();
   const std::vector<size_t> used = session->UsedShards();
+  // Nothing is wanted of anybody: rounds with no shard to wait for would follow one another up to the
+  // deadline.
+  if (used.empty()) co_return std::vector<FetchSliceAnswer>();
   std::vector<size_t> have(used.size(), 0);
   size_t total = 0;
   std::vector<FetchSliceAnswer> earlier(used.size());
@@ -207,7 +211,7 @@ Task<std::optional<std::vector<FetchSliceAnswer>>> Poll(Shard& shard, std::share
     if (co_await gather.Wait("fetch", terms.deadline + kGrace, stop) != WaitOutcome::kReady)
       co_return std::nullopt;
     std::vector<FetchSliceAnswer> answers;
-    bool urgent = false;
+    bool urgent = false, full = false;
     total = 0;
     for (size_t i = 0; i < used.size(); ++i) {
       answers.push_back(std::move(*gather.results()[i]));
@@ -215,11 +219,10 @@ Task<std::optional<std::vector<FetchSliceAnswer>>> Poll(Shard& shard, std::share
       have[i] = answers[i].bytes;
       total += have[i];
       urgent = urgent || answers[i].urgent;
+      full = full || answers[i].full;
     }
-    // A full answer is as good as min_bytes.
-    const bool enough = total >= std::min(terms.min_bytes, terms.max_bytes);
-    if (urgent || enough || session->cut() || shard.loop().Now() >= terms.deadline ||
-        shard.scope().stopping()) {
+    if (urgent || full || total >= terms.min_bytes || session->cut() ||
+        shard.loop().Now() >= terms.deadline || shard.scope().stopping()) {
       co_return answers;
     }
     earlier = std::move(answers);

@@ -348,6 +348,37 @@ TEST_P(ShardTest, MinBytesAreCountedOverAllShards) {
   EXPECT_GE(bytes, 1500u);
 }
 
+TEST_P(ShardTest, AFetchOfNothingIsAnsweredAtOnce) {
+  Activate();
+  const MonoTime before = world.Now();
+  for (const uint64_t session : {0, 1}) {
+    const auto answer = Call(Fetch({}, 10'000, session));
+    ASSERT_TRUE(answer) << answer.error().message;
+    EXPECT_EQ(answer->fetch().topics_size(), 0);
+  }
+  EXPECT_LT(world.Now() - before, 5s);
+}
+
+// Nobody waits for min_bytes that max_bytes, or a partition's, does not let in.
+TEST_P(ShardTest, WhatIsLetInIsEnough) {
+  Activate();
+  const std::string value(1000, 'v');
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(Call(Produce({{0, value}})));
+  for (const uint32_t most : {500, 2500}) {
+    for (const bool of_partition : {false, true}) {
+      const MonoTime before = world.Now();
+      v1::Request request = Fetch({{0, 0}, {1, 0}, {2, 0}}, 10'000, 0, 1'000'000);
+      if (of_partition) {
+        request.mutable_fetch()->mutable_topics(0)->mutable_partitions(0)->set_max_bytes(most);
+      } else {
+        request.mutable_fetch()->set_max_bytes(most);
+      }
+      EXPECT_THAT(Values(ByPartition(Call(request)).at(0).records()), testing::Contains(value));
+      EXPECT_LT(world.Now() - before, 5s) << most;
+    }
+  }
+}
+
 TEST_P(ShardTest, ASessionNamesOnlyWhatChanged) {
   Activate();
   std::vector<std::pair<uint32_t, Offset>> wanted;
