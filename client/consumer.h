@@ -34,6 +34,8 @@ struct PolledBatch {
   std::string topic;
   PartitionIndex partition = 0;
   Offset high_watermark = 0;
+  // Leader epoch of the record before the first, where it is known: to come back to it.
+  std::optional<LeaderEpoch> epoch_before;
   std::vector<ConsumedRecord> records;
 };
 

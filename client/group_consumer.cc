@@ -159,9 +159,10 @@ Task<Result<PolledBatch>> GroupConsumer::Impl::PollOnce(MonoTime until, std::sto
   auto batch = co_await consumer_.Poll(until, interrupt_.get_token());
   if (batch && !batch->records.empty() && session_.Stalled(loop_.Now())) {
     // This process has stood still: others may read the partition by now.
-    (void)consumer_.Restart(
-        batch->topic, batch->partition,
-        {StartPosition::Kind::kOffset, static_cast<int64_t>(batch->records.front().view.offset)});
+    (void)consumer_.Restart(batch->topic, batch->partition,
+                            {.kind = StartPosition::Kind::kOffset,
+                             .value = static_cast<int64_t>(batch->records.front().view.offset),
+                             .epoch = batch->epoch_before});
     co_return PolledBatch();
   }
   co_return batch;

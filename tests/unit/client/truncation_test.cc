@@ -135,6 +135,26 @@ TEST_F(TruncationTest, WhatWasCommittedInAnEpochIsComparedToo) {
   EXPECT_EQ(Told(), v1::NONE);
 }
 
+// As a group's member does that has stood still: nothing of the batch has been given, the records before it
+// have.
+TEST_F(TruncationTest, WhoGoesBackToABatchFindsOutWhatWasLostBeforeIt) {
+  Begin();
+  AppendEach({"a", "b"});
+  ASSERT_TRUE(Assign(0, {Kind::kBeginning}));
+  const auto first = env_.Run(consumer_->Poll(env_.loop.Now() + 1s));
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->epoch_before, std::nullopt);
+  const auto second = env_.Run(consumer_->Poll(env_.loop.Now() + 1s));
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->epoch_before, 1u);
+  LoseBehind(0);
+  AppendEach({"A", "B", "C"});
+  ASSERT_TRUE(consumer_->Restart("orders", 0, {Kind::kOffset, 1, second->epoch_before}));
+  EXPECT_EQ(Drain(), Values());
+  EXPECT_EQ(Told(), v1::LOG_TRUNCATED);
+  EXPECT_EQ(Drain(), Values({"A", "B", "C"}));
+}
+
 // The leader of epoch 2 lacked b and c, that of epoch 3 what was written in epoch 2, that of epoch 7 is that
 // of epoch 2 again.
 TEST_F(TruncationTest, SeveralRoundsAreToldOnce) {
