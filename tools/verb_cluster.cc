@@ -61,13 +61,23 @@ int RunInfo(const Arguments& arguments) {
 // What is wrong with partitions, by kind.
 struct Ills {
   std::vector<std::string> leaderless, under_min_isr, under_replicated, offline_replicas;
+  std::vector<std::string> lingering;  // topics being deleted that a broker which is down has replicas of
 };
+
+bool Lingers(const v1::TopicMetadata& topic, const std::set<int32_t>& live) {
+  return std::ranges::any_of(topic.partitions(), [&](const v1::PartitionMetadata& partition) {
+    return std::ranges::any_of(partition.replicas(), [&](int32_t broker) { return !live.contains(broker); });
+  });
+}
 
 Ills IllsOf(const std::vector<v1::TopicMetadata>& topics, const std::map<std::string, TopicFacts>& facts,
             const std::set<int32_t>& live) {
   Ills out;
   for (const v1::TopicMetadata& topic : topics) {
-    if (topic.deleting()) continue;
+    if (topic.deleting()) {
+      if (Lingers(topic, live)) out.lingering.push_back(topic.name());
+      continue;
+    }
     const auto own = facts.find(topic.name());
     const auto min_isr = own == facts.end() ? std::nullopt : own->second.min_isr;
     for (const v1::PartitionMetadata& partition : topic.partitions()) {
@@ -182,6 +192,8 @@ int RunHealth(const Arguments& arguments) {
   AddIll(&listing, "under-replicated", ills.under_replicated, "a broker is down or catching up");
   AddIll(&listing, "replica offline", ills.offline_replicas,
          "its disk failed, or its log is damaged: /state of the broker says which and why");
+  AddIll(&listing, "deletion waits", ills.lingering,
+         "a broker with replicas of it is down; the topic goes when that one is back");
   if (*format == OutputFormat::kTable && listing.size() == 0) {
     (void)Print(fmt::format("healthy: {} brokers, {} topics\n", metadata->brokers_size(), topics->size()));
     return kExitDone;
