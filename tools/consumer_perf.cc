@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <map>
 #include <optional>
 
 #include "client/consumer.h"
+#include "client/group_consumer.h"
 #include "client/list_offsets.h"
 #include "common/metrics/hdr_histogram.h"
 #include "tools/commands.h"
@@ -41,6 +43,7 @@ struct ReadGoal {
   std::string topic;
   std::optional<uint64_t> records{};  // empty: to the ends in `span`
   Duration timeout{};
+  Duration report_every{};  // zero: at the end only
   LogSpan span{};
 
   uint64_t most() const { return records.value_or(span.offsets); }
@@ -67,24 +70,60 @@ Task<Result<LogSpan>> SpanOf(Cluster& cluster, std::string topic, MonoTime deadl
   co_return out;
 }
 
-bool IsReached(const ReadGoal& goal, const Consumer& consumer, const Totals& totals) {
+// Who reads: alone, or as a member of a group. Of a group's member only records are counted: others may hold
+// the rest of the topic.
+struct Reader {
+  std::function<Task<Result<PolledBatch>>(MonoTime deadline)> poll;
+  std::function<std::optional<Offset>(PartitionIndex)> position;
+};
+
+bool IsReached(const ReadGoal& goal, const Reader& reader, const Totals& totals) {
   if (goal.records) return totals.records >= *goal.records;
   return std::ranges::all_of(goal.span.ends, [&](const auto& end) {
-    const auto at = consumer.Position(goal.topic, end.first);
+    const auto at = reader.position(end.first);
     return at && *at >= end.second;
   });
 }
 
-Task<Result<>> ReadAll(EventLoop& loop, Consumer& consumer, const ReadGoal& goal, Progress& bar,
-                       Totals& totals) {
+std::string Rates(uint64_t records, uint64_t bytes, Duration elapsed) {
+  const double seconds = std::max(std::chrono::duration<double>(elapsed).count(), 1e-9);
+  return fmt::format("{} records consumed, {:.1f} records/sec ({:.2f} MB/sec)", records,
+                     static_cast<double>(records) / seconds,
+                     static_cast<double>(bytes) / kMebibyte / seconds);
+}
+
+// A line for each interval that has passed, as the producer's test prints.
+class Reports {
+ public:
+  Reports(Duration every, MonoTime now, Progress& bar) : every_(every), begun_(now), bar_(bar) {}
+  void Look(MonoTime now, const Totals& totals) {
+    if (every_ == Duration::zero() || now - begun_ < every_) return;
+    bar_.Clear();
+    (void)Print(Rates(totals.records - records_, totals.bytes - bytes_, now - begun_) + ".\n");
+    begun_ = now;
+    records_ = totals.records;
+    bytes_ = totals.bytes;
+  }
+
+ private:
+  const Duration every_;
+  MonoTime begun_;
+  uint64_t records_ = 0;
+  uint64_t bytes_ = 0;
+  Progress& bar_;
+};
+
+Task<Result<>> ReadAll(EventLoop& loop, Reader reader, const ReadGoal& goal, Progress& bar, Totals& totals) {
   // A log whose last records were compacted away has its end reached without a record.
   constexpr Duration kLookForEnd = 100ms;
   const MonoTime started = loop.Now();
   MonoTime last = started;
   MonoTime before = started;
-  while (!IsReached(goal, consumer, totals) && loop.Now() - last < goal.timeout) {
-    auto batch = co_await consumer.Poll(std::min(last + goal.timeout, loop.Now() + kLookForEnd));
+  Reports reports(goal.report_every, started, bar);
+  while (!IsReached(goal, reader, totals) && loop.Now() - last < goal.timeout) {
+    auto batch = co_await reader.poll(std::min(last + goal.timeout, loop.Now() + kLookForEnd));
     if (!batch) co_return std::unexpected(batch.error());
+    reports.Look(loop.Now(), totals);
     if (batch->records.empty()) continue;
     last = loop.Now();
     totals.wait.Record(
@@ -97,8 +136,30 @@ Task<Result<>> ReadAll(EventLoop& loop, Consumer& consumer, const ReadGoal& goal
     before = loop.Now();
   }
   totals.elapsed = last - started;
-  totals.reached = IsReached(goal, consumer, totals);
+  totals.reached = IsReached(goal, reader, totals);
   co_return {};
+}
+
+Task<Result<>> ReadAlone(ToolSession& session, const ConsumerOptions& options, const ReadGoal& goal,
+                         Progress& bar, Totals& totals) {
+  Consumer consumer(session.cluster(), options);
+  Reader reader{[&](MonoTime deadline) { return consumer.Poll(deadline); },
+                [&](PartitionIndex partition) { return consumer.Position(goal.topic, partition); }};
+  Result<> result = co_await consumer.AssignAll(goal.topic, {StartPosition::Kind::kBeginning});
+  if (result) result = co_await ReadAll(session.loop(), std::move(reader), goal, bar, totals);
+  co_await consumer.Close();
+  co_return result;
+}
+
+// What it has read is committed as it closes (enable.auto.commit).
+Task<Result<>> ReadInGroup(ToolSession& session, const ConsumerOptions& options, const ReadGoal& goal,
+                           Progress& bar, Totals& totals) {
+  GroupConsumer consumer(session.cluster(), options);
+  Reader reader{[&](MonoTime deadline) { return consumer.Poll(deadline); }, {}};
+  Result<> result = consumer.Subscribe({goal.topic});
+  if (result) result = co_await ReadAll(session.loop(), std::move(reader), goal, bar, totals);
+  const Result<> closed = co_await consumer.Close(kAdminTimeout);
+  co_return result ? closed : result;
 }
 
 double Seconds(const Totals& totals) {
@@ -108,10 +169,8 @@ double Seconds(const Totals& totals) {
 double Millis(uint64_t micros) { return static_cast<double>(micros) / 1000.0; }
 
 void PrintText(const Totals& totals) {
-  const double seconds = Seconds(totals);
-  const double megabytes = static_cast<double>(totals.bytes) / kMebibyte;
-  fmt::print("{} records consumed, {:.1f} records/sec ({:.2f} MB/sec), {:.2f} MB in {:.3f} s", totals.records,
-             static_cast<double>(totals.records) / seconds, megabytes / seconds, megabytes, seconds);
+  fmt::print("{}, {:.2f} MB in {:.3f} s", Rates(totals.records, totals.bytes, totals.elapsed),
+             static_cast<double>(totals.bytes) / kMebibyte, Seconds(totals));
   for (const double percent : {50.0, 95.0, 99.0, 99.9}) {
     fmt::print(", {:.2f} ms {:g}th", Millis(totals.wait.Percentile(percent)), percent);
   }
@@ -130,44 +189,65 @@ Listing ListingOf(const Totals& totals) {
   return out;
 }
 
+Result<ReadGoal> GoalOf(const Arguments& arguments, const ConsumerOptions& options) {
+  ReadGoal goal;
+  TM_ASSIGN_OR_RETURN(goal.topic, arguments.Require("topic"));
+  TM_ASSIGN_OR_RETURN(const auto messages, arguments.GetInteger("messages", 1, INT64_MAX));
+  TM_ASSIGN_OR_RETURN(const auto timeout, arguments.GetInteger("timeout", 1, INT32_MAX));
+  TM_ASSIGN_OR_RETURN(const auto interval, arguments.GetInteger("reporting-interval", 1, INT32_MAX));
+  if (messages) goal.records = static_cast<uint64_t>(*messages);
+  goal.timeout = std::chrono::milliseconds(timeout.value_or(10000));
+  if (arguments.Has("show-detailed-stats")) {
+    goal.report_every = std::chrono::milliseconds(interval.value_or(5000));
+  } else if (interval) {
+    return Fail(v1::INVALID_REQUEST, "--reporting-interval goes with --show-detailed-stats");
+  }
+  if (arguments.Has("show-detailed-stats") && arguments.Has("output")) {
+    return Fail(v1::INVALID_REQUEST, "--show-detailed-stats prints lines for people: leave -o out");
+  }
+  if (!options.group_id.empty() && !goal.records) {
+    return Fail(v1::INVALID_REQUEST,
+                "--messages N is required with a group: its other members read a part of the topic");
+  }
+  return goal;
+}
+
+// --group and --fetch-size are names for settings.
+Result<ConsumerOptions> ReaderOptionsOf(const Arguments& arguments) {
+  TM_ASSIGN_OR_RETURN(auto properties, SettingsOfFlags(arguments, "consumer.config", "consumer-property"));
+  TM_ASSIGN_OR_RETURN(const auto fetch, arguments.GetInteger("fetch-size", 1, 1 << 30));
+  if (const auto group = arguments.Get("group")) properties["group.id"] = *group;
+  // A measurement is of what is there.
+  properties.try_emplace("auto.offset.reset", "earliest");
+  if (fetch) properties["max.partition.fetch.bytes"] = std::to_string(*fetch);
+  return ConsumerOptions::FromProperties(properties);
+}
+
 int RunConsumerPerf(const Arguments& arguments) {
   const auto format = FormatOf(arguments);
   if (!format) return ReportUsage(format.error());
-  auto topic = arguments.Require("topic");
-  if (!topic) return ReportUsage(topic.error());
-  auto messages = arguments.GetInteger("messages", 1, INT64_MAX);
-  if (!messages) return ReportUsage(messages.error());
-  auto timeout = arguments.GetInteger("timeout", 1, INT32_MAX);
-  if (!timeout) return ReportUsage(timeout.error());
-  auto fetch = arguments.GetInteger("fetch-size", 1, 1 << 30);
-  if (!fetch) return ReportUsage(fetch.error());
-  const auto properties = SettingsOfFlags(arguments, "consumer.config", "consumer-property");
-  if (!properties) return ReportUsage(properties.error());
-  auto options = ConsumerOptions::FromProperties(*properties);
+  const auto options = ReaderOptionsOf(arguments);
   if (!options) return ReportUsage(options.error());
-  if (*fetch) options->max_partition_fetch_bytes = static_cast<uint32_t>(**fetch);
+  auto wanted = GoalOf(arguments, *options);
+  if (!wanted) return ReportUsage(wanted.error());
   auto session = ToolSession::Open(arguments, options->client);
   if (!session) return ReportOpening(session.error());
 
-  ReadGoal goal{.topic = *topic, .timeout = std::chrono::milliseconds(timeout->value_or(10000))};
-  if (*messages) goal.records = static_cast<uint64_t>(**messages);
+  ReadGoal goal = *std::move(wanted);
   auto span = (*session)->Run(
-      [&] { return SpanOf((*session)->cluster(), *topic, (*session)->After(kAdminTimeout)); });
+      [&] { return SpanOf((*session)->cluster(), goal.topic, (*session)->After(kAdminTimeout)); });
   if (!span) return ReportError(span.error());
   goal.span = *std::move(span);
   if (goal.span.offsets < goal.most()) {
     Say("warning: {} holds {} records now, fewer than {}; each further one is waited for, up to {} ms",
-        *topic, goal.span.offsets, goal.most(), ToMillis(goal.timeout));
+        goal.topic, goal.span.offsets, goal.most(), ToMillis(goal.timeout));
   }
   Totals totals;
   auto read = [&] {
     Progress bar((*session)->env().clock(), "reading", ProgressUnit::kRecords, goal.most());
     return RunShown(**session, bar, [&]() -> Task<Result<>> {
-      Consumer consumer((*session)->cluster(), *options);
-      Result<> result = co_await consumer.AssignAll(*topic, {StartPosition::Kind::kBeginning});
-      if (result) result = co_await ReadAll((*session)->loop(), consumer, goal, bar, totals);
-      co_await consumer.Close();
-      co_return result;
+      return options->group_id.empty() ? ReadAlone(**session, *options, goal, bar, totals)
+                                       : ReadInGroup(**session, *options, goal, bar, totals);
     });
   }();
   if (!read) return ReportError(read.error());
@@ -186,10 +266,13 @@ int RunConsumerPerf(const Arguments& arguments) {
 Command ConsumerPerfCommand() {
   std::vector<FlagSpec> flags = ConnectionFlags();
   const std::vector<FlagSpec> own = {
-      {"topic", "NAME", "What to read, from its start."},
+      {"topic", "NAME", "What to read, from its start (without a group)."},
       {"messages", "N", "How many records to read (default: to the end as it is when it begins)."},
       {"fetch-size", "BYTES", "Most bytes per partition and fetch."},
       {"timeout", "MS", "Gives up when no record came for so long (default 10000)."},
+      {"group", "ID", "Reads as a member of this group, from its offsets on, and commits what was read."},
+      {"show-detailed-stats", "", "Prints a line with each interval's rates, too."},
+      {"reporting-interval", "MS", "The interval (default 5000)."},
       {"consumer.config", "FILE", "Properties file with consumer settings."},
       {"consumer-property", "NAME=VALUE", "A consumer setting.", true},
       RowsFlag(),

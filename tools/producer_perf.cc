@@ -35,7 +35,7 @@ struct Measured {
   uint64_t failed = 0;
   std::optional<Error> first_error;
   Duration elapsed{};
-  Duration throttled{};
+  ProducerStats stats;
 };
 
 double Seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
@@ -130,14 +130,28 @@ void PrintText(const Load& load, const Measured& measured) {
   for (const double percent : {50.0, 95.0, 99.0, 99.9}) {
     fmt::print(", {:.2f} ms {:g}th", static_cast<double>(measured.all.Percentile(percent)) / 1000.0, percent);
   }
-  if (measured.throttled > Duration::zero())
-    fmt::print(", {} ms throttled by a quota", ToMillis(measured.throttled));
+  if (measured.stats.throttled > Duration::zero())
+    fmt::print(", {} ms throttled by a quota", ToMillis(measured.stats.throttled));
   fmt::print(".\n");
+}
+
+// What the producer counted.
+Listing MetricsOf(const ProducerStats& stats) {
+  Listing out({"metric", "value"});
+  const double batches = static_cast<double>(std::max<uint64_t>(stats.batches, 1));
+  out.Add({"records accepted", stats.records});
+  out.Add({"records acknowledged", stats.acknowledged});
+  out.Add({"records failed", stats.failed});
+  out.Add({"batches", stats.batches});
+  out.Add({"records per batch", Rounded(static_cast<double>(stats.acknowledged) / batches, 1)});
+  out.Add({"retries", stats.retries});
+  out.Add({"throttled ms", ToMillis(stats.throttled)});
+  return out;
 }
 
 Listing ListingOf(const Load& load, const Measured& measured) {
   Listing out({"records", "failed", "seconds", "records_per_second", "bytes_per_second", "mean_ms", "p50_ms",
-               "p95_ms", "p99_ms", "p99_9_ms", "max_ms", "throttled_ms"});
+               "p95_ms", "p99_ms", "p99_9_ms", "max_ms", "throttled_ms", "batches", "retries"});
   const HdrHistogram& all = measured.all;
   const auto millis = [](double micros) { return Rounded(micros / 1000.0, 3); };
   const auto percentile = [&](double percent) {
@@ -147,7 +161,7 @@ Listing ListingOf(const Load& load, const Measured& measured) {
   out.Add({all.count(), measured.failed, Rounded(Seconds(measured.elapsed), 3), Rounded(rate, 1),
            Rounded(rate * static_cast<double>(load.record_bytes), 1), millis(all.mean()), percentile(50),
            percentile(95), percentile(99), percentile(99.9), millis(static_cast<double>(all.max())),
-           ToMillis(measured.throttled)});
+           ToMillis(measured.stats.throttled), measured.stats.batches, measured.stats.retries});
   return out;
 }
 
@@ -161,7 +175,7 @@ Result<Measured> MeasureProducing(ToolSession& session, const ProducerOptions& o
     const MonoTime started = loop.Now();
     Result<> result = co_await SendAll(loop, producer, load, windows, bar, measured);
     measured.elapsed = loop.Now() - started;
-    measured.throttled = producer.stats().throttled;
+    measured.stats = producer.stats();
     co_await producer.Close();
     co_return result;
   });
@@ -182,10 +196,14 @@ int RunProducerPerf(const Arguments& arguments) {
   if (!load) return ReportUsage(load.error());
   if (auto topic = (*session)->Topic(load->topic); !topic) return ReportError(topic.error());
   const bool as_text = !arguments.Has("output");
+  if (!as_text && arguments.Has("print-metrics")) {
+    return ReportUsage({v1::INVALID_REQUEST, "-o has the metrics in its columns: leave --print-metrics out"});
+  }
   const auto measured = MeasureProducing(**session, *options, *load, as_text);
   if (!measured) return ReportError(measured.error());
   if (as_text) {
     PrintText(*load, *measured);
+    if (arguments.Has("print-metrics")) (void)Print(MetricsOf(measured->stats).Text(OutputFormat::kTable));
   } else if (!Print(ListingOf(*load, *measured).Text(*format))) {
     return kExitDone;
   }
@@ -204,6 +222,7 @@ Command ProducerPerfCommand() {
       {"record-size", "BYTES", "Size of each value."},
       {"payload-file", "FILE", "Values to send instead, one per line, over and over."},
       {"throughput", "RECORDS/S", "Most records per second; -1: as fast as possible."},
+      {"print-metrics", "", "Prints what the producer counted, too."},
       {"producer.config", "FILE", "Properties file with producer settings."},
       {"producer-props",
        "NAME=VALUE ...",

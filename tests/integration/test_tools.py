@@ -279,6 +279,10 @@ class Tools(ClusterTest):
         self.assertEqual(result.returncode, 3, result.err)
         self.assertIn("the topic is marked for deletion, which waits for broker 1, which is down", result.err)
         self.assertEqual(cluster.tool("topics", *where, "--list").out, "orders - marked for deletion\n")
+        health = subprocess.run([BIN / "tidemark", "cluster", "health", *where, "-o", "csv"], text=True, capture_output=True,
+                                timeout=PATIENCE, check=False)
+        self.assertEqual(health.returncode, 10, health.stderr)
+        self.assertIn("deletion waits,1,", health.stdout)
         # It is not there to stay, whoever finds it: nobody is told that it exists, or waits for leaders that never come.
         create = [["tidemark-topics", "--create", "--topic", "orders", "--if-not-exists"],
                   ["tidemark", "topic", "create", "orders", "-p", "1", "-r", "1", "--if-not-exists"]]
@@ -304,6 +308,17 @@ class Tools(ClusterTest):
         out = cluster.tool("consumer-perf-test", "--bootstrap-server", cluster.bootstrap, "--topic", "perf",
                            "--messages", 20000).out
         self.assertRegex(out, r"20000 records consumed")
+        out = cluster.tool("producer-perf-test", "--topic", "perf", "--num-records", 10, "--record-size", 100, "--throughput", 5,
+                           "--print-metrics", "--producer-props", f"bootstrap.servers={cluster.bootstrap}").out
+        self.assertRegex(out, r"(?m)^records acknowledged +10$")
+        where = ["consumer-perf-test", "--bootstrap-server", cluster.bootstrap, "--topic", "perf", "--group", "measurers"]
+        self.assertIn("--messages N is required with a group", cluster.tool(*where, check=False).err)
+        out = cluster.tool(*where, "--messages", 20010, "--show-detailed-stats", "--reporting-interval", 1).out
+        self.assertRegex(out, r"(?m)^\d+ records consumed, [\d.]+ records/sec \([\d.]+ MB/sec\)\.$")
+        self.assertRegex(out, r"(?m)^20010 records consumed")
+        rows = cluster.tool("consumer-groups", "--bootstrap-server", cluster.bootstrap, "--describe", "--group", "measurers",
+                            "-o", "json").out
+        self.assertRegex(rows, r'"committed": ?20010')
 
     def test_cluster_script(self):
         script = str(ROOT / "deploy/cluster.sh")
