@@ -6,9 +6,9 @@ namespace tidemark::internal {
 namespace {
 
 // A commit that has not been answered for so long is sent again: the coordinator may be elsewhere by now.
-constexpr Duration kLongestTry = 10s;
+constexpr Duration kLongestCommitTry = 10s;
 // How long a coordinator may not know a topic before that is believed. A release of partitions waits for it.
-constexpr Duration kUnknownTopicGrace = 5s;
+constexpr Duration kUnknownCommitGrace = 5s;
 
 }  // namespace
 
@@ -114,7 +114,7 @@ bool CommitQueue::MayPass(const Job& job, const PartitionKey& key, const Error& 
   if (!IsRetriable(error.code) || job.deadline <= now) return false;
   if (error.code != v1::UNKNOWN_TOPIC_ID && error.code != v1::UNKNOWN_TOPIC_OR_PARTITION) return true;
   const TopicPicture* picture = cluster_.Find(job.items.at(key).topic);
-  return now - job.begun < kUnknownTopicGrace && (picture == nullptr || picture->id == key.topic);
+  return now - job.begun < kUnknownCommitGrace && (picture == nullptr || picture->id == key.topic);
 }
 
 // What was sent has its outcomes; a job that asked for an older offset of a partition is served by the newer
@@ -192,7 +192,7 @@ Task<void> CommitQueue::Round() {
   commit->set_instance_id(committer->instance_id);
   commit->set_member_epoch(committer->epoch);
   FillCommit(sent, commit);
-  MonoTime first = cluster_.loop().Now() + std::min(kLongestTry, cluster_.options().request_timeout);
+  MonoTime first = cluster_.loop().Now() + std::min(kLongestCommitTry, cluster_.options().request_timeout);
   for (const JobPtr& job : served) first = std::min(first, job->deadline);
   auto response = co_await link_.Try(
       std::move(request), std::max<Duration>(first - cluster_.loop().Now(), 1ms), scope_.stop_token());

@@ -12,10 +12,10 @@ namespace {
 constexpr int kMaxFetchesInFlight = 8;
 constexpr size_t kLeastAllowance = 64u << 10;
 // Errors that no one foresaw, in a row, before they are believed to last.
-constexpr int kMaxUnforeseen = 10;
+constexpr int kMaxUnforeseenFetches = 10;
 // How long brokers may not know the topic before that is believed: metadata of a change takes a moment to
 // spread.
-constexpr Duration kUnknownTopicGrace = 10s;
+constexpr Duration kUnknownFetchGrace = 10s;
 // How long a damaged range is asked for again: that of one replica is repaired from another within seconds.
 constexpr Duration kDamagePatience = 60s;
 constexpr Duration kDamagePause = 10s;  // between two looks whether damage that was told of is repaired
@@ -414,9 +414,9 @@ void Fetcher::HandleError(Assignment& assignment, Error error) {
   // its log damaged has itself relieved by a healthy replica.
   const bool damaged = error.code == v1::CORRUPT_MESSAGE;
   if (damaged && !assignment.damaged_since) assignment.damaged_since = loop_.Now();
-  const bool may_pass = damaged
-                            ? loop_.Now() - *assignment.damaged_since < kDamagePatience
-                            : error.code == v1::UNKNOWN_SERVER_ERROR && assignment.failures < kMaxUnforeseen;
+  const bool may_pass =
+      damaged ? loop_.Now() - *assignment.damaged_since < kDamagePatience
+              : error.code == v1::UNKNOWN_SERVER_ERROR && assignment.failures < kMaxUnforeseenFetches;
   if (may_pass || damaged) RequestRefresh(assignment.topic);
   if (damaged && !may_pass) {
     // Told once. It may be repaired at any time, and nobody else reads the partition meanwhile.
@@ -431,7 +431,7 @@ void Fetcher::HandleError(Assignment& assignment, Error error) {
   const bool is_unknown = error.code == v1::UNKNOWN_TOPIC_ID || error.code == v1::UNKNOWN_TOPIC_OR_PARTITION;
   if (!is_unknown) assignment.unknown_since.reset();
   if (is_unknown && !assignment.unknown_since) assignment.unknown_since = loop_.Now();
-  if (is_unknown && loop_.Now() - *assignment.unknown_since >= kUnknownTopicGrace) {
+  if (is_unknown && loop_.Now() - *assignment.unknown_since >= kUnknownFetchGrace) {
     return FailPartition(assignment,
                          {v1::UNKNOWN_TOPIC_ID, fmt::format("{}: the topic is gone", Where(assignment))});
   }

@@ -10,7 +10,7 @@ namespace tidemark {
 namespace {
 
 // How long a topic may be unknown before that is believed.
-constexpr Duration kUnknownTopicGrace = 3s;
+constexpr Duration kUnknownListGrace = 3s;
 
 void SetError(OffsetOfPartition* answer, Error error) { answer->offset = std::unexpected(std::move(error)); }
 
@@ -80,7 +80,7 @@ bool IsPending(const OffsetOfPartition& answer) {
 
 Task<Result<>> EnsureTopic(Cluster& cluster, std::string topic, MonoTime deadline, std::stop_token stop) {
   TM_CO_RETURN_IF_ERROR(ValidateTopicName(topic));
-  const MonoTime believe = std::min(deadline, cluster.loop().Now() + kUnknownTopicGrace);
+  const MonoTime believe = std::min(deadline, cluster.loop().Now() + kUnknownListGrace);
   Backoff backoff(cluster.options());
   const auto is_known = [&cluster, &topic] {
     const TopicPicture* picture = cluster.Find(topic);

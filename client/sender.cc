@@ -13,7 +13,7 @@ constexpr int kMaxRequestsInFlight = 5;
 // To a broker that has delayed this client: each costs a delay, and is sent before that of another is known.
 constexpr int kMaxDelayedInFlight = 1;
 // Tries after which an error that no one foresaw is believed to last.
-constexpr uint32_t kMaxUnforeseen = 10;
+constexpr uint32_t kMaxUnforeseenTries = 10;
 // A delay that lasts longer is asked about: the quota may be mended long before it is over.
 constexpr Duration kLongDelay = 5s;
 // What comes right after its end the broker takes for sent before it.
@@ -303,7 +303,7 @@ void Sender::Fail(PartitionQueue& queue, Error error) {
 void Sender::RetryOrFail(PartitionQueue& queue, Error error) {
   PendingBatch& batch = *queue.batches.front();
   // A broker that is going away may drop a request like this: an unknown outcome, so it is sent again.
-  const bool may_pass = error.code == v1::UNKNOWN_SERVER_ERROR && batch.tries <= kMaxUnforeseen;
+  const bool may_pass = error.code == v1::UNKNOWN_SERVER_ERROR && batch.tries <= kMaxUnforeseenTries;
   if (may_pass) RequestRefresh(queue.topic);
   if ((!may_pass && !IsRetriable(error.code)) || scope_.stopping()) {
     error.message =

@@ -26,7 +26,7 @@ std::string ParentOf(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-std::string NameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+std::string FileNameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 // A running broker changes a partition's files while they are read. What looks damaged is looked at again so
 // often, as long as the files have changed since.
@@ -121,7 +121,7 @@ Result<std::optional<PartitionFolder>> LogVerifier::OpenFolder(const std::string
       Note(path, "{}; it holds no log: its creation was cut off", why);
       return std::optional<PartitionFolder>();
     }
-    const auto topic = TopicFromCheckpoints(NameOf(path));
+    const auto topic = TopicFromCheckpoints(FileNameOf(path));
     if (topic) folder = ReadPartitionFolder(files_, path, topic);
     if (!topic) {
       Damage(path, "{}; no batch can be checked without its topic id", why);
@@ -377,7 +377,7 @@ Result<VerifySummary> VerifyPath(FileSystem& files, const std::string& given, co
   TM_ASSIGN_OR_RETURN(const bool exists, files.Exists(path));
   if (!exists) return Fail(v1::NOT_FOUND, "there is no {}", path);
   LogVerifier verifier(files, out, json, bar);
-  if (const auto base = SegmentOf(NameOf(path))) {
+  if (const auto base = SegmentOf(FileNameOf(path))) {
     const std::string folder = ParentOf(path);
     verifier.LoadCheckpoints(ParentOf(folder));
     verifier.Expect(folder, base);

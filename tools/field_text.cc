@@ -45,7 +45,9 @@ Result<> AppendAs(std::string_view bytes, std::string* out) {
   return {};
 }
 
-std::string Dumped(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string DumpedField(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 std::string ToJson(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
@@ -124,7 +126,7 @@ Result<std::optional<GroupRecordText>> DescribeGroupRecord(std::optional<std::st
     shown["member"] = record->member;
   }
   GroupRecordText text{
-      .key = Dumped(shown), .value = "null", .offset = record->kind == GroupRecordKind::kOffset};
+      .key = DumpedField(shown), .value = "null", .offset = record->kind == GroupRecordKind::kOffset};
   if (const auto* offset = record->As<v1::OffsetCommitValue>()) text.value = ToJson(*offset);
   if (const auto* group = record->As<v1::GroupMetadataValue>()) text.value = ToJson(*group);
   if (const auto* member = record->As<v1::GroupMemberValue>()) text.value = ToJson(*member);

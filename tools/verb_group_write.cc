@@ -70,8 +70,8 @@ Result<std::vector<Offset>> Ask(ToolSession& session, const std::string& topic,
   return out;
 }
 
-Result<> Place(ToolSession& session, const std::string& topic, const std::vector<PartitionIndex>& partitions,
-               const LogPlace& place, Progress& bar, Seeks* seeks) {
+Result<> SeekTo(ToolSession& session, const std::string& topic, const std::vector<PartitionIndex>& partitions,
+                const LogPlace& place, Progress& bar, Seeks* seeks) {
   TM_ASSIGN_OR_RETURN(const auto starts, Ask(session, topic, partitions, kEarliestTimestamp, {}, bar));
   TM_ASSIGN_OR_RETURN(const auto ends, Ask(session, topic, partitions, kLatestTimestamp, {}, bar));
   std::vector<Offset> wanted = ends;
@@ -139,7 +139,7 @@ int RunSeek(const Arguments& arguments) {
   Seeks seeks;
   Progress bar((*session)->env().clock(), "looking up", ProgressUnit::kPartitions, CountPartitions(*scope));
   for (const auto& [topic, partitions] : *scope) {
-    const auto placed = Place(**session, topic, partitions, *place, bar, &seeks);
+    const auto placed = SeekTo(**session, topic, partitions, *place, bar, &seeks);
     if (placed) continue;
     bar.Clear();
     return ReportError(placed.error());

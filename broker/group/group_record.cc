@@ -3,7 +3,7 @@
 namespace tidemark {
 namespace {
 
-constexpr size_t kMaxIdBytes = 255;
+constexpr size_t kMaxRecordIdBytes = 255;
 
 void PutBigEndian(uint64_t value, int bytes, std::string* out) {
   for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) out->push_back(static_cast<char>(value >> shift));
@@ -145,8 +145,9 @@ PartitionIndex PartitionOfGroup(std::string_view group, uint32_t partitions) {
 
 Result<> ValidateGroupId(std::string_view group) {
   if (group.empty()) return Fail(v1::INVALID_GROUP_ID, "the group id is empty");
-  if (group.size() > kMaxIdBytes) {
-    return Fail(v1::INVALID_GROUP_ID, "the group id has {} bytes, {} are allowed", group.size(), kMaxIdBytes);
+  if (group.size() > kMaxRecordIdBytes) {
+    return Fail(v1::INVALID_GROUP_ID, "the group id has {} bytes, {} are allowed", group.size(),
+                kMaxRecordIdBytes);
   }
   return {};
 }

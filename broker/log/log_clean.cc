@@ -21,7 +21,7 @@ namespace tidemark {
 namespace {
 
 // A pause is slept in slices, so that a log that is being closed is not waited for.
-constexpr Duration kLongestSlice = 50ms;
+constexpr Duration kLongestCleanSlice = 50ms;
 
 std::vector<CleanSource> SourcesOf(const std::vector<std::shared_ptr<Segment>>& segments, Offset end) {
   std::vector<CleanSource> out;
@@ -89,7 +89,7 @@ Task<bool> Log::PauseCleaning(CleanTools* tools, uint64_t bytes) {
   const MonoTime until = loop_.Now() + tools->throttle->Charge(bytes, loop_.Now());
   while (!tools->stop.stop_requested() && !cleaning_.held && Usable() && !damage_) {
     if (loop_.Now() >= until || tools->throttle->Changed()) co_return true;
-    co_await Sleep(loop_, std::min(until - loop_.Now(), kLongestSlice), "compaction rate", tools->stop);
+    co_await Sleep(loop_, std::min(until - loop_.Now(), kLongestCleanSlice), "compaction rate", tools->stop);
   }
   co_return false;
 }

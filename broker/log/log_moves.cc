@@ -18,7 +18,7 @@ namespace {
 constexpr size_t kChunkBytes = 1 << 20;
 // So much is copied between two flushes: the disk sets the pace, not the page cache.
 constexpr uint64_t kBytesPerFlush = 8 << 20;
-constexpr Duration kPauseWithoutRoom = 1s;
+constexpr Duration kMovePauseWithoutRoom = 1s;
 
 }  // namespace
 
@@ -217,7 +217,7 @@ Task<Result<>> ShardLogs::Moves::Work(Move& move) {
     TM_CO_RETURN_IF_ERROR(co_await FlushCopy(move, /*whole=*/false));
     TM_CO_ASSIGN_OR_RETURN(const bool done, co_await Switch(move));
     if (done) co_return Result<>{};
-    co_await Sleep(logs_.loop_, kPauseWithoutRoom, "room to end a move", move.stop.get_token());
+    co_await Sleep(logs_.loop_, kMovePauseWithoutRoom, "room to end a move", move.stop.get_token());
   }
 }
 
@@ -317,7 +317,7 @@ Task<Result<>> ShardLogs::Moves::CopyOnce(Move& move) {
     appended = std::unexpected(std::move(room).error());
   }
   if (!appended && appended.error().code == v1::DISK_FULL && !move.exclusive) {
-    co_await Sleep(logs_.loop_, kPauseWithoutRoom, "room for a copy", move.stop.get_token());
+    co_await Sleep(logs_.loop_, kMovePauseWithoutRoom, "room for a copy", move.stop.get_token());
     co_return Result<>{};
   }
   if (!appended) co_return std::unexpected(appended.error());
@@ -359,7 +359,7 @@ Task<Result<>> ShardLogs::Moves::FlushCopy(Move& move, bool whole) {
     copy.RequestFlush();
     // A flush that found no room is asked for again.
     const WaitOutcome outcome = co_await move.flushed.Wait(
-        "flush of a copy", logs_.loop_.Now() + kPauseWithoutRoom, move.stop.get_token());
+        "flush of a copy", logs_.loop_.Now() + kMovePauseWithoutRoom, move.stop.get_token());
     // Nobody is kept out for longer: whatever the flush lacks may be long in coming.
     const bool stuck = outcome == WaitOutcome::kTimedOut || !logs_.RoomFor(copy, SpaceUse::kFollow);
     if (move.exclusive && copy.flush_needed() && stuck)

@@ -16,7 +16,7 @@ namespace {
 
 constexpr uint64_t kStepBytes = 16 << 20;
 // Waits are sliced, so that whoever ends the repair is not waited for.
-constexpr Duration kLongestSlice = 50ms;
+constexpr Duration kLongestRepairSlice = 50ms;
 
 Task<Result<std::string>> Ready(std::string bytes) { co_return bytes; }
 
@@ -83,7 +83,7 @@ Task<void> Log::RepairsEnded() {
 Task<Result<>> Log::WaitForTurn(std::stop_token stop) {
   RepairTurn& turn = host_.repair_turn();
   while (turn.taken) {
-    co_await turn.freed.Wait("turn of a repair", loop_.Now() + kLongestSlice, stop);
+    co_await turn.freed.Wait("turn of a repair", loop_.Now() + kLongestRepairSlice, stop);
     TM_CO_RETURN_IF_ERROR(MayRepair(stop));
   }
   co_return {};
@@ -94,7 +94,7 @@ Task<Result<>> Log::PauseRepair(uint64_t bytes, std::stop_token stop) {
   while (true) {
     TM_CO_RETURN_IF_ERROR(MayRepair(stop));
     if (loop_.Now() >= until) co_return {};
-    co_await Sleep(loop_, std::min(until - loop_.Now(), kLongestSlice), "rate of a repair", stop);
+    co_await Sleep(loop_, std::min(until - loop_.Now(), kLongestRepairSlice), "rate of a repair", stop);
   }
 }
 

@@ -13,7 +13,7 @@
 namespace tidemark {
 namespace {
 
-constexpr size_t kPieceBytes = 1 << 20;
+constexpr size_t kScrubPieceBytes = 1 << 20;
 constexpr size_t kMinPieceBytes = 64 << 10;
 constexpr Duration kShortestPause = 1ms;
 // Between two looks for logs that are due; the first look waits as long, so that a start is not slowed.
@@ -57,7 +57,7 @@ Task<void> Scrubber::Run(std::stop_token stop) {
 
 Task<void> Scrubber::ScrubLog(PartitionKey key, std::stop_token stop) {
   const auto cursor = std::make_shared<ScrubCursor>();
-  const size_t piece = std::clamp<size_t>(options_.bytes_per_second, kMinPieceBytes, kPieceBytes);
+  const size_t piece = std::clamp<size_t>(options_.bytes_per_second, kMinPieceBytes, kScrubPieceBytes);
   while (true) {
     // Found again each time: it may have been closed meanwhile.
     Log* log = shard_.Find(key);

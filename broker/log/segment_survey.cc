@@ -11,7 +11,7 @@
 namespace tidemark {
 namespace {
 
-constexpr size_t kPieceBytes = 64 << 20;
+constexpr size_t kSurveyPieceBytes = 64 << 20;
 
 }  // namespace
 
@@ -39,7 +39,7 @@ Result<SegmentSurvey> SurveySegment(FileSystem& files, const PartitionKey& key, 
   SegmentScrub scrub({key, place.path_prefix, place.base_offset, index_interval_bytes});
   const SegmentScrub::Extent extent{.size = out.size, .end = place.next_base};
   while (!scrub.done()) {
-    TM_RETURN_IF_ERROR(scrub.Step(files, extent, kPieceBytes));
+    TM_RETURN_IF_ERROR(scrub.Step(files, extent, kSurveyPieceBytes));
   }
   out.damage = scrub.damage();
   SegmentIndex index = scrub.TakeIndex();

@@ -14,7 +14,7 @@ namespace {
 
 // How long ZooKeeper is waited for. Clients give a try of such a request 5 s: they are to learn why, not to
 // ask in vain.
-constexpr Duration kPatience = 3s;
+constexpr Duration kConfigsPatience = 3s;
 
 void AddEntry(const ConfigInForce& config, bool read_only, v1::DescribeConfigsResponse::Result* out) {
   v1::DescribeConfigsResponse::Entry* entry = out->add_entries();
@@ -67,7 +67,7 @@ template <typename R, typename F>
 Task<std::optional<R>> Broker::Impl::AskZooKeeper(F body) {
   Gather<R> gather(loop_, 1);
   gather.Start(0, loop_, scope_, "read of configs", std::move(body));
-  (void)co_await gather.Wait("configs in ZooKeeper", loop_.Now() + kPatience, scope_.stop_token());
+  (void)co_await gather.Wait("configs in ZooKeeper", loop_.Now() + kConfigsPatience, scope_.stop_token());
   co_return std::move(gather.results()[0]);
 }
 
@@ -75,7 +75,8 @@ Task<v1::DescribeConfigsResponse> Broker::Impl::DescribeConfigs(v1::DescribeConf
   v1::DescribeConfigsResponse response;
   // Set once ZooKeeper has failed this request: whatever else is asked is not worth a wait of its own.
   std::optional<Error> silent;
-  const Error late{v1::BROKER_NOT_READY, fmt::format("ZooKeeper has not answered for {} s", kPatience / 1s)};
+  const Error late{v1::BROKER_NOT_READY,
+                   fmt::format("ZooKeeper has not answered for {} s", kConfigsPatience / 1s)};
   std::vector<v1::ConfigEntity> entities(request.entities().begin(), request.entities().end());
   for (const int number : request.all_of()) {
     using Found = Result<std::vector<v1::ConfigEntity>>;

@@ -9,7 +9,7 @@ namespace {
 constexpr Duration kForwardTimeout = 30s;
 constexpr Duration kBeyondTheWait = 10s;
 // That somebody is elected; then the client is told why it waits, and tries again.
-constexpr Duration kControllerPatience = 5s;
+constexpr Duration kRequestPatience = 5s;
 
 Duration TimeoutOf(const v1::Request& request) {
   if (request.has_create_topics()) {
@@ -67,7 +67,7 @@ Task<Result<v1::Response>> Broker::Impl::Serve(v1::Request request, bool forward
       // it on.
       if (forwarded) co_return co_await controller_->Serve(std::move(request));
       const Duration timeout = TimeoutOf(request);
-      co_return co_await channel_->Call(std::move(request), timeout, kControllerPatience);
+      co_return co_await channel_->Call(std::move(request), timeout, kRequestPatience);
     }
     default:
       co_return Fail(v1::INVALID_REQUEST, "this broker does not know that request");

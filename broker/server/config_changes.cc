@@ -11,7 +11,7 @@
 namespace tidemark {
 namespace {
 
-constexpr Duration kPause = 100ms;
+constexpr Duration kChangePause = 100ms;
 constexpr Duration kLongestPause = 5s;
 constexpr Duration kNotificationLife = std::chrono::minutes(15);
 
@@ -44,12 +44,12 @@ void ConfigChanges::LookAgain() {
 
 Task<void> ConfigChanges::Follow() {
   following_ = true;
-  Duration pause = kPause;
+  Duration pause = kChangePause;
   while (look_again_ && !scope_.stopping()) {
     look_again_ = false;
     const ZkResult<> read = co_await ReadChanges();
     if (read) {
-      pause = kPause;
+      pause = kChangePause;
       continue;
     }
     if (!keeper_.connected()) break;

@@ -12,7 +12,7 @@ namespace tidemark {
 namespace {
 
 constexpr Duration kRequestTimeout = 10s;
-constexpr Duration kPause = 50ms;
+constexpr Duration kReconnectPause = 50ms;
 constexpr Duration kShutdownPause = 200ms;
 constexpr size_t kMostWishesPerRequest = 2000;
 
@@ -74,7 +74,7 @@ Task<void> ControllerChannel::Follow() {
     // Down or expired: OnZkUp begins anew. Anything else: once more, a little later.
     if (!keeper_.connected()) break;
     look_again_ = true;
-    (void)co_await Sleep(loop_, kPause, "controller znode", scope_.stop_token());
+    (void)co_await Sleep(loop_, kReconnectPause, "controller znode", scope_.stop_token());
   }
   following_ = false;
 }
@@ -164,7 +164,7 @@ Task<Result<v1::Response>> ControllerChannel::Call(v1::Request request, Duration
     if (response.error().unknown_outcome) co_return response;
     if (scope_.stopping()) co_return Fail(v1::BROKER_NOT_READY, "broker {} is stopping", self_.id);
     const bool given_up = loop_.Now() - begun >= patience;
-    if (given_up || loop_.Now() + kPause >= deadline) {
+    if (given_up || loop_.Now() + kReconnectPause >= deadline) {
       co_return Fail(
           given_up ? v1::BROKER_NOT_READY : v1::REQUEST_TIMED_OUT,
           "no controller took the request; last asked: {}{}",
@@ -173,7 +173,7 @@ Task<Result<v1::Response>> ControllerChannel::Call(v1::Request request, Duration
     }
     if (controller_ == asked) {
       LookAgain();
-      (void)co_await changed_.Wait("another controller", loop_.Now() + kPause, scope_.stop_token());
+      (void)co_await changed_.Wait("another controller", loop_.Now() + kReconnectPause, scope_.stop_token());
     }
   }
 }

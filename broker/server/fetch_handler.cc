@@ -17,7 +17,7 @@
 namespace tidemark {
 namespace {
 
-constexpr Duration kLongestWait = 300s;
+constexpr Duration kLongestFetchWait = 300s;
 // How long a shard may take beyond the wait asked for.
 constexpr Duration kGrace = 10s;
 // How long a client over its quota is held at least, or until its quota lets it, whatever max_wait_ms says:
@@ -281,7 +281,8 @@ RequestTerms TermsOf(Shard& shard, const v1::FetchRequest& request, const std::s
                      MonoTime call_deadline) {
   const BrokerConfig& config = shard.config();
   RequestTerms terms;
-  const Duration wait = std::min<Duration>(std::chrono::milliseconds(request.max_wait_ms()), kLongestWait);
+  const Duration wait =
+      std::min<Duration>(std::chrono::milliseconds(request.max_wait_ms()), kLongestFetchWait);
   const MonoTime now = shard.loop().Now();
   // The answer must reach a reader that still waits.
   terms.deadline = std::min(now + wait, call_deadline);

@@ -7,7 +7,7 @@
 namespace tidemark {
 namespace {
 
-constexpr Duration kPatience = 5s;
+constexpr Duration kLagPatience = 5s;
 
 Task<CommittedPositions> PositionsOn(Shard& shard, size_t most) {
   if (!shard.active() || shard.scope().stopping()) co_return CommittedPositions();
@@ -49,7 +49,7 @@ Task<std::vector<CommittedPositions>> GroupLags::Committed() {
     gather.Start(shard->index(), shard->loop(), shard->scope(), "group positions",
                  [&shard = *shard, shards] { return PositionsOn(shard, kMostLagsFollowed / shards); });
   }
-  (void)co_await gather.Wait("group positions", loop_.Now() + kPatience, scope_.stop_token());
+  (void)co_await gather.Wait("group positions", loop_.Now() + kLagPatience, scope_.stop_token());
   std::vector<CommittedPositions> all;
   for (auto& some : gather.results()) {
     if (some) all.push_back(std::move(*some));
@@ -89,7 +89,7 @@ Task<void> GroupLags::Round() {
 Task<std::vector<GroupLags::Answered>> GroupLags::Ask(BrokerId broker,
                                                       std::vector<v1::ListOffsetsRequest> questions) {
   std::vector<Answered> out;
-  const MonoTime deadline = loop_.Now() + kPatience;
+  const MonoTime deadline = loop_.Now() + kLagPatience;
   for (v1::ListOffsetsRequest& question : questions) {
     if (scope_.stopping() || loop_.Now() >= deadline) break;
     if (broker == self_.broker_id) {
@@ -134,7 +134,7 @@ Task<std::shared_ptr<RpcChannel>> GroupLags::ChannelTo(BrokerId broker) {
 void GroupLags::AddMetrics(const std::map<PartitionKey, LeaderEpoch>& serving, Exposition* out) const {
   // Rounds that did not end for so long that what the last one found out says nothing any more.
   const Duration interval = context_.config.groups.lag_interval;
-  if (told_at_ == MonoTime{} || loop_.Now() - told_at_ > 2 * interval + 4 * kPatience) return;
+  if (told_at_ == MonoTime{} || loop_.Now() - told_at_ > 2 * interval + 4 * kLagPatience) return;
   for (const GroupLag& lag : table_.lags) {
     const auto place = serving.find(lag.position.place);
     if (place == serving.end() || place->second != lag.position.epoch) continue;

@@ -10,7 +10,7 @@
 namespace tidemark {
 namespace {
 
-constexpr Duration kPatience = 30s;
+constexpr Duration kListPatience = 30s;
 
 struct Question {
   int topic = 0;
@@ -133,7 +133,7 @@ Task<void> HandleListOffsets(Shard& shard, std::unique_ptr<RpcCall> call) {
   v1::ListOffsetsResponse* out = response.mutable_list_offsets();
   const std::string listener = call->connection() == nullptr ? std::string() : call->connection()->listener;
   auto by_shard = Split(shard.context(), call->request().list_offsets(), out);
-  const MonoTime deadline = std::min(call->deadline(), shard.loop().Now() + kPatience);
+  const MonoTime deadline = std::min(call->deadline(), shard.loop().Now() + kListPatience);
   const std::vector<Answer> answers = co_await AskShards(shard.context(), shard.loop(), std::move(by_shard),
                                                          deadline, shard.scope().stop_token());
   for (const Answer& answer : answers) {
@@ -165,7 +165,7 @@ Task<void> HandleDescribeReplicas(Shard& shard, std::unique_ptr<RpcCall> call) {
     gather.Start(owner->index(), owner->loop(), owner->scope(), "describe replicas",
                  [&owner = *owner, topics] { return DescribeOn(owner, topics); });
   }
-  const MonoTime deadline = std::min(call->deadline(), shard.loop().Now() + kPatience);
+  const MonoTime deadline = std::min(call->deadline(), shard.loop().Now() + kListPatience);
   const WaitOutcome waited = co_await gather.Wait("describe replicas", deadline, shard.scope().stop_token());
   if (waited != WaitOutcome::kReady) {
     call->ReplyError({v1::REQUEST_TIMED_OUT, "a shard did not answer"});

@@ -11,7 +11,7 @@
 namespace tidemark {
 namespace {
 
-constexpr Duration kReadPatience = 10s;
+constexpr Duration kTopicReadPatience = 10s;
 
 Result<> CheckOverride(std::string_view name, std::string_view value) {
   return TopicConfigTable().Check(name, value);
@@ -64,7 +64,7 @@ Task<ZkResult<TopicConfigWatcher::Fetched>> TopicConfigWatcher::Fetch(std::vecto
                  [session, path = zkpath::TopicConfig(topics[i])] { return session->Get(path); });
   }
   const WaitOutcome waited =
-      co_await gather.Wait("topic configs", loop_.Now() + kReadPatience, scope_.stop_token());
+      co_await gather.Wait("topic configs", loop_.Now() + kTopicReadPatience, scope_.stop_token());
   if (waited != WaitOutcome::kReady) co_return std::unexpected(ZkCode::kOperationTimeout);
   Fetched out;
   for (size_t i = 0; i < topics.size(); ++i) {

@@ -16,7 +16,7 @@
 namespace tidemark {
 namespace {
 
-constexpr const char* kDirectory = "/data";
+constexpr const char* kTrialDirectory = "/data";
 
 }  // namespace
 
@@ -100,7 +100,8 @@ bool RotExplorer::Matters(const Hurt& hurt, const Base& base) {
   if (hurt.kind == Kind::kEpochs) return !hurt.before.starts_with("0\n0\n");
   if (hurt.kind != Kind::kSegment) return true;
   for (const Original& original : base.partitions) {
-    const std::string folder = fmt::format("{}/{}-{}/", kDirectory, original.topic, original.key.partition);
+    const std::string folder =
+        fmt::format("{}/{}-{}/", kTrialDirectory, original.topic, original.key.partition);
     if (!hurt.path.starts_with(folder)) continue;
     const auto last = std::ranges::find_if(
         original.batches, [&](const auto& batch) { return hurt.before.ends_with(batch.second); });
@@ -114,7 +115,7 @@ bool RotExplorer::Matters(const Hurt& hurt, const Base& base) {
 
 std::vector<std::string> RotExplorer::Verify(LogMachine& machine) {
   std::vector<std::string> findings;
-  const auto summary = VerifyPath(machine.process().files(), kDirectory, [&](std::string_view line) {
+  const auto summary = VerifyPath(machine.process().files(), kTrialDirectory, [&](std::string_view line) {
     if (line.starts_with("damage: /") || line.starts_with("note: /")) findings.emplace_back(line);
   });
   CHECK(summary) << ToString(summary.error());
@@ -228,7 +229,8 @@ void RotExplorer::CheckKnown(const Hurt& hurt, LogMachine& machine, const Base& 
       (!now || now->size() <= hurt.position || (*now)[hurt.position] == hurt.before[hurt.position]))
     return;
   for (const Original& original : base.partitions) {
-    const std::string folder = fmt::format("{}/{}-{}/", kDirectory, original.topic, original.key.partition);
+    const std::string folder =
+        fmt::format("{}/{}-{}/", kTrialDirectory, original.topic, original.key.partition);
     if (!hurt.path.starts_with(folder)) continue;
     const Log* log = machine.logs().Find(original.key);
     if (log == nullptr || log->damage()) return;
@@ -249,7 +251,7 @@ void RotExplorer::CheckKnown(const Hurt& hurt, LogMachine& machine, const Base& 
 }
 
 void RotExplorer::Learn(Base* base) {
-  LogMachine machine(random_.Next(), {kDirectory});
+  LogMachine machine(random_.Next(), {kTrialDirectory});
   machine.disk().Restore(base->tree->Clone());
   machine.Boot();
   base->findings = Verify(machine);
@@ -263,7 +265,7 @@ void RotExplorer::Learn(Base* base) {
 
 void RotExplorer::Try(const Base& base) {
   ++counts_.trials;
-  LogMachine machine(random_.Next(), {kDirectory});
+  LogMachine machine(random_.Next(), {kTrialDirectory});
   machine.disk().Restore(base.tree->Clone());
   const std::vector<Hurt> hurts = Damage(machine.disk());
   // Nor an index file of a segment that is gone and not missed: it goes with it.

@@ -12,7 +12,7 @@ namespace {
 
 using Partition = std::pair<std::string, PartitionIndex>;
 
-std::string Name(const DiskLog& log) {
+std::string NameOfLog(const DiskLog& log) {
   return fmt::format("{}-{} on broker {}", log.topic, log.partition, log.broker);
 }
 
@@ -81,8 +81,8 @@ void CompareLastValues(const DiskLog& a, const DiskLog& b, Violations* out) {
   for (const auto& [key, record] : right) keys.insert(key);
   for (const std::string& key : keys) {
     if (value(left, key) == value(right, key)) continue;
-    out->push_back(fmt::format("{} has {} for {}, broker {} has {}", Name(a), value(left, key), key, b.broker,
-                               value(right, key)));
+    out->push_back(fmt::format("{} has {} for {}, broker {} has {}", NameOfLog(a), value(left, key), key,
+                               b.broker, value(right, key)));
   }
 }
 
@@ -98,7 +98,7 @@ Violations CheckLastValues(const std::vector<KeyedRecord>& sent, const std::vect
     for (const auto& [key, what] : keys->second) {
       const auto found = last.find(key);
       const std::string wrong = JudgeKey(what, found == last.end() ? nullptr : found->second);
-      if (!wrong.empty()) out.push_back(fmt::format("{}: key {}: {}", Name(log), key, wrong));
+      if (!wrong.empty()) out.push_back(fmt::format("{}: key {}: {}", NameOfLog(log), key, wrong));
     }
   }
   return out;
@@ -116,8 +116,8 @@ Violations CheckSameRecords(const std::vector<DiskLog>& logs) {
             seen.emplace(std::tuple{log.topic, log.partition, record.offset}, std::pair{&log, &record});
         const LoggedRecord& other = *it->second.second;
         if (fresh || (other.key == record.key && other.value == record.value)) continue;
-        out.push_back(fmt::format("{} has '{}' at offset {}, broker {} has '{}'", Name(log), record.value,
-                                  record.offset, it->second.first->broker, other.value));
+        out.push_back(fmt::format("{} has '{}' at offset {}, broker {} has '{}'", NameOfLog(log),
+                                  record.value, record.offset, it->second.first->broker, other.value));
       }
     }
   }

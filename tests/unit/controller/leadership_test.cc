@@ -6,15 +6,15 @@
 namespace tidemark {
 namespace {
 
-constexpr BrokerEpoch kFirstLife = 100;
-constexpr BrokerEpoch kSecondLife = 200;
+constexpr BrokerEpoch kEarlierLife = 100;
+constexpr BrokerEpoch kLaterLife = 200;
 
 // Replicas 1, 2, 3, all live in their first life; 1 leads in epoch 5; all in sync.
 PartitionFacts Facts() {
   PartitionFacts facts;
   for (const BrokerId id : {1, 2, 3}) {
-    facts.replicas.push_back({.id = id, .usable = true, .clean_start = false, .epoch = kFirstLife});
-    facts.state.isr.push_back({id, kFirstLife});
+    facts.replicas.push_back({.id = id, .usable = true, .clean_start = false, .epoch = kEarlierLife});
+    facts.state.isr.push_back({id, kEarlierLife});
   }
   facts.state.leader = 1;
   facts.state.leader_epoch = 5;
@@ -25,7 +25,7 @@ void Die(PartitionFacts& facts, BrokerId id) {
   facts.replicas[id - 1].epoch = kNoBrokerEpoch;
 }
 void Bounce(PartitionFacts& facts, BrokerId id, bool clean) {
-  facts.replicas[id - 1].epoch = kSecondLife;
+  facts.replicas[id - 1].epoch = kLaterLife;
   facts.replicas[id - 1].clean_start = clean;
 }
 std::vector<BrokerId> Isr(const Leadership& state) {
@@ -59,7 +59,7 @@ TEST(DecideLeadership, DropsADeadFollowerWithoutANewEpoch) {
 
 TEST(DecideLeadership, NeverElectsALiveReplicaOutsideTheIsr) {
   PartitionFacts facts = Facts();
-  facts.state.isr = {{1, kFirstLife}};
+  facts.state.isr = {{1, kEarlierLife}};
   Die(facts, 1);
   const auto next = DecideLeadership(facts);
   ASSERT_TRUE(next);
@@ -83,18 +83,18 @@ TEST(DecideLeadership, ElectsAMemberThatReturns) {
   PartitionFacts facts = Facts();
   for (const BrokerId id : {1, 2, 3}) Die(facts, id);
   facts.state = *DecideLeadership(facts);
-  facts.replicas[2] = {.id = 3, .usable = true, .clean_start = true, .epoch = kSecondLife};
+  facts.replicas[2] = {.id = 3, .usable = true, .clean_start = true, .epoch = kLaterLife};
   const auto next = DecideLeadership(facts);
   ASSERT_TRUE(next);
   EXPECT_EQ(next->leader, 3);
   EXPECT_EQ(next->leader_epoch, 7u);
   EXPECT_EQ(Isr(*next), (Ids{3}));
-  EXPECT_EQ(next->isr[0].epoch, kSecondLife);
+  EXPECT_EQ(next->isr[0].epoch, kLaterLife);
 }
 
 TEST(DecideLeadership, UncleanElectionOnlyWhereAllowedAndMarked) {
   PartitionFacts facts = Facts();
-  facts.state.isr = {{1, kFirstLife}};
+  facts.state.isr = {{1, kEarlierLife}};
   facts.unclean_allowed = true;
   Die(facts, 1);
   facts.replicas[1].shutting_down = true;
@@ -118,7 +118,7 @@ TEST(DecideLeadership, AMemberWhoseLogIsGoneLeavesTheIsr) {
 
 TEST(DecideLeadership, TheLastMemberWhoseLogIsGoneLeadsOnlyAfterAnUncleanElection) {
   PartitionFacts facts = Facts();
-  facts.state.isr = {{1, kFirstLife}};
+  facts.state.isr = {{1, kEarlierLife}};
   facts.replicas[0].usable = false;
   facts.replicas[0].lost = true;
   Die(facts, 2);
@@ -133,7 +133,7 @@ TEST(DecideLeadership, TheLastMemberWhoseLogIsGoneLeadsOnlyAfterAnUncleanElectio
   EXPECT_EQ(next->leader, 1);
   EXPECT_EQ(next->recovery, v1::LEADER_RECOVERY_STATE_RECOVERING);
   // One that has something is preferred to one that has nothing.
-  facts.replicas[2] = {.id = 3, .usable = true, .epoch = kSecondLife};
+  facts.replicas[2] = {.id = 3, .usable = true, .epoch = kLaterLife};
   next = DecideLeadership(facts);
   ASSERT_TRUE(next);
   EXPECT_EQ(next->leader, 3);
@@ -144,7 +144,7 @@ TEST(DecideLeadership, AnUnprovenMemberNeitherLeadsNorMakesOthersLeave) {
   PartitionFacts facts = Facts();
   for (const BrokerId id : {1, 2, 3}) Die(facts, id);
   facts.unclean_allowed = true;
-  facts.replicas[0] = {.id = 1, .usable = true, .unproven = true, .epoch = kSecondLife};
+  facts.replicas[0] = {.id = 1, .usable = true, .unproven = true, .epoch = kLaterLife};
   auto next = DecideLeadership(facts);
   ASSERT_TRUE(next);
   EXPECT_EQ(next->leader, kNoBroker);
@@ -164,7 +164,7 @@ TEST(DecideLeadership, AnUnprovenMemberNeitherLeadsNorMakesOthersLeave) {
   gone.replicas[0].usable = false;
   gone.replicas[0].lost = true;
   EXPECT_FALSE(DecideLeadership(gone)) << "the others may have everything and are waited for";
-  gone.replicas[1] = {.id = 2, .usable = true, .epoch = kSecondLife};
+  gone.replicas[1] = {.id = 2, .usable = true, .epoch = kLaterLife};
   next = DecideLeadership(gone);
   ASSERT_TRUE(next);
   EXPECT_EQ(next->leader, 2);
@@ -179,13 +179,13 @@ TEST(DecideLeadership, AnUnprovenMemberStaysBesideOthersUntilItHasAnswered) {
   ASSERT_TRUE(next);
   EXPECT_EQ(next->leader, 2);
   EXPECT_EQ(Isr(*next), (Ids{2, 3, 1}));
-  EXPECT_EQ(next->Member(1)->epoch, kFirstLife) << "its present life has not been proven";
+  EXPECT_EQ(next->Member(1)->epoch, kEarlierLife) << "its present life has not been proven";
   facts.state = *next;
   EXPECT_FALSE(DecideLeadership(facts));
   facts.replicas[0].unproven = false;
   next = DecideLeadership(facts);
   ASSERT_TRUE(next);
-  EXPECT_EQ(next->Member(1)->epoch, kSecondLife);
+  EXPECT_EQ(next->Member(1)->epoch, kLaterLife);
   EXPECT_EQ(next->leader, 2);
 
   facts.synced = false;
@@ -204,7 +204,7 @@ TEST(DecideLeadership, AMemberTakenInInItsPresentLifeNeedsNoProof) {
 TEST(DecideLeadership, UncleanElectionIsNotUsedWhileAMemberLives) {
   PartitionFacts facts = Facts();
   facts.unclean_allowed = true;
-  facts.state.isr = {{1, kFirstLife}, {3, kFirstLife}};
+  facts.state.isr = {{1, kEarlierLife}, {3, kEarlierLife}};
   Die(facts, 1);
   const auto next = DecideLeadership(facts);
   ASSERT_TRUE(next);
@@ -220,14 +220,14 @@ TEST(DecideLeadership, ABouncedLeaderIsReplaced) {
   EXPECT_EQ(next->leader, 2);
   EXPECT_EQ(next->leader_epoch, 6u);
   EXPECT_EQ(Isr(*next), (Ids{1, 2, 3})) << "synced: what was counted is on its disk";
-  EXPECT_EQ(next->isr[0].epoch, kSecondLife);
+  EXPECT_EQ(next->isr[0].epoch, kLaterLife);
 }
 
 TEST(DecideLeadership, ABouncedLeaderAloneIsElectedAgainInANewEpoch) {
   for (const bool synced : {true, false}) {
     PartitionFacts facts = Facts();
     facts.synced = synced;
-    facts.state.isr = {{1, kFirstLife}};
+    facts.state.isr = {{1, kEarlierLife}};
     Bounce(facts, 1, false);
     const auto next = DecideLeadership(facts);
     ASSERT_TRUE(next);
@@ -277,7 +277,7 @@ TEST(DecideLeadership, ControlledShutdownMovesLeadershipAndLeavesTheIsr) {
 
 TEST(DecideLeadership, TheLastMemberLeadsThoughItIsShuttingDown) {
   PartitionFacts facts = Facts();
-  facts.state.isr = {{1, kFirstLife}};
+  facts.state.isr = {{1, kEarlierLife}};
   facts.replicas[0].shutting_down = true;
   EXPECT_FALSE(DecideLeadership(facts));
 }
@@ -327,7 +327,7 @@ TEST(DecideLeadership, AFollowerThatIsToBeFencedRaisesTheLeaderEpoch) {
 
 TEST(DecideLeadership, ReliefOfTheLastMemberChangesNothing) {
   PartitionFacts facts = Facts();
-  facts.state.isr = {{1, kFirstLife}};
+  facts.state.isr = {{1, kEarlierLife}};
   EXPECT_FALSE(DecideLeadership(facts, {.replica = 1, .leave_isr = true}));
 }
 
@@ -353,9 +353,9 @@ TEST(DecideLeadership, HoldsItsPromisesInEveryCase) {
                                       .shutting_down = fate == kStopping,
                                       .clean_start = fate == kCleanBounce,
                                       .epoch = fate == kDead ? kNoBrokerEpoch
-                                               : bounced     ? kSecondLife
-                                                             : kFirstLife});
-            if (isr & (1 << i)) facts.state.isr.push_back({i + 1, kFirstLife});
+                                               : bounced     ? kLaterLife
+                                                             : kEarlierLife});
+            if (isr & (1 << i)) facts.state.isr.push_back({i + 1, kEarlierLife});
           }
           const auto decided = DecideLeadership(facts);
           const Leadership next = decided.value_or(facts.state);
@@ -406,7 +406,7 @@ TEST(PreferredLeader, IsTheFirstReplicaWhereItIsFit) {
   facts.replicas[0].shutting_down = true;
   EXPECT_EQ(PreferredLeader(facts), std::nullopt);
   facts = Facts();
-  facts.state.isr = {{2, kFirstLife}};
+  facts.state.isr = {{2, kEarlierLife}};
   EXPECT_EQ(PreferredLeader(facts), std::nullopt);
 }
 

@@ -5,7 +5,7 @@ namespace tidemark {
 namespace {
 
 // Appends `count` batches of two records each and waits until they are on disk.
-void Fill(LogWorld& world, Log& log, int count, LeaderEpoch epoch = 0) {
+void FillEpoch(LogWorld& world, Log& log, int count, LeaderEpoch epoch = 0) {
   for (int i = 0; i < count; ++i) {
     ASSERT_TRUE(world.Append(log, MakeBatch(fmt::format("w{}-{}", epoch, i), 2), epoch));
   }
@@ -19,7 +19,7 @@ void Fill(LogWorld& world, Log& log, int count, LeaderEpoch epoch = 0) {
 TEST(LogFindings, ATruncationBelowTheStartLowersTheDurableStartToo) {
   LogWorld world;
   Log& log = world.Start();
-  Fill(world, log, 3);
+  FillEpoch(world, log, 3);
   // In the middle of the batch [2, 4).
   world.Call([&] {
     log.AdvanceStartTo(3);
@@ -28,7 +28,7 @@ TEST(LogFindings, ATruncationBelowTheStartLowersTheDurableStartToo) {
   ASSERT_TRUE(world.Checkpoint());
   ASSERT_TRUE(world.Truncate(log, 3));
   EXPECT_EQ(log.start_offset(), 2u);
-  Fill(world, log, 2, 1);
+  FillEpoch(world, log, 2, 1);
   world.Kill(true);
   Log& again = world.Start();
   EXPECT_EQ(again.start_offset(), 2u) << "an acknowledged record is hidden";
@@ -38,13 +38,13 @@ TEST(LogFindings, ATruncationBelowTheStartLowersTheDurableStartToo) {
 TEST(LogFindings, AStartThatOnlyTheEpochTableTellsOfIsKept) {
   LogWorld world;
   Log& log = world.Start();
-  Fill(world, log, 2, 1);
-  Fill(world, log, 2, 2);
+  FillEpoch(world, log, 2, 1);
+  FillEpoch(world, log, 2, 2);
   world.Call([&] {
     log.AdvanceStartTo(4);
     return true;
   });
-  Fill(world, log, 1, 2);  // writes the table, not the checkpoint
+  FillEpoch(world, log, 1, 2);  // writes the table, not the checkpoint
   world.Kill(false);
   Log& again = world.Start();
   EXPECT_EQ(again.start_offset(), 4u);
@@ -54,7 +54,7 @@ TEST(LogFindings, AStartThatOnlyTheEpochTableTellsOfIsKept) {
 TEST(LogFindings, AnEpochTableWithoutEntriesIsRebuiltWhenThereAreRecords) {
   LogWorld world;
   Log& log = world.Start();
-  Fill(world, log, 2, 5);
+  FillEpoch(world, log, 2, 5);
   ASSERT_TRUE(world.Checkpoint());
   world.Call([&] {
     log.AdvanceStartTo(4);
@@ -71,7 +71,7 @@ TEST(LogFindings, AnEpochTableWithoutEntriesIsRebuiltWhenThereAreRecords) {
 TEST(LogFindings, ACheckpointThatAFullDiskRefusedIsWrittenLater) {
   LogWorld world;
   Log& log = world.Start();
-  Fill(world, log, 3);
+  FillEpoch(world, log, 3);
   world.Call([&] {
     log.AdvanceStartTo(4);
     return true;
@@ -86,7 +86,7 @@ TEST(LogFindings, ACheckpointThatAFullDiskRefusedIsWrittenLater) {
 TEST(LogFindings, ARestartThatAFullDiskRefusedHidesNothing) {
   LogWorld world;
   Log& log = world.Start();
-  Fill(world, log, 3);
+  FillEpoch(world, log, 3);
   ASSERT_TRUE(world.Checkpoint());
   world.disk().Fail({.op = DiskOp::kWrite, .path = "-checkpoint.tmp", .fault = DiskFault::kNoSpace});
   const auto refused = world.process().Await([&log] { return log.RestartAt(5); });
@@ -106,7 +106,7 @@ TEST(LogFindings, ARestartThatAFullDiskRefusedHidesNothing) {
 TEST(LogFindings, ATruncationWaitsForALowerRecoveryPointThatAFullDiskHasRefusedBefore) {
   LogWorld world;
   Log& log = world.Start();
-  Fill(world, log, 4);
+  FillEpoch(world, log, 4);
   ASSERT_TRUE(world.Checkpoint());  // 8
   // The truncation is refused, but the log promises less already, and a round tries to say so.
   world.disk().Fail(
@@ -126,7 +126,7 @@ TEST(LogFindings, WhatAFullDiskRefusedDoesNotComeBackUnderALaterSegment) {
     LogWorld world(seed);
     world.config().segment_time = 1s;
     Log& log = world.Start();
-    Fill(world, log, 2);
+    FillEpoch(world, log, 2);
     ASSERT_TRUE(world.Checkpoint());
     world.disk().Fail({.op = DiskOp::kWrite, .path = ".log", .fault = DiskFault::kNoSpace});
     ASSERT_EQ(world.Append(log, MakeBatch("refused", 2)).error().code, v1::DISK_FULL);
@@ -145,7 +145,7 @@ TEST(LogFindings, WhatAFailedSyncLeftInThePageCacheIsNotTakenForDurable) {
     SCOPED_TRACE(seed);
     LogWorld world(seed);
     Log& log = world.Start();
-    Fill(world, log, 1);
+    FillEpoch(world, log, 1);
     world.disk().Fail({.op = DiskOp::kSync, .path = ".log"});
     ASSERT_TRUE(world.Append(log, MakeBatch("lost?", 2)));
     world.WaitForFlush(log);

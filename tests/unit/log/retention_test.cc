@@ -163,7 +163,7 @@ TEST(Retention, AnEmptyLogHasNothingToDelete) {
 
 // --- the log
 
-void Fill(LogWorld& world, Log& log, int batches, WallMillis append_time = 5000) {
+void FillAt(LogWorld& world, Log& log, int batches, WallMillis append_time = 5000) {
   for (int i = 0; i < batches; ++i) {
     CHECK(world.Append(log, MakeBatch(fmt::format("w{}", i), 2, 100), 0, append_time + i));
   }
@@ -192,7 +192,7 @@ void MoveStart(LogWorld& world, Log& log, Offset offset) {
 TEST(LogRetention, SegmentsTellTheirFacts) {
   LogWorld world;
   Log& log = world.Start();
-  Fill(world, log, 60);
+  FillAt(world, log, 60);
   const auto facts = log.DescribeSegments();
   ASSERT_GT(facts.size(), 2u);
   EXPECT_EQ(facts.front().base_offset, 0u);
@@ -210,7 +210,7 @@ TEST(LogRetention, AppendTimesAreLearntAgainAfterARestart) {
   for (const bool clean : {true, false}) {
     LogWorld world;
     Log* log = &world.Start();
-    Fill(world, *log, 60);
+    FillAt(world, *log, 60);
     const auto before = log->DescribeSegments();
     if (clean) {
       ASSERT_TRUE(world.CloseCleanly());
@@ -238,7 +238,7 @@ TEST(LogRetention, AnEmptiedLogGivesItsSpaceBackAndGoesOnWhereItWas) {
   LogWorld world;
   world.config().file_delete_delay = 0s;
   Log* log = &world.Start();
-  Fill(world, *log, 30);
+  FillAt(world, *log, 30);
   const Offset end = log->end_offset();
   MoveStart(world, *log, end);
   EXPECT_TRUE(log->has_garbage());
@@ -264,7 +264,7 @@ TEST(LogRetention, FilesAreRemovedAfterTheirDelay) {
   LogWorld world;
   world.config().file_delete_delay = 60s;
   Log& log = world.Start();
-  Fill(world, log, 60);
+  FillAt(world, log, 60);
   MoveStart(world, log, log.DescribeSegments()[2].base_offset);
   ASSERT_TRUE(Remove(world, log));
   EXPECT_EQ(FilesLike(world, ".log.deleted").size(), 2u);
@@ -280,7 +280,7 @@ TEST(LogRetention, FilesAreRemovedAfterTheirDelay) {
 TEST(LogRetention, FilesTakenAwayAreRemovedAtTheNextStart) {
   LogWorld world;
   Log* log = &world.Start();
-  Fill(world, *log, 60);
+  FillAt(world, *log, 60);
   const Offset start = log->DescribeSegments()[2].base_offset;
   MoveStart(world, *log, start);
   ASSERT_TRUE(Remove(world, *log));
@@ -297,7 +297,7 @@ TEST(LogRetention, AReaderOfASegmentThatGoesEndsWellOrIsToldThatItIsGone) {
     world.config().file_delete_delay = delay;
     world.disk().SetColdReadChance(1.0);
     Log* log = &world.Start();
-    Fill(world, *log, 60);
+    FillAt(world, *log, 60);
     ASSERT_TRUE(world.CloseCleanly());
     log = &world.Start();
     ASSERT_TRUE(world.process().Await([log] { return log->Survey(); }));
@@ -327,7 +327,7 @@ TEST(LogRetention, AReaderOfASegmentThatGoesEndsWellOrIsToldThatItIsGone) {
 TEST(LogRetention, ProductionGoesOnWhileSegmentsAreRemoved) {
   LogWorld world;
   Log& log = world.Start();
-  Fill(world, log, 100);
+  FillAt(world, log, 100);
   MoveStart(world, log, 150);
   const bool removed = world.RunOrDie([&]() -> Task<void> {
     Scope scope(world.process().main_loop(), "removal");
@@ -348,7 +348,7 @@ TEST(LogRetention, ProductionGoesOnWhileSegmentsAreRemoved) {
 TEST(LogStart, IsDurableWhenCheckpointStartReturns) {
   LogWorld world;
   Log* log = &world.Start();
-  Fill(world, *log, 10);
+  FillAt(world, *log, 10);
   MoveStart(world, *log, 7);
   EXPECT_EQ(log->durable_start(), 0u);
   ASSERT_TRUE(world.process().Await([log] { return log->CheckpointStart(); }));

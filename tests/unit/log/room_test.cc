@@ -5,7 +5,7 @@
 namespace tidemark {
 namespace {
 
-void Fill(LogWorld& world, Log& log, int batches, LeaderEpoch epoch = 0) {
+void FillRoom(LogWorld& world, Log& log, int batches, LeaderEpoch epoch = 0) {
   for (int i = 0; i < batches; ++i) {
     ASSERT_TRUE(world.Append(log, MakeBatch(fmt::format("w{}-{}", epoch, i), 2, 100), epoch));
   }
@@ -31,14 +31,14 @@ Result<> RemoveBelow(LogWorld& world, Log& log, Offset offset) {
 TEST(RoomForAChange, ATruncationThatFindsNoDescriptorWaitsForOne) {
   LogWorld world;
   Log& log = world.Start();
-  Fill(world, log, 40);
+  FillRoom(world, log, 40);
   ASSERT_GT(log.segment_count(), 1u);
   world.disk().Fail(
       {.op = DiskOp::kSyncDirectory, .path = "orders-0", .fault = DiskFault::kNoSpace, .times = 3});
   ASSERT_TRUE(world.Truncate(log, 10));
   EXPECT_EQ(log.end_offset(), 10u);
   EXPECT_FALSE(world.dirs().directories()[0]->failed);
-  Fill(world, log, 2, 1);
+  FillRoom(world, log, 2, 1);
   const auto kept = world.ReadAll(log);
   world.Kill(/*power_loss=*/true);
   EXPECT_EQ(world.ReadAll(world.Start()), kept);
@@ -47,12 +47,12 @@ TEST(RoomForAChange, ATruncationThatFindsNoDescriptorWaitsForOne) {
 TEST(RoomForAChange, ALogThatIsToStartAnewWaitsForItsFile) {
   LogWorld world;
   Log& log = world.Start();
-  Fill(world, log, 40);
+  FillRoom(world, log, 40);
   world.disk().Fail({.op = DiskOp::kOpen, .path = ".log", .fault = DiskFault::kNoSpace, .times = 2});
   ASSERT_TRUE(RestartAt(world, log, 500));
   EXPECT_FALSE(world.dirs().directories()[0]->failed);
   EXPECT_EQ(log.start_offset(), 500u);
-  Fill(world, log, 2, 1);
+  FillRoom(world, log, 2, 1);
   world.Kill(true);
   Log& again = world.Start();
   EXPECT_EQ(again.start_offset(), 500u);
@@ -62,12 +62,12 @@ TEST(RoomForAChange, ALogThatIsToStartAnewWaitsForItsFile) {
 TEST(RoomForAChange, OneThatHasMadeItsFileMakesItAgain) {
   LogWorld world;
   Log& log = world.Start();
-  Fill(world, log, 40);
+  FillRoom(world, log, 40);
   // The second sync of the directory: the epoch table's has passed, the new segment is there.
   world.disk().Fail(
       {.op = DiskOp::kSyncDirectory, .path = "orders-0", .fault = DiskFault::kNoSpace, .nth = 2, .times = 1});
   ASSERT_TRUE(RestartAt(world, log, 0));
-  Fill(world, log, 1, 1);
+  FillRoom(world, log, 1, 1);
   world.Kill(true);
   EXPECT_EQ(world.Start().end_offset(), 2u);
 }
@@ -76,7 +76,7 @@ TEST(RoomForAChange, RetentionOnAFullDiskUnlinksWhatItCannotRename) {
   LogWorld world;
   world.config().file_delete_delay = 60s;
   Log& log = world.Start();
-  Fill(world, log, 80);
+  FillRoom(world, log, 80);
   const size_t before = log.segment_count();
   ASSERT_GT(before, 2u);
   world.disk().Fail({.op = DiskOp::kRename, .path = "orders-0", .fault = DiskFault::kNoSpace, .times = 1000});
@@ -92,7 +92,7 @@ TEST(RoomForAChange, RetentionOnAFullDiskUnlinksWhatItCannotRename) {
 TEST(RoomForAChange, ALackThatLastsFailsOneLogAndNotItsDirectory) {
   LogWorld world;
   Log& log = world.Start();
-  Fill(world, log, 40);
+  FillRoom(world, log, 40);
   world.disk().Fail(
       {.op = DiskOp::kSyncDirectory, .path = "orders-0", .fault = DiskFault::kNoSpace, .times = 1000});
   EXPECT_EQ(world.Truncate(log, 10).error().code, v1::KAFKA_STORAGE_ERROR);
@@ -109,7 +109,7 @@ TEST(RoomForAChange, ALackThatLastsFailsOneLogAndNotItsDirectory) {
 TEST(RoomForAChange, ASyncThatFailsIsTheDirectorysWhateverItsNumber) {
   LogWorld world;
   Log& log = world.Start();
-  Fill(world, log, 40);
+  FillRoom(world, log, 40);
   world.disk().Fail({.op = DiskOp::kSync, .path = ".log", .fault = DiskFault::kNoSpace});
   ASSERT_FALSE(world.Truncate(log, 10));
   EXPECT_TRUE(world.dirs().directories()[0]->failed);

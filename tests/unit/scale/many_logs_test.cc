@@ -14,8 +14,8 @@
 namespace tidemark {
 namespace {
 
-constexpr size_t kFew = 200;
-constexpr size_t kMany = 2000;
+constexpr size_t kFewLogs = 200;
+constexpr size_t kManyLogs = 2000;
 
 TopicId OrdersId() {
   std::array<uint8_t, TopicId::kSize> bytes{};
@@ -130,7 +130,7 @@ class ManyLogs {
 };
 
 class LogsByNumber : public testing::TestWithParam<size_t> {};
-INSTANTIATE_TEST_SUITE_P(Logs, LogsByNumber, testing::Values(kFew, kMany));
+INSTANTIATE_TEST_SUITE_P(Logs, LogsByNumber, testing::Values(kFewLogs, kManyLogs));
 
 TEST_P(LogsByNumber, NoMoreFilesAreOpenThanTheCacheHolds) {
   constexpr size_t kCache = 64;
@@ -166,8 +166,8 @@ Idle IdleFor(size_t count, Duration duration) {
 }
 
 TEST(IdleLogsByNumber, CallNothingAndWakeNobody) {
-  const Idle few = IdleFor(kFew, 1800s);
-  const Idle many = IdleFor(kMany, 1800s);
+  const Idle few = IdleFor(kFewLogs, 1800s);
+  const Idle many = IdleFor(kManyLogs, 1800s);
   EXPECT_EQ(few.calls, 0u);
   EXPECT_EQ(many.calls, 0u);
   EXPECT_EQ(many.events, few.events) << "rounds look at logs that changed, and sleep";
@@ -195,24 +195,24 @@ Beginning CleanStart(size_t count, size_t segments) {
 }
 
 TEST(CleanStartByNumber, OfTenTimesTheSegmentsOpensAndCallsNoMore) {
-  const Beginning few = CleanStart(kFew, 5);
-  const Beginning many = CleanStart(kFew, 50);
+  const Beginning few = CleanStart(kFewLogs, 5);
+  const Beginning many = CleanStart(kFewLogs, 50);
   EXPECT_EQ(many.opens, few.opens);
   EXPECT_EQ(many.calls, few.calls);
   EXPECT_EQ(many.open, few.open);
-  const int64_t of_segment = (many.heap - few.heap) / static_cast<int64_t>(kFew * 45);
+  const int64_t of_segment = (many.heap - few.heap) / static_cast<int64_t>(kFewLogs * 45);
   RecordProperty("bytes_per_segment", static_cast<int>(of_segment));
   EXPECT_LT(of_segment, 600);
 }
 
 TEST(CleanStartByNumber, OfTenTimesTheLogsCostsEachOfThemTheSame) {
-  const Beginning few = CleanStart(kFew, 3);
-  const Beginning many = CleanStart(kMany, 3);
-  EXPECT_EQ(many.opens * kFew, few.opens * kMany);
-  EXPECT_EQ(many.calls * kFew, few.calls * kMany);
+  const Beginning few = CleanStart(kFewLogs, 3);
+  const Beginning many = CleanStart(kManyLogs, 3);
+  EXPECT_EQ(many.opens * kFewLogs, few.opens * kManyLogs);
+  EXPECT_EQ(many.calls * kFewLogs, few.calls * kManyLogs);
   EXPECT_EQ(many.open, few.open) << "a log that was only opened keeps no file";
-  EXPECT_LE(many.opens, 10 * kMany);
-  const int64_t of_log = many.heap / static_cast<int64_t>(kMany);
+  EXPECT_LE(many.opens, 10 * kManyLogs);
+  const int64_t of_log = many.heap / static_cast<int64_t>(kManyLogs);
   RecordProperty("bytes_per_log", static_cast<int>(of_log));
   EXPECT_LT(of_log, 6000);
 }

@@ -18,7 +18,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 constexpr BrokerId kSelf = 1;
-constexpr uint32_t kPartitions = 6;
+constexpr uint32_t kOrdersPartitions = 6;
 
 TopicId OrdersId() {
   std::array<uint8_t, TopicId::kSize> bytes{};
@@ -113,7 +113,7 @@ class Host {
     v1::TopicState topic;
     topic.set_name("orders");
     topic.set_id(OrdersId().ToBytes());
-    for (uint32_t i = 0; i < kPartitions; ++i) {
+    for (uint32_t i = 0; i < kOrdersPartitions; ++i) {
       v1::PartitionState* partition = topic.add_partitions();
       partition->set_partition(i);
       partition->set_leader(kSelf);
@@ -262,20 +262,20 @@ TEST_P(ShardTest, BeforeItIsActiveItSaysSoAndTellsItsVersions) {
 TEST_P(ShardTest, OneProduceReachesEveryPartitionAndOneFetchReadsThemAll) {
   Activate();
   std::vector<std::pair<uint32_t, std::string>> records;
-  for (uint32_t i = 0; i < kPartitions; ++i) records.emplace_back(i, "value-" + std::to_string(i));
+  for (uint32_t i = 0; i < kOrdersPartitions; ++i) records.emplace_back(i, "value-" + std::to_string(i));
   const Result<v1::Response> produced = Call(Produce(records));
   ASSERT_TRUE(produced) << produced.error().message;
   const auto& topic = produced->produce().topics(0);
-  ASSERT_EQ(topic.partitions_size(), static_cast<int>(kPartitions));
+  ASSERT_EQ(topic.partitions_size(), static_cast<int>(kOrdersPartitions));
   for (int i = 0; i < topic.partitions_size(); ++i) {
     EXPECT_EQ(topic.partitions(i).partition(), static_cast<uint32_t>(i));
     EXPECT_EQ(topic.partitions(i).error().code(), v1::NONE) << topic.partitions(i).error().message();
   }
   std::vector<std::pair<uint32_t, Offset>> wanted;
-  for (uint32_t i = 0; i < kPartitions; ++i) wanted.emplace_back(i, 0);
+  for (uint32_t i = 0; i < kOrdersPartitions; ++i) wanted.emplace_back(i, 0);
   auto fetched = ByPartition(Call(Fetch(wanted)));
-  ASSERT_EQ(fetched.size(), kPartitions);
-  for (uint32_t i = 0; i < kPartitions; ++i) {
+  ASSERT_EQ(fetched.size(), kOrdersPartitions);
+  for (uint32_t i = 0; i < kOrdersPartitions; ++i) {
     EXPECT_THAT(Values(fetched[i].records()), ElementsAre("value-" + std::to_string(i)));
     EXPECT_EQ(fetched[i].high_watermark(), 1u);
   }
@@ -318,7 +318,7 @@ TEST_P(ShardTest, ABadBatchIsRefusedAloneAndNamesWhatIsWrong) {
 TEST_P(ShardTest, AParkedFetchOfSeveralShardsEndsWithTheFirstRecord) {
   Activate();
   std::vector<std::pair<uint32_t, Offset>> wanted;
-  for (uint32_t i = 0; i < kPartitions; ++i) wanted.emplace_back(i, 0);
+  for (uint32_t i = 0; i < kOrdersPartitions; ++i) wanted.emplace_back(i, 0);
   const MonoTime before = world.Now();
   auto parked = Begin(Fetch(wanted, 10000));
   world.RunFor(500ms);
@@ -332,10 +332,10 @@ TEST_P(ShardTest, AParkedFetchOfSeveralShardsEndsWithTheFirstRecord) {
 TEST_P(ShardTest, MinBytesAreCountedOverAllShards) {
   Activate();
   std::vector<std::pair<uint32_t, Offset>> wanted;
-  for (uint32_t i = 0; i < kPartitions; ++i) wanted.emplace_back(i, 0);
+  for (uint32_t i = 0; i < kOrdersPartitions; ++i) wanted.emplace_back(i, 0);
   auto parked = Begin(Fetch(wanted, 15000, 0, 1500));
   const MonoTime before = world.Now();
-  for (uint32_t i = 0; i < kPartitions; ++i) {
+  for (uint32_t i = 0; i < kOrdersPartitions; ++i) {
     ASSERT_FALSE(parked->has_value()) << "after " << i;
     // 300 bytes a partition: together over 1500 with the fifth or sixth, none alone.
     ASSERT_TRUE(Call(Produce({{i, std::string(230, 'x')}})));
@@ -382,8 +382,8 @@ TEST_P(ShardTest, WhatIsLetInIsEnough) {
 TEST_P(ShardTest, ASessionNamesOnlyWhatChanged) {
   Activate();
   std::vector<std::pair<uint32_t, Offset>> wanted;
-  for (uint32_t i = 0; i < kPartitions; ++i) wanted.emplace_back(i, 0);
-  EXPECT_EQ(ByPartition(Call(Fetch(wanted, 0, 1))).size(), kPartitions);
+  for (uint32_t i = 0; i < kOrdersPartitions; ++i) wanted.emplace_back(i, 0);
+  EXPECT_EQ(ByPartition(Call(Fetch(wanted, 0, 1))).size(), kOrdersPartitions);
   EXPECT_EQ(ByPartition(Call(Fetch({}, 0, 2))).size(), 0u);
   ASSERT_TRUE(Call(Produce({{4, "new"}})));
   auto changed = ByPartition(Call(Fetch({}, 1000, 3)));
@@ -462,7 +462,7 @@ TEST_P(ShardTest, ListsOffsetsAndDescribesReplicasOfEveryShard) {
   describe.mutable_describe_replicas();
   const Result<v1::Response> described = Call(describe);
   ASSERT_TRUE(described);
-  EXPECT_EQ(described->describe_replicas().replicas_size(), static_cast<int>(kPartitions));
+  EXPECT_EQ(described->describe_replicas().replicas_size(), static_cast<int>(kOrdersPartitions));
   EXPECT_EQ(described->describe_replicas().broker_id(), kSelf);
 }
 
@@ -474,7 +474,7 @@ TEST_P(ShardTest, MetadataSuggestsTheNearestName) {
   const Result<v1::Response> answer = Call(request);
   ASSERT_TRUE(answer) << answer.error().message;
   EXPECT_THAT(answer->metadata().topics(0).error().message(), HasSubstr("'orders'"));
-  EXPECT_EQ(answer->metadata().topics(1).partitions_size(), static_cast<int>(kPartitions));
+  EXPECT_EQ(answer->metadata().topics(1).partitions_size(), static_cast<int>(kOrdersPartitions));
   EXPECT_EQ(answer->metadata().brokers(0).host(), "broker");
 }
 

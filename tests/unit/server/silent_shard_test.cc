@@ -13,15 +13,15 @@ namespace {
 using testing::ElementsAre;
 using Json = nlohmann::json;
 
-constexpr uint32_t kPartitions = 12;
+constexpr uint32_t kSilentPartitions = 12;
 
 class SilentShard : public testing::Test {
  protected:
   SilentShard() : cluster_(5, 1, {{"num.shards", "3"}}) {
     cluster_.StartAll();
-    cluster_.CreateTopic("orders", kPartitions, 1);
+    cluster_.CreateTopic("orders", kSilentPartitions, 1);
     CHECK(cluster_.WaitForLeaders("orders"));
-    for (uint32_t p = 0; p < kPartitions; ++p) cluster_.Produce("orders", p, {"one"});
+    for (uint32_t p = 0; p < kSilentPartitions; ++p) cluster_.Produce("orders", p, {"one"});
   }
   std::string Metrics() { return cluster_.Http(0, {.path = "/metrics"}).body; }
   // Of the line that begins with the name and its labels.
@@ -62,17 +62,17 @@ TEST_F(SilentShard, IsNamedByAStateThatIsNotWhole) {
     return Json::parse(reply.body);
   };
   const Json before = state(200);
-  EXPECT_EQ(before["partitions"].size(), kPartitions);
+  EXPECT_EQ(before["partitions"].size(), kSilentPartitions);
   EXPECT_FALSE(before.contains("not_answering"));
   Shard().SetStill(true);
   const Json during = state(503);
   EXPECT_THAT(during["not_answering"], ElementsAre("shard-1"));
-  EXPECT_LT(during["partitions"].size(), kPartitions);
+  EXPECT_LT(during["partitions"].size(), kSilentPartitions);
   EXPECT_GT(during["partitions"].size(), 0u);
   EXPECT_TRUE(during["loops"].contains("shard-0"));
   EXPECT_FALSE(during["loops"].contains("shard-1")) << "that would be how it was before";
   Shard().SetStill(false);
-  EXPECT_EQ(state(200)["partitions"].size(), kPartitions);
+  EXPECT_EQ(state(200)["partitions"].size(), kSilentPartitions);
 }
 
 // A part of the replicas would pass for all of them.
@@ -85,7 +85,7 @@ TEST_F(SilentShard, ItsBrokerDoesNotTellOfAPartOfItsReplicas) {
     for (const auto& directory : response->describe_log_dirs().log_dirs()) out += directory.replicas_size();
     return out;
   };
-  EXPECT_EQ(replicas(), kPartitions);
+  EXPECT_EQ(replicas(), kSilentPartitions);
   // Connections go to the shards in turn: one of these is not the silent shard's.
   v1::Request hello;
   hello.mutable_api_versions();
@@ -101,7 +101,7 @@ TEST_F(SilentShard, ItsBrokerDoesNotTellOfAPartOfItsReplicas) {
   EXPECT_EQ(told.error().code, v1::REQUEST_TIMED_OUT);
   EXPECT_THAT(told.error().message, testing::HasSubstr("a shard of broker 0"));
   Shard().SetStill(false);
-  EXPECT_EQ(replicas(), kPartitions);
+  EXPECT_EQ(replicas(), kSilentPartitions);
 }
 
 }  // namespace
