@@ -18,6 +18,8 @@ constexpr Duration kQueuePatience = 30s;
 // Of an admin request while the controller may not write.
 constexpr Duration kOutagePatience = 3s;
 constexpr Duration kMaxWait = std::chrono::minutes(10);
+// What a turn may take while others wait.
+constexpr Duration kShare = 50ms;
 
 bool IsAdmin(const v1::Request& request) {
   return request.has_create_topics() || request.has_delete_topics() || request.has_create_partitions() ||
@@ -64,7 +66,8 @@ Task<void> ControllerTerm::Close() {
   End("closed");
   while (!channels_.empty()) RemoveChannel(channels_.begin()->first);
   co_await scope_.Close();
-  queue_.clear();
+  brokers_queue_.clear();
+  admins_queue_.clear();
   counters_.fenced_writes += writer_.fenced();
   counters_.unknown_writes += writer_.unknown();
 }
@@ -86,7 +89,7 @@ void ControllerTerm::HintLater(HintSet hint) {
 
 Task<void> ControllerTerm::Run() {
   while (!ended()) {
-    if (!hints_.Any() && queue_.empty()) {
+    if (!hints_.Any() && brokers_queue_.empty() && admins_queue_.empty()) {
       (void)co_await wake_.Wait("controller event", kNoDeadline, scope_.stop_token());
     } else if (!MayAct()) {
       // Suspended, or past the lease. Either the connection comes back and everything is read again, or it
@@ -100,8 +103,13 @@ Task<void> ControllerTerm::Run() {
 
 Task<void> ControllerTerm::Work() {
   ++counters_.events;
-  if (!hints_.Any()) {
-    co_await ServeNext();
+  turn_began_ = loop_.Now();
+  // What is not known to be so any more is read first.
+  const bool requests = !brokers_queue_.empty() || !admins_queue_.empty();
+  const bool serves = !hints_.Any() || (followed_hints_ && requests && !hints_.full);
+  followed_hints_ = !serves;
+  if (serves) {
+    co_await ServeNext(brokers_queue_.empty() ? admins_queue_ : brokers_queue_);
     co_return;
   }
   const HintSet hints = std::exchange(hints_, {});
@@ -120,20 +128,28 @@ Task<void> ControllerTerm::Work() {
   }
 }
 
-Task<void> ControllerTerm::ServeNext() {
-  const std::shared_ptr<Pending> pending = std::move(queue_.front());
-  queue_.pop_front();
+bool ControllerTerm::GivesWay() const {
+  return (hints_.Any() || !brokers_queue_.empty()) && loop_.Now() - turn_began_ >= kShare;
+}
+
+Task<void> ControllerTerm::ServeNext(std::deque<std::shared_ptr<Pending>>& queue) {
+  const std::shared_ptr<Pending> pending = std::move(queue.front());
+  queue.pop_front();
   if (pending->given_up) co_return;
   pending->begun = true;
   const Step step = co_await Serve(*pending);
   if (step == Step::kDone || ended()) co_return;
+  if (step == Step::kGiveWay) {
+    queue.push_front(pending);
+    co_return;
+  }
   if (step == Step::kLater) {
     ++pending->attempts;
-    queue_.push_front(pending);
+    queue.push_front(pending);
     co_return;
   }
   if (++pending->attempts < kMaxAttempts) {
-    queue_.push_front(pending);
+    queue.push_front(pending);
   } else {
     v1::Response response;
     ToProto(
@@ -168,9 +184,10 @@ Task<ControllerTerm::Step> ControllerTerm::Serve(Pending& pending) {
 // Whoever sent an admin request is told early when nothing can be written, and it is not begun after that.
 Task<Result<v1::Response>> ControllerTerm::AwaitAnswer(std::shared_ptr<ControllerTerm> self,
                                                        std::shared_ptr<Pending> pending) {
-  const MonoTime deadline = self->loop_.Now() + kQueuePatience;
+  const MonoTime begun = self->loop_.Now();
   const bool admin = IsAdmin(pending->request);
   while (true) {
+    const MonoTime deadline = std::max(begun, pending->moved_at) + kQueuePatience;
     const MonoTime until = admin ? std::min(deadline, self->loop_.Now() + kOutagePatience) : deadline;
     Result<v1::Response> answer =
         co_await pending->answer.Wait("controller request", until, self->scope_.stop_token());
@@ -184,7 +201,8 @@ Task<Result<v1::Response>> ControllerTerm::AwaitAnswer(std::shared_ptr<Controlle
                fmt::format("the controller, broker {}, has no connection to ZooKeeper; {}",
                            self->options_.broker_id,
                            pending->begun ? "the outcome is unknown" : "nothing was changed")};
-    } else if (error.code == v1::REQUEST_TIMED_OUT && self->loop_.Now() < deadline) {
+    } else if (error.code == v1::REQUEST_TIMED_OUT &&
+               self->loop_.Now() < std::max(begun, pending->moved_at) + kQueuePatience) {
       continue;
     }
     pending->given_up = admin;
@@ -209,13 +227,13 @@ Task<Result<v1::Response>> ControllerTerm::Handle(std::shared_ptr<ControllerTerm
     default:
       co_return Fail(v1::INVALID_REQUEST, "the controller does not serve this request");
   }
-  if (self->queue_.size() >= kMaxQueued) {
-    co_return Fail(v1::BROKER_NOT_READY, "the controller has {} requests to serve before this",
-                   self->queue_.size());
+  auto& queue = IsAdmin(request) ? self->admins_queue_ : self->brokers_queue_;
+  if (queue.size() >= kMaxQueued) {
+    co_return Fail(v1::BROKER_NOT_READY, "the controller has {} requests to serve before this", queue.size());
   }
   const MonoTime begun = self->loop_.Now();
   auto pending = std::make_shared<Pending>(self->loop_, std::move(request));
-  self->queue_.push_back(pending);
+  queue.push_back(pending);
   self->wake_.NotifyAll();
   Result<v1::Response> answer = co_await AwaitAnswer(self, pending);
   if (!answer) co_return answer;
@@ -339,7 +357,7 @@ void ControllerTerm::FillStatus(ControllerStatus* out) const {
   }
   out->live_brokers = cluster_.brokers.size();
   out->topics = cluster_.topics.size();
-  out->queued_events = queue_.size() + (hints_.Any() ? 1 : 0);
+  out->queued_events = brokers_queue_.size() + admins_queue_.size() + (hints_.Any() ? 1 : 0);
   for (const auto& [name, topic] : cluster_.topics) {
     out->partitions += topic.partitions.size();
     for (const auto& [index, partition] : topic.partitions) {

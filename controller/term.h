@@ -9,6 +9,10 @@
 // Invariants: the context changes only within the loop's coroutine (callbacks note facts and set hints); a
 // partition's state in the context is one that ZooKeeper confirmed; after an unknown outcome everything is
 // read again before the next decision; nothing is decided for a topic that is quarantined or being deleted.
+//
+// One turn of the loop follows hints (facts and decisions), or serves one request, brokers' before admins';
+// where there are both, in turn. Work of many topics gives way between them to what has come meanwhile
+// (GivesWay): elections and ISR changes wait for nobody's ten thousand deletions.
 #pragma once
 
 #include <deque>
@@ -74,7 +78,11 @@ class ControllerTerm final : private BrokerChannel::Owner {
     OneShot<v1::Response> answer;
     int attempts = 0;
     bool begun = false;     // something may have been written
-    bool given_up = false;  // before it was begun: it is not to be
+    bool given_up = false;  // by who sent it: what is not begun is not to be
+    // Of a request of many: how many are served, what they are answered, and when the last was.
+    int served = 0;
+    v1::Response partial;
+    MonoTime moved_at{};
     // Ids given to topics by earlier attempts whose outcome was unknown.
     std::map<std::string, TopicId> given_ids;
     // Topics that earlier attempts wrote more partitions for, with unknown outcome: from which number on.
@@ -87,9 +95,10 @@ class ControllerTerm final : private BrokerChannel::Owner {
   static Task<Result<v1::Response>> AwaitAnswer(std::shared_ptr<ControllerTerm> self,
                                                 std::shared_ptr<Pending> pending);
   enum class Step {
-    kDone,   // answered
-    kLater,  // hints are set that must be followed first
-    kAgain,  // an outcome is unknown: serve it again when everything has been read
+    kDone,     // answered
+    kLater,    // hints are set that must be followed first
+    kGiveWay,  // others are first; then it goes on with pending.served
+    kAgain,    // an outcome is unknown: serve it again when everything has been read
   };
   struct StateChange {
     std::string topic;
@@ -107,8 +116,10 @@ class ControllerTerm final : private BrokerChannel::Owner {
   // --- term.cc
   Task<void> Run();
   Task<void> Work();
-  Task<void> ServeNext();
+  Task<void> ServeNext(std::deque<std::shared_ptr<Pending>>& queue);
   Task<Step> Serve(Pending& pending);
+  // This turn has taken its share, and others wait.
+  bool GivesWay() const;
   void Hint(const HintSet& hint);
   void HintLater(HintSet hint);
   Task<bool> StillController();
@@ -164,8 +175,8 @@ class ControllerTerm final : private BrokerChannel::Owner {
   Task<Step> ServeControlledShutdown(Pending& pending);
   v1::Response DescribeTopics(const v1::DescribeTopicsRequest& request) const;
   std::optional<Error> CheckSender(BrokerId id, BrokerEpoch epoch) const;
-  // Between the topics of a request of many, which must not hold up what else runs on the loop. False: what
-  // is known is to be read again first (Step::kAgain).
+  // Between the topics of a request of many, which must not hold up what else runs on the loop. False:
+  // Step::kGiveWay.
   Task<bool> LetOthersRun();
   // The leader has met lives of brokers that are not known here yet.
   bool KnowsLaterLives(const v1::AlterPartitionRequest& request) const;
@@ -178,6 +189,7 @@ class ControllerTerm final : private BrokerChannel::Owner {
   Task<Step> WriteNewTopic(const std::string& name, const TopicPlan& plan, TopicId id,
                            v1::CreateTopicsResponse::Topic* out);
   Task<Step> ServeDeleteTopics(Pending& pending);
+  Task<Step> MarkDeleted(std::string name, Pending& pending, v1::DeleteTopicsResponse::Topic* out);
   // Within the caller's coroutine: waits until the cluster shows what was done.
   Task<void> AwaitCreated(v1::CreateTopicsResponse* response, MonoTime deadline);
   Task<void> AwaitDeleted(v1::DeleteTopicsResponse* response, std::map<std::string, TopicId> ids,
@@ -224,9 +236,12 @@ class ControllerTerm final : private BrokerChannel::Owner {
   std::map<std::string, Deletion> deletions_;
   std::map<std::string, int> conflicts_;  // refused writes in a row, by topic
   HintSet hints_;
-  std::deque<std::shared_ptr<Pending>> queue_;
-  Notifier wake_;      // there is work
-  Notifier progress_;  // something changed that requests may wait for
+  std::deque<std::shared_ptr<Pending>> brokers_queue_;
+  std::deque<std::shared_ptr<Pending>> admins_queue_;
+  MonoTime turn_began_{};
+  bool followed_hints_ = false;  // the turn before
+  Notifier wake_;                // there is work
+  Notifier progress_;            // something changed that requests may wait for
   bool ready_ = false;
   bool incomplete_ = false;  // as of the last reading of topics
   uint64_t metadata_sequence_ = 0;

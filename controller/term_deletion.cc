@@ -15,6 +15,8 @@ Task<void> ControllerTerm::AdvanceDeletions() {
   for (const std::string& name : names) {
     co_await AdvanceDeletion(name);
     if (ended() || hints_.full) co_return;
+    // Those that are done are not met again.
+    if (GivesWay()) co_return Hint({.decide = true});
   }
 }
 

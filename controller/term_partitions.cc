@@ -45,21 +45,23 @@ void TellAdded(const std::map<uint32_t, std::vector<BrokerId>>& added, Outcome* 
 
 Task<ControllerTerm::Step> ControllerTerm::ServeCreatePartitions(Pending& pending) {
   const v1::CreatePartitionsRequest& request = pending.request.create_partitions();
-  v1::Response response;
+  v1::CreatePartitionsResponse& out = *pending.partial.mutable_create_partitions();
   std::map<std::string, int> times;
   for (const auto& wish : request.topics()) ++times[wish.name()];
-  for (const auto& wish : request.topics()) {
-    Outcome& out = *response.mutable_create_partitions()->add_topics();
-    out.set_name(wish.name());
+  for (const int first = pending.served; pending.served < request.topics_size(); ++pending.served) {
+    const auto& wish = request.topics(pending.served);
+    if (pending.served > first && !co_await LetOthersRun()) co_return Step::kGiveWay;
+    Outcome topic;
+    topic.set_name(wish.name());
     if (times[wish.name()] > 1) {
-      ToProto({v1::INVALID_REQUEST, "the topic is named twice"}, out.mutable_error());
-      continue;
-    }
-    if (response.create_partitions().topics_size() > 1 && !co_await LetOthersRun()) co_return Step::kAgain;
-    if (co_await GrowTopic(wish, request.validate_only(), pending, &out) == Step::kAgain)
+      ToProto({v1::INVALID_REQUEST, "the topic is named twice"}, topic.mutable_error());
+    } else if (co_await GrowTopic(wish, request.validate_only(), pending, &topic) == Step::kAgain) {
       co_return Step::kAgain;
+    }
+    *out.add_topics() = std::move(topic);
+    pending.moved_at = loop_.Now();
   }
-  pending.answer.Set(std::move(response));
+  pending.answer.Set(std::move(pending.partial));
   // Leaders are chosen in the next turn.
   Hint({.decide = true});
   co_return Step::kDone;

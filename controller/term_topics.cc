@@ -59,22 +59,23 @@ Result<TopicPlan> ControllerTerm::PlanNewTopic(const v1::CreateTopicsRequest::To
 
 Task<ControllerTerm::Step> ControllerTerm::ServeCreateTopics(Pending& pending) {
   const v1::CreateTopicsRequest& request = pending.request.create_topics();
-  v1::Response response;
-  v1::CreateTopicsResponse& out = *response.mutable_create_topics();
+  v1::CreateTopicsResponse& out = *pending.partial.mutable_create_topics();
   std::map<std::string, int> times;
   for (const auto& wish : request.topics()) ++times[wish.name()];
-  for (const auto& wish : request.topics()) {
-    v1::CreateTopicsResponse::Topic& topic = *out.add_topics();
+  for (const int first = pending.served; pending.served < request.topics_size(); ++pending.served) {
+    const auto& wish = request.topics(pending.served);
+    if (pending.served > first && !co_await LetOthersRun()) co_return Step::kGiveWay;
+    v1::CreateTopicsResponse::Topic topic;
     topic.set_name(wish.name());
     if (times[wish.name()] > 1) {
       ToProto({v1::INVALID_REQUEST, "the topic is named twice"}, topic.mutable_error());
-      continue;
-    }
-    if (out.topics_size() > 1 && !co_await LetOthersRun()) co_return Step::kAgain;
-    if (co_await CreateTopic(wish, request.validate_only(), pending, &topic) == Step::kAgain)
+    } else if (co_await CreateTopic(wish, request.validate_only(), pending, &topic) == Step::kAgain) {
       co_return Step::kAgain;
+    }
+    *out.add_topics() = std::move(topic);
+    pending.moved_at = loop_.Now();
   }
-  pending.answer.Set(std::move(response));
+  pending.answer.Set(std::move(pending.partial));
   // Leaders are chosen in the next turn.
   Hint({.decide = true});
   co_return Step::kDone;
@@ -188,49 +189,56 @@ Task<void> ControllerTerm::AwaitCreated(v1::CreateTopicsResponse* response, Mono
 
 Task<ControllerTerm::Step> ControllerTerm::ServeDeleteTopics(Pending& pending) {
   const v1::DeleteTopicsRequest& request = pending.request.delete_topics();
-  v1::Response response;
-  for (const std::string& name : request.names()) {
-    v1::DeleteTopicsResponse::Topic& out = *response.mutable_delete_topics()->add_topics();
-    out.set_name(name);
-    const auto known = cluster_.topics.find(name);
-    // Gone since an earlier attempt of this request: that is success.
-    if (known == cluster_.topics.end() && pending.given_ids.contains(name)) continue;
-    if (!options_.delete_topics) {
-      ToProto({v1::TOPIC_DELETION_DISABLED, "delete.topic.enable is false"}, out.mutable_error());
-      continue;
-    }
-    if (known == cluster_.topics.end()) {
-      const bool unreadable = cluster_.unreadable_topics.contains(name);
-      ToProto({unreadable ? v1::UNKNOWN_SERVER_ERROR : v1::UNKNOWN_TOPIC_OR_PARTITION,
-               unreadable ? fmt::format(
-                                "the znode of topic '{}' cannot be used, so its replicas are not known", name)
-                          : fmt::format("there is no topic '{}'", name)},
-              out.mutable_error());
-      continue;
-    }
-    if (IsInternalTopic(name)) {
-      ToProto({v1::INVALID_TOPIC_EXCEPTION,
-               fmt::format("topic '{}' is the system's own and cannot be deleted", name)},
-              out.mutable_error());
-      continue;
-    }
-    pending.given_ids[name] = known->second.id;
-    if (cluster_.deletions.contains(name)) continue;
-    std::vector<ZkOp> ops;
-    ops.push_back(ZkCreate{zkpath::DeleteTopic(name), {}});
-    const WriteResult written = co_await writer_.Write(std::move(ops));
-    const bool marked = written.outcome == WriteOutcome::kRefused && written.code == ZkCode::kNodeExists;
-    if (written.outcome == WriteOutcome::kDone || marked) {
-      cluster_.deletions.insert(name);
-    } else if (written.outcome == WriteOutcome::kRefused) {
-      ToProto({v1::BROKER_NOT_READY, fmt::format("ZooKeeper refused the mark: {}", ToString(written.code))},
-              out.mutable_error());
-    } else {
-      co_return Step::kAgain;
-    }
+  v1::DeleteTopicsResponse& out = *pending.partial.mutable_delete_topics();
+  for (const int first = pending.served; pending.served < request.names_size(); ++pending.served) {
+    if (pending.served > first && GivesWay()) co_return Step::kGiveWay;
+    v1::DeleteTopicsResponse::Topic topic;
+    topic.set_name(request.names(pending.served));
+    if (co_await MarkDeleted(topic.name(), pending, &topic) == Step::kAgain) co_return Step::kAgain;
+    *out.add_topics() = std::move(topic);
+    pending.moved_at = loop_.Now();
   }
-  pending.answer.Set(std::move(response));
+  pending.answer.Set(std::move(pending.partial));
   Hint({.decide = true});
+  co_return Step::kDone;
+}
+
+Task<ControllerTerm::Step> ControllerTerm::MarkDeleted(std::string name, Pending& pending,
+                                                       v1::DeleteTopicsResponse::Topic* out) {
+  const auto known = cluster_.topics.find(name);
+  // Gone since an earlier attempt of this request: that is success.
+  if (known == cluster_.topics.end() && pending.given_ids.contains(name)) co_return Step::kDone;
+  const auto refuse = [out](Error error) {
+    ToProto(error, out->mutable_error());
+    return Step::kDone;
+  };
+  if (!options_.delete_topics)
+    co_return refuse({v1::TOPIC_DELETION_DISABLED, "delete.topic.enable is false"});
+  if (known == cluster_.topics.end() && cluster_.unreadable_topics.contains(name)) {
+    co_return refuse(
+        {v1::UNKNOWN_SERVER_ERROR,
+         fmt::format("the znode of topic '{}' cannot be used, so its replicas are not known", name)});
+  }
+  if (known == cluster_.topics.end())
+    co_return refuse({v1::UNKNOWN_TOPIC_OR_PARTITION, fmt::format("there is no topic '{}'", name)});
+  if (IsInternalTopic(name)) {
+    co_return refuse({v1::INVALID_TOPIC_EXCEPTION,
+                      fmt::format("topic '{}' is the system's own and cannot be deleted", name)});
+  }
+  pending.given_ids[name] = known->second.id;
+  if (cluster_.deletions.contains(name)) co_return Step::kDone;
+  std::vector<ZkOp> ops;
+  ops.push_back(ZkCreate{zkpath::DeleteTopic(name), {}});
+  const WriteResult written = co_await writer_.Write(std::move(ops));
+  const bool marked = written.outcome == WriteOutcome::kRefused && written.code == ZkCode::kNodeExists;
+  if (written.outcome == WriteOutcome::kDone || marked) {
+    cluster_.deletions.insert(name);
+  } else if (written.outcome == WriteOutcome::kRefused) {
+    co_return refuse(
+        {v1::BROKER_NOT_READY, fmt::format("ZooKeeper refused the mark: {}", ToString(written.code))});
+  } else {
+    co_return Step::kAgain;
+  }
   co_return Step::kDone;
 }
 
