@@ -328,8 +328,11 @@ Task<void> CommandExecutor::RemoveStrays(std::vector<v1::StopReplicaRequest::Rep
     }
   }
   if (gone.empty()) co_return;
-  for (const auto& failed : co_await StopOnShards(std::move(gone))) {
-    LOG(WARNING) << "a stray replica could not be removed: " << failed.error().message();
+  const Result<FailedStops> failed = co_await StopOnShards(std::move(gone));
+  LOG_IF(WARNING, !failed) << "stray replicas may not be removed: " << failed.error().message;
+  if (!failed) co_return;
+  for (const auto& one : *failed) {
+    LOG(WARNING) << "a stray replica could not be removed: " << one.error().message();
   }
 }
 
@@ -363,7 +366,8 @@ Task<v1::UpdateMetadataResponse> CommandExecutor::UpdateMetadata(v1::UpdateMetad
   co_return response;
 }
 
-Task<FailedStops> CommandExecutor::StopOnShards(std::vector<v1::StopReplicaRequest::Replica> replicas) {
+Task<Result<FailedStops>> CommandExecutor::StopOnShards(std::vector<v1::StopReplicaRequest::Replica> replicas,
+                                                        std::optional<AsyncLock::Guard> turn) {
   std::vector<std::vector<v1::StopReplicaRequest::Replica>> by_shard(context_.shards.size());
   FailedStops failed;
   for (v1::StopReplicaRequest::Replica& replica : replicas) {
@@ -386,25 +390,27 @@ Task<FailedStops> CommandExecutor::StopOnShards(std::vector<v1::StopReplicaReque
                    return StopOn(owner, std::move(part));
                  });
   }
-  (void)co_await gather.Wait("stop replicas", context_.control_loop.Now() + kApplyPatience,
-                             context_.control_scope.stop_token());
-  for (auto& part : gather.results()) {
-    if (part) failed.insert(failed.end(), part->begin(), part->end());
-  }
+  turn.reset();
+  const WaitOutcome waited = co_await gather.Wait(
+      "stop replicas", context_.control_loop.Now() + kApplyPatience, context_.control_scope.stop_token());
+  if (waited != WaitOutcome::kReady) co_return Fail(v1::REQUEST_TIMED_OUT, "a shard did not finish");
+  for (auto& part : gather.results()) failed.insert(failed.end(), part->begin(), part->end());
   co_return failed;
 }
 
 Task<v1::StopReplicaResponse> CommandExecutor::StopReplica(v1::StopReplicaRequest request) {
   v1::StopReplicaResponse response;
-  // Held to the end: a LeaderAndIsr that re-creates what is stopped here must find it stopped.
-  const AsyncLock::Guard turn = co_await order_.Acquire("controller command");
+  std::optional<AsyncLock::Guard> turn(co_await order_.Acquire("controller command"));
   if (const Result<> obeyed = co_await Fence(request.stamp()); !obeyed) {
     ToProto(obeyed.error(), response.mutable_error());
     co_return response;
   }
   std::vector<v1::StopReplicaRequest::Replica> replicas(request.replicas().begin(), request.replicas().end());
-  for (auto& failed : co_await StopOnShards(std::move(replicas)))
-    *response.add_partitions() = std::move(failed);
+  Result<FailedStops> failed = co_await StopOnShards(std::move(replicas), std::move(turn));
+  if (!failed) ToProto(failed.error(), response.mutable_error());
+  if (failed) {
+    for (auto& one : *failed) *response.add_partitions() = std::move(one);
+  }
   co_return response;
 }
 

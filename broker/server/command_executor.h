@@ -4,6 +4,7 @@
 // overlaps.
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -51,8 +52,10 @@ class CommandExecutor {
   // The folder of a replica may be a copy that a person has put there: no checkpoint names it.
   bool MayBeCopy(const v1::StopReplicaRequest::Replica& replica) const;
   Task<void> RemoveStrays(std::vector<v1::StopReplicaRequest::Replica> strays);
-  Task<std::vector<v1::StopReplicaResponse::Partition>> StopOnShards(
-      std::vector<v1::StopReplicaRequest::Replica> replicas);
+  // What failed. `turn` ends when all shards have it: a partition's commands keep their order there.
+  // REQUEST_TIMED_OUT: some may not be stopped.
+  Task<Result<std::vector<v1::StopReplicaResponse::Partition>>> StopOnShards(
+      std::vector<v1::StopReplicaRequest::Replica> replicas, std::optional<AsyncLock::Guard> turn = {});
 
   BrokerContext& context_;
   ZkKeeper& keeper_;

@@ -1,4 +1,4 @@
-// Commands of the controller that arrive out of order.
+// Commands of the controller: their order, and what they do not wait for.
 #include <gtest/gtest.h>
 
 #include "tests/unit/server/sim_brokers.h"
@@ -27,6 +27,32 @@ TEST(ControllerCommands, MetadataThatWasOvertakenIsNotObeyed) {
   answer = cluster.Call(0, request, v1::CONNECTION_PURPOSE_CONTROL);
   ASSERT_TRUE(answer);
   EXPECT_FALSE(cluster.Metadata("orders")) << "the latest is obeyed";
+}
+
+TEST(ControllerCommands, DoNotWaitForAReplicaThatIsBeingDeleted) {
+  SimBrokers cluster(32, 1, {{"watchdog.stuck.ms", "3600000"}});
+  cluster.StartAll();
+  const TopicId told = cluster.CreateTopic("told", 1, 1);
+  cluster.CreateTopic("deleted", 1, 1);
+  ASSERT_TRUE(cluster.WaitForLeaders("told"));
+  ASSERT_TRUE(cluster.WaitForLeaders("deleted"));
+  cluster.process(0).pool().SetHung(true);
+  v1::Request request;
+  request.mutable_delete_topics()->add_names("deleted");
+  request.mutable_delete_topics()->set_timeout_ms(2000);
+  const auto marked = cluster.Call(0, request);
+  ASSERT_TRUE(marked);
+  EXPECT_EQ(marked->delete_topics().topics(0).error().code(), v1::REQUEST_TIMED_OUT)
+      << "its disk stands still";
+  auto& update = *request.mutable_update_metadata();
+  update.mutable_stamp()->set_controller_epoch(1);
+  update.mutable_stamp()->set_broker_epoch(cluster.broker(0)->epoch());
+  update.add_deleted_topic_ids(told.ToBytes());
+  update.set_sequence(1000);
+  const auto answer = cluster.Call(0, request, v1::CONNECTION_PURPOSE_CONTROL);
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_FALSE(cluster.Metadata("told"));
+  cluster.process(0).pool().SetHung(false);
 }
 
 }  // namespace
