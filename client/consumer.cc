@@ -179,6 +179,7 @@ Result<PolledBatch> Consumer::Impl::ReadRecords() {
   polled.topic = assignment.topic;
   polled.partition = assignment.partition;
   polled.high_watermark = chunk_->high_watermark;
+  polled.position_before = assignment.next_offset;
   polled.epoch_before = assignment.last_epoch;
   polled.records.reserve(
       std::min<size_t>({reader_->info().record_count, batch_.body.size(), options_.max_poll_records}));

@@ -34,7 +34,9 @@ struct PolledBatch {
   std::string topic;
   PartitionIndex partition = 0;
   Offset high_watermark = 0;
-  // Leader epoch of the record before the first, where it is known: to come back to it.
+  // To come back to it: the position before, at or below the first record, and the leader epoch of the record
+  // before that, where it is known.
+  Offset position_before = 0;
   std::optional<LeaderEpoch> epoch_before;
   std::vector<ConsumedRecord> records;
 };

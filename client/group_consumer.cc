@@ -161,7 +161,7 @@ Task<Result<PolledBatch>> GroupConsumer::Impl::PollOnce(MonoTime until, std::sto
     // This process has stood still: others may read the partition by now.
     (void)consumer_.Restart(batch->topic, batch->partition,
                             {.kind = StartPosition::Kind::kOffset,
-                             .value = static_cast<int64_t>(batch->records.front().view.offset),
+                             .value = static_cast<int64_t>(batch->position_before),
                              .epoch = batch->epoch_before});
     co_return PolledBatch();
   }

@@ -21,6 +21,24 @@ class TruncationTest : public ConsumerTest {
     partition.leader = partition.leader % 3 + 1;
     ++partition.epoch;
   }
+  // Compaction removes the first records of the last batch.
+  void LoseHead(uint32_t count) {
+    FakePartition& partition = log();
+    v1::BatchBody body;
+    BatchView batch;
+    CHECK(ParseBatch(partition.batches.back(), &batch, nullptr, nullptr) == BatchParse::kOk);
+    CHECK(body.ParseFromArray(batch.body.data(), static_cast<int>(batch.body.size())));
+    v1::RecordSet records;
+    CHECK(records.ParseFromString(body.records()));
+    records.mutable_records()->DeleteSubrange(0, static_cast<int>(count));
+    body.set_records(records.SerializeAsString());
+    body.set_record_count(body.record_count() - count);
+    if (body.records_size() != 0) body.set_records_size(static_cast<uint32_t>(body.records().size()));
+    const std::string kept = body.SerializeAsString();
+    const BatchPrefix prefix = StampBatch(kept, Crc32c(kept), partition.bases.back(), partition.epoch, 5,
+                                          fakes_->topics["orders"].id, 0);
+    partition.batches.back() = std::string(prefix.view()) + kept;
+  }
   // One batch per value.
   void AppendEach(const Values& values) {
     for (const std::string& value : values) Append(0, {value});
@@ -149,10 +167,31 @@ TEST_F(TruncationTest, WhoGoesBackToABatchFindsOutWhatWasLostBeforeIt) {
   EXPECT_EQ(second->epoch_before, 1u);
   LoseBehind(0);
   AppendEach({"A", "B", "C"});
+  EXPECT_EQ(second->position_before, 1u);
   ASSERT_TRUE(consumer_->Restart("orders", 0, {Kind::kOffset, 1, second->epoch_before}));
   EXPECT_EQ(Drain(), Values());
   EXPECT_EQ(Told(), v1::LOG_TRUNCATED);
   EXPECT_EQ(Drain(), Values({"A", "B", "C"}));
+}
+
+// The records at the head of an epoch's first batch were compacted away: between the position and the first
+// record there are none, of which the epoch before would not be that of the record before.
+TEST_F(TruncationTest, WhoGoesBackToABatchWithoutItsFirstRecordsIsToldNothing) {
+  ReadFromBeginning();
+  FakePartition& partition = log();
+  ++partition.epoch;
+  Append(0, {"gone", "gone too", "stays"});
+  LoseHead(2);
+  const auto batch = env_.Run(consumer_->Poll(env_.loop.Now() + 1s));
+  ASSERT_TRUE(batch) << batch.error().message;
+  ASSERT_EQ(batch->records.size(), 1u);
+  EXPECT_EQ(batch->records[0].view.offset, 6u);
+  EXPECT_EQ(batch->position_before, 4u);
+  EXPECT_EQ(batch->epoch_before, 1u);
+  ASSERT_TRUE(consumer_->Restart(
+      "orders", 0, {Kind::kOffset, static_cast<int64_t>(batch->position_before), batch->epoch_before}));
+  EXPECT_EQ(Drain(), Values({"stays"}));
+  EXPECT_EQ(Told(), v1::NONE);
 }
 
 // The leader of epoch 2 lacked b and c, that of epoch 3 what was written in epoch 2, that of epoch 7 is that
