@@ -265,7 +265,8 @@ Task<void> ShardLogs::SurveyLoop() {
   surveying_ = false;
 }
 
-Task<Result<std::optional<size_t>>> ShardLogs::FindFolder(PartitionKey key, std::string topic) {
+Task<Result<std::optional<size_t>>> ShardLogs::FindFolder(PartitionKey key, std::string topic,
+                                                          bool makes_room) {
   const std::string name = PartitionFolderName(topic, key.partition);
   for (const auto& directory : dirs_.directories()) {
     const std::string path = directory->path + "/" + name;
@@ -280,6 +281,7 @@ Task<Result<std::optional<size_t>>> ShardLogs::FindFolder(PartitionKey key, std:
     if (!belongs) co_return std::unexpected(belongs.error());
     if (!*belongs) continue;
     if (**belongs) co_return directory->index;
+    if (!makes_room) continue;
     // Another incarnation of the topic.
     const std::string aside = WithSuffix(path, fmt::format(".{:016x}-stray", env_.random().Next()));
     LOG(WARNING) << path << " belongs to another topic of that name; it is set aside as " << aside;
@@ -394,7 +396,7 @@ Result<> ShardLogs::MayCreate(const PartitionKey& key, const std::string& topic,
 Task<Result<Log*>> ShardLogs::OpenSlot(Slot& slot, std::string topic, LogConfig config,
                                        LogExpected expected) {
   const PartitionKey key = slot.key;
-  TM_CO_ASSIGN_OR_RETURN(std::optional<size_t> index, co_await FindFolder(key, topic));
+  TM_CO_ASSIGN_OR_RETURN(std::optional<size_t> index, co_await FindFolder(key, topic, /*makes_room=*/true));
   const bool is_new = !index.has_value();
   if (is_new) {
     TM_CO_RETURN_IF_ERROR(MayCreate(key, topic, expected));
@@ -464,7 +466,7 @@ Task<Result<>> ShardLogs::TakeOut(PartitionKey key, std::string topic, bool remo
     commits_[*index]->Forget(*slot.log);
     slot.log.reset();
   } else {
-    TM_CO_ASSIGN_OR_RETURN(index, co_await FindFolder(key, topic));
+    TM_CO_ASSIGN_OR_RETURN(index, co_await FindFolder(key, topic, /*makes_room=*/false));
     if (!index) co_return Fail(v1::NOT_FOUND, "no log of {}-{} here", topic, key.partition);
   }
   LogDirectory& directory = *dirs_.directories()[*index];
@@ -472,16 +474,23 @@ Task<Result<>> ShardLogs::TakeOut(PartitionKey key, std::string topic, bool remo
   const std::string path = directory.path + "/" + PartitionFolderName(topic, key.partition);
   const std::string doomed = WithSuffix(path, fmt::format(".{:016x}-delete", env_.random().Next()));
   std::vector<std::string> too_many;
+  // False: a topic made anew under the name has set ours aside, and the folder is that one's.
   const auto renamed =
-      co_await RunBlocking(env_.blocking_pool(), loop_, "take partition out", [&]() -> Result<> {
-        if (remove) return RenameDurably(env_.files(), directory.path, path, doomed);
-        TM_ASSIGN_OR_RETURN(too_many, RenameAside(env_.files(), directory.path, path));
-        return {};
+      co_await RunBlocking(env_.blocking_pool(), loop_, "take partition out", [&]() -> Result<bool> {
+        const auto id = ReadPartitionMetadata(env_.files(), path);
+        if (id && *id != key.topic) return false;
+        if (remove) {
+          TM_RETURN_IF_ERROR(RenameDurably(env_.files(), directory.path, path, doomed));
+        } else {
+          TM_ASSIGN_OR_RETURN(too_many, RenameAside(env_.files(), directory.path, path));
+        }
+        return true;
       });
   if (!renamed) {
     OnDirectoryFailure(*index, renamed.error());
     co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}", renamed.error().message);
   }
+  if (!*renamed) co_return Fail(v1::NOT_FOUND, "{} is another topic's of that name", path);
   dirs_.SettleFound(path);
   dirs_.ForgetFolder(*index, PartitionFolderName(topic, key.partition));
   --directory.partitions;

@@ -168,7 +168,9 @@ class ShardLogs final : private LogHost {
   // Waits until nobody else opens or takes out the partition; a SlotLock ends it.
   Task<Slot*> LockSlot(PartitionKey key);
   // The directory that holds the partition's folder; folders of other incarnations are set aside on the way.
-  Task<Result<std::optional<size_t>>> FindFolder(PartitionKey key, std::string topic);
+  // The directory that has the folder. Another topic's of that name, which may be open, is set aside where
+  // `makes_room`: only by who opens the one that counts now.
+  Task<Result<std::optional<size_t>>> FindFolder(PartitionKey key, std::string topic, bool makes_room);
   Task<Result<size_t>> CreateFolder(PartitionKey key, std::string topic);
   Task<Result<>> TakeOut(PartitionKey key, std::string topic, bool remove);
   Task<Result<size_t>> ChooseDirectory();

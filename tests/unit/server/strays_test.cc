@@ -77,6 +77,14 @@ TEST_F(Strays, OfATopicThatWasMadeAnewTheFormerOnesGo) {
   zookeeper.Poke(zkpath::Topic("orders"), EncodeTopic(*topic));
   StartUntilGone("orders-7");
   EXPECT_TRUE(Holds("other-0"));
+  // The one of now has taken the name, and keeps it.
+  EXPECT_TRUE(Holds("orders-0"));
+  cluster_.Produce("orders", 0, {"new"});
+  EXPECT_EQ(cluster_.Consume("orders", 0), std::vector<std::string>({"new"}));
+  ASSERT_TRUE(cluster_.Stop(0));
+  ASSERT_TRUE(cluster_.Start(0));
+  ASSERT_TRUE(cluster_.WaitForLeaders("orders"));
+  EXPECT_EQ(cluster_.Consume("orders", 0), std::vector<std::string>({"new"}));
 }
 
 TEST_F(Strays, WhatZooKeeperCannotTellStays) {
