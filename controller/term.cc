@@ -20,6 +20,8 @@ constexpr Duration kOutagePatience = 3s;
 constexpr Duration kMaxWait = std::chrono::minutes(10);
 // What a turn may take while others wait.
 constexpr Duration kShare = 50ms;
+// Then those of admins have a share, or they would wait for the end of any turmoil.
+constexpr int kBrokersInARow = 32;
 
 bool IsAdmin(const v1::Request& request) {
   return request.has_create_topics() || request.has_delete_topics() || request.has_create_partitions() ||
@@ -104,12 +106,15 @@ Task<void> ControllerTerm::Run() {
 Task<void> ControllerTerm::Work() {
   ++counters_.events;
   turn_began_ = loop_.Now();
-  // What is not known to be so any more is read first.
+  // What is not known to be so any more, and who lives, is read first.
   const bool requests = !brokers_queue_.empty() || !admins_queue_.empty();
-  const bool serves = !hints_.Any() || (followed_hints_ && requests && !hints_.full);
+  const bool serves = !hints_.Any() || (followed_hints_ && requests && !hints_.full && !hints_.brokers);
   followed_hints_ = !serves;
   if (serves) {
-    co_await ServeNext(brokers_queue_.empty() ? admins_queue_ : brokers_queue_);
+    const bool admin =
+        brokers_queue_.empty() || (!admins_queue_.empty() && brokers_in_a_row_ >= kBrokersInARow);
+    brokers_in_a_row_ = admin ? 0 : brokers_in_a_row_ + 1;
+    co_await ServeNext(admin ? admins_queue_ : brokers_queue_);
     co_return;
   }
   const HintSet hints = std::exchange(hints_, {});
@@ -117,6 +122,7 @@ Task<void> ControllerTerm::Work() {
   if (ended()) co_return;
   if (!refreshed) {
     hints_.Merge(hints);
+    followed_hints_ = false;
     (void)co_await Sleep(loop_, kRetryPause, "controller retry", scope_.stop_token());
     co_return;
   }
@@ -128,8 +134,8 @@ Task<void> ControllerTerm::Work() {
   }
 }
 
-bool ControllerTerm::GivesWay() const {
-  return (hints_.Any() || !brokers_queue_.empty()) && loop_.Now() - turn_began_ >= kShare;
+bool ControllerTerm::GivesWay(MonoTime began) const {
+  return (hints_.Any() || !brokers_queue_.empty()) && loop_.Now() - began >= kShare;
 }
 
 Task<void> ControllerTerm::ServeNext(std::deque<std::shared_ptr<Pending>>& queue) {
@@ -140,6 +146,8 @@ Task<void> ControllerTerm::ServeNext(std::deque<std::shared_ptr<Pending>>& queue
   const Step step = co_await Serve(*pending);
   if (step == Step::kDone || ended()) co_return;
   if (step == Step::kGiveWay) {
+    // What is done of it is followed up, also if nobody waits for the rest.
+    Hint({.decide = true});
     queue.push_front(pending);
     co_return;
   }
@@ -227,7 +235,9 @@ Task<Result<v1::Response>> ControllerTerm::Handle(std::shared_ptr<ControllerTerm
     default:
       co_return Fail(v1::INVALID_REQUEST, "the controller does not serve this request");
   }
-  auto& queue = IsAdmin(request) ? self->admins_queue_ : self->brokers_queue_;
+  // It is a broker that asks for the system's topics.
+  const bool admin = IsAdmin(request) && !request.create_topics().internal();
+  auto& queue = admin ? self->admins_queue_ : self->brokers_queue_;
   if (queue.size() >= kMaxQueued) {
     co_return Fail(v1::BROKER_NOT_READY, "the controller has {} requests to serve before this", queue.size());
   }

@@ -83,6 +83,10 @@ class ControllerTerm final : private BrokerChannel::Owner {
     int served = 0;
     v1::Response partial;
     MonoTime moved_at{};
+    void Moved(MonoTime now) {
+      moved_at = now;
+      attempts = 0;
+    }
     // Ids given to topics by earlier attempts whose outcome was unknown.
     std::map<std::string, TopicId> given_ids;
     // Topics that earlier attempts wrote more partitions for, with unknown outcome: from which number on.
@@ -118,8 +122,8 @@ class ControllerTerm final : private BrokerChannel::Owner {
   Task<void> Work();
   Task<void> ServeNext(std::deque<std::shared_ptr<Pending>>& queue);
   Task<Step> Serve(Pending& pending);
-  // This turn has taken its share, and others wait.
-  bool GivesWay() const;
+  // A share of the turn has been taken since `began`, and others wait.
+  bool GivesWay(MonoTime began) const;
   void Hint(const HintSet& hint);
   void HintLater(HintSet hint);
   Task<bool> StillController();
@@ -185,7 +189,7 @@ class ControllerTerm final : private BrokerChannel::Owner {
   Task<Step> ServeCreateTopics(Pending& pending);
   Task<Step> CreateTopic(const v1::CreateTopicsRequest::Topic& wish, bool validate_only, Pending& pending,
                          v1::CreateTopicsResponse::Topic* out);
-  Result<TopicPlan> PlanNewTopic(const v1::CreateTopicsRequest::Topic& wish, const TopicId* given) const;
+  Result<TopicPlan> PlanNewTopic(const v1::CreateTopicsRequest::Topic& wish) const;
   Task<Step> WriteNewTopic(const std::string& name, const TopicPlan& plan, TopicId id,
                            v1::CreateTopicsResponse::Topic* out);
   Task<Step> ServeDeleteTopics(Pending& pending);
@@ -216,7 +220,9 @@ class ControllerTerm final : private BrokerChannel::Owner {
 
   // --- term_deletion.cc
   Task<void> AdvanceDeletions();
-  Task<void> AdvanceDeletion(std::string name);
+  void FlagDeletions();
+  // True when it took ZooKeeper's time.
+  Task<bool> AdvanceDeletion(std::string name);
   // Tells the replicas to stop; returns what is still waited for.
   std::string StopReplicas(const TopicContext& topic, Deletion* deletion);
   Task<void> RemoveTopicNodes(std::string name);
@@ -240,6 +246,8 @@ class ControllerTerm final : private BrokerChannel::Owner {
   std::deque<std::shared_ptr<Pending>> admins_queue_;
   MonoTime turn_began_{};
   bool followed_hints_ = false;  // the turn before
+  int brokers_in_a_row_ = 0;     // requests, while admins wait
+  std::string deletion_met_;     // by name, the last that was advanced
   Notifier wake_;                // there is work
   Notifier progress_;            // something changed that requests may wait for
   bool ready_ = false;

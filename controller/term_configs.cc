@@ -13,15 +13,15 @@ Task<ControllerTerm::Step> ControllerTerm::ServeAlterConfigs(Pending& pending) {
   const v1::AlterConfigsRequest& request = pending.request.alter_configs();
   v1::AlterConfigsResponse& out = *pending.partial.mutable_alter_configs();
   for (const int first = pending.served; pending.served < request.changes_size(); ++pending.served) {
-    if (pending.served > first && GivesWay()) co_return Step::kGiveWay;
+    if (pending.served > first && GivesWay(turn_began_)) co_return Step::kGiveWay;
     const auto& change = request.changes(pending.served);
     v1::AlterConfigsResponse::Result result;
     *result.mutable_entity() = change.entity();
     const Step step = co_await AlterConfigOf(change, request.validate_only(), &result);
-    // Where it was changed before, it is changed again, to the same.
+    // Perhaps it was changed: it is changed again, to the same.
     if (step == Step::kAgain) co_return Step::kAgain;
     *out.add_results() = std::move(result);
-    pending.moved_at = loop_.Now();
+    pending.Moved(loop_.Now());
   }
   pending.answer.Set(std::move(pending.partial));
   co_return Step::kDone;

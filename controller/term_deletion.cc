@@ -8,43 +8,57 @@
 
 namespace tidemark {
 
-Task<void> ControllerTerm::AdvanceDeletions() {
-  // A deletion that has begun goes on also when its marker was removed by hand.
-  std::set<std::string> names(cluster_.deletions.begin(), cluster_.deletions.end());
-  for (const auto& [name, deletion] : deletions_) names.insert(name);
-  for (const std::string& name : names) {
-    co_await AdvanceDeletion(name);
-    if (ended() || hints_.full) co_return;
-    // Those that are done are not met again.
-    if (GivesWay()) co_return Hint({.decide = true});
+// All at once, before any broker is told of anything: none may serve, or make anew, what others have deleted.
+void ControllerTerm::FlagDeletions() {
+  for (const std::string& name : cluster_.deletions) {
+    const auto known = cluster_.topics.find(name);
+    if (known == cluster_.topics.end() || known->second.deleting || !options_.delete_topics) continue;
+    LOG(INFO) << "deleting topic " << name;
+    known->second.deleting = true;
+    if (!known->second.id.IsZero()) MarkTopic(known->second.id);
   }
 }
 
-Task<void> ControllerTerm::AdvanceDeletion(std::string name) {
+Task<void> ControllerTerm::AdvanceDeletions() {
+  FlagDeletions();
+  // A deletion that has begun goes on also when its marker was removed by hand.
+  std::set<std::string> names(cluster_.deletions.begin(), cluster_.deletions.end());
+  for (const auto& [name, deletion] : deletions_) names.insert(name);
+  const MonoTime began = loop_.Now();
+  // From where the last time ended: those that wait for a broker are not in the others' way.
+  auto next = names.upper_bound(deletion_met_);
+  for (size_t left = names.size(); left > 0; --left, ++next) {
+    if (next == names.end()) next = names.begin();
+    deletion_met_ = *next;
+    const bool took_time = co_await AdvanceDeletion(*next);
+    if (ended() || hints_.full) co_return;
+    if (took_time && left > 1 && GivesWay(began)) co_return Hint({.decide = true});
+  }
+}
+
+Task<bool> ControllerTerm::AdvanceDeletion(std::string name) {
   const auto known = cluster_.topics.find(name);
   if (known == cluster_.topics.end()) {
     if (cluster_.unreadable_topics.contains(name)) {
       deletions_[name].waits_for = "its znode, which cannot be read";
-    } else {
-      deletions_.erase(name);
-      co_await RemoveMarker(name);
+      co_return false;
     }
-    co_return;
+    deletions_.erase(name);
+    co_await RemoveMarker(name);
+    co_return true;
   }
   if (!options_.delete_topics && !known->second.deleting) {
     LOG(WARNING) << "topic " << name << " is marked for deletion, which delete.topic.enable forbids";
     co_await RemoveMarker(name);
-    co_return;
+    co_return true;
   }
-  TopicContext& topic = known->second;
-  if (!topic.deleting) {
-    LOG(INFO) << "deleting topic " << name;
-    topic.deleting = true;
-    if (!topic.id.IsZero()) MarkTopic(topic.id);
-  }
+  // Marked since the flags were set.
+  if (!known->second.deleting) co_return false;
   Deletion& deletion = deletions_[name];
-  deletion.waits_for = StopReplicas(topic, &deletion);
-  if (deletion.waits_for.empty()) co_await RemoveTopicNodes(name);
+  deletion.waits_for = StopReplicas(known->second, &deletion);
+  if (!deletion.waits_for.empty()) co_return false;
+  co_await RemoveTopicNodes(name);
+  co_return true;
 }
 
 std::string ControllerTerm::StopReplicas(const TopicContext& topic, Deletion* deletion) {

@@ -59,7 +59,7 @@ Task<ControllerTerm::Step> ControllerTerm::ServeCreatePartitions(Pending& pendin
       co_return Step::kAgain;
     }
     *out.add_topics() = std::move(topic);
-    pending.moved_at = loop_.Now();
+    pending.Moved(loop_.Now());
   }
   pending.answer.Set(std::move(pending.partial));
   // Leaders are chosen in the next turn.

@@ -236,7 +236,7 @@ Task<ControllerTerm::Step> ControllerTerm::ServeControlledShutdown(Pending& pend
 
 Task<bool> ControllerTerm::LetOthersRun() {
   (void)co_await Sleep(loop_, Duration{}, "between the topics of a request", scope_.stop_token());
-  co_return !ended() && !hints_.full && !GivesWay();
+  co_return !ended() && !hints_.full && !GivesWay(turn_began_);
 }
 
 v1::Response ControllerTerm::DescribeTopics(const v1::DescribeTopicsRequest& request) const {

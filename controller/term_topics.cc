@@ -22,12 +22,9 @@ TopicId NewTopicId(Random& random) {
 
 }  // namespace
 
-Result<TopicPlan> ControllerTerm::PlanNewTopic(const v1::CreateTopicsRequest::Topic& wish,
-                                               const TopicId* given) const {
+Result<TopicPlan> ControllerTerm::PlanNewTopic(const v1::CreateTopicsRequest::Topic& wish) const {
   const auto known = cluster_.topics.find(wish.name());
-  // An earlier attempt of this very request, whose answer was lost, may have made it.
-  const bool own = known != cluster_.topics.end() && given != nullptr && known->second.id == *given;
-  if (!own && known != cluster_.topics.end()) {
+  if (known != cluster_.topics.end()) {
     return Fail(v1::TOPIC_ALREADY_EXISTS, "topic '{}' {}", wish.name(),
                 known->second.deleting ? kDeleting : "exists");
   }
@@ -73,7 +70,7 @@ Task<ControllerTerm::Step> ControllerTerm::ServeCreateTopics(Pending& pending) {
       co_return Step::kAgain;
     }
     *out.add_topics() = std::move(topic);
-    pending.moved_at = loop_.Now();
+    pending.Moved(loop_.Now());
   }
   pending.answer.Set(std::move(pending.partial));
   // Leaders are chosen in the next turn.
@@ -85,7 +82,18 @@ Task<ControllerTerm::Step> ControllerTerm::CreateTopic(const v1::CreateTopicsReq
                                                        bool validate_only, Pending& pending,
                                                        v1::CreateTopicsResponse::Topic* out) {
   const auto given = pending.given_ids.find(wish.name());
-  Result<TopicPlan> plan = PlanNewTopic(wish, given == pending.given_ids.end() ? nullptr : &given->second);
+  const auto known = cluster_.topics.find(wish.name());
+  if (given != pending.given_ids.end() && known != cluster_.topics.end() &&
+      known->second.id == given->second) {
+    // Made by an earlier attempt of this request, whose answer was lost; its placement is what counts.
+    const auto& partitions = known->second.partitions;
+    out->set_id(known->second.id.ToBytes());
+    out->set_partitions(static_cast<uint32_t>(partitions.size()));
+    if (!partitions.empty())
+      out->set_replication_factor(static_cast<uint32_t>(partitions.begin()->second.replicas.size()));
+    co_return Step::kDone;
+  }
+  Result<TopicPlan> plan = PlanNewTopic(wish);
   if (plan && IsInternalTopic(wish.name()) && !pending.request.create_topics().internal()) {
     plan =
         Fail(v1::INVALID_TOPIC_EXCEPTION,
@@ -99,13 +107,6 @@ Task<ControllerTerm::Step> ControllerTerm::CreateTopic(const v1::CreateTopicsReq
   out->set_partitions(static_cast<uint32_t>(plan->replicas.size()));
   out->set_replication_factor(plan->replication_factor);
   if (validate_only) co_return Step::kDone;
-  const auto known = cluster_.topics.find(wish.name());
-  if (known != cluster_.topics.end()) {
-    // Made by an earlier attempt of this request; its placement is what counts.
-    out->set_id(known->second.id.ToBytes());
-    out->set_partitions(static_cast<uint32_t>(known->second.partitions.size()));
-    co_return Step::kDone;
-  }
   const TopicId id = NewTopicId(options_.env.random());
   pending.given_ids[wish.name()] = id;
   co_return co_await WriteNewTopic(wish.name(), *plan, id, out);
@@ -191,12 +192,12 @@ Task<ControllerTerm::Step> ControllerTerm::ServeDeleteTopics(Pending& pending) {
   const v1::DeleteTopicsRequest& request = pending.request.delete_topics();
   v1::DeleteTopicsResponse& out = *pending.partial.mutable_delete_topics();
   for (const int first = pending.served; pending.served < request.names_size(); ++pending.served) {
-    if (pending.served > first && GivesWay()) co_return Step::kGiveWay;
+    if (pending.served > first && GivesWay(turn_began_)) co_return Step::kGiveWay;
     v1::DeleteTopicsResponse::Topic topic;
     topic.set_name(request.names(pending.served));
     if (co_await MarkDeleted(topic.name(), pending, &topic) == Step::kAgain) co_return Step::kAgain;
     *out.add_topics() = std::move(topic);
-    pending.moved_at = loop_.Now();
+    pending.Moved(loop_.Now());
   }
   pending.answer.Set(std::move(pending.partial));
   Hint({.decide = true});

@@ -112,6 +112,31 @@ TEST_P(TurnsTest, AnElectionDoesNotWaitForTheZnodesOfManyDeletedTopics) {
   ExpectElectionMeanwhile(gone(3), gone(kMany - 1));
 }
 
+// Brokers may have deleted their replicas of it: told that it is there they would make it anew.
+TEST_P(TurnsTest, ANewControllerTellsNobodyOfATopicThatIsBeingDeleted) {
+  ASSERT_EQ(cluster_.Call(CreateMany()).create_topics().topics_size(), kMany);
+  cluster_.process(controller_).Pause();
+  for (int i = 0; i < kMany; ++i) cluster_.zk().Poke(zkpath::DeleteTopic(Name(i)), "");
+  cluster_.node(other_).states.clear();
+  cluster_.node(victim_).states.clear();
+  cluster_.Expire(controller_);
+  // There is always something to do besides.
+  for (int i = 0; i < 1000; ++i) {
+    cluster_.zk().Poke(zkpath::DeleteTopic("nothing"), "");
+    cluster_.world().RunFor(2ms);
+    cluster_.zk().PokeDelete(zkpath::DeleteTopic("nothing"));
+    cluster_.world().RunFor(2ms);
+  }
+  cluster_.world().RunFor(30s);
+  for (const BrokerId id : {other_, victim_}) {
+    EXPECT_FALSE(cluster_.node(id).states.empty());
+    for (const auto& command : cluster_.node(id).states) {
+      for (const auto& topic : command.topics()) EXPECT_EQ(topic.name(), "orders");
+    }
+  }
+  cluster_.process(controller_).Resume();
+}
+
 TEST_P(TurnsTest, AnElectionDoesNotWaitForManyConfigs) {
   ASSERT_EQ(cluster_.Call(CreateMany()).create_topics().topics_size(), kMany);
   Begin(ConfigureMany());
