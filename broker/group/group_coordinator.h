@@ -100,7 +100,7 @@ class GroupCoordinator final : private PartitionWatcher {
   Task<Result<>> Delete(PartitionKey where, std::string group, MonoTime deadline);
   // Of all partitions led here, in no order; with `page` the first by id that are asked for, one more than
   // kGroupsPerPage at most. COORDINATOR_LOAD_IN_PROGRESS when some are being read.
-  Result<std::vector<v1::ListGroupsResponse::Group>> List(const v1::ListGroupsRequest& request);
+  Result<std::vector<v1::ListGroupsResponse::Group>> List(const ListedGroups& wanted);
 
   // Of groups whose records are read back, `most` at most, those with members first. For the lag.
   Task<CommittedPositions> Positions(size_t most);

@@ -87,10 +87,17 @@ void DescribeGroup(Group& group, bool include_offsets, const GroupScene& scene,
   KeepWhatFits(room, out);
 }
 
-bool IsListed(const Group& group, const v1::ListGroupsRequest& request) {
-  if (request.has_start_after() && group.id() <= request.start_after()) return false;
-  const auto& states = request.states();
-  return states.empty() || std::ranges::find(states, StateOf(group)) != states.end();
+ListedGroups::ListedGroups(const v1::ListGroupsRequest& request) : every_state_(request.states().empty()) {
+  if (request.has_start_after()) start_after_ = request.start_after();
+  for (const int state : request.states()) {
+    // No group is in a state that is not known here.
+    if (v1::GroupState_IsValid(state)) states_.set(static_cast<size_t>(state));
+  }
+}
+
+bool ListedGroups::Has(const Group& group) const {
+  if (start_after_ && group.id() <= *start_after_) return false;
+  return every_state_ || states_.test(static_cast<size_t>(StateOf(group)));
 }
 
 void ListGroup(const Group& group, v1::ListGroupsResponse::Group* out) {

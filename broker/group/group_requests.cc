@@ -357,8 +357,7 @@ Task<Result<>> GroupCoordinator::Delete(PartitionKey where, std::string group, M
   co_return Result<>{};
 }
 
-Result<std::vector<v1::ListGroupsResponse::Group>> GroupCoordinator::List(
-    const v1::ListGroupsRequest& request) {
+Result<std::vector<v1::ListGroupsResponse::Group>> GroupCoordinator::List(const ListedGroups& wanted) {
   std::vector<const Group*> found;
   for (const auto& [key, led] : led_) {
     if (LeaderOf(*led) == nullptr) continue;
@@ -367,10 +366,10 @@ Result<std::vector<v1::ListGroupsResponse::Group>> GroupCoordinator::List(
                   key.partition);
     }
     for (const auto& [id, slot] : led->groups) {
-      if (IsListed(slot->group, request)) found.push_back(&slot->group);
+      if (wanted.Has(slot->group)) found.push_back(&slot->group);
     }
   }
-  if (request.has_start_after() && found.size() > kGroupsPerPage) {
+  if (wanted.paged() && found.size() > kGroupsPerPage) {
     const auto by_id = [](const Group* a, const Group* b) { return a->id() < b->id(); };
     std::ranges::nth_element(found, found.begin() + kGroupsPerPage, by_id);
     found.resize(kGroupsPerPage + 1);

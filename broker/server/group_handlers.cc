@@ -229,8 +229,8 @@ Task<void> HandleDeleteGroups(Shard& shard, std::unique_ptr<RpcCall> call) {
 
 Task<void> HandleListGroups(Shard& shard, std::unique_ptr<RpcCall> call) {
   using Groups = Result<std::vector<v1::ListGroupsResponse::Group>>;
-  const v1::ListGroupsRequest request = call->request().list_groups();
-  auto list = [](Shard& owner, v1::ListGroupsRequest asked) -> Task<Groups> {
+  const ListedGroups wanted(call->request().list_groups());
+  auto list = [](Shard& owner, ListedGroups asked) -> Task<Groups> {
     if (!owner.active() || owner.scope().stopping())
       co_return Fail(v1::BROKER_NOT_READY, "the broker is stopping");
     co_return owner.groups()->List(asked);
@@ -239,7 +239,7 @@ Task<void> HandleListGroups(Shard& shard, std::unique_ptr<RpcCall> call) {
   Gather<Groups> gather(shard.loop(), context.shards.size());
   for (const auto& owner : context.shards) {
     gather.Start(owner->index(), owner->loop(), owner->scope(), "list groups",
-                 [&owner = *owner, list, request] { return list(owner, request); });
+                 [&owner = *owner, list, wanted] { return list(owner, wanted); });
   }
   (void)co_await gather.Wait("list groups", DeadlineOf(shard, *call), shard.scope().stop_token());
   std::vector<v1::ListGroupsResponse::Group> all;
@@ -253,7 +253,7 @@ Task<void> HandleListGroups(Shard& shard, std::unique_ptr<RpcCall> call) {
   }
   std::ranges::sort(all, {}, [](const auto& group) -> const std::string& { return group.group_id(); });
   v1::Response response;
-  const bool more = request.has_start_after() && all.size() > kGroupsPerPage;
+  const bool more = wanted.paged() && all.size() > kGroupsPerPage;
   if (more) all.resize(kGroupsPerPage);
   response.mutable_list_groups()->set_more(more);
   for (auto& group : all) *response.mutable_list_groups()->add_groups() = std::move(group);

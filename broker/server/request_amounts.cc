@@ -79,3 +79,5 @@ Result<> CheckAmountAsked(const v1::Request& request) {
 }
 
 }  // namespace tidemark
+    case v1::Request::kListGroups:
+      return AtMost(kMaxStatesAsked, request.list_groups().states_size(), "states");

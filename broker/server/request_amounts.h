@@ -7,8 +7,8 @@
 
 namespace tidemark {
 
-// INVALID_REQUEST says what there is too much of, how much it is and how much is allowed. Requests about
-// groups and Fetch are judged where they are served.
+// INVALID_REQUEST says what there is too much of, how much it is and how much is allowed. Fetch and
+// requests about groups, but for ListGroups, are judged where they are served.
 Result<> CheckAmountAsked(const v1::Request& request);
 
 }  // namespace tidemark

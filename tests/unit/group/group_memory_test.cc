@@ -177,9 +177,10 @@ TEST(GroupPages, AreTheFirstByIdThatAreAskedFor) {
     ASSERT_TRUE(bench.loop().Run(bench.groups().Commit(CoordinatorBench::kKey, commit, kNoDeadline)));
   }
   v1::ListGroupsRequest request;
-  EXPECT_THAT(*bench.groups().List(request), SizeIs(kGroupsPerPage + 2)) << "all, where no page is asked for";
+  EXPECT_THAT(*bench.groups().List(ListedGroups(request)), SizeIs(kGroupsPerPage + 2))
+      << "all, where no page is asked for";
   const auto sorted = [&] {
-    auto groups = *bench.groups().List(request);
+    auto groups = *bench.groups().List(ListedGroups(request));
     std::vector<std::string> ids;
     for (const auto& group : groups) ids.push_back(group.group_id());
     std::ranges::sort(ids);
@@ -197,3 +198,8 @@ TEST(GroupPages, AreTheFirstByIdThatAreAskedFor) {
 
 }  // namespace
 }  // namespace tidemark
+  // States that only newer brokers know are those of no group.
+  for (const int state : {-1, 1000, 0x7fffffff}) request.add_states(static_cast<v1::GroupState>(state));
+  EXPECT_THAT(sorted(), SizeIs(0));
+  for (int i = 0; i < 2; ++i) request.add_states(v1::GROUP_STATE_EMPTY);
+  EXPECT_EQ(sorted(), std::vector<std::string>(all.end() - 2, all.end()));

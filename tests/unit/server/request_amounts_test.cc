@@ -113,6 +113,10 @@ TEST(RequestAmounts, TheLimitIsTakenAndOneMoreRefused) {
 
 TEST(RequestAmounts, AllOfOneTypeIsAskedForOnce) {
   v1::Request request;
+      {"list groups", kMaxStatesAsked,
+       [](v1::Request& r, size_t n) {
+         while (n-- > 0) r.mutable_list_groups()->add_states(v1::GROUP_STATE_STABLE);
+       }},
   request.mutable_describe_configs()->add_all_of(v1::CONFIG_ENTITY_TYPE_BROKER);
   request.mutable_describe_configs()->add_all_of(v1::CONFIG_ENTITY_TYPE_CLIENT);
   EXPECT_TRUE(CheckAmountAsked(request));
