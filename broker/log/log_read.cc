@@ -29,7 +29,10 @@ struct SearchPlace {
   uint64_t skip_to = 0;    // no earlier than here, where `skip_next` begins
   Offset skip_next = 0;
   std::optional<uint64_t> position;  // where to start; looked up in the index files when empty
-  std::string missing;               // why nothing of it can be read
+  // For the greatest: nothing below `rest` (the search's end, where empty) is later, as far as it is known.
+  std::optional<WallMillis> peak;
+  std::optional<uint64_t> rest;
+  std::string missing;  // why nothing of it can be read
 };
 
 struct SearchRange {
@@ -60,18 +63,13 @@ WallMillis BatchTimestamp(const BatchView& batch, const BodyInfo& info) {
   return info.timestamp_type == v1::TIMESTAMP_TYPE_LOG_APPEND_TIME ? batch.append_time : info.max_timestamp;
 }
 
-// Pool thread. With `greatest`, the greatest timestamp in range instead of the first that reaches it.
-Result<std::optional<TimestampLookup>> SearchSegment(FileSystem& files, const PartitionKey& key,
-                                                     const SearchPlace& place, const SearchRange& range,
-                                                     bool greatest) {
+// Pool thread. From the batch at `position` on; with `greatest`, the greatest timestamp in range instead of
+// the first that reaches it.
+Result<std::optional<TimestampLookup>> ScanSegment(FileSystem& files, const PartitionKey& key,
+                                                   const SearchPlace& place, const SearchRange& range,
+                                                   uint64_t position, bool greatest) {
   if (!place.missing.empty()) return Fail(v1::CORRUPT_MESSAGE, "{}", place.missing);
   TM_ASSIGN_OR_RETURN(const auto file, files.Open(place.path_prefix + ".log", OpenMode::kRead));
-  uint64_t position = 0;
-  if (!greatest) {
-    position = place.position
-                   ? *place.position
-                   : LookUpTimestamp(files, place.path_prefix, place.base, range.timestamp).value_or(0);
-  }
   position = std::max(position, place.skip_to);
   // What is not there cannot be told from what is not late enough, so it is missed where it belongs.
   std::optional<Offset> expected;
@@ -102,6 +100,43 @@ Result<std::optional<TimestampLookup>> SearchSegment(FileSystem& files, const Pa
   }
   return Fail(v1::CORRUPT_MESSAGE, "byte {} of {}.log: the batch at offset {} is missing", scanner.position(),
               place.path_prefix, expected.value_or(place.base));
+}
+
+// Pool thread. The first that reaches range.timestamp.
+Result<std::optional<TimestampLookup>> FindFirst(FileSystem& files, const PartitionKey& key,
+                                                 const SearchPlace& place, const SearchRange& range) {
+  const uint64_t position =
+      place.position ? *place.position
+                     : LookUpTimestamp(files, place.path_prefix, place.base, range.timestamp).value_or(0);
+  return ScanSegment(files, key, place, range, position, false);
+}
+
+// Pool thread. The first of those with the greatest timestamp. Not the whole segment is read where the index
+// knows who that is; what it knows is only believed where that record is found.
+Result<std::optional<TimestampLookup>> FindGreatest(FileSystem& files, const PartitionKey& key,
+                                                    const SearchPlace& place, SearchRange range) {
+  std::optional<TimestampLookup> best;
+  if (place.peak) {
+    range.timestamp = *place.peak;
+    TM_ASSIGN_OR_RETURN(best, FindFirst(files, key, place, range));
+  }
+  if (!best) return ScanSegment(files, key, place, range, 0, true);
+  if (!place.rest) return best;
+  TM_ASSIGN_OR_RETURN(const auto later, ScanSegment(files, key, place, range, *place.rest, true));
+  return later && later->timestamp > best->timestamp ? later : best;
+}
+
+// What is known of the greatest timestamp below `below`.
+void SetPeak(const Segment& segment, Offset below, SearchPlace* place) {
+  if (place->end <= below) {
+    place->peak = place->reached;
+  } else if (segment.index) {
+    const auto peak = segment.index->PeakBelow(below);
+    if (!peak) return;
+    place->peak = peak->timestamp;
+    place->rest = peak->position;
+  }
+  if (segment.index && place->peak) place->position = segment.index->PositionForTimestamp(*place->peak);
 }
 
 // Pool thread: scans a whole sealed segment whose index files are damaged.
@@ -490,6 +525,7 @@ Task<Result<std::optional<TimestampLookup>>> Log::FindTimestampOnce(
                       .skip_next = skip_next};
     const DamagedRange* const damaged = damaged_.Find(std::max(start_, segment->base_offset));
     if (segment->size == 0 && damaged != nullptr) place.missing = damaged->reason;
+    if (greatest) SetPeak(*segment, range.below, &place);
     if (segment->index && !greatest) place.position = segment->index->PositionForTimestamp(timestamp);
     places.push_back(std::move(place));
     searched->push_back(segment);
@@ -503,7 +539,8 @@ Task<Result<std::optional<TimestampLookup>>> Log::FindTimestampOnce(
         std::optional<TimestampLookup> best;
         for (const SearchPlace& place : places) {
           if (best && place.reached < best->timestamp) break;
-          auto hit = SearchSegment(files_, place_.key, place, range, greatest);
+          auto hit = greatest ? FindGreatest(files_, place_.key, place, range)
+                              : FindFirst(files_, place_.key, place, range);
           if (!hit) return hit;
           if (!*hit) continue;
           if (!greatest) return hit;

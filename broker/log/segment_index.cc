@@ -130,6 +130,16 @@ uint64_t SegmentIndex::PositionForTimestamp(WallMillis timestamp) const {
   return reached == times_.begin() ? 0 : offsets_[static_cast<size_t>(reached - times_.begin()) - 1].position;
 }
 
+std::optional<SegmentIndex::Peak> SegmentIndex::PeakBelow(Offset offset) const {
+  const auto after = std::lower_bound(
+      offsets_.begin(), offsets_.end(), offset,
+      [this](const OffsetEntry& entry, Offset wanted) { return base_ + entry.relative_offset < wanted; });
+  // The last that begins below may reach beyond; the one before it ends where that begins, or earlier.
+  if (after - offsets_.begin() < 2) return std::nullopt;
+  const auto at = static_cast<size_t>(after - offsets_.begin()) - 2;
+  return Peak{times_[at].timestamp, offsets_[at].position};
+}
+
 uint64_t SegmentIndex::LastStartUpTo(uint64_t position) const {
   const auto after =
       std::upper_bound(offsets_.begin(), offsets_.end(), position,

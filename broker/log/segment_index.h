@@ -43,6 +43,11 @@ class SegmentIndex {
     WallMillis timestamp;
     uint32_t relative_offset;
   };
+  // The batch at `position` and those before it reach `timestamp` and nothing later.
+  struct Peak {
+    WallMillis timestamp;
+    uint64_t position;
+  };
 
   explicit SegmentIndex(Offset base) : base_(base) {}
 
@@ -57,6 +62,8 @@ class SegmentIndex {
   uint64_t PositionFor(Offset offset) const;
   // Position of a batch before which no batch reaches `timestamp`.
   uint64_t PositionForTimestamp(WallMillis timestamp) const;
+  // Of the last entry whose batch is known to end at or below `offset`; nothing where there is none.
+  std::optional<Peak> PeakBelow(Offset offset) const;
   // The last batch known to begin at or below a position of the file: where a read may end without cutting a
   // batch. 0 when there is none.
   uint64_t LastStartUpTo(uint64_t position) const;

@@ -1,9 +1,11 @@
 // ListOffsets and DescribeReplicas: questions to the shards that own the partitions, gathered here.
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "broker/server/gather.h"
 #include "broker/server/list_offsets.h"
+#include "broker/server/request_cut.h"
 #include "broker/server/request_router.h"
 #include "broker/server/shard.h"
 
@@ -11,6 +13,8 @@ namespace tidemark {
 namespace {
 
 constexpr Duration kListPatience = 30s;
+// Left for the way home, so that what was answered in time is told though the rest was not.
+constexpr Duration kListReserve = 100ms;
 
 struct Question {
   int topic = 0;
@@ -45,19 +49,54 @@ Task<void> FindOffset(Shard& owner, const Question& question, v1::ListOffsetsRes
   if (time) out->set_append_time(*time);
 }
 
-Task<std::vector<Answer>> AnswerOn(Shard& owner, std::vector<Question> questions) {
+// Whether records may have to be read for the answer.
+bool Searches(const Question& question) {
+  return question.wanted.timestamp() != -1 && question.wanted.timestamp() != -2;
+}
+
+// The answer, unless the deadline or the stop comes before its turn.
+Task<std::optional<Answer>> AnswerOne(Shard& owner, const Question& question, MonoTime deadline,
+                                      const WorkStop& stop) {
+  std::optional<Turns::Turn> turn;
+  if (Searches(question)) {
+    auto taken = co_await owner.searches().Take("turn to search", deadline, stop.token());
+    if (!taken) co_return std::nullopt;
+    turn.emplace(std::move(*taken));
+  }
+  Answer answer{.topic = question.topic, .partition = question.partition, .key = question.key};
+  Partition* partition = owner.active() ? owner.table()->Find(question.key) : nullptr;
+  if (partition == nullptr) {
+    ToProto(owner.snapshot().WhyNotHere(question.key, owner.self()), answer.response.mutable_error());
+  } else {
+    answer.leader = partition->leader_known();
+    co_await FindOffset(owner, question, &answer.response);
+  }
+  answer.response.set_partition(question.key.partition);
+  co_return answer;
+}
+
+// What is not answered by the deadline or the stop is missing. A search under way is not broken off.
+Task<std::vector<Answer>> AnswerOn(Shard& owner, std::vector<Question> questions, MonoTime deadline,
+                                   std::stop_source cut) {
+  const WorkStop stop(owner, std::move(cut));
   std::vector<Answer> answers;
+  // The same asked again is not searched for again.
+  std::map<std::pair<PartitionKey, std::string>, size_t> searched;
   for (const Question& question : questions) {
-    Answer answer{.topic = question.topic, .partition = question.partition, .key = question.key};
-    Partition* partition = owner.active() ? owner.table()->Find(question.key) : nullptr;
-    if (partition == nullptr) {
-      ToProto(owner.snapshot().WhyNotHere(question.key, owner.self()), answer.response.mutable_error());
-    } else {
-      answer.leader = partition->leader_known();
-      co_await FindOffset(owner, question, &answer.response);
+    if (stop.stopped() || owner.loop().Now() >= deadline) break;
+    if (Searches(question)) {
+      const auto [before, news] =
+          searched.try_emplace(std::pair(question.key, question.wanted.SerializeAsString()), answers.size());
+      if (!news) {
+        answers.push_back(answers[before->second]);
+        answers.back().topic = question.topic;
+        answers.back().partition = question.partition;
+        continue;
+      }
     }
-    answer.response.set_partition(question.key.partition);
-    answers.push_back(std::move(answer));
+    std::optional<Answer> answer = co_await AnswerOne(owner, question, deadline, stop);
+    if (!answer) break;
+    answers.push_back(std::move(*answer));
   }
   co_return answers;
 }
@@ -73,7 +112,7 @@ std::vector<std::vector<Question>> Split(BrokerContext& context, const v1::ListO
       const v1::ListOffsetsRequest::Partition& wanted = request.topics(t).partitions(p);
       v1::ListOffsetsResponse::Partition* slot = answer->add_partitions();
       slot->set_partition(wanted.partition());
-      ToProto({v1::REQUEST_TIMED_OUT, "the shard of this partition did not answer"}, slot->mutable_error());
+      ToProto({v1::REQUEST_TIMED_OUT, "not answered in time"}, slot->mutable_error());
       if (!id) {
         ToProto(id.error(), slot->mutable_error());
         continue;
@@ -100,15 +139,21 @@ Task<std::vector<Answer>> AskShards(BrokerContext& context, EventLoop& home,
   const auto used = static_cast<size_t>(
       std::count_if(by_shard.begin(), by_shard.end(), [](const auto& slice) { return !slice.empty(); }));
   Gather<std::vector<Answer>> gather(home, used);
+  RequestCut cut;
+  const MonoTime now = home.Now();
+  const Duration reserve = std::clamp<Duration>((deadline - now) / 2, 0ns, kListReserve);
+  const MonoTime until = deadline - reserve;
   size_t next = 0;
   for (size_t i = 0; i < by_shard.size(); ++i) {
     if (by_shard[i].empty()) continue;
     Shard& owner = *context.shards[i];
-    gather.Start(
-        next++, owner.loop(), owner.scope(), "list offsets",
-        [&owner, slice = std::move(by_shard[i])]() mutable { return AnswerOn(owner, std::move(slice)); });
+    gather.Start(next++, owner.loop(), owner.scope(), "list offsets",
+                 [&owner, slice = std::move(by_shard[i]), until, stop_here = cut.For(owner)]() mutable {
+                   return AnswerOn(owner, std::move(slice), until, std::move(stop_here));
+                 });
   }
-  (void)co_await gather.Wait("list offsets", deadline, std::move(stop));
+  if (co_await gather.Wait("list offsets", deadline - reserve / 2, std::move(stop)) != WaitOutcome::kReady)
+    cut.Cut();
   std::vector<Answer> all;
   for (auto& answers : gather.results()) {
     if (answers) all.insert(all.end(), answers->begin(), answers->end());
@@ -134,8 +179,12 @@ Task<void> HandleListOffsets(Shard& shard, std::unique_ptr<RpcCall> call) {
   const std::string listener = call->connection() == nullptr ? std::string() : call->connection()->listener;
   auto by_shard = Split(shard.context(), call->request().list_offsets(), out);
   const MonoTime deadline = std::min(call->deadline(), shard.loop().Now() + kListPatience);
-  const std::vector<Answer> answers = co_await AskShards(shard.context(), shard.loop(), std::move(by_shard),
-                                                         deadline, shard.scope().stop_token());
+  const std::vector<Answer> answers =
+      co_await AskShards(shard.context(), shard.loop(), std::move(by_shard), deadline, call->stop_token());
+  if (call->connection() == nullptr) {
+    call->NoReply();
+    co_return;
+  }
   for (const Answer& answer : answers) {
     v1::ListOffsetsResponse::Partition* slot =
         out->mutable_topics(answer.topic)->mutable_partitions(answer.partition);
@@ -166,7 +215,7 @@ Task<void> HandleDescribeReplicas(Shard& shard, std::unique_ptr<RpcCall> call) {
                  [&owner = *owner, topics] { return DescribeOn(owner, topics); });
   }
   const MonoTime deadline = std::min(call->deadline(), shard.loop().Now() + kListPatience);
-  const WaitOutcome waited = co_await gather.Wait("describe replicas", deadline, shard.scope().stop_token());
+  const WaitOutcome waited = co_await gather.Wait("describe replicas", deadline, call->stop_token());
   if (waited != WaitOutcome::kReady) {
     call->ReplyError({v1::REQUEST_TIMED_OUT, "a shard did not answer"});
     co_return;

@@ -24,6 +24,10 @@ ReplicaOptions ReplicaOptionsOf(const BrokerConfig& config) {
   return out;
 }
 
+// Threads of the blocking pool that searches of all shards may take, where there are not more shards.
+constexpr size_t kSearchThreads = 8;
+constexpr size_t kMostSearches = 2;  // of one shard
+
 RpcServerLimits RpcLimitsOf(const BrokerConfig& config, size_t shards) {
   RpcServerLimits out;
   out.max_frame_bytes = config.max_request_bytes;
@@ -81,7 +85,9 @@ Shard::Shard(BrokerContext& context, size_t index)
       life_scope_(loop_, fmt::format("shard-{}-life", index)),
       scope_(loop_, fmt::format("shard-{}", index)),
       config_(context.live),
-      quotas_(loop_, context.config.quota_windows) {}
+      quotas_(loop_, context.config.quota_windows),
+      searches_(loop_, std::clamp<size_t>(kSearchThreads / std::max<size_t>(1, context.config.num_shards), 1,
+                                          kMostSearches)) {}
 
 Shard::~Shard() {
   CHECK(!table_ && !rpc_) << "a shard was destroyed before it was closed";

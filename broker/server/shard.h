@@ -24,6 +24,7 @@
 #include "broker/server/client_quotas.h"
 #include "broker/server/cluster_snapshot.h"
 #include "broker/server/request_metrics.h"
+#include "common/async/turns.h"
 #include "common/net/rpc_server.h"
 #include "common/record/compression.h"
 
@@ -107,6 +108,9 @@ class Shard final : public BrokerDirectory, public IsrChannel {
   const BrokerConfig& config() const { return *config_; }
   ScratchBuffer& scratch() { return scratch_; }
   ClientQuotas& quotas() { return quotas_; }
+  // Searches in logs for ListOffsets: each may keep a thread of the blocking pool for as long as it takes to
+  // read a segment, and flushes need those threads, too.
+  Turns& searches() { return searches_; }
   // Whether clients may be told of the cluster: not before a controller has told this broker of it, nor once
   // the broker has left ZooKeeper, when nobody does any more and clients would be led to former leaders for
   // ever.
@@ -158,6 +162,7 @@ class Shard final : public BrokerDirectory, public IsrChannel {
   std::unordered_map<BrokerId, BrokerInfo> noted_brokers_;
   ScratchBuffer scratch_;
   ClientQuotas quotas_;
+  Turns searches_;
 
   std::unique_ptr<RequestRouter> router_;
   std::unique_ptr<RpcServer> rpc_;

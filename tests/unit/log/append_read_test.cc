@@ -147,6 +147,49 @@ TEST(Log, TimestampsAreFoundAcrossSegments) {
   EXPECT_EQ(find(-3, 10)->offset, 9u);
 }
 
+// Read from the beginning a segment is a gigabyte.
+TEST(Log, TheGreatestTimestampIsLookedForWhereTheIndexKnowsIt) {
+  LogWorld world;
+  Log& log = world.Start();
+  const auto active = [&] { return world.Call([&] { return log.DescribeSegments().back().base_offset; }); };
+  for (int i = 0; log.end_offset() < 300 || log.end_offset() < active() + 36; ++i)
+    ASSERT_TRUE(world.Append(log, MakeBatch("t", 3, 30, 10'000 + i * 10), 2));
+  world.WaitForFlush(log);
+  const Offset sealed = active();
+  // The first batch of every segment cannot be read.
+  for (const std::string& path : world.disk().Paths()) {
+    if (path.ends_with(".log")) world.disk().FlipBit(path, 60 * 8);
+  }
+  const auto greatest = [&](Offset below) -> Offset {
+    const auto found = world.process().Await([&] { return log.FindTimestamp(-3, below); });
+    EXPECT_TRUE(found) << "below " << below << ": " << ToString(found.error());
+    return found && *found ? (*found)->offset : ~0ull;
+  };
+  const Offset end = log.end_offset();
+  for (const Offset below : {Offset{~0ull}, end, end - 3, end - 4, end - 9, sealed})
+    EXPECT_EQ(greatest(below), std::min(below, end) - 1);
+  EXPECT_TRUE(log.damaged().ranges().empty());
+}
+
+TEST(Log, TheGreatestTimestampIsThatOfWhatIsLeft) {
+  LogWorld world;
+  Log& log = world.Start();
+  for (const WallMillis time : {20'000, 90'000, 30'000, 40'000, 40'000, 25'000})
+    ASSERT_TRUE(world.Append(log, MakeBatch("t", 1, 300, time), 2));
+  world.WaitForFlush(log);
+  const auto greatest = [&](Offset below) {
+    return (*world.process().Await([&] { return log.FindTimestamp(-3, below); }))->offset;
+  };
+  EXPECT_EQ(greatest(~0ull), 1u);
+  EXPECT_EQ(greatest(1), 0u);
+  world.Call([&] {
+    log.AdvanceStartTo(2);
+    return true;
+  });
+  EXPECT_EQ(greatest(~0ull), 3u) << "of two the first";
+  EXPECT_EQ(greatest(3), 2u);
+}
+
 TEST(Log, AFollowerHoldsTheLeadersBytes) {
   LogWorld world;
   Log& leader = world.Start();
