@@ -1,8 +1,10 @@
 // DeleteRecords: each partition's question goes to the shard that owns it; all are worked on at once, because
 // each waits for its followers. The answers are gathered here.
 #include <algorithm>
+#include <unordered_set>
 
 #include "broker/server/gather.h"
+#include "broker/server/request_cut.h"
 #include "broker/server/request_router.h"
 #include "broker/server/shard.h"
 
@@ -10,6 +12,7 @@ namespace tidemark {
 namespace {
 
 constexpr Duration kDefaultPatience = 30s;
+constexpr Duration kLongestPatience = 300s;
 // Left for the way home, so that a partition that waited in vain says itself for what.
 constexpr Duration kAnswerReserve = 100ms;
 
@@ -39,7 +42,8 @@ Result<Offset> Refusal(const Partition& partition, const v1::DeleteRecordsReques
   return Offset{0};
 }
 
-Task<Deleted> DeleteOn(Shard& owner, Deletion deletion, MonoTime deadline) {
+Task<Deleted> DeleteOn(Shard& owner, Deletion deletion, MonoTime deadline, std::stop_source cut) {
+  const WorkStop stop(owner, std::move(cut));
   Deleted out{.topic = deletion.topic, .partition = deletion.partition, .key = deletion.key};
   Partition* partition =
       owner.active() && !owner.scope().stopping() ? owner.table()->Find(deletion.key) : nullptr;
@@ -54,8 +58,18 @@ Task<Deleted> DeleteOn(Shard& owner, Deletion deletion, MonoTime deadline) {
   if (deletion.wanted.offset() >= 0) before = static_cast<Offset>(deletion.wanted.offset());
   std::optional<LeaderEpoch> epoch;
   if (deletion.wanted.has_leader_epoch()) epoch = deletion.wanted.leader_epoch();
-  out.low_watermark = co_await partition->DeleteRecords(before, epoch, deadline, owner.scope().stop_token());
+  out.low_watermark = co_await partition->DeleteRecords(before, epoch, deadline, stop.token());
   co_return out;
+}
+
+// Two deletions in one partition would only wake one another.
+Result<> EachNamedOnce(const std::vector<Deletion>& deletions) {
+  std::unordered_set<PartitionKey> seen;
+  for (const Deletion& deletion : deletions) {
+    if (!seen.insert(deletion.key).second)
+      return Fail(v1::INVALID_REQUEST, "partition {} of one topic is named twice", deletion.key.partition);
+  }
+  return {};
 }
 
 std::vector<Deletion> Plan(const v1::DeleteRecordsRequest& request, v1::DeleteRecordsResponse* response) {
@@ -100,20 +114,32 @@ Task<void> HandleDeleteRecords(Shard& shard, std::unique_ptr<RpcCall> call) {
   v1::DeleteRecordsResponse* out = response.mutable_delete_records();
   const v1::DeleteRecordsRequest& request = call->request().delete_records();
   const std::string listener = call->connection() == nullptr ? std::string() : call->connection()->listener;
-  const Duration patience =
-      request.timeout_ms() > 0 ? Duration(std::chrono::milliseconds(request.timeout_ms())) : kDefaultPatience;
+  const Duration asked = std::chrono::milliseconds(request.timeout_ms());
+  const Duration patience = request.timeout_ms() > 0 ? std::min(asked, kLongestPatience) : kDefaultPatience;
   const MonoTime now = shard.loop().Now();
   const MonoTime wait_until = std::max(now, std::min(call->deadline() - kAnswerReserve, now + patience));
   std::vector<Deletion> deletions = Plan(request, out);
+  if (const Result<> once = EachNamedOnce(deletions); !once) {
+    call->ReplyError(once.error());
+    co_return;
+  }
   Gather<Deleted> gather(shard.loop(), deletions.size());
+  RequestCut cut;
   for (size_t i = 0; i < deletions.size(); ++i) {
     Shard& owner = shard.context().OwnerOf(deletions[i].key);
-    gather.Start(i, owner.loop(), owner.scope(), "delete records",
-                 [&owner, deletion = std::move(deletions[i]), wait_until]() mutable {
-                   return DeleteOn(owner, std::move(deletion), wait_until);
-                 });
+    gather.Start(
+        i, owner.loop(), owner.scope(), "delete records",
+        [&owner, deletion = std::move(deletions[i]), wait_until, stop_here = cut.For(owner)]() mutable {
+          return DeleteOn(owner, std::move(deletion), wait_until, std::move(stop_here));
+        });
   }
-  (void)co_await gather.Wait("delete records", wait_until + kAnswerReserve, shard.scope().stop_token());
+  const MonoTime latest = wait_until + kAnswerReserve;
+  if (co_await gather.Wait("delete records", latest, call->stop_token()) != WaitOutcome::kReady) cut.Cut();
+  if (call->connection() == nullptr) {
+    // What has begun stays: only the wait for the others ends.
+    call->NoReply();
+    co_return;
+  }
   for (const auto& deleted : gather.results()) {
     if (!deleted) continue;
     FillAnswer(shard, listener, *deleted,

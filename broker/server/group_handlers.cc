@@ -241,7 +241,7 @@ Task<void> HandleListGroups(Shard& shard, std::unique_ptr<RpcCall> call) {
     gather.Start(owner->index(), owner->loop(), owner->scope(), "list groups",
                  [&owner = *owner, list, wanted] { return list(owner, wanted); });
   }
-  (void)co_await gather.Wait("list groups", DeadlineOf(shard, *call), shard.scope().stop_token());
+  (void)co_await gather.Wait("list groups", DeadlineOf(shard, *call), call->stop_token());
   std::vector<v1::ListGroupsResponse::Group> all;
   for (auto& part : gather.results()) {
     const Error missing{v1::REQUEST_TIMED_OUT, "a shard did not answer in time"};

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "broker/server/gather.h"
+#include "broker/server/request_cut.h"
 #include "broker/server/request_router.h"
 #include "broker/server/shard.h"
 #include "common/record/validate.h"
@@ -98,7 +99,9 @@ Outcome AppendPart(Shard& owner, const Part& part, const Terms& terms) {
 // On the owning shard: appends every part at once, then (acks=-1) waits until each is committed, or (acks=1)
 // until it is on disk where flush.messages says so. `appended` is called on this loop when the payloads have
 // been dropped.
-Task<std::vector<Outcome>> ProduceOn(Shard& owner, std::vector<Part> parts, Terms terms, Callback appended) {
+Task<std::vector<Outcome>> ProduceOn(Shard& owner, std::vector<Part> parts, Terms terms, std::stop_source cut,
+                                     Callback appended) {
+  const WorkStop stop(owner, std::move(cut));
   std::vector<Outcome> outcomes;
   outcomes.reserve(parts.size());
   for (const Part& part : parts) outcomes.push_back(AppendPart(owner, part, terms));
@@ -112,13 +115,12 @@ Task<std::vector<Outcome>> ProduceOn(Shard& owner, std::vector<Part> parts, Term
           Error{v1::NOT_LEADER_OR_FOLLOWER, "the replica went away before the batch was acknowledged"};
       continue;
     }
-    const std::stop_token stop = owner.scope().stop_token();
+    const MonoTime until = terms.commit_deadline;
     Result<> done;
     if (outcome.flush_awaited) {
-      done = co_await partition->WaitFlushed(outcome.end_offset, outcome.epoch, terms.commit_deadline, stop);
+      done = co_await partition->WaitFlushed(outcome.end_offset, outcome.epoch, until, stop.token());
     } else {
-      done =
-          co_await partition->WaitCommitted(outcome.end_offset, outcome.epoch, terms.commit_deadline, stop);
+      done = co_await partition->WaitCommitted(outcome.end_offset, outcome.epoch, until, stop.token());
     }
     if (!done) outcome.error = std::move(done.error());
   }
@@ -191,10 +193,34 @@ void FillMissing(const Plan& plan, size_t shard, WaitOutcome why, v1::ProduceRes
 struct Payloads {
   RpcCall* call = nullptr;
   size_t slices = 0;
+  OneShot<bool> gone;
   void OneGone() {
-    if (--slices == 0 && call != nullptr) call->ReleaseRequestBytes();
+    if (--slices > 0) return;
+    if (call != nullptr) call->ReleaseRequestBytes();
+    gone.Set(true);
   }
 };
+
+// They move to the owner; their places stay for the case that it does not answer.
+std::vector<Part> TakeParts(std::vector<Part>* places) {
+  std::vector<Part> parts = std::exchange(*places, {});
+  for (const Part& part : parts) places->push_back({.topic = part.topic, .partition = part.partition});
+  return parts;
+}
+
+// To be called on the owner's loop when a slice's payloads have been dropped there.
+Callback NoteGone(const std::shared_ptr<Payloads>& payloads, Shard& shard, Shard& owner) {
+  return [&home = shard.loop(), same = &owner == &shard, weak = std::weak_ptr<Payloads>(payloads)]() mutable {
+    auto note = [weak = std::move(weak)] {
+      if (const auto held = weak.lock()) held->OneGone();
+    };
+    if (same) {
+      note();
+    } else {
+      home.Post(std::move(note));
+    }
+  };
+}
 
 }  // namespace
 
@@ -212,37 +238,39 @@ Task<void> HandleProduce(Shard& shard, std::unique_ptr<RpcCall> call) {
   const std::string listener = call->connection() == nullptr ? std::string() : call->connection()->listener;
   BrokerContext& context = shard.context();
   Plan plan = MakePlan(shard, request);
-  auto payloads = std::make_shared<Payloads>(call.get(), plan.shards_used);
+  auto payloads = std::make_shared<Payloads>(call.get(), plan.shards_used, OneShot<bool>(shard.loop()));
   Gather<std::vector<Outcome>> gather(shard.loop(), plan.shards_used);
+  RequestCut cut;
   std::vector<size_t> shard_of;
   for (size_t i = 0; i < plan.by_shard.size(); ++i) {
     if (plan.by_shard[i].empty()) continue;
     Shard& owner = *context.shards[i];
-    // The parts move to the owner; their places stay here for the case that it does not answer.
-    std::vector<Part> parts = std::move(plan.by_shard[i]);
-    for (const Part& part : parts)
-      plan.by_shard[i].push_back({.topic = part.topic, .partition = part.partition});
-    Callback appended = [&home = shard.loop(), same = &owner == &shard,
-                         weak = std::weak_ptr<Payloads>(payloads)]() mutable {
-      auto note = [weak = std::move(weak)] {
-        if (const auto held = weak.lock()) held->OneGone();
-      };
-      if (same) {
-        note();
-      } else {
-        home.Post(std::move(note));
-      }
-    };
+    std::vector<Part> parts = TakeParts(&plan.by_shard[i]);
+    Callback appended = NoteGone(payloads, shard, owner);
     shard_of.push_back(i);
     gather.Start(shard_of.size() - 1, owner.loop(), owner.scope(), "produce",
-                 [&owner, parts = std::move(parts), terms, appended = std::move(appended)]() mutable {
-                   return ProduceOn(owner, std::move(parts), terms, std::move(appended));
+                 [&owner, parts = std::move(parts), terms, stop_here = cut.For(owner),
+                  appended = std::move(appended)]() mutable {
+                   return ProduceOn(owner, std::move(parts), terms, std::move(stop_here),
+                                    std::move(appended));
                  });
   }
-  // A little longer than the slices themselves wait, so that their own answers come first.
-  const WaitOutcome waited =
-      co_await gather.Wait("produce", terms.commit_deadline + 5s, shard.scope().stop_token());
+  // A little longer than the slices themselves wait, so that their own answers come first. The outcome of
+  // acks=0 is counted also when the client has left by then.
+  const WaitOutcome waited = co_await gather.Wait(
+      "produce", terms.commit_deadline + 5s, acks == 0 ? shard.scope().stop_token() : call->stop_token());
+  if (waited != WaitOutcome::kReady) cut.Cut();
+  const bool left = acks != 0 && call->connection() == nullptr;
+  // The append goes on all the same, and until then the payloads count.
+  if (left && payloads->slices > 0) {
+    (void)co_await payloads->gone.Wait("payloads of a client that left", terms.commit_deadline + 5s,
+                                       shard.scope().stop_token());
+  }
   payloads->call = nullptr;
+  if (left) {
+    call->NoReply();
+    co_return;
+  }
   for (size_t i = 0; i < shard_of.size(); ++i) {
     if (!gather.results()[i]) {
       FillMissing(plan, shard_of[i], waited, &plan.response);

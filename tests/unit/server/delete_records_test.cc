@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/net/rpc_channel.h"
 #include "tests/simulation/env/sim_disk.h"
 #include "tests/unit/server/sim_brokers.h"
 
@@ -99,6 +100,92 @@ TEST(DeleteRecordsApi, RefusesWhatKafkaRefuses) {
   EXPECT_THAT(refused.error().message(), HasSubstr("cleanup.policy"));
   EXPECT_EQ(Delete(cluster, cluster.LeaderOf("both", 0), both, 0, 0).error().code(), v1::NONE);
   EXPECT_THAT(cluster.Consume("orders", 0), ElementsAre("a"));
+}
+
+v1::Request DeleteBefore(TopicId topic, const std::vector<std::pair<uint32_t, int64_t>>& wanted,
+                         uint32_t timeout_ms) {
+  v1::Request request;
+  request.mutable_delete_records()->set_timeout_ms(timeout_ms);
+  v1::DeleteRecordsRequest::Topic* out = request.mutable_delete_records()->add_topics();
+  out->set_id(topic.ToBytes());
+  for (const auto& [partition, offset] : wanted) {
+    out->add_partitions()->set_partition(partition);
+    out->mutable_partitions()->rbegin()->set_offset(offset);
+  }
+  return request;
+}
+
+TEST(DeleteRecordsApi, NamesEachPartitionOnce) {
+  SimBrokers cluster(14, 1);
+  cluster.StartAll();
+  const TopicId id = cluster.CreateTopic("orders", 2, 1);
+  ASSERT_TRUE(cluster.WaitForLeaders("orders"));
+  cluster.Produce("orders", 0, {"a", "b"});
+  const auto twice = cluster.Call(0, DeleteBefore(id, {{0, 1}, {1, 0}, {0, 2}}, 1000));
+  ASSERT_FALSE(twice);
+  EXPECT_EQ(twice.error().code, v1::INVALID_REQUEST);
+  EXPECT_EQ(cluster.FetchOnce(0, id, 0, 0).log_start_offset(), 0u) << "nothing of it is done";
+  EXPECT_TRUE(cluster.Stop(0));
+}
+
+// A follower in sync that does not follow, because its disk hangs.
+class DeletionThatWaits : public testing::Test {
+ protected:
+  DeletionThatWaits()
+      : cluster_(15, 2,
+                 {{"watchdog.stuck.ms", "36000000"},
+                  {"replica.lag.time.max.ms", "36000000"},
+                  {"num.shards", "1"}}) {
+    cluster_.StartAll();
+    id_ = cluster_.CreateTopic("orders", 1, 2);
+    CHECK(cluster_.WaitForLeaders("orders"));
+    cluster_.Produce("orders", 0, {"a", "b"});
+    leader_ = cluster_.LeaderOf("orders", 0);
+    cluster_.process(1 - leader_).pool().SetHung(true);
+    channel_ = std::make_shared<RpcChannel>(client_.main_loop(), client_.transport(), client_.random(),
+                                            Endpoint{"host" + std::to_string(leader_), 9092},
+                                            RpcChannelOptions{.client_id = "leaver"});
+    client_.Spawn("delete", [channel = channel_, id = id_, answer = answer_]() -> Task<void> {
+      answer->emplace(co_await channel->Call(DeleteBefore(id, {{0, 1}}, ~0u), 48h, {}));
+    });
+    cluster_.world().RunFor(60s);
+  }
+  ~DeletionThatWaits() override {
+    client_.Await([this] { return channel_->Close(); });
+  }
+  bool Waiting() {
+    size_t waits = 0;
+    for (const auto& wait : cluster_.process(leader_).LoopNamed("shard-0").waits().Snapshot())
+      waits += std::string_view(wait.name) == "log start of the replicas" ? 1 : 0;
+    return waits > 0;
+  }
+
+  SimBrokers cluster_;
+  SimProcess& client_ = cluster_.world().StartProcess("leaver");
+  TopicId id_;
+  int leader_ = 0;
+  std::shared_ptr<RpcChannel> channel_;
+  std::shared_ptr<std::optional<Result<v1::Response>>> answer_ =
+      std::make_shared<std::optional<Result<v1::Response>>>();
+};
+
+TEST_F(DeletionThatWaits, EndsWhenItsClientLeaves) {
+  ASSERT_TRUE(Waiting());
+  ASSERT_FALSE(answer_->has_value());
+  client_.Await([this] { return channel_->Close(); });
+  cluster_.world().RunFor(1s);
+  EXPECT_FALSE(Waiting());
+}
+
+TEST_F(DeletionThatWaits, DoesNotWaitForLongerThanFiveMinutes) {
+  ASSERT_TRUE(Waiting());
+  cluster_.world().RunFor(200s);
+  EXPECT_TRUE(Waiting());
+  cluster_.world().RunFor(50s);
+  EXPECT_FALSE(Waiting());
+  ASSERT_TRUE(answer_->has_value());
+  ASSERT_TRUE(**answer_) << ToString((**answer_).error());
+  EXPECT_EQ((**answer_)->delete_records().topics(0).partitions(0).error().code(), v1::REQUEST_TIMED_OUT);
 }
 
 TEST(RetentionOfABroker, ARoundDeletesWhatIsOldAndFollowersGiveTheirSpaceBack) {

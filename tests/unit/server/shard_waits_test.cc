@@ -8,6 +8,8 @@
 namespace tidemark {
 namespace {
 
+using testing::ElementsAre;
+
 class ShardWaits : public ShardTest {};
 
 // Flushes need the threads that searches take.
@@ -81,6 +83,23 @@ TEST_P(ShardWaits, WhenTheClientHasLeftItsSearchesAreNotBegun) {
   process->pool().SetHung(false);
   world.RunFor(1s);
   EXPECT_EQ(Waits("timestamp search"), 0u);
+}
+
+TEST_P(ShardWaits, WhenTheClientHasLeftNobodyWaitsForItsAcknowledgement) {
+  Activate();
+  process->pool().SetHung(true);
+  v1::Request produce = Produce({{0, "a"}, {1, "b"}, {2, "c"}, {3, "d"}});
+  produce.mutable_produce()->set_timeout_ms(300'000);
+  (void)Begin(produce);
+  world.RunFor(1s);
+  EXPECT_GT(Waits("high watermark"), 0u);
+  Leave();
+  EXPECT_EQ(Waits("high watermark"), 0u);
+  EXPECT_EQ(Waits("produce"), 0u);
+  process->pool().SetHung(false);
+  world.RunFor(1s);
+  const auto fetched = ByPartition(Call(Fetch({{0, 0}, {3, 0}})));
+  EXPECT_THAT(Values(fetched.at(3).records()), ElementsAre("d")) << "what was appended stays";
 }
 
 INSTANTIATE_TEST_SUITE_P(Shards, ShardWaits, testing::Values(1, 3),
