@@ -13,6 +13,8 @@ using std::chrono::milliseconds;
 
 // More at the same time would only take the disks' time from each other.
 constexpr int64_t kMostCleanerThreads = 64;
+// Kafka takes 0 for a pause, which would be a busy loop.
+constexpr int64_t kLeastBackoffMs = 10;
 
 Result<> ParseAdminListener(std::string_view text, BrokerConfig* out) {
   // The address of a listener without its name.
@@ -67,7 +69,8 @@ void FillReplication(const ConfigValues& values, BrokerConfig* out) {
       static_cast<uint32_t>(values.Int("replica.fetch.response.max.bytes"));
   out->replica_fetch_min_bytes = static_cast<uint32_t>(values.Int("replica.fetch.min.bytes"));
   out->replica_fetch_wait_max = milliseconds(values.Int("replica.fetch.wait.max.ms"));
-  out->replica_fetch_backoff = milliseconds(values.Int("replica.fetch.backoff.ms"));
+  out->replica_fetch_backoff =
+      milliseconds(std::max(values.Int("replica.fetch.backoff.ms"), kLeastBackoffMs));
   out->high_watermark_checkpoint_interval =
       milliseconds(values.Int("replica.high.watermark.checkpoint.interval.ms"));
   out->controlled_shutdown = values.Bool("controlled.shutdown.enable");
@@ -90,7 +93,8 @@ void FillCleaner(const ConfigValues& values, CleanerConfig* out) {
   const double rate = values.Double("log.cleaner.io.max.bytes.per.second");
   // As good as no limit.
   if (rate < 1e15) out->bytes_per_second = std::max(rate, 1.0);
-  out->backoff = milliseconds(std::min<int64_t>(values.Int("log.cleaner.backoff.ms"), 86'400'000));
+  out->backoff =
+      milliseconds(std::clamp<int64_t>(values.Int("log.cleaner.backoff.ms"), kLeastBackoffMs, 86'400'000));
 }
 
 Result<> FillGroups(const ConfigValues& values, BrokerConfig::Groups* out) {

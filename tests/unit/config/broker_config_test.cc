@@ -44,6 +44,17 @@ zookeeper.connection.timeout.ms=18000
 group.initial.rebalance.delay.ms=0
 )";
 
+TEST(BrokerConfig, PausesOfNothingAreNotTaken) {
+  for (const char* name : {"replica.fetch.backoff.ms", "log.cleaner.backoff.ms"}) {
+    for (const auto& [value, pause] : {std::pair{"0", 10ms}, {"9", 10ms}, {"11", 11ms}}) {
+      const Result<BrokerConfig> config = BrokerConfig::FromProperties(Base({{name, value}}));
+      ASSERT_TRUE(config) << ToString(config.error());
+      const bool cleaner = std::string_view(name).starts_with("log");
+      EXPECT_EQ(cleaner ? config->cleaner.backoff : config->replica_fetch_backoff, pause) << name << value;
+    }
+  }
+}
+
 TEST(BrokerConfig, TakesKafkasStockFile) {
   const Result<BrokerConfig> config = BrokerConfig::FromProperties(*ParseProperties(kStock));
   ASSERT_TRUE(config) << config.error().message;
