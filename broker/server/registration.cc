@@ -119,10 +119,12 @@ Task<Result<std::string>> Registration::ClusterId() {
       v1::ClusterIdZnode fresh;
       fresh.set_id(RandomId(env_.random()));
       // Whoever creates it first decides; everybody reads it again.
-      (void)co_await session->Create({.path = path, .data = EncodeClusterId(fresh)});
-      continue;
-    }
-    if (!IsUnknownOutcome(node.error())) {
+      const auto created = co_await session->Create({.path = path, .data = EncodeClusterId(fresh)});
+      if (created) continue;
+      if (created.error() != ZkCode::kNodeExists && !IsUnknownOutcome(created.error())) {
+        co_return Fail(v1::POLICY_VIOLATION, "{}", DescribeZk(created.error(), "creating", path));
+      }
+    } else if (!IsUnknownOutcome(node.error())) {
       co_return Fail(v1::POLICY_VIOLATION, "{}", DescribeZk(node.error(), "getting", path));
     }
     (void)co_await Sleep(loop_, kPauseAfterTrouble, "zookeeper trouble", scope_.stop_token());
@@ -194,6 +196,7 @@ Task<Result<BrokerEpoch>> Registration::RegisterUntilDone() {
     // An expiry that came meanwhile has been told before; what was registered with it is gone.
     if (*tried && keeper_.HoldSession() == *session && (*session)->state() != ZkState::kExpired) {
       registering_ = false;
+      registered_once_ = true;
       SetEpoch(**tried);
       LOG(INFO) << "broker " << id_ << " registered with broker epoch " << **tried;
       co_return **tried;
@@ -229,11 +232,13 @@ Task<Result<std::optional<BrokerEpoch>>> Registration::TryRegister(std::shared_p
   }
   if (code == ZkCode::kNodeExists) {
     const ZkResult<ZkNode> node = co_await session->Get(path);
-    if (node) co_return co_await FoundExisting(session, &*node);
-    co_return std::optional<BrokerEpoch>();
-  }
-  if (!IsUnknownOutcome(code)) {
-    LOG(ERROR) << "registering failed, trying again: " << DescribeZk(code, "creating", path);
+    if (node || !IsUnknownOutcome(node.error())) co_return co_await FoundExisting(session, node);
+  } else if (!IsUnknownOutcome(code)) {
+    waiting_for_ = fmt::format("{}", DescribeZk(code, "creating", path));
+    // Who may not register never will, and says so at once.
+    if (code == ZkCode::kNoAuth && !registered_once_)
+      co_return Fail(v1::POLICY_VIOLATION, "{}", waiting_for_);
+    LOG_EVERY_T(ERROR, 10) << "registering failed, it is tried again: " << waiting_for_;
   }
   if (co_await Sleep(loop_, kPauseAfterTrouble, "registration trouble", scope_.stop_token()) ==
       WaitOutcome::kStopped) {
@@ -243,13 +248,17 @@ Task<Result<std::optional<BrokerEpoch>>> Registration::TryRegister(std::shared_p
 }
 
 Task<Result<std::optional<BrokerEpoch>>> Registration::FoundExisting(std::shared_ptr<ZkSession> session,
-                                                                     const ZkNode* node) {
+                                                                     ZkResult<ZkNode> node) {
+  // It went at this moment.
+  if (!node && node.error() == ZkCode::kNoNode) co_return std::optional<BrokerEpoch>();
   // Ours: the answer to an earlier try was lost.
-  if (node->stat.ephemeral_owner == session->session_id()) co_return std::optional(node->stat.czxid);
-  const Result<v1::BrokerZnode> other = DecodeBroker(node->data);
+  if (node && node->stat.ephemeral_owner == session->session_id()) co_return std::optional(node->stat.czxid);
+  const Result<v1::BrokerZnode> other =
+      node ? DecodeBroker(node->data)
+           : Fail(v1::POLICY_VIOLATION, "{}", DescribeZk(node.error(), "getting", zkpath::Broker(id_)));
   const bool own = other && !other->directory_id().empty() && other->directory_id() == node_.directory_id();
-  const std::string where =
-      other ? fmt::format("{}:{}", other->host(), other->port()) : "an unreadable registration";
+  const std::string where = other ? fmt::format("{}:{}", other->host(), other->port())
+                                  : fmt::format("an unreadable place ({})", other.error().message);
   const MonoTime now = loop_.Now();
   if (own) {
     stranger_since_.reset();
@@ -267,7 +276,11 @@ Task<Result<std::optional<BrokerEpoch>>> Registration::FoundExisting(std::shared
   auto changed = std::make_shared<OneShot<bool>>(loop_);
   const auto stat = co_await session->Exists(
       zkpath::Broker(id_), [changed](ZkWatchEvent, const std::string&) { changed->Set(true); });
-  if (!stat || !*stat) co_return std::optional<BrokerEpoch>();
+  if (!stat) {
+    (void)co_await Sleep(loop_, kPauseAfterTrouble, "registration trouble", scope_.stop_token());
+    co_return std::optional<BrokerEpoch>();
+  }
+  if (!*stat) co_return std::optional<BrokerEpoch>();
   const Duration longest =
       own ? kReportEvery : std::min<Duration>(kReportEvery, session->negotiated_timeout() / 4);
   const Result<bool> gone = co_await changed->Wait("former registration", now + longest, scope_.stop_token());

@@ -41,7 +41,8 @@ class Registration final : private ZkKeeper::Listener {
   // trouble with ZooKeeper is waited out.
   Task<Result<BrokerIdentity>> Identify();
   // Closes the session of the former life, then registers, and from then on again after every expiry. `node`
-  // without timestamp. POLICY_VIOLATION: another broker has the id.
+  // without timestamp. POLICY_VIOLATION: another broker has the id, or ZooKeeper's ACLs do not let it
+  // register.
   Task<Result<BrokerEpoch>> Register(BrokerId id, v1::BrokerZnode node);
 
   BrokerEpoch epoch() const { return epoch_; }
@@ -65,7 +66,7 @@ class Registration final : private ZkKeeper::Listener {
   // One try; empty: something changed, try again.
   Task<Result<std::optional<BrokerEpoch>>> TryRegister(std::shared_ptr<ZkSession> session);
   Task<Result<std::optional<BrokerEpoch>>> FoundExisting(std::shared_ptr<ZkSession> session,
-                                                         const ZkNode* node);
+                                                         ZkResult<ZkNode> node);
   Task<Result<BrokerEpoch>> RegisterUntilDone();
   Task<void> RegisterAgain();
   void SetEpoch(BrokerEpoch epoch);
@@ -83,6 +84,7 @@ class Registration final : private ZkKeeper::Listener {
   std::string waiting_for_ = "not registered yet";
   bool begun_ = false;
   bool registering_ = false;
+  bool registered_once_ = false;
   std::optional<MonoTime> stranger_since_;
   int64_t kept_session_ = 0;
 };

@@ -242,6 +242,9 @@ void SimZooKeeper::SetWatches(Connection& connection, const Request& request) {
 SimZooKeeper::Reply SimZooKeeper::Read(Connection& connection, const Request& request) {
   Reply reply;
   if (!ZkTree::IsValidPath(request.path)) return {.code = ZkCode::kInvalidArguments};
+  if (request.kind == Request::Kind::kGet && forbidden_.contains({request.path, false})) {
+    return {.code = ZkCode::kNoAuth};
+  }
   auto node = tree_->Get(request.path);
   if (node) {
     reply.node = std::move(*node);
@@ -259,6 +262,17 @@ SimZooKeeper::Reply SimZooKeeper::Read(Connection& connection, const Request& re
 }
 
 SimZooKeeper::Reply SimZooKeeper::Change(int64_t session, const Request& request) {
+  const auto refused = std::ranges::find_if(request.ops, [this](const ZkOp& op) {
+    return std::visit([this](const auto& one) { return forbidden_.contains({one.path, true}); }, op);
+  });
+  if (session != 0 && refused != request.ops.end()) {
+    Reply reply;
+    reply.results.resize(request.ops.size());
+    for (ZkOpResult& result : reply.results) result.code = ZkCode::kRuntimeInconsistency;
+    reply.results[static_cast<size_t>(refused - request.ops.begin())].code = ZkCode::kNoAuth;
+    if (request.kind == Request::Kind::kWrite) reply.code = ZkCode::kNoAuth;
+    return reply;
+  }
   ZkTree::Outcome outcome = tree_->Apply(request.ops, session);
   if (outcome.applied) {
     for (ZkTree::Change& change : outcome.changes) {

@@ -72,6 +72,9 @@ class SimZooKeeper {
   std::vector<std::string> PeekChildren(const std::string& path) const;
   void Poke(const std::string& path, const std::string& data);  // creates (with parents) or sets
   void PokeDelete(const std::string& path);                     // with all below
+  // As an ACL would: getting (changing) this node is answered kNoAuth until Allow.
+  void Forbid(const std::string& path, bool change) { forbidden_.emplace(path, change); }
+  void Allow(const std::string& path, bool change) { forbidden_.erase({path, change}); }
 
   // The rest is for the clients (sim_zk_session.h).
   struct Request {
@@ -141,6 +144,7 @@ class SimZooKeeper {
   std::map<int64_t, Session> sessions_;
   std::map<uint64_t, std::shared_ptr<Connection>> connections_;
   std::vector<std::pair<int64_t, Request>> late_;  // of broken connections, read when a pause ends
+  std::set<std::pair<std::string, bool>> forbidden_;
   bool running_ = true;
   bool paused_ = false;
   int64_t last_session_ = 0x1000;

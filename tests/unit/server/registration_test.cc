@@ -156,6 +156,58 @@ TEST_F(RegistrationTest, AnotherBrokerWithTheIdIsAnErrorThatNamesIt) {
   End(first);
 }
 
+// What an ACL refuses no retry mends: it is said, and not tried for ever.
+TEST_F(RegistrationTest, WhereItMayNotMakeTheClustersIdItSaysSo) {
+  world.zookeeper().Forbid(std::string(zkpath::kClusterId), true);
+  Life life = Begin("alpha");
+  ASSERT_FALSE(life.epoch);
+  EXPECT_EQ(life.epoch.error().code, v1::POLICY_VIOLATION);
+  EXPECT_THAT(life.epoch.error().message, HasSubstr(std::string(zkpath::kClusterId)));
+  End(life);
+}
+
+TEST_F(RegistrationTest, WhereItMayNotRegisterItSaysSo) {
+  world.zookeeper().Forbid(zkpath::Broker(1), true);
+  Life life = Begin("alpha");
+  ASSERT_FALSE(life.epoch);
+  EXPECT_EQ(life.epoch.error().code, v1::POLICY_VIOLATION);
+  EXPECT_THAT(life.epoch.error().message, HasSubstr(zkpath::Broker(1)));
+  End(life);
+}
+
+TEST_F(RegistrationTest, ARegistrationThatCannotBeReadIsAStrangers) {
+  Life first = Begin("alpha");
+  world.zookeeper().Forbid(zkpath::Broker(1), false);
+  Life rival = Begin("beta");
+  ASSERT_FALSE(rival.epoch);
+  EXPECT_EQ(rival.epoch.error().code, v1::POLICY_VIOLATION);
+  EXPECT_THAT(rival.epoch.error().message, HasSubstr("taken"));
+  End(rival);
+  // One that goes makes room.
+  const MonoTime gone = world.Now() + 5s;
+  world.At(gone, [this] { world.zookeeper().PokeDelete(zkpath::Broker(1)); });
+  Life second = Begin("beta");
+  EXPECT_TRUE(second.epoch) << ToString(second.epoch.error());
+  EXPECT_GE(world.Now(), gone);
+  End(second);
+  End(first);
+}
+
+// A running broker waits for a right that it had.
+TEST_F(RegistrationTest, ARightThatIsTakenAwayIsWaitedForWithPauses) {
+  Life life = Begin("alpha");
+  world.zookeeper().Forbid(zkpath::Broker(1), true);
+  world.zookeeper().Expire(life.node->session());
+  world.RunFor(10s);
+  EXPECT_EQ(life.node->registration().epoch(), kNoBrokerEpoch);
+  EXPECT_THAT(life.node->registration().waiting_for(), HasSubstr(zkpath::Broker(1)));
+  EXPECT_FALSE(life.node->conflict);
+  world.zookeeper().Allow(zkpath::Broker(1), true);
+  world.RunFor(5s);
+  EXPECT_NE(life.node->registration().epoch(), kNoBrokerEpoch);
+  End(life);
+}
+
 TEST_F(RegistrationTest, AnExpiredBrokerRegistersAgainByItself) {
   Life life = Begin("alpha");
   world.zookeeper().Expire(life.node->session());
