@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include <glog/logging.h>
 
@@ -20,7 +19,11 @@ class Producer::Impl {
         loop_(cluster.loop()),
         options_(std::move(options)),
         accumulator_(options_),
-        sender_(cluster, options_, accumulator_, stats_, [this] { changed_.NotifyAll(); }),
+        sender_(cluster, options_, accumulator_, stats_,
+                [this] {
+                  changed_.NotifyAll();
+                  WakeFirst();
+                }),
         changed_(loop_) {}
   ~Impl() { CHECK(closed_ && sends_ == 0) << "a Producer is closed before it dies"; }
 
@@ -37,7 +40,11 @@ class Producer::Impl {
   }
 
  private:
+  // A call's place among those that wait for memory; whoever leaves hands on.
+  class Place;
+
   Result<> Check(const ProducerRecord& record) const;
+  void WakeFirst();
   Task<Result<>> WaitForMemory(const ProducerRecord& record, DeliveryCallback& callback, MonoTime deadline);
   internal::PartitionQueue& Choose(const ProducerRecord& record, const TopicPicture& picture);
   internal::PartitionQueue& ChooseSticky(const ProducerRecord& record, const TopicPicture& picture);
@@ -48,9 +55,10 @@ class Producer::Impl {
   ProducerStats stats_;
   internal::Accumulator accumulator_;
   internal::Sender sender_;
-  Notifier changed_;  // something was decided
-  // Calls that wait for memory, in the order of their coming; the first goes first.
-  std::set<uint64_t> waiting_;
+  Notifier changed_;  // something was decided, or the last call has ended; for Flush and Close
+  // Calls that wait for memory, in the order of their coming, and what each waits with (null: it is awake).
+  // The first goes first, so only it is woken.
+  std::map<uint64_t, Waiter*> waiting_;
   uint64_t next_ticket_ = 1;
   size_t sends_ = 0;
   std::map<std::string, PartitionIndex, std::less<>> sticky_;
@@ -114,7 +122,7 @@ bool Producer::Impl::Try(const ProducerRecord& record, DeliveryCallback& callbac
                   picture->partitions.size(), *record.partition);
     return true;
   }
-  const bool is_its_turn = waiting_.empty() || *waiting_.begin() == ticket;
+  const bool is_its_turn = waiting_.empty() || waiting_.begin()->first == ticket;
   if (!is_its_turn || !accumulator_.HasRoom(internal::Accumulator::Cost(record))) return false;
   const WallMillis timestamp = record.timestamp == -1 ? cluster_.env().clock().WallNow() : record.timestamp;
   ++stats_.records;
@@ -133,17 +141,44 @@ Task<Result<>> Producer::Impl::Send(ProducerRecord record, DeliveryCallback call
   const MonoTime now = loop_.Now();
   error = co_await EnsureTopic(cluster_, std::string(record.topic), now + patience, stop_.get_token());
   if (error) error = co_await WaitForMemory(record, callback, now + options_.max_block);
-  --sends_;
-  changed_.NotifyAll();
+  if (--sends_ == 0) changed_.NotifyAll();
   co_return error;
+}
+
+class Producer::Impl::Place {
+ public:
+  explicit Place(Impl& impl) : impl_(impl), ticket_(impl.next_ticket_++) {
+    impl_.waiting_.emplace(ticket_, nullptr);
+  }
+  ~Place() {
+    impl_.waiting_.erase(ticket_);
+    if (impl_.waiting_.empty()) impl_.sender_.set_pressure(false);
+    impl_.WakeFirst();
+  }
+  uint64_t ticket() const { return ticket_; }
+  // Until it is the first and something was decided, or the deadline.
+  Task<void> Wait(MonoTime deadline) {
+    Waiter waiter(impl_.loop_, "memory of the producer", deadline, impl_.stop_.get_token());
+    impl_.waiting_.at(ticket_) = &waiter;
+    co_await waiter;
+    impl_.waiting_.at(ticket_) = nullptr;
+  }
+
+ private:
+  Impl& impl_;
+  const uint64_t ticket_;
+};
+
+void Producer::Impl::WakeFirst() {
+  if (waiting_.empty()) return;
+  if (Waiter* waiter = waiting_.begin()->second) waiter->Wake();
 }
 
 Task<Result<>> Producer::Impl::WaitForMemory(const ProducerRecord& record, DeliveryCallback& callback,
                                              MonoTime deadline) {
-  const uint64_t ticket = next_ticket_++;
-  waiting_.insert(ticket);
+  Place place(*this);
   Result<> error;
-  bool decided = Try(record, callback, ticket, &error);
+  bool decided = Try(record, callback, place.ticket(), &error);
   while (!decided) {
     sender_.set_pressure(true);
     sender_.Wake();
@@ -152,11 +187,9 @@ Task<Result<>> Producer::Impl::WaitForMemory(const ProducerRecord& record, Deliv
                    options_.buffer_memory, ToMillis(options_.max_block));
       break;
     }
-    co_await changed_.Wait("memory of the producer", deadline, stop_.get_token());
-    decided = Try(record, callback, ticket, &error);
+    co_await place.Wait(deadline);
+    decided = Try(record, callback, place.ticket(), &error);
   }
-  waiting_.erase(ticket);
-  if (waiting_.empty()) sender_.set_pressure(false);
   co_return error;
 }
 

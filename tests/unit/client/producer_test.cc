@@ -313,6 +313,41 @@ TEST_F(ProducerTest, AFullBufferBlocksAndGoesOnInOrder) {
   EXPECT_EQ(fakes_->Values("orders", 0), Many(100));
 }
 
+// Of many that wait for memory only the first has anything to try.
+TEST_F(ProducerTest, WhoWaitsBehindOthersForMemorySleepsOn) {
+  ProducerOptions options;
+  options.buffer_memory = 1000;
+  Begin(options);
+  ASSERT_TRUE(Send("a").has_value());
+  env_.Run(producer_->Flush());
+  fakes_->produce_delay = 100ms;
+  const std::string value(700, 'x');
+  Scope scope(env_.loop, "senders");
+  int sent = 0;
+  for (int i = 0; i < 12; ++i) {
+    auto send = [](Producer& producer, std::string_view bytes, int* count) -> Task<void> {
+      *count += co_await producer.Send({.topic = "orders", .partition = 0, .value = bytes}, nullptr) ? 1 : 0;
+    };
+    scope.Spawn("send", send(*producer_, value, &sent));
+  }
+  const auto waits = [&](MonoTime since) {
+    return std::ranges::count_if(env_.loop.waits().Snapshot(), [&](const auto& wait) {
+      return std::string_view(wait.name) == "memory of the producer" && wait.since >= since;
+    });
+  };
+  env_.RunFor(50ms);
+  const MonoTime begun = env_.loop.Now();
+  const auto waiting = waits({});
+  ASSERT_GE(waiting, 9);
+  env_.RunFor(350ms);
+  EXPECT_LT(waits({}), waiting) << "some have gone on";
+  EXPECT_GE(waits({}), 5);
+  EXPECT_LE(waits(begun), 1) << "whoever was woken waits since then";
+  while (sent < 12) env_.RunFor(100ms);
+  env_.Run(producer_->Flush());
+  EXPECT_EQ(fakes_->Values("orders", 0).size(), 13u);
+}
+
 TEST_F(ProducerTest, AFullBufferRefusesAfterMaxBlock) {
   ProducerOptions options;
   options.buffer_memory = 1000;
