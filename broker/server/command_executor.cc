@@ -296,24 +296,26 @@ Task<CommandExecutor::TopicFate> CommandExecutor::FateOf(std::string topic, Topi
   co_return replaced ? TopicFate::kReplaced : TopicFate::kUnknown;
 }
 
-bool CommandExecutor::MayBeCopy(const v1::StopReplicaRequest::Replica& replica) const {
-  return std::ranges::any_of(context_.dirs->found(), [&](const FoundPartition& found) {
-    return !found.checkpointed && found.topic_id && found.topic_id->ToBytes() == replica.topic_id() &&
-           found.topic == replica.topic() && found.partition == replica.partition();
-  });
+std::set<CommandExecutor::Folder> CommandExecutor::PossibleCopies() const {
+  std::set<Folder> out;
+  for (const FoundPartition& found : context_.dirs->found()) {
+    if (!found.checkpointed && found.topic_id)
+      out.emplace(PartitionKey{*found.topic_id, found.partition}, found.topic);
+  }
+  return out;
 }
 
 Task<void> CommandExecutor::RemoveStrays(std::vector<v1::StopReplicaRequest::Replica> strays) {
   // The controller may leave a topic out because it cannot read it; only ZooKeeper's word deletes data.
   std::vector<v1::StopReplicaRequest::Replica> gone;
   std::map<std::pair<std::string, std::string>, TopicFate> known;
+  const std::set<Folder> copies = PossibleCopies();
   for (v1::StopReplicaRequest::Replica& stray : strays) {
     const auto key = std::pair(stray.topic(), stray.topic_id());
-    if (!known.contains(key)) {
-      known[key] = co_await FateOf(stray.topic(), *TopicId::FromBytes(stray.topic_id()));
-    }
-    const bool certain =
-        known[key] == TopicFate::kReplaced || (known[key] == TopicFate::kGone && !MayBeCopy(stray));
+    const TopicId id = *TopicId::FromBytes(stray.topic_id());
+    if (!known.contains(key)) known[key] = co_await FateOf(stray.topic(), id);
+    const bool copy = copies.contains({{id, stray.partition()}, stray.topic()});
+    const bool certain = known[key] == TopicFate::kReplaced || (known[key] == TopicFate::kGone && !copy);
     if (certain) {
       LOG(INFO) << "removing the replica " << stray.topic() << "-" << stray.partition()
                 << " of a deleted topic";

@@ -49,8 +49,9 @@ class CommandExecutor {
   // What ZooKeeper says for certain of a topic id. kReplaced: another topic has its name now.
   enum class TopicFate { kUnknown, kGone, kReplaced };
   Task<TopicFate> FateOf(std::string topic, TopicId id);
-  // The folder of a replica may be a copy that a person has put there: no checkpoint names it.
-  bool MayBeCopy(const v1::StopReplicaRequest::Replica& replica) const;
+  // Found folders that may be copies that a person has put there: no checkpoint names them.
+  using Folder = std::pair<PartitionKey, std::string>;
+  std::set<Folder> PossibleCopies() const;
   Task<void> RemoveStrays(std::vector<v1::StopReplicaRequest::Replica> strays);
   // What failed. `turn` ends when all shards have it: a partition's commands keep their order there.
   // REQUEST_TIMED_OUT: some may not be stopped.
