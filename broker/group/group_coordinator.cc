@@ -183,15 +183,18 @@ std::vector<std::pair<PartitionKey, std::string>> GroupCoordinator::AllGroups() 
   return all;
 }
 
-Task<void> GroupCoordinator::ForEachGroup(const char* name, std::function<void(Led&, Slot&)> step) {
+Task<void> GroupCoordinator::ForEachGroup(const char* name, std::function<bool(Led&, Slot&)> step) {
   size_t done = 0;
   for (const auto& [key, id] : AllGroups()) {
-    if (++done % kGroupsAtOnce == 0) co_await Yield(name);
-    if (scope_.stopping()) co_return;
-    const auto led = Ready(key);
-    if (!led) continue;
-    if (Slot* slot = FindGroup(**led, id)) step(**led, *slot);
-    DropIfGone(**led, id);
+    for (bool more = false, first = true; more || first; first = false) {
+      if (more || ++done % kGroupsAtOnce == 0) co_await Yield(name);
+      if (scope_.stopping()) co_return;
+      more = false;
+      const auto led = Ready(key);
+      if (!led) continue;
+      if (Slot* slot = FindGroup(**led, id)) more = step(**led, *slot);
+      DropIfGone(**led, id);
+    }
   }
 }
 
@@ -199,12 +202,11 @@ Task<void> GroupCoordinator::RetentionRounds() {
   while (co_await Sleep(loop_, options_.retention_check_interval, "group retention", scope_.stop_token()) !=
          WaitOutcome::kStopped) {
     co_await ForEachGroup("group retention", [this](Led& led, Slot& slot) {
-      for (size_t expired = kExpireAtOnce; expired == kExpireAtOnce;) {
-        GroupChange change(slot.group);
-        expired = ExpireOffsets(Scene(), kExpireAtOnce, change);
-        if (!Write(led, slot, change)) return;  // the next round tries again
-        counters_.expired_offsets += expired;
-      }
+      GroupChange change(slot.group);
+      const size_t expired = ExpireOffsets(Scene(), kExpireAtOnce, change);
+      if (!Write(led, slot, change)) return false;  // the next round tries again
+      counters_.expired_offsets += expired;
+      return expired == kExpireAtOnce;
     });
   }
 }
@@ -232,13 +234,11 @@ bool GroupCoordinator::RefreshTopics() {
   return changed;
 }
 
-bool GroupCoordinator::ForgetDeletedTopics(Led& led, Slot& slot) {
-  for (size_t removed = kExpireAtOnce; removed == kExpireAtOnce;) {
-    GroupChange change(slot.group);
-    removed = RemoveDeletedTopics(Scene(), kExpireAtOnce, change);
-    if (!Write(led, slot, change)) return false;
-  }
-  return true;
+Result<bool> GroupCoordinator::ForgetDeletedTopics(Led& led, Slot& slot) {
+  GroupChange change(slot.group);
+  const size_t removed = RemoveDeletedTopics(Scene(), kExpireAtOnce, change);
+  TM_RETURN_IF_ERROR(Write(led, slot, change));
+  return removed == kExpireAtOnce;
 }
 
 Task<void> GroupCoordinator::FollowTopics() {
@@ -260,7 +260,9 @@ Task<void> GroupCoordinator::FollowTopics() {
       GroupChange change(slot.group);
       OnGroupTopics(Scene(), change);
       topics_again_ |= !Write(led, slot, change);
-      topics_again_ |= !ForgetDeletedTopics(led, slot);
+      const Result<bool> more = ForgetDeletedTopics(led, slot);
+      topics_again_ |= !more;
+      return more.value_or(false);
     });
     if (topics_again_) (void)co_await Sleep(loop_, kTopicsInterval, "group topics", scope_.stop_token());
   }
@@ -271,7 +273,7 @@ Task<CommittedPositions> GroupCoordinator::Positions(size_t most) {
   std::set<std::string> told;  // a group may get its first member between the two rounds
   for (const bool with_members : {true, false}) {
     co_await ForEachGroup("group positions", [this, &out, &told, most, with_members](Led& led, Slot& slot) {
-      if (slot.group.members().empty() == with_members || !told.insert(slot.group.id()).second) return;
+      if (slot.group.members().empty() == with_members || !told.insert(slot.group.id()).second) return false;
       size_t looked_at = 0;
       for (const auto& [key, stored] : slot.group.offsets()) {
         if (out.positions.size() >= most) break;
@@ -287,6 +289,7 @@ Task<CommittedPositions> GroupCoordinator::Positions(size_t most) {
                                  .epoch = led.epoch});
       }
       out.left_out += slot.group.offsets().size() - looked_at;
+      return false;
     });
   }
   co_return out;

@@ -142,11 +142,13 @@ class GroupCoordinator final : private PartitionWatcher {
   Task<void> RetentionRounds();
   Task<void> FollowTopics();
   bool RefreshTopics();
-  // False: it could not be recorded, and is to be tried again.
-  bool ForgetDeletedTopics(Led& led, Slot& slot);
+  // So many of them at most; whether there may be more. An error: it could not be recorded, and is to be
+  // tried again.
+  Result<bool> ForgetDeletedTopics(Led& led, Slot& slot);
   std::vector<std::pair<PartitionKey, std::string>> AllGroups() const;
-  // Runs `step` on each group, a few at a time.
-  Task<void> ForEachGroup(const char* name, std::function<void(Led&, Slot&)> step);
+  // Runs `step` on each group, a few at a time, and again on the same, after others had their turn, for as
+  // long as it says that there is more to do.
+  Task<void> ForEachGroup(const char* name, std::function<bool(Led&, Slot&)> step);
   Task<void> Yield(const char* name);
 
   // group_loader.cc

@@ -101,6 +101,7 @@ Task<void> GroupCoordinator::Finish(std::shared_ptr<Led> led) {
   RestartTimers(*led);
   // Groups that were looked at first may have missed a change of topics since.
   topics_again_ |= resolver_.version() != topics;
+  if (topics_again_) topics_changed_.NotifyAll();
 }
 
 // What a group needs before it can be served: no two members that may hold one partition. What else there is
@@ -120,7 +121,8 @@ Result<> GroupCoordinator::Repair(Led& led, Slot& slot) {
   GroupChange change(slot.group);
   OnGroupTopics(Scene(), change);
   topics_again_ |= !Write(led, slot, change);
-  topics_again_ |= !ForgetDeletedTopics(led, slot);
+  // The rest is forgotten while it is served.
+  topics_again_ |= ForgetDeletedTopics(led, slot).value_or(true);
   return {};
 }
 

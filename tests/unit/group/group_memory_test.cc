@@ -165,6 +165,52 @@ TEST(GroupDescription, LeavesOutWhatAnAnswerHasNoRoomFor) {
   change.Rollback();
 }
 
+// Others are served meanwhile: what is to be written is written in many goes.
+TEST(ManyOffsets, AreForgottenALittleAtATime) {
+  constexpr uint32_t kPartitions = 5000;
+  CoordinatorBench bench;
+  bench.SetTopics(kPartitions);
+  bench.Lead();
+  v1::OffsetCommitRequest commit;
+  commit.set_group_id("g");
+  commit.set_member_epoch(-1);
+  commit.add_topics()->set_topic_id(bench.orders().ToBytes());
+  for (uint32_t p = 0; p < kPartitions; ++p) commit.mutable_topics(0)->add_partitions()->set_partition(p);
+  ASSERT_TRUE(bench.loop().Run(bench.groups().Commit(CoordinatorBench::kKey, commit, kNoDeadline)));
+  ASSERT_EQ(bench.Describe().offsets(0).partitions_size(), static_cast<int>(kPartitions));
+  bench.loop().Advance(60s);
+  bench.DropTopics();
+  size_t goes = 0;
+  size_t batches = bench.log().batches();
+  for (int i = 0; i < 1000; ++i) {
+    if (i == 0) bench.loop().Settle();
+    if (i > 0) bench.loop().Advance(Duration(1));
+    goes += bench.log().batches() > batches ? 1 : 0;
+    batches = bench.log().batches();
+  }
+  EXPECT_GE(goes, 5u);
+  EXPECT_EQ(bench.Describe().error().code(), v1::GROUP_ID_NOT_FOUND) << "nothing is left of it";
+}
+
+TEST(ManyOffsets, WhoseGroupIsUnloadedMeanwhileAreForgottenByTheNextCoordinator) {
+  constexpr uint32_t kPartitions = 5000;
+  CoordinatorBench bench;
+  bench.SetTopics(kPartitions);
+  bench.Lead();
+  v1::OffsetCommitRequest commit;
+  commit.set_group_id("g");
+  commit.set_member_epoch(-1);
+  commit.add_topics()->set_topic_id(bench.orders().ToBytes());
+  for (uint32_t p = 0; p < kPartitions; ++p) commit.mutable_topics(0)->add_partitions()->set_partition(p);
+  ASSERT_TRUE(bench.loop().Run(bench.groups().Commit(CoordinatorBench::kKey, commit, kNoDeadline)));
+  bench.loop().Advance(60s);
+  bench.DropTopics();
+  bench.loop().Settle();
+  bench.Lead();  // in a new epoch: what was known is dropped
+  bench.loop().Advance(60s);
+  EXPECT_EQ(bench.Describe().error().code(), v1::GROUP_ID_NOT_FOUND);
+}
+
 TEST(GroupPages, AreTheFirstByIdThatAreAskedFor) {
   CoordinatorBench bench;
   bench.Lead();
@@ -194,12 +240,12 @@ TEST(GroupPages, AreTheFirstByIdThatAreAskedFor) {
   EXPECT_EQ(sorted(), std::vector<std::string>(all.end() - 2, all.end()));
   request.add_states(v1::GROUP_STATE_STABLE);
   EXPECT_THAT(sorted(), SizeIs(0));
-}
-
-}  // namespace
-}  // namespace tidemark
   // States that only newer brokers know are those of no group.
   for (const int state : {-1, 1000, 0x7fffffff}) request.add_states(static_cast<v1::GroupState>(state));
   EXPECT_THAT(sorted(), SizeIs(0));
   for (int i = 0; i < 2; ++i) request.add_states(v1::GROUP_STATE_EMPTY);
   EXPECT_EQ(sorted(), std::vector<std::string>(all.end() - 2, all.end()));
+}
+
+}  // namespace
+}  // namespace tidemark
