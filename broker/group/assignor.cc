@@ -30,13 +30,17 @@ AssignmentPlan RoundRobin(const std::vector<AssignableMember>& members,
                           const std::map<TopicId, uint32_t>& partitions, AssignmentPlan plan) {
   size_t turn = 0;
   for (const auto& [topic, count] : partitions) {
-    const bool read = std::ranges::any_of(
-        members, [&](const AssignableMember& m) { return std::ranges::binary_search(m.topics, topic); });
-    if (!read) continue;
+    // Places among the members, in order.
+    std::vector<size_t> readers;
+    for (size_t i = 0; i < members.size(); ++i) {
+      if (std::ranges::binary_search(members[i].topics, topic)) readers.push_back(i);
+    }
+    if (readers.empty()) continue;
+    auto next = std::ranges::lower_bound(readers, turn);
     for (uint32_t partition = 0; partition < count; ++partition) {
-      while (!std::ranges::binary_search(members[turn].topics, topic)) turn = (turn + 1) % members.size();
-      plan[members[turn].id].push_back({topic, partition});
-      turn = (turn + 1) % members.size();
+      if (next == readers.end()) next = readers.begin();
+      plan[members[*next].id].push_back({topic, partition});
+      turn = (*next++ + 1) % members.size();
     }
   }
   return plan;

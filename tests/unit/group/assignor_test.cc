@@ -57,6 +57,46 @@ TEST(RoundRobinAssignor, DealsInTurn) {
   EXPECT_THAT(plan.at("b"), ElementsAre(PartitionKey{Topic(1), 1}));
 }
 
+// As if each partition went round all members until one reads its topic.
+TEST(RoundRobinAssignor, PassesOverWhoDoesNotReadATopic) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<AssignableMember> members;
+    for (unsigned i = 0; i < 1 + random() % 6; ++i) {
+      std::vector<TopicId> topics;
+      for (uint8_t t = 0; t < 4; ++t) {
+        if (random() % 2 == 0) topics.push_back(Topic(t));
+      }
+      members.push_back(Member(std::string(1, static_cast<char>('a' + i)), topics));
+    }
+    std::map<TopicId, uint32_t> partitions;
+    AssignmentPlan wanted;
+    for (const AssignableMember& member : members) {
+      wanted[member.id];
+      for (const TopicId& topic : member.topics) partitions.emplace(topic, random() % 8);
+    }
+    size_t turn = 0;
+    for (const auto& [topic, count] : partitions) {
+      for (uint32_t partition = 0; partition < count; ++partition) {
+        while (std::ranges::find(members[turn].topics, topic) == members[turn].topics.end())
+          turn = (turn + 1) % members.size();
+        wanted[members[turn].id].push_back({topic, partition});
+        turn = (turn + 1) % members.size();
+      }
+    }
+    ASSERT_EQ(Assign(AssignorKind::kRoundRobin, members, partitions), wanted) << "round " << round;
+  }
+}
+
+// Each of many members that do not read a large topic is not asked again for each of its partitions.
+TEST(RoundRobinAssignor, ALargeTopicOfOneReaderAmongManyIsDealtAtOnce) {
+  std::vector<AssignableMember> members;
+  for (int i = 0; i < 10'000; ++i) members.push_back(Member("m" + std::to_string(i), {}));
+  members.push_back(Member("reader", {Topic(1)}));
+  const AssignmentPlan plan = Assign(AssignorKind::kRoundRobin, std::move(members), {{Topic(1), 100'000}});
+  EXPECT_EQ(plan.at("reader").size(), 100'000u);
+}
+
 TEST(Assignors, NamesAreUnderstoodAlsoAsKafkaWritesThem) {
   EXPECT_EQ(AssignorFromName("range"), AssignorKind::kRange);
   EXPECT_EQ(AssignorFromName("org.apache.kafka.clients.consumer.RoundRobinAssignor"),
