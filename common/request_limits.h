@@ -14,6 +14,10 @@ inline constexpr size_t kMaxTopicsAsked = 10'000;
 inline constexpr size_t kMaxEntitiesAsked = 1'000;
 // Partitions that CreateTopics or CreatePartitions come to, all topics of a request together.
 inline constexpr size_t kMaxPartitionsMade = 100'000;
+// Replicas chosen by hand for those.
+inline constexpr size_t kMaxReplicasMade = 1'000'000;
+// Configs that AlterConfigs and CreateTopics set or remove, all entities of a request together.
+inline constexpr size_t kMaxConfigsAltered = 100'000;
 // States of ListGroups: of those there are, and of a newer client's.
 inline constexpr size_t kMaxStatesAsked = 64;
 // Partitions of ListOffsets and DeleteRecords, replicas of AlterReplicaLogDirs.

@@ -27,10 +27,27 @@ template <typename Topics>
 Result<> CheckMade(const Topics& topics) {
   TM_RETURN_IF_ERROR(AtMost(kMaxEntitiesAsked, topics.size(), "topics"));
   size_t count = 0;
+  size_t replicas = 0;
   for (const auto& topic : topics) {
     count += std::max<size_t>({1, topic.partitions(), static_cast<size_t>(topic.assignments_size())});
+    for (const auto& assignment : topic.assignments()) replicas += assignment.replicas().size();
   }
-  return AtMost(kMaxPartitionsMade, count, "partitions");
+  TM_RETURN_IF_ERROR(AtMost(kMaxPartitionsMade, count, "partitions"));
+  return AtMost(kMaxReplicasMade, replicas, "replicas");
+}
+
+Result<> CheckCreated(const v1::CreateTopicsRequest& request) {
+  TM_RETURN_IF_ERROR(CheckMade(request.topics()));
+  size_t configs = 0;
+  for (const auto& topic : request.topics()) configs += topic.configs().size();
+  return AtMost(kMaxConfigsAltered, configs, "configs");
+}
+
+Result<> CheckAltered(const v1::AlterConfigsRequest& request) {
+  TM_RETURN_IF_ERROR(AtMost(kMaxEntitiesAsked, request.changes_size(), "entities"));
+  size_t configs = 0;
+  for (const auto& change : request.changes()) configs += change.set().size() + change.remove().size();
+  return AtMost(kMaxConfigsAltered, configs, "configs");
 }
 
 Result<> CheckEntities(const v1::DescribeConfigsRequest& request) {
@@ -56,7 +73,7 @@ Result<> CheckAmountAsked(const v1::Request& request) {
     case v1::Request::kDeleteRecords:
       return AtMost(kMaxPartitionsListed, PartitionsOf(request.delete_records().topics()), "partitions");
     case v1::Request::kCreateTopics:
-      return CheckMade(request.create_topics().topics());
+      return CheckCreated(request.create_topics());
     case v1::Request::kCreatePartitions:
       return CheckMade(request.create_partitions().topics());
     case v1::Request::kDeleteTopics:
@@ -66,18 +83,18 @@ Result<> CheckAmountAsked(const v1::Request& request) {
     case v1::Request::kDescribeConfigs:
       return CheckEntities(request.describe_configs());
     case v1::Request::kAlterConfigs:
-      return AtMost(kMaxEntitiesAsked, request.alter_configs().changes_size(), "entities");
+      return CheckAltered(request.alter_configs());
     case v1::Request::kDescribeReplicas:
       return AtMost(kMaxTopicsAsked, request.describe_replicas().topic_ids_size(), "topics");
     case v1::Request::kDescribeLogDirs:
       return AtMost(kMaxTopicsAsked, request.describe_log_dirs().topic_ids_size(), "topics");
     case v1::Request::kAlterReplicaLogDirs:
       return AtMost(kMaxPartitionsListed, request.alter_replica_log_dirs().moves_size(), "replicas");
+    case v1::Request::kListGroups:
+      return AtMost(kMaxStatesAsked, request.list_groups().states_size(), "states");
     default:
       return {};
   }
 }
 
 }  // namespace tidemark
-    case v1::Request::kListGroups:
-      return AtMost(kMaxStatesAsked, request.list_groups().states_size(), "states");

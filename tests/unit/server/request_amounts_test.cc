@@ -53,6 +53,30 @@ std::vector<Kind> Kinds() {
        [](v1::Request& r, size_t n) {
          while (n-- > 0) r.mutable_alter_configs()->add_changes();
        }},
+      {"configs set or removed", kMaxConfigsAltered,
+       [](v1::Request& r, size_t n) {
+         auto& one = *r.mutable_alter_configs()->add_changes();
+         auto& other = *r.mutable_alter_configs()->add_changes();
+         (*one.mutable_set())["a"] = "b";
+         while (n-- > 1) other.add_remove("c");
+       }},
+      {"configs of new topics", kMaxConfigsAltered,
+       [](v1::Request& r, size_t n) {
+         auto& topic = *r.mutable_create_topics()->add_topics();
+         while (n-- > 0) (*topic.mutable_configs())[std::to_string(n)] = "x";
+       }},
+      {"replicas chosen by hand", kMaxReplicasMade,
+       [](v1::Request& r, size_t n) {
+         auto& topic = *r.mutable_create_topics()->add_topics();
+         topic.add_assignments()->add_replicas(1);
+         auto& assignment = *topic.add_assignments();
+         while (n-- > 1) assignment.add_replicas(1);
+       }},
+      {"replicas of new partitions", kMaxReplicasMade,
+       [](v1::Request& r, size_t n) {
+         auto& assignment = *r.mutable_create_partitions()->add_topics()->add_assignments();
+         while (n-- > 0) assignment.add_replicas(1);
+       }},
       {"create topics", kMaxEntitiesAsked,
        [](v1::Request& r, size_t n) {
          while (n-- > 0) r.mutable_create_topics()->add_topics();
@@ -89,6 +113,10 @@ std::vector<Kind> Kinds() {
          auto& topic = *r.mutable_delete_records()->add_topics();
          while (n-- > 0) topic.add_partitions();
        }},
+      {"list groups", kMaxStatesAsked,
+       [](v1::Request& r, size_t n) {
+         while (n-- > 0) r.mutable_list_groups()->add_states(v1::GROUP_STATE_STABLE);
+       }},
       {"alter replica log dirs", kMaxPartitionsListed,
        [](v1::Request& r, size_t n) {
          while (n-- > 0) r.mutable_alter_replica_log_dirs()->add_moves();
@@ -113,10 +141,6 @@ TEST(RequestAmounts, TheLimitIsTakenAndOneMoreRefused) {
 
 TEST(RequestAmounts, AllOfOneTypeIsAskedForOnce) {
   v1::Request request;
-      {"list groups", kMaxStatesAsked,
-       [](v1::Request& r, size_t n) {
-         while (n-- > 0) r.mutable_list_groups()->add_states(v1::GROUP_STATE_STABLE);
-       }},
   request.mutable_describe_configs()->add_all_of(v1::CONFIG_ENTITY_TYPE_BROKER);
   request.mutable_describe_configs()->add_all_of(v1::CONFIG_ENTITY_TYPE_CLIENT);
   EXPECT_TRUE(CheckAmountAsked(request));
