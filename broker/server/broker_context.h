@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -67,6 +68,8 @@ struct BrokerContext {
   ControlPlane& control;
   // Control loop only.
   BrokerConfigPtr live;
+  // Control loop only: topics that the controller is asked for because clients named them.
+  std::set<std::string> topics_asked_for{};
   // Set before the shards are opened.
   LogDirs* dirs = nullptr;
   // Constant from before the first connection on.

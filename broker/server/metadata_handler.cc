@@ -22,27 +22,39 @@ void FillBrokers(const ClusterSnapshot& snapshot, const std::string& listener, v
   }
 }
 
+// Control loop. Clients ask again and again until a topic is there: no name is asked for twice at a time, and
+// no more of them together than one request may name.
+void AskForTopics(BrokerContext& context, const std::vector<std::string>& names) {
+  v1::Request create;
+  for (const std::string& name : names) {
+    if (context.topics_asked_for.size() >= kMaxEntitiesAsked) break;
+    if (context.topics_asked_for.insert(name).second)
+      create.mutable_create_topics()->add_topics()->set_name(name);
+  }
+  if (!create.has_create_topics()) return;
+  auto run = [](BrokerContext* broker, v1::Request body) -> Task<void> {
+    // A failure shows in the next answer: the topic is still not there.
+    (void)co_await broker->control.Serve(body, false);
+    for (const auto& topic : body.create_topics().topics()) broker->topics_asked_for.erase(topic.name());
+  };
+  context.control_scope.Spawn("auto create", run(&context, std::move(create)));
+}
+
 // Asks the controller for the missing topics of `answer`, which says so; the client's next metadata request
 // finds them, or learns why not.
 void AutoCreate(Shard& shard, v1::MetadataResponse* answer) {
-  v1::Request create;
+  std::vector<std::string> names;
   for (v1::TopicMetadata& topic : *answer->mutable_topics()) {
     if (topic.error().code() != v1::UNKNOWN_TOPIC_OR_PARTITION || IsInternalTopic(topic.name())) continue;
     // The rest is asked for by who asks again.
-    if (static_cast<size_t>(create.create_topics().topics_size()) == kMaxEntitiesAsked) break;
-    create.mutable_create_topics()->add_topics()->set_name(topic.name());
+    if (names.size() == kMaxEntitiesAsked) break;
+    names.push_back(topic.name());
     ToProto({v1::LEADER_NOT_AVAILABLE, fmt::format("topic '{}' is being created", topic.name())},
             topic.mutable_error());
   }
-  if (!create.has_create_topics()) return;
+  if (names.empty()) return;
   BrokerContext& context = shard.context();
-  context.control_loop.Post([&context, create = std::move(create)]() mutable {
-    auto run = [](ControlPlane& control, v1::Request body) -> Task<void> {
-      // A failure shows in the next answer: the topic is still not there.
-      (void)co_await control.Serve(std::move(body), false);
-    };
-    context.control_scope.Spawn("auto create", run(context.control, std::move(create)));
-  });
+  context.control_loop.Post([&context, names = std::move(names)] { AskForTopics(context, names); });
 }
 
 }  // namespace

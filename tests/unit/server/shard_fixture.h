@@ -24,9 +24,11 @@ inline TopicId OrdersId() {
 
 class NoControlPlane final : public ControlPlane {
  public:
-  Task<Result<v1::Response>> Serve(v1::Request, bool forwarded) override {
+  Task<Result<v1::Response>> Serve(v1::Request request, bool forwarded) override {
     ++served;
     last_forwarded = forwarded;
+    topics_asked_for += request.create_topics().topics_size();
+    if (slow != nullptr) co_await Sleep(*slow, 5s, "a slow controller");
     co_return Fail(v1::NOT_CONTROLLER, "no controller here");
   }
   Task<Result<v1::AlterPartitionResponse::Partition>> AlterPartition(
@@ -40,6 +42,8 @@ class NoControlPlane final : public ControlPlane {
 
   int served = 0;
   bool last_forwarded = false;
+  int topics_asked_for = 0;
+  EventLoop* slow = nullptr;
 };
 
 // The part of a broker that owns shards.
@@ -49,8 +53,10 @@ class Host {
       : process_(process),
         scope_(process.main_loop(), "host"),
         context_{.env = process,
-                 .config = *BrokerConfig::FromProperties(
-                     {{"zookeeper.connect", "none:1"}, {"log.dirs", "/data"}, {"max.fetch.partitions", "8"}}),
+                 .config = *BrokerConfig::FromProperties({{"zookeeper.connect", "none:1"},
+                                                          {"log.dirs", "/data"},
+                                                          {"max.fetch.partitions", "8"},
+                                                          {"auto.create.topics.enable", "true"}}),
                  .control_loop = process.main_loop(),
                  .control_scope = scope_,
                  .control = control},

@@ -249,6 +249,29 @@ TEST_P(ShardTest, AdminCallsGoToTheControlPlane) {
   EXPECT_FALSE(host->control.last_forwarded);
 }
 
+TEST_P(ShardTest, TopicsThatClientsNameAreAskedForOnceAndNotWithoutEnd) {
+  Activate();
+  host->control.slow = &process->main_loop();
+  const auto ask = [&](int first, int count) {
+    v1::Request request;
+    request.mutable_metadata()->set_allow_auto_create(true);
+    for (int i = first; i < first + count; ++i)
+      request.mutable_metadata()->add_topics()->set_name("made" + std::to_string(i));
+    const auto answer = Call(request);
+    ASSERT_TRUE(answer) << answer.error().message;
+    EXPECT_EQ(answer->metadata().topics(0).error().code(), v1::LEADER_NOT_AVAILABLE);
+  };
+  for (int i = 0; i < 20; ++i) ask(0, 1);
+  EXPECT_EQ(host->control.topics_asked_for, 1);
+  ask(0, 1000);
+  ask(5000, 1000);
+  EXPECT_EQ(host->control.topics_asked_for, 1000);
+  world.RunFor(10s);
+  ask(5000, 10);
+  EXPECT_EQ(host->control.topics_asked_for, 1010) << "when those before are answered";
+  world.RunFor(10s);
+}
+
 TEST_P(ShardTest, StopsWhileRequestsAreParked) {
   Activate();
   auto parked = Begin(Fetch({{0, 0}, {1, 0}, {2, 0}, {3, 0}}, 15000));
