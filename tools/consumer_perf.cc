@@ -31,6 +31,7 @@ struct Totals {
   Duration elapsed{};
   HdrHistogram wait;  // microseconds from one batch to the next
   bool reached = false;
+  std::optional<Error> problem;  // why it is not in its group
 };
 
 // What there is to read as it begins.
@@ -158,6 +159,7 @@ Task<Result<>> ReadInGroup(ToolSession& session, const ConsumerOptions& options,
   Reader reader{[&](MonoTime deadline) { return consumer.Poll(deadline); }, {}};
   Result<> result = consumer.Subscribe({goal.topic});
   if (result) result = co_await ReadAll(session.loop(), std::move(reader), goal, bar, totals);
+  totals.problem = consumer.problem();
   const Result<> closed = co_await consumer.Close(kAdminTimeout);
   co_return result ? closed : result;
 }
@@ -258,7 +260,9 @@ int RunConsumerPerf(const Arguments& arguments) {
     return kExitDone;
   }
   if (totals.reached) return kExitDone;
-  Say("error: only {} of {} records came before the time-out", totals.records, goal.most());
+  Say("error: only {} of {} records came before the time-out{}", totals.records, goal.most(),
+      totals.problem ? fmt::format("; not in group {}: {}", options->group_id, ToString(*totals.problem))
+                     : "");
   return kExitUnreachable;
 }
 

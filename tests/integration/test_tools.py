@@ -300,7 +300,7 @@ class Tools(ClusterTest):
         wait_for("the topic is gone", lambda: "orders" not in cluster.tool("topics", *where, "--list").out)
 
     def test_perf_tools(self):
-        cluster = self.cluster(1)
+        cluster = self.cluster(1, offsets__topic__replication__factor=1)
         cluster.create_topic("perf", 1, 1)
         out = cluster.tool("producer-perf-test", "--topic", "perf", "--num-records", 20000, "--record-size", 100,
                            "--throughput", -1, "--producer-props", f"bootstrap.servers={cluster.bootstrap}", "acks=1").out
