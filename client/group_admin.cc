@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <ranges>
 #include <set>
 
 #include "client/backoff.h"
@@ -16,6 +17,22 @@ namespace {
 
 // How long a broker may take to say what it coordinates, which it has in memory: who takes longer hangs.
 constexpr Duration kListTry = 5s;
+
+// Groups live in partitions of that topic, and nobody speaks for one that has no leader.
+std::string WithoutLeader(const v1::MetadataResponse& metadata) {
+  std::vector<uint32_t> without;
+  size_t all = 0;
+  for (const v1::TopicMetadata& topic : metadata.topics()) {
+    for (const v1::PartitionMetadata& partition : topic.partitions()) {
+      ++all;
+      if (partition.leader() < 0) without.push_back(partition.partition());
+    }
+  }
+  if (without.empty()) return {};
+  return fmt::format("groups are missing: {} of the {} partitions of {} have no leader ({}{})",
+                     without.size(), all, kOffsetsTopic, fmt::join(without | std::views::take(5), ", "),
+                     without.size() > 5 ? ", ..." : "");
+}
 
 }  // namespace
 
@@ -50,14 +67,18 @@ Task<Result<v1::ListGroupsResponse>> GroupAdmin::ListOf(BrokerId broker, std::ve
 }
 
 Task<Result<GroupAdmin::Listing>> GroupAdmin::List(std::vector<v1::GroupState> states, MonoTime deadline) {
-  auto metadata = co_await cluster_.Metadata({}, deadline, {});
+  v1::MetadataRequest request;
+  request.add_topics()->set_name(std::string(kOffsetsTopic));
+  auto metadata = co_await cluster_.Metadata(std::move(request), deadline, {});
   if (!metadata) co_return std::unexpected(std::move(metadata.error()));
   Listing listing;
+  if (std::string lost = WithoutLeader(*metadata); !lost.empty()) listing.missing.push_back(std::move(lost));
   std::map<std::string, v1::ListGroupsResponse::Group> groups;
   for (const BrokerId broker : cluster_.brokers()) {
     auto answer = co_await ListOf(broker, states, deadline);
     if (!answer) {
-      listing.missing.emplace_back(broker, std::move(answer.error()));
+      listing.missing.push_back(
+          fmt::format("the groups of broker {} are missing: {}", broker, ToString(answer.error())));
       continue;
     }
     for (auto& group : *answer->mutable_groups()) groups[group.group_id()] = std::move(group);

@@ -20,8 +20,10 @@ class GroupAdmin {
 
   struct Listing {
     std::vector<v1::ListGroupsResponse::Group> groups;  // of all brokers that answered, by id
-    // Brokers whose groups are missing in it.
-    std::vector<std::pair<BrokerId, Error>> missing;
+    // Whose groups are missing in it, and why, a sentence each: of brokers that did not answer, and of parts
+    // of
+    // __consumer_offsets that nobody leads.
+    std::vector<std::string> missing;
   };
   Task<Result<Listing>> List(std::vector<v1::GroupState> states, MonoTime deadline);
 

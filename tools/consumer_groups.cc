@@ -56,8 +56,7 @@ Result<GroupAdmin::Listing> Listed(ToolSession& session, GroupAdmin& admin, cons
                                    std::vector<v1::GroupState> states) {
   auto listing = session.Run([&] { return admin.List(states, CallDeadline(session, arguments)); });
   if (listing) {
-    for (const auto& [broker, error] : listing->missing)
-      Say("warning: the groups of broker {} are missing: {}", broker, ToString(error));
+    for (const std::string& what : listing->missing) Say("warning: {}", what);
   }
   return listing;
 }

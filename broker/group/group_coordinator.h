@@ -142,6 +142,7 @@ class GroupCoordinator final : private PartitionWatcher {
   Task<void> RetentionRounds();
   Task<void> FollowTopics();
   bool RefreshTopics();
+  bool NamesUnknown(const v1::OffsetCommitRequest& request) const;
   // So many of them at most; whether there may be more. An error: it could not be recorded, and is to be
   // tried again.
   Result<bool> ForgetDeletedTopics(Led& led, Slot& slot);

@@ -270,12 +270,27 @@ Task<Result<v1::ConsumerGroupHeartbeatResponse>> GroupCoordinator::Heartbeat(
   co_return std::move(response);
 }
 
+// Who has just made a topic, or more partitions, is not to be told that there are none: this broker has heard
+// of them already, and reads what it has heard of once a second else.
+bool GroupCoordinator::NamesUnknown(const v1::OffsetCommitRequest& request) const {
+  return std::ranges::any_of(request.topics(), [this](const v1::OffsetCommitRequest::Topic& topic) {
+    const Result<TopicId> id = TopicId::FromBytes(topic.topic_id());
+    const GroupTopic* known = id ? resolver_.topics().Find(*id) : nullptr;
+    if (known == nullptr) return id.has_value();
+    return std::ranges::any_of(topic.partitions(),
+                               [known](const v1::OffsetCommitRequest::Partition& partition) {
+                                 return partition.partition() >= known->partitions;
+                               });
+  });
+}
+
 Task<Result<v1::OffsetCommitResponse>> GroupCoordinator::Commit(PartitionKey where,
                                                                 v1::OffsetCommitRequest request,
                                                                 MonoTime deadline) {
   TM_CO_ASSIGN_OR_RETURN(Led * led, Ready(where, EpochWanted(request)));
   TM_CO_RETURN_IF_ERROR(CheckSentToThis(request, led->epoch));
   TM_CO_RETURN_IF_ERROR(ValidateGroupId(request.group_id()));
+  if (topics_dirty_ && NamesUnknown(request) && RefreshTopics()) topics_changed_.NotifyAll();
   Slot& slot = SlotOf(*led, request.group_id());
   v1::OffsetCommitResponse response;
   GroupChange change(slot.group);

@@ -210,11 +210,22 @@ TEST_F(GroupAdminTest, ABrokerThatStandsStillIsMissingInTheListAndSoon) {
   const auto listed = env_.Run(admin_->List({}, began + 60s));
   ASSERT_TRUE(listed) << listed.error().message;
   // As in the test above, others than the coordinator are missing for another reason.
-  const auto frozen = std::ranges::find(listed->missing, 2, &std::pair<BrokerId, Error>::first);
-  ASSERT_NE(frozen, listed->missing.end());
-  EXPECT_EQ(frozen->second.code, v1::REQUEST_TIMED_OUT);
+  EXPECT_THAT(listed->missing, ::testing::Contains(::testing::AllOf(
+                                   ::testing::StartsWith("the groups of broker 2 are missing: "),
+                                   ::testing::HasSubstr("REQUEST_TIMED_OUT"))));
   EXPECT_EQ(listed->groups.size(), 1u);
   EXPECT_LT(env_.loop.Now() - began, 15s);
+}
+
+TEST_F(GroupAdminTest, GroupsThatNobodySpeaksForAreMissingInTheList) {
+  coordinator_->Commit("orders", 0, 5);
+  FakeTopic& offsets = fakes_->AddTopic("__consumer_offsets", 8, 9);
+  const auto missing = [&] { return env_.Run(admin_->List({}, env_.loop.Now() + 60s))->missing; };
+  EXPECT_THAT(missing(), ::testing::Not(::testing::Contains(::testing::HasSubstr("have no leader"))));
+  for (const PartitionIndex lost : {1, 2, 3, 4, 6, 7}) offsets.partitions[lost].leader = kNoBroker;
+  EXPECT_THAT(missing(),
+              ::testing::Contains("groups are missing: 6 of the 8 partitions of __consumer_offsets "
+                                  "have no leader (1, 2, 3, 4, 6, ...)"));
 }
 
 TEST_F(GroupAdminTest, WhereNoCoordinatorCanBeNobodyWaitsForOneToTheEnd) {

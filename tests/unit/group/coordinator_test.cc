@@ -262,5 +262,28 @@ TEST(Coordinator, AHeartbeatThatChangesNothingIsNoLineOfTheLog) {
   EXPECT_THAT(log.lines, IsEmpty());
 }
 
+// Who has made a topic, and was told that every broker shows it, commits for it at once.
+TEST(Coordinator, KnowsAtOnceOfTheTopicThatACommitNames) {
+  CoordinatorBench bench;
+  bench.SetTopics(1);
+  bench.Lead();
+  const auto commit = [&](PartitionIndex partition) {
+    v1::OffsetCommitRequest request;
+    request.set_group_id("g");
+    request.set_member_epoch(-1);
+    auto& topic = *request.add_topics();
+    topic.set_topic_id(bench.orders().ToBytes());
+    topic.add_partitions()->set_partition(partition);
+    const auto answer = bench.loop().Run(bench.groups().Commit(CoordinatorBench::kKey, request, kNoDeadline));
+    return answer ? answer->topics(0).partitions(0).error().code() : answer.error().code;
+  };
+  ASSERT_EQ(commit(0), v1::NONE);
+  EXPECT_EQ(commit(1), v1::UNKNOWN_TOPIC_OR_PARTITION);
+  bench.SetTopics(2);
+  EXPECT_EQ(commit(1), v1::NONE);
+  bench.DropTopics();
+  EXPECT_EQ(commit(2), v1::UNKNOWN_TOPIC_ID) << "of what is not there nothing else is read";
+}
+
 }  // namespace
 }  // namespace tidemark
