@@ -29,6 +29,7 @@ struct Reading {
   LogPlace from;
   std::optional<int64_t> most;
   bool to_end = false;
+  bool own_reset = false;  // what to do with an offset that is not there was said
   RecordFormat format;
   ConsumerOptions options;
 };
@@ -41,7 +42,9 @@ Result<Reading> ReadingOf(const Arguments& arguments, WallMillis now) {
   TM_ASSIGN_OR_RETURN(out.most, arguments.GetInteger("count", 0, INT64_MAX));
   out.to_end = arguments.Has("exit");
   TM_ASSIGN_OR_RETURN(out.format, RecordFormat::Of(arguments.GetOr("format", "%v\\n")));
-  TM_ASSIGN_OR_RETURN(const auto settings, SettingsOfFlags(arguments, "consumer.config", "property"));
+  TM_ASSIGN_OR_RETURN(auto settings, SettingsOfFlags(arguments, "consumer.config", "property"));
+  // Whoever dumps a log wants what is there of it.
+  out.own_reset = !settings.try_emplace("auto.offset.reset", "earliest").second;
   TM_ASSIGN_OR_RETURN(out.options, ConsumerOptions::FromProperties(settings));
   if (!out.options.group_id.empty())
     Say("warning: group.id has no effect here; tidemark-console-consumer --group NAME reads as a group");
@@ -68,6 +71,18 @@ Task<Result<std::vector<Offset>>> Bounds(Cluster& cluster, std::string topic,
     out.push_back(answer.offset->value_or(0));
   }
   co_return out;
+}
+
+// An offset that is not there, and where to begin instead.
+int64_t WhereThereIsSomething(const std::string& topic, PartitionIndex partition, int64_t offset,
+                              Offset start, Offset end) {
+  const auto nearest = static_cast<int64_t>(std::clamp(static_cast<Offset>(offset), start, end));
+  if (nearest > offset) {
+    Say("warning: {}-{}: offset {} is gone, the log begins at {}", topic, partition, offset, start);
+  } else if (nearest < offset) {
+    Say("warning: {}-{}: there is no offset {} yet, the log ends at {}", topic, partition, offset, end);
+  }
+  return nearest;
 }
 
 StartPosition StartAt(const LogPlace& from, Offset start, Offset end) {
@@ -107,8 +122,12 @@ Result<std::map<Place, Span>> SpansOf(ToolSession& session, const Reading& readi
     TM_ASSIGN_OR_RETURN(const auto ends, session.Run([&] {
       return Bounds(session.cluster(), name, partitions, kLatestTimestamp, deadline);
     }));
-    for (size_t i = 0; i < partitions.size(); ++i)
-      out[{name, partitions[i]}] = {StartAt(reading.from, starts[i], ends[i]), ends[i]};
+    for (size_t i = 0; i < partitions.size(); ++i) {
+      StartPosition at = StartAt(reading.from, starts[i], ends[i]);
+      if (at.kind == StartPosition::Kind::kOffset && !reading.own_reset)
+        at.value = WhereThereIsSomething(name, partitions[i], at.value, starts[i], ends[i]);
+      out[{name, partitions[i]}] = {at, ends[i]};
+    }
   }
   return out;
 }
