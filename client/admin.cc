@@ -5,6 +5,7 @@
 #include "client/admin_retries.h"
 #include "client/backoff.h"
 #include "client/list_offsets.h"
+#include "client/slow_call.h"
 #include "common/request_limits.h"
 
 namespace tidemark {
@@ -17,10 +18,6 @@ uint32_t ServerMillis(EventLoop& loop, MonoTime deadline) {
   return static_cast<uint32_t>(std::clamp<int64_t>(ToMillis(deadline - loop.Now()) * 9 / 10, 1, 600'000));
 }
 
-// After which an application is told that a call goes on. A controller that is without ZooKeeper says so
-// earlier.
-constexpr Duration kSlow = 5s;
-
 // How long the broker waits by what the request says, and then some for the answer's way back.
 Duration WaitOf(const v1::Request& request) {
   uint32_t wait_ms = 0;
@@ -31,30 +28,6 @@ Duration WaitOf(const v1::Request& request) {
 }
 
 Duration Left(EventLoop& loop, MonoTime deadline) { return std::min<Duration>(deadline - loop.Now(), 600s); }
-
-// Tells, if that is wanted, of a call that takes long. Lives as long as the call.
-class SlowCall {
- public:
-  SlowCall(Cluster& cluster, const Cluster::CallNotes& notes, MonoTime deadline) : loop_(cluster.loop()) {
-    if (cluster.options().on_slow_call) Arm(cluster, notes, deadline, true);
-  }
-  SlowCall(const SlowCall&) = delete;
-  SlowCall& operator=(const SlowCall&) = delete;
-  ~SlowCall() { loop_.CancelTimer(timer_); }
-
- private:
-  // Once, and once more if it is known only later why.
-  void Arm(Cluster& cluster, const Cluster::CallNotes& notes, MonoTime deadline, bool first) {
-    timer_ = loop_.StartTimerAfter(kSlow, [this, &cluster, &notes, deadline, first] {
-      timer_ = 0;
-      if (first || notes.last) cluster.options().on_slow_call(notes.last, deadline - loop_.Now());
-      if (!notes.last) Arm(cluster, notes, deadline, false);
-    });
-  }
-
-  EventLoop& loop_;
-  TimerId timer_ = 0;
-};
 
 std::unexpected<Error> WrongBody(const char* what) {
   return Fail(v1::UNKNOWN_SERVER_ERROR, "{} was answered with another body", what);
@@ -85,7 +58,7 @@ Task<Result<v1::Response>> Admin::CallController(v1::Request request, MonoTime d
   Backoff backoff(cluster_.options());
   const Duration longest = WaitOf(request);
   Cluster::CallNotes notes;
-  const SlowCall slow(cluster_, notes, deadline);
+  const internal::SlowCall slow(cluster_, notes, deadline);
   while (true) {
     auto response = co_await cluster_.CallAny(request, deadline, {}, longest, &notes);
     if (may_be_done != nullptr) {

@@ -6,6 +6,7 @@
 
 #include "client/backoff.h"
 #include "client/list_offsets.h"
+#include "client/slow_call.h"
 #include "common/request_limits.h"
 #include "tidemark/v1/admin_api.pb.h"
 
@@ -112,6 +113,8 @@ Task<std::vector<DeletionOutcome>> AskDeletion(Cluster& cluster, std::vector<Rec
     asks.push_back({std::move(deletion), Fail(v1::LEADER_NOT_AVAILABLE, "not asked yet")});
   }
   Backoff backoff(cluster.options());
+  Cluster::CallNotes notes;
+  const internal::SlowCall slow(cluster, notes, deadline);
   while (true) {
     auto by_leader = co_await ByLeader(cluster, asks, deadline, stop);
     for (auto& [leader, asked] : by_leader) {
@@ -120,7 +123,9 @@ Task<std::vector<DeletionOutcome>> AskDeletion(Cluster& cluster, std::vector<Rec
         co_await AskLeader(cluster, leader, {asked.begin() + at, asked.begin() + end}, deadline, stop);
       }
     }
-    if (std::ranges::none_of(asks, IsPending)) break;
+    const auto pending = std::ranges::find_if(asks, IsPending);
+    if (pending == asks.end()) break;
+    notes.last = pending->outcome.error();
     const Duration pause = backoff.Next(cluster.env().random());
     if (stop.stop_requested() || cluster.loop().Now() + pause >= deadline) break;
     co_await Sleep(cluster.loop(), pause, "retry of delete records", stop);

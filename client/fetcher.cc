@@ -69,7 +69,11 @@ std::map<TopicPartition, Error> Fetcher::Refused() const {
     if (assignment->refused) {
       out.emplace(partition, *assignment->refused);
     } else if (!assignment->fetch_offset) {
-      out.emplace(partition, Error{v1::OFFSET_NOT_AVAILABLE, "where to begin is not known yet"});
+      const TopicPicture* picture = cluster_.Find(assignment->topic);
+      const bool led = picture == nullptr || assignment->partition >= picture->partitions.size() ||
+                       picture->partitions[assignment->partition].leader >= 0;
+      out.emplace(partition, led ? Error{v1::OFFSET_NOT_AVAILABLE, "where to begin is not known yet"}
+                                 : Error{v1::LEADER_NOT_AVAILABLE, "the partition has no leader"});
     }
   }
   return out;

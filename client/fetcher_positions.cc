@@ -25,12 +25,12 @@ Task<void> Fetcher::Resolve(AssignmentPtr owned, uint64_t generation) {
                                                            : std::max<int64_t>(start.value, 0);
   const std::vector<PartitionIndex> asked = {assignment.partition};
   const MonoTime deadline = loop_.Now() + options_.client.request_timeout;
-  auto offsets =
-      co_await AskOffsets(cluster_, assignment.topic, asked, timestamp, deadline, scope_.stop_token());
+  auto offsets = co_await AskOffsets(cluster_, assignment.topic, asked, timestamp, deadline,
+                                     scope_.stop_token(), Telling::kNever);
   if (offsets && offsets->front().offset && !*offsets->front().offset) {
     // No record is that young: the end.
     offsets = co_await AskOffsets(cluster_, assignment.topic, asked, kLatestTimestamp, deadline,
-                                  scope_.stop_token());
+                                  scope_.stop_token(), Telling::kNever);
   }
   assignment.in_flight = false;
   if (scope_.stopping()) co_return;

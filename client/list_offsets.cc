@@ -4,6 +4,7 @@
 #include <map>
 
 #include "client/backoff.h"
+#include "client/slow_call.h"
 
 namespace tidemark {
 
@@ -107,7 +108,11 @@ namespace {
 // `answers` with their questions, all of which are errors until they are answered.
 Task<Result<std::vector<OffsetOfPartition>>> AskAll(Cluster& cluster, std::string topic,
                                                     std::vector<OffsetOfPartition> answers, int64_t timestamp,
-                                                    MonoTime deadline, std::stop_token stop) {
+                                                    MonoTime deadline, std::stop_token stop,
+                                                    Telling telling) {
+  Cluster::CallNotes notes;
+  std::optional<internal::SlowCall> slow;
+  if (telling == Telling::kSlow) slow.emplace(cluster, notes, deadline);
   TM_CO_RETURN_IF_ERROR(co_await EnsureTopic(cluster, topic, deadline, stop));
   Backoff backoff(cluster.options());
   while (true) {
@@ -128,7 +133,9 @@ Task<Result<std::vector<OffsetOfPartition>>> AskAll(Cluster& cluster, std::strin
     for (auto& [leader, asked] : by_leader) {
       co_await AskLeader(cluster, topic, leader, std::move(asked), timestamp, deadline, stop);
     }
-    if (std::none_of(answers.begin(), answers.end(), IsPending)) co_return answers;
+    const auto pending = std::find_if(answers.begin(), answers.end(), IsPending);
+    if (pending == answers.end()) co_return answers;
+    notes.last = pending->offset.error();
     const Duration pause = backoff.Next(cluster.env().random());
     if (stop.stop_requested() || cluster.loop().Now() + pause >= deadline) co_return answers;
     co_await Sleep(cluster.loop(), pause, "retry of list offsets", stop);
@@ -142,11 +149,12 @@ Task<Result<std::vector<OffsetOfPartition>>> AskAll(Cluster& cluster, std::strin
 Task<Result<std::vector<OffsetOfPartition>>> AskOffsets(Cluster& cluster, std::string topic,
                                                         std::vector<PartitionIndex> partitions,
                                                         int64_t timestamp, MonoTime deadline,
-                                                        std::stop_token stop) {
+                                                        std::stop_token stop, Telling telling) {
   std::vector<OffsetOfPartition> questions;
   for (const PartitionIndex partition : partitions)
     questions.push_back({.partition = partition, .offset = Fail(v1::LEADER_NOT_AVAILABLE, "not asked yet")});
-  return AskAll(cluster, std::move(topic), std::move(questions), timestamp, deadline, std::move(stop));
+  return AskAll(cluster, std::move(topic), std::move(questions), timestamp, deadline, std::move(stop),
+                telling);
 }
 
 Task<Result<std::vector<OffsetOfPartition>>> AskEnds(Cluster& cluster, std::string topic,
@@ -158,7 +166,8 @@ Task<Result<std::vector<OffsetOfPartition>>> AskEnds(Cluster& cluster, std::stri
                          .offset = Fail(v1::LEADER_NOT_AVAILABLE, "not asked yet"),
                          .append_time_of = offset});
   }
-  return AskAll(cluster, std::move(topic), std::move(questions), kLatestTimestamp, deadline, std::move(stop));
+  return AskAll(cluster, std::move(topic), std::move(questions), kLatestTimestamp, deadline, std::move(stop),
+                Telling::kSlow);
 }
 
 }  // namespace tidemark

@@ -27,13 +27,17 @@ struct OffsetOfPartition {
   std::optional<WallMillis> append_time = std::nullopt;
 };
 
+// Whether the application is told when it takes long (ClientOptions::on_slow_call).
+enum class Telling { kNever, kSlow };
+
 // One answer per asked partition, in that order. Passing trouble (no leader, a new leader that does not know
 // its high watermark yet) is retried until the deadline and is then the partition's error. Fails as a whole
 // only when the topic cannot be found.
 Task<Result<std::vector<OffsetOfPartition>>> AskOffsets(Cluster& cluster, std::string topic,
                                                         std::vector<PartitionIndex> partitions,
                                                         int64_t timestamp, MonoTime deadline,
-                                                        std::stop_token stop);
+                                                        std::stop_token stop,
+                                                        Telling telling = Telling::kSlow);
 
 // The ends of partitions, and when the record at an offset of each (empty: none) was appended; as AskOffsets.
 Task<Result<std::vector<OffsetOfPartition>>> AskEnds(Cluster& cluster, std::string topic,

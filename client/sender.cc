@@ -5,6 +5,8 @@
 
 #include <glog/logging.h>
 
+#include "client/slow_call.h"
+
 namespace tidemark::internal {
 
 namespace {
@@ -68,6 +70,7 @@ MonoTime Sender::Drain() {
   std::map<BrokerId, size_t> load_bytes;
   for (PartitionQueue* queue : accumulator_.Active()) {
     if (Expire(*queue, now)) continue;
+    TellIfSlow(*queue, now);
     next = std::min(next, queue->batches.front()->created + options_.delivery_timeout);
     const MonoTime ready = accumulator_.ReadyAt(*queue, pressure_);
     if (ready > now) {
@@ -123,6 +126,15 @@ bool Sender::Expire(PartitionQueue& queue, MonoTime now) {
                              ToMillis(options_.delivery_timeout), ToString(last))});
   }
   return queue.in_flight || queue.batches.empty();
+}
+
+void Sender::TellIfSlow(const PartitionQueue& queue, MonoTime now) {
+  const PendingBatch& batch = *queue.batches.front();
+  // Those that wait for others, or for more records, are in no trouble.
+  const bool tried = batch.tries > 0 || batch.waits > 0;
+  if (slow_told_ || !tried || now - batch.created < internal::kSlow || !options_.client.on_slow_call) return;
+  slow_told_ = true;
+  options_.client.on_slow_call(batch.last_error, batch.created + options_.delivery_timeout - now);
 }
 
 BrokerId Sender::Destination(PartitionQueue& queue) {
@@ -292,6 +304,7 @@ void Sender::DecideOne(PartitionQueue& queue, const v1::ProduceResponse::Partiti
 }
 
 void Sender::Succeed(PartitionQueue& queue, Offset base_offset) {
+  slow_told_ = false;
   completions_.push_back({accumulator_.TakeFirst(queue), queue.partition, base_offset});
 }
 

@@ -39,6 +39,7 @@ class Sender {
   Task<void> Run();
   MonoTime Drain();
   bool Expire(PartitionQueue& queue, MonoTime now);
+  void TellIfSlow(const PartitionQueue& queue, MonoTime now);
   // The leader to send the queue's first batch to; kNoBroker when it has to wait (or has failed).
   BrokerId Destination(PartitionQueue& queue);
   Task<void> Send(BrokerId leader, Load load);
@@ -68,6 +69,7 @@ class Sender {
   std::function<void()> on_decided_;
   Scope scope_;
   Notifier wake_;
+  bool slow_told_ = false;  // since the last acknowledgement
   bool dirty_ = false;
   bool pressure_ = false;
   Backoff backoff_;

@@ -7,6 +7,8 @@
 #include <set>
 
 #include "client/admin_retries.h"
+#include "client/delete_records.h"
+#include "client/list_offsets.h"
 #include "tests/unit/client/fake_brokers.h"
 
 namespace tidemark::testing {
@@ -217,6 +219,23 @@ TEST(AdminRetries, ATopicByHandIsComparedReplicaByReplica) {
   there.mutable_partitions(0)->set_replicas(0, 3);
   there.set_deleting(true);
   EXPECT_EQ(DifferenceFrom(wish, there, {}), "it is being deleted");
+}
+
+TEST_F(AdminTest, AQuestionForOffsetsThatNobodyAnswersIsToldOf) {
+  fakes_.AddTopic("orders", 2).partitions[1].leader = kNoBroker;
+  const auto ask = [&](Telling telling) {
+    return env_.Run(
+        AskOffsets(*cluster_, "orders", {0, 1}, kLatestTimestamp, env_.loop.Now() + 30s, {}, telling));
+  };
+  const auto answers = ask(Telling::kSlow);
+  ASSERT_TRUE(answers) << answers.error().message;
+  EXPECT_TRUE((*answers)[0].offset);
+  EXPECT_FALSE((*answers)[1].offset);
+  EXPECT_THAT(told_, ::testing::ElementsAre("no leader for orders-1 25"));
+  (void)ask(Telling::kNever);
+  EXPECT_EQ(told_.size(), 1u);
+  (void)env_.Run(AskDeletion(*cluster_, {{"orders", 1, 0}}, env_.loop.Now() + 30s, {}));
+  EXPECT_THAT(told_, ::testing::ElementsAre(::testing::_, HasSubstr("orders-1")));
 }
 
 }  // namespace

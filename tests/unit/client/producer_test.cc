@@ -185,6 +185,33 @@ TEST_F(ProducerTest, FollowsTheLeaderByHintAndByMetadata) {
   }
 }
 
+TEST_F(ProducerTest, RecordsThatWaitForALeaderAreToldOfOnceUntilOneIsAcknowledged) {
+  ProducerOptions options;
+  std::vector<std::string> told;
+  options.client.on_slow_call = [&](const std::optional<Error>& last, Duration left) {
+    EXPECT_LE(left, 115s);
+    told.push_back(last->message);
+  };
+  Begin(options);
+  ASSERT_TRUE(Send("a").has_value());
+  env_.Run(producer_->Flush());
+  fakes_->topics["orders"].partitions[0].leader = kNoBroker;
+  for (const char* value : {"b", "c"}) ASSERT_TRUE(Send(value).has_value());
+  env_.RunFor(4s);
+  EXPECT_TRUE(told.empty());
+  env_.RunFor(60s);
+  EXPECT_EQ(told, std::vector<std::string>({"no leader for orders-0"}));
+  fakes_->topics["orders"].partitions[0].leader = 2;
+  env_.Run(producer_->Flush());
+  EXPECT_EQ(fakes_->Values("orders", 0), std::vector<std::string>({"a", "b", "c"}));
+  fakes_->topics["orders"].partitions[0].leader = kNoBroker;
+  ASSERT_TRUE(Send("d").has_value());
+  env_.RunFor(60s);
+  EXPECT_EQ(told.size(), 2u);
+  fakes_->topics["orders"].partitions[0].leader = 1;
+  env_.Run(producer_->Flush());
+}
+
 TEST_F(ProducerTest, ALeaderThatHangsGetsABatchOnceWhenAnotherLeadsMeanwhile) {
   Begin();
   ASSERT_TRUE(Send("a").has_value());
