@@ -107,7 +107,7 @@ class GroupRun {
     if (!WaitFor([this] { return Even(); }))
       return Stuck(fmt::format("after a standstill the members do not share evenly: {}", Shares()));
     StopProducers();
-    if (!WaitFor([this] { return AllProcessed(); })) return Stuck("not all that was produced is processed");
+    if (!WaitFor([this] { return AllProcessed(); })) return Stuck("not all that was produced is processed: " + NotProcessed());
     if (!Even()) result_.violations.push_back(fmt::format("quiet, and yet: {}", Shares()));
     StopMembers();
     Check();
@@ -350,6 +350,20 @@ class GroupRun {
     return std::ranges::all_of(Acked(), [this](const AckedRecord& record) {
       return witness_.processed_end(record.partition) > record.offset;
     });
+  }
+
+  std::string NotProcessed() {
+    std::map<PartitionIndex, Offset> last;
+    for (const AckedRecord& record : Acked()) {
+      if (witness_.processed_end(record.partition) <= record.offset)
+        last[record.partition] = std::max(last[record.partition], record.offset);
+    }
+    std::string out;
+    for (const auto& [partition, offset] : last) {
+      out += fmt::format("{} acknowledged to {}, processed below {}; ", partition, offset,
+                         witness_.processed_end(partition));
+    }
+    return out;
   }
 
   void StopMembers() {
