@@ -67,6 +67,17 @@ std::unexpected<Error> StrayWord(const std::vector<std::string>& words, size_t a
               word, Joined(words, at - 2, at), Joined(words, at, end));
 }
 
+// Blanks that a shell separates words by are in a word because they were quoted; no other way leads there.
+bool SeparatesWords(char c) { return c == ' ' || c == '\t' || c == '\n'; }
+
+// Names travel as UTF-8 text: a request with others cannot be read.
+Result<> AreText(const std::vector<std::string>& words) {
+  const auto wrong = std::ranges::find_if_not(words, IsValidUtf8);
+  if (wrong == words.end()) return {};
+  return Fail(v1::INVALID_REQUEST, "'{}' is not UTF-8 text; is the terminal's encoding another one?",
+              ToUtf8(*wrong));
+}
+
 // "--add-config name = value": the blanks tear one value apart. Nothing when that is not so.
 // `at` is the place of the value, or of the flag with it.
 std::optional<Error> TornApart(const std::vector<std::string>& words, size_t at, const FlagSpec& flag,
@@ -85,20 +96,20 @@ std::optional<Error> TornApart(const std::vector<std::string>& words, size_t at,
 Result<Arguments> Arguments::Parse(const std::vector<std::string>& words, const std::vector<FlagSpec>& flags,
                                    const std::vector<PositionalSpec>& positionals) {
   Arguments arguments;
-  // Names travel as UTF-8 text: a request with others cannot be read.
-  for (const std::string& word : words) {
-    if (!IsValidUtf8(word))
-      return Fail(v1::INVALID_REQUEST, "'{}' is not UTF-8 text; is the terminal's encoding another one?",
-                  ToUtf8(word));
-  }
+  TM_RETURN_IF_ERROR(AreText(words));
+  bool flags_ended = false;
   for (size_t i = 0; i < words.size(); ++i) {
     std::string_view word = Trimmed(words[i]);
-    if (!LooksLikeFlag(word)) {
+    if (!flags_ended && word == "--") {
+      flags_ended = true;
+      continue;
+    }
+    if (flags_ended || !LooksLikeFlag(word)) {
       const bool takes_more = !positionals.empty() && positionals.back().several;
       if (arguments.positionals_.size() >= positionals.size() && !takes_more) {
         return StrayWord(words, i, flags);
       }
-      arguments.positionals_.emplace_back(word);
+      arguments.AddPositional(words[i], flags_ended, positionals);
       continue;
     }
     const std::string_view dashes = word.starts_with("--") ? "--" : "-";
@@ -134,7 +145,9 @@ Result<Arguments> Arguments::Parse(const std::vector<std::string>& words, const 
     }
     // Pasted blanks go, but not those that are meant: key.separator=<tab>.
     const bool as_it_is = flag->keeps_blanks || IsNameValue(*flag);
-    values.emplace_back(as_it_is ? *value : std::string(Trimmed(*value)));
+    values.push_back(as_it_is         ? *value
+                     : flag->group_id ? arguments.GroupIdIn(*value)
+                                      : std::string(Trimmed(*value)));
     if (const auto torn = TornApart(words, i, *flag, Trimmed(*value))) return std::unexpected(*torn);
     if (flag->drops_assignment && i + 1 < words.size() && Trimmed(words[i + 1]) == "=") {
       ++i;
@@ -150,6 +163,37 @@ Result<Arguments> Arguments::Parse(const std::vector<std::string>& words, const 
     if (positionals[i].required) return Fail(v1::INVALID_REQUEST, "{} is missing", positionals[i].name);
   }
   return arguments;
+}
+
+void Arguments::AddPositional(const std::string& word, bool as_it_is,
+                              const std::vector<PositionalSpec>& specs) {
+  // The last one may take several words.
+  const bool group_id = specs[std::min(positionals_.size(), specs.size() - 1)].group_id;
+  if (as_it_is) {
+    positionals_.push_back(word);
+  } else {
+    positionals_.push_back(group_id ? GroupIdIn(word) : std::string(Trimmed(word)));
+  }
+}
+
+std::string Arguments::GroupIdIn(const std::string& text) {
+  const std::string_view all = text;
+  const std::string_view inner = Trimmed(all);
+  auto begin = static_cast<size_t>(inner.data() - all.data());
+  size_t end = begin + inner.size();
+  while (begin > 0 && SeparatesWords(all[begin - 1])) --begin;
+  while (end < all.size() && SeparatesWords(all[end])) ++end;
+  if (end - begin != all.size() && !cut_group_id_) cut_group_id_ = text;
+  return text.substr(begin, end - begin);
+}
+
+Result<> Arguments::GroupIdsAreAsGiven() const {
+  if (!cut_group_id_) return {};
+  return Fail(v1::INVALID_REQUEST,
+              "the group id '{}' has blanks around it as text from documents has them, and could be another "
+              "group without them: write '{}' for that one; behind -- ('tidemark group delete -- GROUP') an "
+              "id is taken as it is",
+              *cut_group_id_, Trimmed(*cut_group_id_));
 }
 
 bool Arguments::Has(std::string_view flag) const { return values_.find(flag) != values_.end(); }

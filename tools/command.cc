@@ -99,8 +99,8 @@ int RunCommand(const Command& command, int argc, char** argv) {
   flags.push_back({"help", "", "Shows this text.", false, {"h"}});
   flags.push_back({"version", "", "Shows the version.", false, {}});
   // Help is answered whatever else stands on the line.
-  if (std::ranges::any_of(words,
-                          [](const std::string& w) { return w == "--help" || w == "-help" || w == "-h"; })) {
+  if (std::any_of(words.begin(), std::ranges::find(words, "--"),
+                  [](const std::string& w) { return w == "--help" || w == "-help" || w == "-h"; })) {
     (void)Print(HelpText(command));
     return kExitDone;
   }

@@ -205,7 +205,7 @@ Result<Plan> PlanOf(const Arguments& arguments) {
   TM_ASSIGN_OR_RETURN(plan.options, ClientOptionsOf(arguments));
   if (plan.limits.timeout) plan.options.start_patience = *plan.limits.timeout;
   // Of a group the coordinator reads the expression.
-  if (plan.options.group_id.empty()) TM_RETURN_IF_ERROR(TopicMatch::Of(plan.include));
+  if (plan.options.group_id.empty()) TM_RETURN_IF_ERROR(TopicMatch::OfExpressions(plan.include));
   return plan;
 }
 
@@ -266,10 +266,11 @@ Command ConsoleConsumerCommand() {
       {"partition", "N", "Only this partition."},
       {"from-beginning", "",
        "Starts at the log start instead of the end; with a group: where it has committed nothing."},
-      {"group", "NAME",
-       "Reads as a member of this group: shares the partitions with its other members, goes on where the "
-       "group "
-       "was, commits what was printed."},
+      {.name = "group",
+       .value = "NAME",
+       .help = "Reads as a member of this group: shares the partitions with its other members, goes on where "
+               "the group was, commits what was printed.",
+       .group_id = true},
       {"offset", "earliest|latest|N", "Where to start; a number needs --partition."},
       {"max-messages", "N", "Ends after so many records."},
       {"timeout-ms", "MS", "Ends when no record came for so long."},

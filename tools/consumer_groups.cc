@@ -75,6 +75,9 @@ std::vector<ActionFlags> Actions() {
 int RunConsumerGroups(const Arguments& arguments) {
   const auto action = ActionOf(arguments, Actions());
   if (!action) return ReportUsage(action.error());
+  if (*action != "list" && *action != "describe") {
+    if (const auto exact = arguments.GroupIdsAreAsGiven(); !exact) return ReportUsage(exact.error());
+  }
   if (const auto rows = RowFormatOf(arguments); !rows) return ReportUsage(rows.error());
   const auto timeout = arguments.GetInteger("timeout", 1, INT32_MAX);
   if (!timeout) return ReportUsage(timeout.error());
@@ -215,7 +218,11 @@ Command ConsumerGroupsCommand() {
       {"delete", "", "Deletes groups that have no members, with their offsets."},
       {"delete-offsets", "", "Deletes offsets of --topic."},
       {"reset-offsets", "", "Sets the offsets of groups that have no members; only shown without --execute."},
-      {"group", "NAME", "Which group; with all actions but --list.", true},
+      {.name = "group",
+       .value = "NAME",
+       .help = "Which group; with all actions but --list.",
+       .repeated = true,
+       .group_id = true},
       {"all-groups", "", "All groups; with --describe, --delete and --reset-offsets."},
       {"offsets", "", "With --describe: offsets and lag (what is shown anyway)."},
       {"members", "", "With --describe: the members."},

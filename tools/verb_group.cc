@@ -424,7 +424,7 @@ std::vector<Command> GroupVerbs() {
        .summary = "shows members, offsets and lag (in records and seconds) of groups",
        .examples = {"tidemark group describe readers", "tidemark group describe readers -o json"},
        .flags = ReadingFlags({}),
-       .positionals = {{.name = "GROUP", .required = true, .several = true}},
+       .positionals = {{.name = "GROUP", .required = true, .several = true, .group_id = true}},
        .run = RunDescribe},
   };
 }

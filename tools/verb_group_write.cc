@@ -111,6 +111,7 @@ int Commit(ToolSession& session, GroupAdmin& admin, const std::string& group, co
 int RunSeek(const Arguments& arguments) {
   const auto format = FormatOf(arguments);
   if (!format) return ReportUsage(format.error());
+  if (const auto exact = arguments.GroupIdsAreAsGiven(); !exact) return ReportUsage(exact.error());
   const auto text = arguments.Require("to");
   if (!text) return ReportUsage(text.error());
   if (arguments.Has("create") && arguments.All("topic").empty())
@@ -165,6 +166,7 @@ int RunSeek(const Arguments& arguments) {
 int RunDelete(const Arguments& arguments) {
   const auto format = FormatOf(arguments);
   if (!format) return ReportUsage(format.error());
+  if (const auto exact = arguments.GroupIdsAreAsGiven(); !exact) return ReportUsage(exact.error());
   auto session = OpenSession(arguments);
   if (!session) return ReportOpening(session.error());
   GroupAdmin admin((*session)->cluster());
@@ -244,13 +246,13 @@ std::vector<Command> GroupWriteVerbs() {
                          {"topic", "NAME[:0,1]",
                           "Only this topic, or these partitions (default: all that it has committed).", true},
                          {"create", "", "The group need not be there yet."}}),
-       .positionals = {{.name = "GROUP", .required = true}},
+       .positionals = {{.name = "GROUP", .required = true, .group_id = true}},
        .run = RunSeek},
       {.name = "group delete",
        .summary = "deletes groups that have no members, with their offsets",
        .examples = {"tidemark group delete readers --yes"},
        .flags = WritingFlags({YesFlag(), {"if-exists", "", "A missing group is no error."}}),
-       .positionals = {{.name = "GROUP", .required = true, .several = true}},
+       .positionals = {{.name = "GROUP", .required = true, .several = true, .group_id = true}},
        .run = RunDelete},
   };
 }

@@ -54,6 +54,53 @@ TEST(Arguments, UnicodeBlanksAroundValuesAreTrimmed) {
   EXPECT_EQ(arguments->Get("topic"), "x");
 }
 
+void ExpectRefused(std::vector<std::string> words, std::string_view part) {
+  auto arguments = Parse(words);
+  ASSERT_FALSE(arguments.has_value()) << words[0];
+  EXPECT_NE(arguments.error().message.find(part), std::string::npos) << arguments.error().message;
+}
+
+const std::vector<FlagSpec> kGroupFlags = {
+    {.name = "group", .value = "NAME", .help = "A group.", .repeated = true, .group_id = true},
+    {"list", "", "Lists."}};
+const std::vector<PositionalSpec> kGroups = {{.name = "GROUP", .several = true, .group_id = true}};
+
+TEST(Arguments, BlanksThatWereQuotedArePartOfAGroupId) {
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"--group", " a "}, {"--group= a "}}) {
+    const auto arguments = Arguments::Parse(words, kGroupFlags);
+    ASSERT_TRUE(arguments) << arguments.error().message;
+    EXPECT_EQ(arguments->All("group"), std::vector<std::string>{" a "});
+    EXPECT_TRUE(arguments->GroupIdsAreAsGiven());
+  }
+  const auto named = Arguments::Parse({"a\n", " b", "\t", "c"}, kGroupFlags, kGroups);
+  ASSERT_TRUE(named);
+  EXPECT_EQ(named->positionals(), (std::vector<std::string>{"a\n", " b", "\t", "c"}));
+  EXPECT_TRUE(named->GroupIdsAreAsGiven());
+}
+
+TEST(Arguments, PastedBlanksAroundAGroupIdAreCutOffAndKeptInMindForWhatWrites) {
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"--group", "\u00a0a\r"}, {"a\u200b"}}) {
+    const auto arguments = Arguments::Parse(words, kGroupFlags, kGroups);
+    ASSERT_TRUE(arguments);
+    EXPECT_EQ(arguments->Has("group") ? *arguments->Get("group") : arguments->positionals()[0], "a");
+    const auto exact = arguments->GroupIdsAreAsGiven();
+    ASSERT_FALSE(exact);
+    EXPECT_NE(exact.error().message.find("write 'a'"), std::string::npos) << exact.error().message;
+  }
+}
+
+TEST(Arguments, TwoDashesEndTheFlagsAndWhatFollowsIsTakenAsItIs) {
+  const auto arguments =
+      Arguments::Parse({"--list", "--", "-dash", "--list", "\u00a0a", "--"}, kGroupFlags, kGroups);
+  ASSERT_TRUE(arguments) << arguments.error().message;
+  EXPECT_EQ(arguments->positionals(), (std::vector<std::string>{"-dash", "--list", "\u00a0a", "--"}));
+  EXPECT_TRUE(arguments->GroupIdsAreAsGiven());
+  EXPECT_FALSE(Arguments::Parse({"-dash"}, kGroupFlags, kGroups));
+  ExpectRefused({"--list", "--", "--topic"}, "stray word");
+}
+
 TEST(Arguments, BlanksThatAreMeantStay) {
   for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
            {"--config", "key.separator=\t"}, {"--config=key.separator=\t"}}) {
@@ -68,12 +115,6 @@ TEST(Arguments, SeveralWordsBelongToOneFlag) {
   ASSERT_TRUE(arguments.has_value());
   EXPECT_EQ(arguments->All("producer-props").size(), 2u);
   EXPECT_EQ(arguments->Get("topic"), "t");
-}
-
-void ExpectRefused(std::vector<std::string> words, std::string_view part) {
-  auto arguments = Parse(words);
-  ASSERT_FALSE(arguments.has_value()) << words[0];
-  EXPECT_NE(arguments.error().message.find(part), std::string::npos) << arguments.error().message;
 }
 
 TEST(Arguments, WhatIsWrongIsNamed) {
