@@ -222,7 +222,8 @@ Result<std::unique_ptr<RecordSource>> SourceOf(ToolSession& session, const Plan&
   if (!plan.options.group_id.empty())
     return MakeGroupSource(session, plan.options, std::move(topics), GroupPattern(plan.include));
   if (!plan.include.empty()) {
-    TM_ASSIGN_OR_RETURN(const auto meant, TopicsMeant(session, plan.include, false));
+    TM_ASSIGN_OR_RETURN(const auto meant,
+                        TopicsMeant(session, plan.include, false, TopicWords::kExpressions));
     for (const v1::TopicMetadata& topic : meant) topics.push_back(topic.name());
   }
   AssignedPartitions what{.topics = std::move(topics), .partition = {}, .start = plan.start};
@@ -261,7 +262,7 @@ Command ConsoleConsumerCommand() {
       {"topic", "NAME", "What to read."},
       {.name = "include",
        .value = "EXPRESSION",
-       .help = "The topics to read, as names or a regular expression, as they are at the start.",
+       .help = "The topics to read, as regular expressions of whole names, as they are at the start.",
        .aliases = {"whitelist"}},
       {"partition", "N", "Only this partition."},
       {"from-beginning", "",

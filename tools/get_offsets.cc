@@ -82,15 +82,18 @@ Result<bool> PrintOffsets(ToolSession& session, const std::string& topic,
 }
 
 int RunGetOffsets(const Arguments& arguments) {
-  const auto plan = OffsetPlanOf(arguments);
+  auto plan = OffsetPlanOf(arguments);
   if (!plan) return ReportUsage(plan.error());
   if (const auto match = TopicMatch::Of(plan->topics); !match) return ReportUsage(match.error());
   const auto format = RowFormatOf(arguments);
   if (!format) return ReportUsage(format.error());
   auto session = ToolSession::Open(arguments);
   if (!session) return ReportOpening(session.error());
-  auto topics = TopicsMeant(**session, plan->topics, false);
+  auto topics = TopicsMeant(**session, plan->topics, false, TopicWords::kOfReading);
   if (!topics) return ReportError(topics.error());
+  std::vector<std::string> known;
+  for (const v1::TopicMetadata& topic : *topics) known.push_back(topic.name());
+  plan->rules.TakeMissingAsExpressions(known);
   Listing rows({"topic", "partition", "offset"});
   int status = kExitDone;
   size_t asked = 0;

@@ -44,7 +44,7 @@ Result<PartitionRules> PartitionRules::Of(const std::string& text) {
   for (const std::string& part : CommaList(text)) {
     Rule rule;
     const size_t colon = part.rfind(':');
-    const std::string name = part.substr(0, colon);
+    const std::string& name = rule.name = part.substr(0, colon);
     try {
       // A dot in a topic's name is a dot.
       if (ValidateTopicName(name)) {
@@ -71,6 +71,13 @@ Result<PartitionRules> PartitionRules::Of(const std::string& text) {
     rules.rules_.push_back(std::move(rule));
   }
   return rules;
+}
+
+void PartitionRules::TakeMissingAsExpressions(const std::vector<std::string>& known) {
+  for (Rule& rule : rules_) {
+    if (ValidateTopicName(rule.name) && std::ranges::find(known, rule.name) == known.end())
+      rule.topic.emplace(rule.name);
+  }
 }
 
 bool PartitionRules::Matches(const std::string& topic, PartitionIndex partition) const {

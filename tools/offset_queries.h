@@ -21,9 +21,12 @@ class PartitionRules {
  public:
   static Result<PartitionRules> Of(const std::string& text);
   bool Matches(const std::string& topic, PartitionIndex partition) const;
+  // As TopicMatch's: a name with a dot that is none of `known` is an expression from here on.
+  void TakeMissingAsExpressions(const std::vector<std::string>& known);
 
  private:
   struct Rule {
+    std::string name;                 // what `topic` came from
     std::optional<std::regex> topic;  // empty: any
     PartitionIndex from = 0;
     std::optional<PartitionIndex> end;  // not included; empty: no end

@@ -8,6 +8,20 @@
 
 namespace tidemark {
 
+namespace {
+
+Result<std::regex> ExpressionIn(const std::string& part) {
+  try {
+    return std::regex(part, std::regex::ECMAScript | std::regex::optimize);
+  } catch (const std::regex_error&) {
+    const std::string meant = ExpressionOfGlob(part);
+    return Fail(v1::INVALID_REQUEST, "'{}' is neither a topic name nor a regular expression{}", part,
+                meant.empty() ? "" : fmt::format("; did you mean '{}'?", meant));
+  }
+}
+
+}  // namespace
+
 Result<TopicMatch> TopicMatch::Of(std::string_view text) {
   TopicMatch match;
   for (std::string& part : CommaList(text)) {
@@ -15,15 +29,29 @@ Result<TopicMatch> TopicMatch::Of(std::string_view text) {
       match.names_.push_back(std::move(part));
       continue;
     }
-    try {
-      match.patterns_.emplace_back(part, std::regex::ECMAScript | std::regex::optimize);
-    } catch (const std::regex_error&) {
-      const std::string meant = ExpressionOfGlob(part);
-      return Fail(v1::INVALID_REQUEST, "'{}' is neither a topic name nor a regular expression{}", part,
-                  meant.empty() ? "" : fmt::format("; did you mean '{}'?", meant));
-    }
+    TM_ASSIGN_OR_RETURN(match.patterns_.emplace_back(), ExpressionIn(part));
   }
   return match;
+}
+
+Result<TopicMatch> TopicMatch::OfExpressions(std::string_view text) {
+  TopicMatch match;
+  for (const std::string& part : CommaList(text)) {
+    TM_ASSIGN_OR_RETURN(match.patterns_.emplace_back(), ExpressionIn(part));
+  }
+  return match;
+}
+
+void TopicMatch::TakeMissingAsExpressions(const std::vector<std::string>& known) {
+  // Of the characters of names only a dot means more in an expression.
+  std::erase_if(names_, [&](const std::string& name) {
+    if (!name.contains('.') || std::ranges::find(known, name) != known.end()) return false;
+    std::regex expression(name);
+    if (std::ranges::none_of(known, [&](const std::string& k) { return std::regex_match(k, expression); }))
+      return false;
+    patterns_.push_back(std::move(expression));
+    return true;
+  });
 }
 
 bool TopicMatch::Matches(const std::string& topic) const {

@@ -17,6 +17,13 @@ class TopicMatch {
  public:
   // INVALID_REQUEST: a part is neither a name nor a regular expression. Empty text matches every topic.
   static Result<TopicMatch> Of(std::string_view text);
+  // Every part is an expression, also where it could be a name: what --include means.
+  static Result<TopicMatch> OfExpressions(std::string_view text);
+
+  // "web." is a legal name, and an expression for "web1". Of what only reads, such a part of which there is
+  // no topic (none of `known`) is the expression from here on, where that matches any. Whatever writes does
+  // not widen what was named.
+  void TakeMissingAsExpressions(const std::vector<std::string>& known);
 
   bool Matches(const std::string& topic) const;
   bool everything() const { return names_.empty() && patterns_.empty(); }

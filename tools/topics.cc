@@ -91,7 +91,7 @@ int Create(ToolSession& session, const Arguments& arguments) {
 int DeleteTopics(ToolSession& session, const Arguments& arguments) {
   Result<std::string> text = arguments.Require("topic");
   if (!text) return ReportUsage(text.error());
-  auto topics = TopicsMeant(session, *text, arguments.Has("if-exists"));
+  auto topics = TopicsMeant(session, *text, arguments.Has("if-exists"), TopicWords::kOfWriting);
   if (!topics) return ReportError(topics.error());
   const std::vector<std::string> names = TopicsToDelete(*topics, *text);
   v1::DeleteTopicsRequest request;
@@ -137,10 +137,11 @@ int DeleteTopics(ToolSession& session, const Arguments& arguments) {
 }
 
 int ListTopics(ToolSession& session, const Arguments& arguments) {
-  const Result<TopicMatch> match = TopicMatch::Of(arguments.GetOr("topic", ""));
+  Result<TopicMatch> match = TopicMatch::Of(arguments.GetOr("topic", ""));
   if (!match) return ReportUsage(match.error());
   auto metadata = session.Metadata({}, true);
   if (!metadata) return ReportError(metadata.error());
+  match->TakeMissingAsExpressions(NamesOf(*metadata));
   const bool internal = !arguments.Has("exclude-internal");
   TellWhenNoneMatches(*metadata, *match, arguments.GetOr("topic", ""), internal);
   if (const auto format = *RowFormatOf(arguments))
@@ -249,20 +250,78 @@ int DryRunOfDeletion(const std::vector<std::string>& names, Listing* listing) {
   return status != kExitDone && names.size() > 1 ? kExitPartly : status;
 }
 
+std::vector<std::string> NamesOf(const v1::MetadataResponse& metadata) {
+  std::vector<std::string> names;
+  for (const v1::TopicMetadata& topic : metadata.topics()) names.push_back(topic.name());
+  return names;
+}
+
+std::string MatchesAsExpressions(const std::vector<std::string>& missing,
+                                 const std::vector<std::string>& known) {
+  constexpr size_t kNamed = 3;
+  std::vector<std::string> found;
+  for (const std::string& name : missing) {
+    const auto match = TopicMatch::OfExpressions(name);
+    if (!match) continue;
+    std::ranges::copy_if(known, std::back_inserter(found),
+                         [&](const std::string& topic) { return match->Matches(topic); });
+  }
+  std::ranges::sort(found);
+  found.erase(std::ranges::unique(found).begin(), found.end());
+  if (found.empty()) return {};
+  const size_t more = found.size() - std::min(found.size(), kNamed);
+  found.resize(found.size() - more);
+  return fmt::format("as an expression it would match {}{}", fmt::join(found, ", "),
+                     more > 0 ? fmt::format(" and {} more", more) : "");
+}
+
+namespace {
+
+// Named and not there.
+bool IsMissing(const v1::TopicMetadata& topic) {
+  return topic.error().code() != v1::NONE && topic.partitions_size() == 0;
+}
+
+std::vector<std::string> DottedAndMissing(const TopicMatch& match, const v1::MetadataResponse& metadata) {
+  std::vector<std::string> out;
+  for (const std::string& name : match.names()) {
+    const auto found = std::ranges::find(metadata.topics(), name, &v1::TopicMetadata::name);
+    const bool there =
+        found != metadata.topics().end() && found->error().code() != v1::UNKNOWN_TOPIC_OR_PARTITION;
+    if (name.contains('.') && !there) out.push_back(name);
+  }
+  return out;
+}
+
+}  // namespace
+
 Result<std::vector<v1::TopicMetadata>> TopicsMeant(ToolSession& session, const std::string& text,
-                                                   bool missing_is_fine) {
-  TM_ASSIGN_OR_RETURN(const TopicMatch match, TopicMatch::Of(text));
-  TM_ASSIGN_OR_RETURN(const v1::MetadataResponse metadata,
-                      session.Metadata(match.names(), !match.only_names()));
+                                                   bool missing_is_fine, TopicWords words) {
+  TM_ASSIGN_OR_RETURN(TopicMatch match, words == TopicWords::kExpressions ? TopicMatch::OfExpressions(text)
+                                                                          : TopicMatch::Of(text));
+  TM_ASSIGN_OR_RETURN(v1::MetadataResponse metadata, session.Metadata(match.names(), !match.only_names()));
+  const std::vector<std::string> dotted = DottedAndMissing(match, metadata);
+  if (!dotted.empty() && (words == TopicWords::kOfReading || !missing_is_fine)) {
+    TM_ASSIGN_OR_RETURN(v1::MetadataResponse all, session.Metadata({}, true));
+    const std::string meant = MatchesAsExpressions(dotted, NamesOf(all));
+    if (!meant.empty() && words == TopicWords::kOfReading) {
+      match.TakeMissingAsExpressions(NamesOf(all));
+      metadata = std::move(all);
+    } else if (!meant.empty()) {
+      return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "there is no topic '{}'; {}", dotted[0], meant);
+    }
+  }
   std::map<std::string, v1::TopicMetadata> found;
   for (const v1::TopicMetadata& topic : metadata.topics()) {
-    const bool missing = topic.error().code() != v1::NONE && topic.partitions_size() == 0;
-    if (!missing && match.Matches(topic.name())) found[topic.name()] = topic;
-    if (missing && !missing_is_fine && match.Matches(topic.name()))
+    if (!match.Matches(topic.name())) continue;
+    if (!IsMissing(topic)) {
+      found[topic.name()] = topic;
+    } else if (!missing_is_fine) {
       return std::unexpected(FromProto(topic.error()));
+    }
   }
   if (found.empty() && !match.everything() && !missing_is_fine)
-    return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "{}", NoneMatches("topic", text, {}));
+    return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "{}", NoneMatches("topic", text, NamesOf(metadata)));
   for (const std::string& name : match.names()) {
     if (!found.contains(name) && !missing_is_fine)
       return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "there is no topic '{}'", name);

@@ -73,9 +73,22 @@ int DryRunOfDeletion(const std::vector<std::string>& names, Listing* listing);
 int DescribeTopicsAction(ToolSession& session, const Arguments& arguments);
 int AlterTopicsAction(ToolSession& session, const Arguments& arguments);
 
-// Names of the topics that --topic means, in order. UNKNOWN_TOPIC_OR_PARTITION with the nearest name, unless
-// `missing_is_fine`.
+// How words that could be names or expressions are read.
+enum class TopicWords {
+  kOfWriting,    // what can be a name is one
+  kOfReading,    // ... unless there is no topic of that name (TopicMatch::TakeMissingAsExpressions)
+  kExpressions,  // never as names
+};
+
+// The topics that `text` means, by name. UNKNOWN_TOPIC_OR_PARTITION with the nearest name, or, where what is
+// named would match as an expression, with what it would, unless `missing_is_fine`.
 Result<std::vector<v1::TopicMetadata>> TopicsMeant(ToolSession& session, const std::string& text,
-                                                   bool missing_is_fine);
+                                                   bool missing_is_fine, TopicWords words);
+// Their names.
+std::vector<std::string> NamesOf(const v1::MetadataResponse& metadata);
+// The error for topics that are named and not there, among all that there are: says what those names would
+// match as expressions; empty when they would match nothing.
+std::string MatchesAsExpressions(const std::vector<std::string>& missing,
+                                 const std::vector<std::string>& known);
 
 }  // namespace tidemark

@@ -56,7 +56,7 @@ int AlterTopicsAction(ToolSession& session, const Arguments& arguments) {
   }
   const auto lists = ParseReplicaAssignment(arguments.GetOr("replica-assignment", ""));
   if (!lists) return ReportUsage(lists.error());
-  auto topics = TopicsMeant(session, *text, arguments.Has("if-exists"));
+  auto topics = TopicsMeant(session, *text, arguments.Has("if-exists"), TopicWords::kOfWriting);
   if (!topics) return ReportError(topics.error());
   v1::CreatePartitionsRequest request;
   request.set_validate_only(arguments.Has("dry-run"));

@@ -118,7 +118,8 @@ namespace {
 Result<std::vector<v1::TopicMetadata>> TopicsAsked(ToolSession& session, const Arguments& arguments) {
   const bool missing_is_fine = arguments.Has("if-exists");
   const auto id = arguments.Get("topic-id");
-  TM_ASSIGN_OR_RETURN(auto topics, TopicsMeant(session, arguments.GetOr("topic", ""), missing_is_fine));
+  TM_ASSIGN_OR_RETURN(auto topics, TopicsMeant(session, arguments.GetOr("topic", ""), missing_is_fine,
+                                               TopicWords::kOfReading));
   if (!id) return topics;
   std::erase_if(topics, [&](const v1::TopicMetadata& topic) {
     const auto own = TopicId::FromBytes(topic.id());

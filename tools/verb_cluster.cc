@@ -165,7 +165,7 @@ int RunHealth(const Arguments& arguments) {
   if (!format) return ReportUsage(format.error());
   auto session = OpenSession(arguments);
   if (!session) return ReportOpening(session.error());
-  auto topics = TopicsMeant(**session, "", true);
+  auto topics = TopicsMeant(**session, "", true, TopicWords::kOfReading);
   if (!topics) return ReportError(topics.error());
   auto metadata = (*session)->Metadata({}, false);
   if (!metadata) return ReportError(metadata.error());

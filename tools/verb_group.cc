@@ -44,7 +44,7 @@ int RunList(const Arguments& arguments) {
   const auto states = StatesAsked(arguments);
   if (!states) return ReportUsage(states.error());
   const std::vector<std::string>& patterns = arguments.positionals();
-  const auto match = TopicMatch::Of(patterns.empty() ? "" : patterns[0]);
+  auto match = TopicMatch::Of(patterns.empty() ? "" : patterns[0]);
   if (!match) return ReportUsage(match.error());
   auto session = OpenSession(arguments);
   if (!session) return ReportOpening(session.error());
@@ -53,6 +53,7 @@ int RunList(const Arguments& arguments) {
   if (!listing) return ReportError(listing.error());
   std::vector<std::string> known;
   for (const auto& group : listing->groups) known.push_back(group.group_id());
+  match->TakeMissingAsExpressions(known);
   std::erase_if(listing->groups, [&](const auto& group) { return !match->Matches(group.group_id()); });
   if (listing->groups.empty() && !match->everything())
     Say("warning: {}", NoneMatches("group", patterns[0], known));

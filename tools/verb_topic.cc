@@ -26,12 +26,13 @@ int RunList(const Arguments& arguments) {
   const auto format = FormatOf(arguments);
   if (!format) return ReportUsage(format.error());
   const std::vector<std::string>& patterns = arguments.positionals();
-  const auto match = TopicMatch::Of(patterns.empty() ? "" : patterns[0]);
+  auto match = TopicMatch::Of(patterns.empty() ? "" : patterns[0]);
   if (!match) return ReportUsage(match.error());
   auto session = OpenSession(arguments);
   if (!session) return ReportOpening(session.error());
   auto metadata = (*session)->Metadata({}, true);
   if (!metadata) return ReportError(metadata.error());
+  match->TakeMissingAsExpressions(NamesOf(*metadata));
   TellWhenNoneMatches(*metadata, *match, patterns.empty() ? "" : patterns[0], arguments.Has("internal"));
   return Finish(TopicRows(*metadata, *match, arguments.Has("internal")), *format);
 }
@@ -57,7 +58,7 @@ Result<PartitionFilter> FilterOf(const Arguments& arguments) {
 
 // The topics that the words name, literally; all without words.
 Result<std::vector<v1::TopicMetadata>> Named(ToolSession& session, const std::vector<std::string>& names) {
-  if (names.empty()) return TopicsMeant(session, "", false);
+  if (names.empty()) return TopicsMeant(session, "", false, TopicWords::kOfReading);
   std::vector<v1::TopicMetadata> topics;
   for (const std::string& name : names) {
     TM_ASSIGN_OR_RETURN(topics.emplace_back(), session.Topic(name));

@@ -97,7 +97,7 @@ Result<std::vector<std::string>> DoomedTopics(ToolSession& session, const Argume
   std::vector<std::string> names;
   if (arguments.Has("regex")) {
     const std::string text = fmt::format("{}", fmt::join(arguments.positionals(), ","));
-    TM_ASSIGN_OR_RETURN(const auto topics, TopicsMeant(session, text, false));
+    TM_ASSIGN_OR_RETURN(const auto topics, TopicsMeant(session, text, false, TopicWords::kOfReading));
     return TopicsToDelete(topics, text);
   }
   for (const std::string& name : arguments.positionals()) {

@@ -85,6 +85,9 @@ class Verbs(ClusterTest):
         self.assertEqual([t["topic"] for t in self.json("topic", "list")], ["clicks", "new", "orders"])
         self.assertEqual([t["topic"] for t in self.json("topic", "list", "o.*")], ["orders"])
         self.assertEqual(self.err, "")
+        # What reads takes a name that is none as an expression, what deletes does not.
+        self.assertEqual([t["topic"] for t in self.json("topic", "list", "order.")], ["orders"])
+        self.verb("topic", "delete", "order.", "--yes", status=4)
         self.assertEqual(self.json("topic", "list", "o*"), [])
         self.assertEqual(self.err, "warning: no topic matches 'o*'; did you mean 'o.*'?\n")
         self.assertEqual(self.json("group", "list", "o*"), [])

@@ -44,6 +44,34 @@ TEST(TopicMatch, ANameIsTakenLiterallyAndAnythingElseIsAnExpression) {
   EXPECT_EQ(TopicMatch::Of("(").error().code, v1::INVALID_REQUEST);
 }
 
+TEST(TopicMatch, ANameThatIsNotThereIsAnExpressionOfWhatReads) {
+  auto match = TopicMatch::Of("web.,a.b,gone.x,plain");
+  ASSERT_TRUE(match);
+  match->TakeMissingAsExpressions({"web1", "web2", "a.b", "aXb"});
+  EXPECT_EQ(match->names(), (std::vector<std::string>{"a.b", "gone.x", "plain"}))
+      << "what is there is literal, what matches nothing is missing";
+  EXPECT_TRUE(match->Matches("web1"));
+  EXPECT_TRUE(match->Matches("web2"));
+  EXPECT_TRUE(match->Matches("a.b"));
+  EXPECT_FALSE(match->Matches("aXb"));
+  EXPECT_EQ(MatchesAsExpressions({"web."}, {"web2", "web1", "x"}),
+            "as an expression it would match web1, web2");
+  EXPECT_EQ(MatchesAsExpressions({"w."}, {"w1", "w2", "w3", "w4", "w5"}),
+            "as an expression it would match w1, w2, w3 and 2 more");
+  EXPECT_EQ(MatchesAsExpressions({"gone.x"}, {"web1"}), "");
+}
+
+TEST(TopicMatch, WhatIsAlwaysAnExpressionIsNoName) {
+  const auto match = TopicMatch::OfExpressions("a.b,plain");
+  ASSERT_TRUE(match);
+  EXPECT_TRUE(match->names().empty());
+  EXPECT_FALSE(match->only_names());
+  EXPECT_TRUE(match->Matches("aXb"));
+  EXPECT_TRUE(match->Matches("plain"));
+  EXPECT_FALSE(match->Matches("plainer"));
+  EXPECT_FALSE(TopicMatch::OfExpressions("("));
+}
+
 TEST(ReplicaAssignment, IsReadInKafkasForm) {
   EXPECT_EQ(*ParseReplicaAssignment("0:1,1:2"), (Lists{{0, 1}, {1, 2}}));
   EXPECT_EQ(*ParseReplicaAssignment(""), Lists{});
@@ -119,6 +147,11 @@ TEST(PartitionRules, TakeNamesExpressionsAndRanges) {
   EXPECT_TRUE(matches("a", "a", 7));
   EXPECT_FALSE(matches("a", "b", 7));
   EXPECT_FALSE(matches("a.b", "aXb", 0));
+  auto dotted = *PartitionRules::Of("a.b,k.:1");
+  dotted.TakeMissingAsExpressions({"a.b", "aXb", "k1"});
+  EXPECT_FALSE(dotted.Matches("aXb", 0));
+  EXPECT_TRUE(dotted.Matches("k1", 1));
+  EXPECT_FALSE(dotted.Matches("k1", 0));
   EXPECT_TRUE(matches("a:1", "a", 1));
   EXPECT_FALSE(matches("a:1", "a", 2));
   EXPECT_TRUE(matches("a:1-3", "a", 2));
