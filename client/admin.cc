@@ -73,6 +73,17 @@ Task<Result<v1::Response>> Admin::CallController(v1::Request request, MonoTime d
   }
 }
 
+Task<Result<v1::Response>> Admin::ReadFrom(BrokerId broker, v1::Request request, MonoTime deadline) {
+  RpcChannel* channel = cluster_.Channel(broker);
+  if (channel == nullptr) co_return Fail(v1::BROKER_NOT_AVAILABLE, "broker {} is not known", broker);
+  Cluster::CallNotes notes;
+  notes.last = Error{v1::BROKER_NOT_AVAILABLE, fmt::format("broker {} has not answered", broker)};
+  const internal::SlowCall slow(cluster_, notes, deadline);
+  auto response = co_await channel->Call(std::move(request), Left(cluster_.loop(), deadline), {});
+  if (!response) response.error().unknown_outcome = false;
+  co_return response;
+}
+
 Task<Result<v1::CreateTopicsResponse>> Admin::CreateTopics(v1::CreateTopicsRequest request,
                                                            MonoTime deadline) {
   if (request.timeout_ms() == 0) request.set_timeout_ms(ServerMillis(cluster_.loop(), deadline));
@@ -155,10 +166,8 @@ Task<Result<v1::DescribeConfigsResponse>> Admin::DescribeSomeConfigs(v1::Describ
   Result<v1::Response> response;
   if (broker == kNoBroker) {
     response = co_await CallController(std::move(call), deadline);
-  } else if (RpcChannel* channel = cluster_.Channel(broker)) {
-    response = co_await channel->Call(std::move(call), Left(cluster_.loop(), deadline), {});
   } else {
-    co_return Fail(v1::BROKER_NOT_AVAILABLE, "broker {} is not known", broker);
+    response = co_await ReadFrom(broker, std::move(call), deadline);
   }
   if (!response) co_return std::unexpected(std::move(response.error()));
   if (!response->has_describe_configs()) co_return WrongBody("describe configs");
@@ -206,12 +215,10 @@ Task<Result<v1::DescribeReplicasResponse>> Admin::DescribeReplicas(BrokerId brok
 Task<Result<v1::DescribeLogDirsResponse>> Admin::DescribeLogDirs(BrokerId broker,
                                                                  std::vector<std::string> topic_ids,
                                                                  MonoTime deadline) {
-  RpcChannel* channel = cluster_.Channel(broker);
-  if (channel == nullptr) co_return Fail(v1::BROKER_NOT_AVAILABLE, "broker {} is not known", broker);
   v1::Request call;
   call.mutable_describe_log_dirs();
   for (std::string& id : topic_ids) call.mutable_describe_log_dirs()->add_topic_ids(std::move(id));
-  auto response = co_await channel->Call(std::move(call), Left(cluster_.loop(), deadline), {});
+  auto response = co_await ReadFrom(broker, std::move(call), deadline);
   if (!response) co_return std::unexpected(std::move(response.error()));
   if (!response->has_describe_log_dirs()) co_return WrongBody("describe log dirs");
   co_return std::move(*response->mutable_describe_log_dirs());

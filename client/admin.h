@@ -63,6 +63,9 @@ class Admin {
   // One request's worth.
   Task<Result<v1::DescribeConfigsResponse>> DescribeSomeConfigs(v1::DescribeConfigsRequest request,
                                                                 MonoTime deadline, BrokerId broker);
+  // Of a broker itself, in one try, told of when it takes long; for what changes nothing, so that no error
+  // says that it may have been done.
+  Task<Result<v1::Response>> ReadFrom(BrokerId broker, v1::Request request, MonoTime deadline);
   // `*may_be_done`, where given, becomes true when a try that failed may have had its effect; the error of a
   // call that has failed says so itself.
   Task<Result<v1::Response>> CallController(v1::Request request, MonoTime deadline,

@@ -11,9 +11,10 @@ inline constexpr Duration kSlow = 5s;
 
 class SlowCall {
  public:
-  // `notes` outlive it. Nothing is told of a call without a deadline.
+  // `notes` outlive it. Nothing is told of a call without a deadline, nor of one that ends by then.
   SlowCall(Cluster& cluster, const Cluster::CallNotes& notes, MonoTime deadline) : loop_(cluster.loop()) {
-    if (cluster.options().on_slow_call && deadline != kNoDeadline) Arm(cluster, notes, deadline, true);
+    const bool ends = deadline != kNoDeadline && deadline - loop_.Now() > kSlow;
+    if (cluster.options().on_slow_call && ends) Arm(cluster, notes, deadline, true);
   }
   SlowCall(const SlowCall&) = delete;
   SlowCall& operator=(const SlowCall&) = delete;

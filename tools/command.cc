@@ -90,6 +90,9 @@ void HoldClosedStreams() {
   }
 }
 
+// Of the command that runs; main thread.
+bool g_only_reads = false;
+
 int RunCommand(const Command& command, int argc, char** argv) {
   if (command.raw_main != nullptr) return command.raw_main(argc, argv);
   // Errors are the command's to tell, in one line; what libraries log of them is for brokers.
@@ -114,6 +117,7 @@ int RunCommand(const Command& command, int argc, char** argv) {
     fmt::print("tidemark {}\n", kVersion);
     return kExitDone;
   }
+  g_only_reads = OnlyReads(command, *arguments);
   try {
     return command.run(*arguments);
   } catch (const std::system_error& error) {
@@ -152,11 +156,20 @@ std::string HelpText(const Command& command) {
   return text;
 }
 
+bool OnlyReads(const Command& command, const Arguments& arguments) {
+  if (std::ranges::find(command.flags, "dry-run", &FlagSpec::name) == command.flags.end()) return true;
+  return arguments.Has("dry-run") || arguments.Has("describe") || arguments.Has("list");
+}
+
 int ReportError(const Error& error, std::string_view hint) {
   Say("error: {}", ToString(error));
-  if (hint.empty()) hint = NextStep(error);
+  if (hint.empty()) hint = NextStep(error, g_only_reads);
   if (!hint.empty()) Say("hint: {}", hint);
-  switch (error.code) {
+  return StatusAfter(error.code);
+}
+
+int StatusAfter(ErrorCode code) {
+  switch (code) {
     case v1::UNKNOWN_TOPIC_OR_PARTITION:
     case v1::UNKNOWN_TOPIC_ID:
     case v1::NOT_FOUND:
@@ -166,6 +179,7 @@ int ReportError(const Error& error, std::string_view hint) {
     case v1::REQUEST_TIMED_OUT:
     case v1::BROKER_NOT_AVAILABLE:
     case v1::COORDINATOR_NOT_AVAILABLE:
+    case v1::BROKER_NOT_READY:
       return kExitUnreachable;
     default:
       return kExitFailed;

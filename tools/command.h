@@ -41,6 +41,12 @@ const std::vector<Command>& Commands();
 // The text of --help.
 std::string HelpText(const Command& command);
 
+// Whether a run of the command with these flags changes nothing in the cluster. Whatever can has --dry-run.
+bool OnlyReads(const Command& command, const Arguments& arguments);
+
+// The exit status that fits an error of the cluster.
+int StatusAfter(ErrorCode code);
+
 // Prints "error: ..." and, where there is one, "hint: ..." to stderr (`hint`, or the next step after such an
 // error); returns the exit status that fits the code.
 int ReportError(const Error& error, std::string_view hint = {});

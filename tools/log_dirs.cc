@@ -86,7 +86,9 @@ int Describe(ToolSession& session, const Arguments& arguments) {
     auto response = session.Run(
         [&] { return session.admin().DescribeLogDirs(broker, topics, session.After(kAdminTimeout)); });
     if (!response) {
-      status = ReportError(response.error(), fmt::format("broker {}", broker));
+      Error error = response.error();
+      error.message = fmt::format("broker {}: {}", broker, error.message);
+      status = ReportError(error);
       continue;
     }
     Json directories = Json::array();

@@ -130,10 +130,11 @@ std::optional<std::string_view> NextStepAfter(ErrorCode code) {
   return found == std::end(kSteps) ? std::nullopt : std::optional(found->text);
 }
 
-std::string_view NextStep(const Error& error) {
+std::string_view NextStep(const Error& error, bool only_reads) {
   if (error.message.find('?') != std::string::npos) return {};
-  if (error.unknown_outcome) return kUnknownOutcome;
-  return NextStepAfter(error.code).value_or(kInMessage);
+  if (error.unknown_outcome && !only_reads) return kUnknownOutcome;
+  const std::string_view step = NextStepAfter(error.code).value_or(kInMessage);
+  return only_reads && step == kUnknownOutcome ? kHealth : step;
 }
 
 }  // namespace tidemark

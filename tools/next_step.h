@@ -14,6 +14,7 @@ namespace tidemark {
 std::optional<std::string_view> NextStepAfter(ErrorCode code);
 
 // The hint that goes with this error; empty: none. A message that asks ("did you mean ...?") is one itself.
-std::string_view NextStep(const Error& error);
+// `only_reads`: of a command that changes nothing, which cannot have been done.
+std::string_view NextStep(const Error& error, bool only_reads = false);
 
 }  // namespace tidemark

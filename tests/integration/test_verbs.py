@@ -226,7 +226,7 @@ class Verbs(ClusterTest):
         self.assertIn("ZooKeeper out of reach", self.verb("cluster", "health", status=10))
         refused = cluster.tool("topics", "--bootstrap-server", self.brokers, "--describe", "--under-min-isr-partitions",
                                check=False)
-        self.assertEqual((refused.returncode, refused.out), (1, ""))
+        self.assertEqual((refused.returncode, refused.out), (3, ""))
         self.assertIn("ZooKeeper", refused.err)
         self.assertIn("min ISR not known", self.verb("topic", "describe", "orders"))
         self.assertIn("warning: what is configured for orders is not shown", self.err)

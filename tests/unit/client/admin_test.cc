@@ -197,6 +197,24 @@ TEST_F(AdminTest, PartitionsThatAnEarlierTryHasAddedAreAdded) {
   EXPECT_EQ(Grow("orders", 4), v1::INVALID_PARTITIONS) << "this call has lost no answer";
 }
 
+TEST_F(AdminTest, WhatIsReadFromABrokerIsToldOfWhenItTakesLongAndNeverMayHaveBeenDone) {
+  // So that the brokers are known.
+  ASSERT_TRUE(env_.Run(admin_->Metadata({}, kNoBroker, env_.loop.Now() + 20s)));
+  fakes_.frozen = {2};
+  v1::DescribeConfigsRequest request;
+  request.add_entities()->set_name("2");
+  const auto configs = env_.Run(admin_->DescribeConfigs(request, env_.loop.Now() + 20s, 2));
+  ASSERT_FALSE(configs);
+  EXPECT_EQ(configs.error().code, v1::REQUEST_TIMED_OUT);
+  EXPECT_FALSE(configs.error().unknown_outcome);
+  EXPECT_THAT(told_, ::testing::ElementsAre("broker 2 has not answered 15"));
+  told_.clear();
+  const auto directories = env_.Run(admin_->DescribeLogDirs(2, {}, env_.loop.Now() + 20s));
+  ASSERT_FALSE(directories);
+  EXPECT_FALSE(directories.error().unknown_outcome);
+  EXPECT_THAT(told_, ::testing::ElementsAre("broker 2 has not answered 15"));
+}
+
 TEST_F(AdminTest, ACallThatIsNotAnsweredIsToldOfAndThenWhy) {
   fakes_.frozen = {1, 2};
   v1::DeleteTopicsRequest request;
