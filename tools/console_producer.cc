@@ -71,11 +71,25 @@ class Feeder {
   uint64_t lines() const { return lines_; }
   uint64_t lost() const { return lines_ - acknowledged_; }
   const std::optional<Error>& first_error() const { return first_error_; }
+  // After a failed Feed: what its error leaves to say.
+  std::string WhatOfTheLines() const {
+    if (bad_line_) {
+      return AfterBadLine(fmt::format("line {}", *bad_line_), *bad_line_,
+                          producer_ == nullptr ? std::nullopt : std::optional(acknowledged_));
+    }
+    if (lines_ == 0 || producer_ == nullptr) return {};
+    return fmt::format("{} of {} lines were not acknowledged", lost(), lines_);
+  }
 
  private:
   Task<Result<>> FeedLine(std::string_view line) {
     ++lines_;
-    TM_CO_ASSIGN_OR_RETURN(const RecordInput::Parsed parsed, input_.Parse(line));
+    const auto parsed_line = input_.Parse(line);
+    if (!parsed_line) {
+      bad_line_ = lines_;
+      co_return Fail(parsed_line.error().code, "line {}: {}", lines_, parsed_line.error().message);
+    }
+    const RecordInput::Parsed& parsed = *parsed_line;
     if (producer_ == nullptr) co_return {};
     const ProducerRecord record{
         .topic = topic_, .key = parsed.key, .value = parsed.value, .headers = parsed.headers};
@@ -105,6 +119,7 @@ class Feeder {
   RecordInput input_;
   uint64_t lines_ = 0;
   uint64_t acknowledged_ = 0;
+  std::optional<uint64_t> bad_line_;  // at which the input was wrong
   std::optional<Error> first_error_;
 };
 
@@ -158,8 +173,9 @@ Result<ProducerOptions> OptionsOf(const Arguments& arguments) {
 }
 
 int CheckStdin(ToolSession& session, Feeder feeder, bool prompt) {
-  if (const Result<> fed = FeedStdin(session, feeder, prompt); !fed) return ReportError(fed.error());
-  Say("{} records would be sent", feeder.lines());
+  if (const Result<> fed = FeedStdin(session, feeder, prompt); !fed)
+    return ReportError(fed.error(), feeder.WhatOfTheLines());
+  Say("{} would be sent", Counted(feeder.lines(), "record"));
   return g_signal == 0 ? kExitDone : 128 + g_signal;
 }
 
@@ -201,10 +217,7 @@ int RunConsoleProducer(const Arguments& arguments) {
     producer.reset();
   });
   // With acks=0 nobody answers; what was sent is all there is to know.
-  if (!fed)
-    return ReportError(fed.error(), feeder.lines() == 0 ? std::string()
-                                                        : fmt::format("{} of {} lines were not acknowledged",
-                                                                      feeder.lost(), feeder.lines()));
+  if (!fed) return ReportError(fed.error(), feeder.WhatOfTheLines());
   // As a shell tells of one that a signal ended.
   if (feeder.lost() == 0) return g_signal == 0 ? kExitDone : 128 + g_signal;
   Say("error: {} of {} lines were not acknowledged: {}", feeder.lost(), feeder.lines(),

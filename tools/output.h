@@ -2,6 +2,8 @@
 // output had arrived. One thread of one process.
 #pragma once
 
+#include <concepts>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -26,6 +28,11 @@ void Say(fmt::format_string<Args...> format, Args&&... args) {
 template <typename... Args>
 void PrintLine(fmt::format_string<Args...> format, Args&&... args) {
   (void)Print(Printable(fmt::format(format, std::forward<Args>(args)...)) + "\n");
+}
+
+// "1 member", "2 members".
+std::string Counted(std::integral auto count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
 // True: nobody can read what would be written. Asked by commands that wait, perhaps for ever, for something

@@ -44,6 +44,11 @@ class RecordInput {
   std::string null_marker_;
 };
 
+// What is said when line `number` (from 1) stops the sending: what became of those before it, and that the
+// rest was not looked at. `place`: "line 3", or "orders.csv, line 3". Without `acknowledged` nothing was to
+// be sent.
+std::string AfterBadLine(std::string_view place, uint64_t number, std::optional<uint64_t> acknowledged);
+
 // "true" or "false"; INVALID_REQUEST names the property.
 Result<bool> ParseBool(std::string_view name, std::string_view text);
 // A value given on a command line: the escapes \t \n \\ are understood.

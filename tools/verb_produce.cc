@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <span>
@@ -63,9 +65,52 @@ class LineSender {
     for (const auto& [name, value] : sending.headers) headers_.push_back({name, value});
   }
 
+  // Those that follow are of this file; empty: of standard input.
+  void BeginFile(std::string path) {
+    path_ = std::move(path);
+    lines_before_file_ = lines_;
+  }
+
   Task<Result<>> Send(std::string_view line) {
     if (line.ends_with('\r')) line.remove_suffix(1);
     ++lines_;
+    const Result<> sent = co_await SendLine(line);
+    if (sent) co_return sent;
+    stopped_at_ = fmt::format("{}{}line {}", path_, path_.empty() ? "" : ", ", lines_ - lines_before_file_);
+    Error error = sent.error();
+    error.message = fmt::format("{}: {}", stopped_at_, error.message);
+    co_return std::unexpected(std::move(error));
+  }
+
+  // What an error leaves to say of the lines.
+  std::string WhatOfTheLines() const {
+    if (!stopped_at_.empty())
+      return AfterBadLine(stopped_at_, lines_,
+                          producer_ == nullptr ? std::nullopt : std::optional(acknowledged_));
+    if (producer_ == nullptr) return {};
+    return fmt::format("{} of {} lines were not acknowledged", lost(), lines_);
+  }
+
+  uint64_t lines() const { return lines_; }
+  uint64_t lost() const { return lines_ - acknowledged_; }
+  const std::optional<Error>& first_error() const { return first_error_; }
+  // "orders-0: offsets 5 to 9", a line per partition.
+  std::string Report() const {
+    std::string out;
+    for (const auto& [partition, span] : offsets_) {
+      out += fmt::format("{}-{}: {}, offsets {} to {}\n", sending_.topic, partition,
+                         Counted(span.count, "record"), span.first, span.last);
+    }
+    return out;
+  }
+
+ private:
+  struct Span {
+    uint64_t count = 0;
+    Offset first = 0;
+    Offset last = 0;
+  };
+  Task<Result<>> SendLine(std::string_view line) {
     TM_CO_ASSIGN_OR_RETURN(const RecordInput::Parsed parsed, sending_.input.Parse(line));
     if (producer_ == nullptr) co_return {};
     ProducerRecord record{.topic = sending_.topic,
@@ -79,26 +124,6 @@ class LineSender {
     if (!sent && !first_error_) first_error_ = sent.error();
     co_return sent;
   }
-
-  uint64_t lines() const { return lines_; }
-  uint64_t lost() const { return lines_ - acknowledged_; }
-  const std::optional<Error>& first_error() const { return first_error_; }
-  // "orders-0: offsets 5 to 9", a line per partition.
-  std::string Report() const {
-    std::string out;
-    for (const auto& [partition, span] : offsets_) {
-      out += fmt::format("{}-{}: {} records, offsets {} to {}\n", sending_.topic, partition, span.count,
-                         span.first, span.last);
-    }
-    return out;
-  }
-
- private:
-  struct Span {
-    uint64_t count = 0;
-    Offset first = 0;
-    Offset last = 0;
-  };
   void Delivered(const Result<RecordMetadata>& result) {
     if (!result) {
       if (!first_error_) first_error_ = result.error();
@@ -113,6 +138,9 @@ class LineSender {
   const Sending& sending_;
   Producer* producer_;
   std::vector<HeaderView> headers_;
+  std::string path_;
+  std::string stopped_at_;  // "line 3": the one whose error ended it
+  uint64_t lines_before_file_ = 0;
   uint64_t lines_ = 0;
   uint64_t acknowledged_ = 0;
   std::optional<Error> first_error_;
@@ -187,8 +215,19 @@ Result<> SendAllOf(ToolSession& session, const Arguments& arguments, LineSender&
   Progress bar = BarOf(session, BytesOf({words.begin() + 1, words.end()}));
   for (size_t i = 1; i < words.size(); ++i) {
     TM_ASSIGN_OR_RETURN(InputStream file, InputStream::Open(words[i]));
+    sender.BeginFile(words[i]);
     TM_RETURN_IF_ERROR(
         SendLines(session, sender, bar, [&](std::span<char> buffer) { return file.Read(buffer); }));
+  }
+  return {};
+}
+
+// Before anything is sent: all can be read, as far as that shows without opening them (a named pipe).
+Result<> CheckFiles(const std::vector<std::string>& words) {
+  for (size_t i = 1; i < words.size(); ++i) {
+    if (::access(words[i].c_str(), R_OK) == 0) continue;
+    return Fail(v1::INVALID_REQUEST, "{} cannot be read: {}; nothing was sent", words[i],
+                std::strerror(errno));
   }
   return {};
 }
@@ -196,6 +235,7 @@ Result<> SendAllOf(ToolSession& session, const Arguments& arguments, LineSender&
 int RunProduce(const Arguments& arguments) {
   const auto sending = SendingOf(arguments);
   if (!sending) return ReportUsage(sending.error());
+  if (const auto files = CheckFiles(arguments.positionals()); !files) return ReportUsage(files.error());
   auto session = OpenSession(arguments, sending->options.client);
   if (!session) return ReportOpening(session.error());
   if (const auto topic = (*session)->Topic(sending->topic); !topic) {
@@ -218,16 +258,15 @@ int RunProduce(const Arguments& arguments) {
     });
   }
   if (dry) {
-    if (!sent) return ReportError(sent.error());
-    Say("{} records would be sent to {}", sender.lines(), sending->topic);
+    if (!sent) return ReportError(sent.error(), sender.WhatOfTheLines());
+    Say("{} would be sent to {}", Counted(sender.lines(), "record"), sending->topic);
     return kExitDone;
   }
   if (!arguments.Has("quiet")) fmt::print(stderr, "{}", sender.Report());
   if (sent && sender.lost() == 0) return kExitDone;
   const Error error =
       !sent ? sent.error() : sender.first_error().value_or(Error{v1::UNKNOWN_SERVER_ERROR, "no answer"});
-  return ReportError(error,
-                     fmt::format("{} of {} lines were not acknowledged", sender.lost(), sender.lines()));
+  return ReportError(error, sender.WhatOfTheLines());
 }
 
 }  // namespace

@@ -125,7 +125,7 @@ class Verbs(ClusterTest):
         self.begin()
         self.verb("topic", "create", "orders", "-p", 1, "-r", 1)
         self.verb("produce", "orders", "--dry-run", stdin="not sent\n")
-        self.assertIn("1 records would be sent", self.err)
+        self.assertIn("1 record would be sent", self.err)
         lines = [f"k{n} v{n}" for n in range(20)]
         self.verb("produce", "orders", "-K", " ", "-z", "zstd", "-H", "from=test", stdin="".join(l + "\n" for l in lines))
         self.assertIn("orders-0: 20 records, offsets 0 to 19", self.err)

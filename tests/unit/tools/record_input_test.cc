@@ -48,6 +48,16 @@ TEST(RecordInput, AMissingSeparatorIsToldOrIgnored) {
   EXPECT_FALSE(lenient.Parse("just this")->key.has_value());
 }
 
+TEST(RecordInput, ALineThatStopsItIsToldWithWhatBecameOfTheOthers) {
+  EXPECT_EQ(AfterBadLine("line 3", 3, 2),
+            "of 2 lines before it 2 were sent; line 3 and what follows were not");
+  EXPECT_EQ(AfterBadLine("b.csv, line 1", 2, 1),
+            "of 1 line before it 1 was sent; b.csv, line 1 and what follows were not");
+  EXPECT_EQ(AfterBadLine("line 1", 1, 0), "nothing was sent, and what follows was not read");
+  EXPECT_EQ(AfterBadLine("line 3", 3, std::nullopt), "line 3 and what follows were not checked");
+  EXPECT_EQ(Counted(0, "line") + Counted(1, "line") + Counted(2, "line"), "0 lines1 line2 lines");
+}
+
 TEST(RecordInput, AnUnknownPropertyNamesTheNearest) {
   const auto wrong = RecordInput::FromProperties({{"headers.delimeter", "x"}});
   ASSERT_FALSE(wrong.has_value());
