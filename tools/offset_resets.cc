@@ -176,7 +176,29 @@ Result<ResetPlan> ResetPlanOf(const Arguments& arguments, WallMillis now) {
 
 namespace {
 
-// The fields of a line, without blanks around them. A field may stand in quotes, as Kafka's exporter writes
+// How much of the text the first record is, without its line end: that in a quoted field belongs to the
+// field.
+size_t RecordSize(std::string_view text) {
+  enum class In { kBlanksBefore, kPlain, kQuotes, kBehindQuote } at = In::kBlanksBefore;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (at == In::kQuotes) {
+      if (c == '"') at = In::kBehindQuote;
+      continue;
+    }
+    if (c == '\n') return i;
+    if (c == ',') {
+      at = In::kBlanksBefore;
+    } else if (c == '"' && at != In::kPlain) {
+      at = In::kQuotes;  // the first one, or the second of ""
+    } else if (at != In::kBlanksBefore || (c != ' ' && c != '\t')) {
+      at = In::kPlain;
+    }
+  }
+  return text.size();
+}
+
+// The fields of a record, without blanks around them. A field may stand in quotes, as Kafka's exporter writes
 // long names; "" in it is one. Nothing: a quote is not closed, or something stands behind it.
 std::optional<std::vector<std::string>> CsvFields(std::string_view line) {
   std::vector<std::string> fields;
@@ -215,37 +237,62 @@ int64_t Shifted(Offset from, int64_t by) {
 }  // namespace
 
 std::string ResetFileField(const std::string& text) {
-  if (text.find_first_of("\",") == std::string::npos && Trimmed(text) == text) return text;
+  if (text.find_first_of("\",\r\n") == std::string::npos && Trimmed(text) == text) return text;
   std::string out = "\"";
   for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
   return out + "\"";
 }
 
+namespace {
+
+struct ResetLine {
+  std::string group;
+  TopicPartition at;
+  Offset offset = 0;
+};
+
+// Nothing: a header.
+Result<std::optional<ResetLine>> ResetLineIn(std::string_view text, int number,
+                                             const std::string& only_group) {
+  std::vector<std::string> fields = CsvFields(text).value_or(std::vector<std::string>());
+  if (fields.size() == 3 && !only_group.empty()) fields.insert(fields.begin(), only_group);
+  const auto partition = fields.size() == 4 ? NumberIn<PartitionIndex>(fields[2]) : std::nullopt;
+  const auto offset = fields.size() == 4 ? NumberIn<Offset>(fields[3]) : std::nullopt;
+  if (number == 1 && fields.size() == 4 && !partition && !offset) return std::nullopt;
+  if (!partition || !offset) {
+    return Fail(v1::INVALID_REQUEST, "line {}: '{}' is not {}topic,partition,offset", number,
+                text.substr(0, text.find('\n')), only_group.empty() ? "group," : "");
+  }
+  TM_RETURN_IF_ERROR(ValidateTopicName(fields[1]));
+  if (*offset > kLargestOffset) {
+    return Fail(v1::INVALID_REQUEST, "line {}: offset {} is above the largest there can be, {}", number,
+                *offset, kLargestOffset);
+  }
+  return ResetLine{.group = fields[0], .at = {fields[1], *partition}, .offset = *offset};
+}
+
+}  // namespace
+
 Result<ResetFile> ParseResetFile(std::string_view text, const std::string& only_group) {
   ResetFile file;
-  int number = 0;
+  std::map<std::pair<std::string, TopicPartition>, int> lines;  // where each is named
+  int next = 1;
   while (!text.empty()) {
-    ++number;
-    const size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
+    const int number = next;
+    const size_t end = RecordSize(text);
+    std::string_view record = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    if (line.find_first_not_of(" \t") == std::string_view::npos) continue;
-    std::vector<std::string> fields = CsvFields(line).value_or(std::vector<std::string>());
-    if (fields.size() == 3 && !only_group.empty()) fields.insert(fields.begin(), only_group);
-    const auto partition = fields.size() == 4 ? NumberIn<PartitionIndex>(fields[2]) : std::nullopt;
-    const auto offset = fields.size() == 4 ? NumberIn<Offset>(fields[3]) : std::nullopt;
-    if (number == 1 && fields.size() == 4 && !partition && !offset) continue;  // a header
-    if (!partition || !offset) {
-      return Fail(v1::INVALID_REQUEST, "line {}: '{}' is not {}topic,partition,offset", number, line,
-                  only_group.empty() ? "group," : "");
+    next += 1 + static_cast<int>(std::ranges::count(record, '\n'));
+    if (record.ends_with('\r')) record.remove_suffix(1);
+    if (record.find_first_not_of(" \t") == std::string_view::npos) continue;
+    TM_ASSIGN_OR_RETURN(const auto line, ResetLineIn(record, number, only_group));
+    if (!line) continue;
+    const auto [first, is_new] = lines.try_emplace({line->group, line->at}, number);
+    if (!is_new) {
+      return Fail(v1::INVALID_REQUEST, "lines {} and {} both name {} of group '{}'; leave one out",
+                  first->second, number, ToString(line->at), line->group);
     }
-    TM_RETURN_IF_ERROR(ValidateTopicName(fields[1]));
-    if (*offset > kLargestOffset) {
-      return Fail(v1::INVALID_REQUEST, "line {}: offset {} is above the largest there can be, {}", number,
-                  *offset, kLargestOffset);
-    }
-    file[fields[0]][{fields[1], *partition}] = *offset;
+    file[line->group][line->at] = line->offset;
   }
   return file;
 }

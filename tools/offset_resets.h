@@ -39,10 +39,11 @@ struct ResetPlan {
 Result<ResetPlan> ResetPlanOf(const Arguments& arguments, WallMillis now);
 
 // Lines of "group,topic,partition,offset"; where `only_group` is not empty, also "topic,partition,offset" of
-// that group. A header is passed over; a field may stand in quotes. INVALID_REQUEST names the line.
+// that group. A header is passed over; a field may stand in quotes, and then have line ends (RFC 4180).
+// INVALID_REQUEST names the line, or both where a partition of a group is named twice.
 using ResetFile = std::map<std::string, std::map<TopicPartition, Offset>>;  // by group
 Result<ResetFile> ParseResetFile(std::string_view text, const std::string& only_group);
-// A field as such a file has it: in quotes where it has a comma or a quote.
+// A field as such a file has it: in quotes where it has a comma, a quote, a line end or blanks around it.
 std::string ResetFileField(const std::string& text);
 
 // What is known of a partition.

@@ -84,6 +84,33 @@ TEST(OffsetResetsTest, FieldsMayStandInQuotesAsKafkasExporterWritesThem) {
     EXPECT_FALSE(ParseResetFile(wrong, "g")) << wrong;
 }
 
+TEST(OffsetResetsTest, WhatIsExportedIsReadBackWhateverTheGroupsAreCalled) {
+  const std::vector<std::string> groups = {"plain",       "a\nb", "c\r\n", "\n",
+                                           "d,\"e\n\"\n", " f ",  "\"",    "g\"h"};
+  std::string text;
+  for (size_t i = 0; i < groups.size(); ++i)
+    text += fmt::format("{},orders,{},{}\n", ResetFileField(groups[i]), i, i + 10);
+  const auto file = ParseResetFile(text, "");
+  ASSERT_TRUE(file) << file.error().message << "\n" << text;
+  EXPECT_EQ(file->size(), groups.size());
+  for (size_t i = 0; i < groups.size(); ++i) {
+    ASSERT_TRUE(file->contains(groups[i])) << groups[i];
+    EXPECT_EQ(file->at(groups[i]).at({"orders", static_cast<PartitionIndex>(i)}), i + 10);
+  }
+  const auto wrong = ParseResetFile("\"a\nb\",orders,0,5\norders\n", "");
+  ASSERT_FALSE(wrong);
+  EXPECT_THAT(wrong.error().message, HasSubstr("line 3"));
+}
+
+TEST(OffsetResetsTest, APartitionThatIsNamedTwiceIsRefusedWithBothLines) {
+  const auto twice = ParseResetFile("orders,0,5\norders,1,5\norders,0,6\n", "g");
+  ASSERT_FALSE(twice);
+  EXPECT_EQ(twice.error().message, "lines 1 and 3 both name orders-0 of group 'g'; leave one out");
+  EXPECT_FALSE(ParseResetFile("orders,0,5\ng,orders,0,5\n", "g"));
+  EXPECT_TRUE(ParseResetFile("a\"\"b,orders,0,5\nc\"d,orders,0,6\n", "")) << "no quotes around a field";
+  EXPECT_TRUE(ParseResetFile("a,orders,0,5\nb,orders,0,6\n", ""));
+}
+
 Offset Of(ResetPlan plan, ResetBounds bounds, std::string* note) {
   return ResetOffset(plan, {"orders", 3}, bounds, note).value();
 }
