@@ -1,5 +1,9 @@
 #include "tools/log_dir_moves.h"
 
+#include <charconv>
+
+#include <fmt/format.h>
+
 namespace tidemark {
 namespace {
 
@@ -10,11 +14,33 @@ std::string WithoutSlash(std::string path) {
 
 }  // namespace
 
+Result<std::pair<std::string, PartitionIndex>> ParseReplica(const std::string& text) {
+  const size_t dash = text.rfind('-');
+  PartitionIndex partition = 0;
+  const char* const end = text.data() + text.size();
+  const char* const begin = dash == std::string::npos ? end : text.data() + dash + 1;
+  const auto [rest, code] = std::from_chars(begin, end, partition);
+  if (code != std::errc() || rest != end || dash == 0)
+    return Fail(v1::INVALID_REQUEST, "--move '{}' is not of the form TOPIC-PARTITION", text);
+  return std::pair(text.substr(0, dash), partition);
+}
+
+std::string MoveText(const LogDirMove& before, const std::string& replica, BrokerId broker,
+                     const std::string& to) {
+  if (before.state != LogDirMove::State::kArrived) {
+    return fmt::format("Moving {} on broker {} to {}; --describe shows how far it is (isFuture).", replica,
+                       broker, to);
+  }
+  if (before.leaving)
+    return fmt::format("Called off the move of {} on broker {}: it stays in {}.", replica, broker, to);
+  return fmt::format("{} is in {} of broker {} already.", replica, to, broker);
+}
+
 LogDirMove JudgeMove(const v1::DescribeLogDirsResponse& directories, const std::string& topic_id,
                      PartitionIndex partition, std::string to) {
   to = WithoutSlash(std::move(to));
   LogDirMove out;
-  bool present = false, there = false, copying = false;
+  bool present = false, there = false, copying = false, copying_elsewhere = false;
   for (const auto& directory : directories.log_dirs()) {
     const bool target = WithoutSlash(directory.path()) == to;
     if (target && directory.has_error()) {
@@ -26,6 +52,7 @@ LogDirMove JudgeMove(const v1::DescribeLogDirsResponse& directories, const std::
       if (replica.topic_id() != topic_id || replica.partition() != partition) continue;
       if (replica.is_future()) {
         copying = copying || target;
+        copying_elsewhere = copying_elsewhere || !target;
         if (target) out.copied_bytes = replica.size_bytes();
         continue;
       }
@@ -38,6 +65,7 @@ LogDirMove JudgeMove(const v1::DescribeLogDirsResponse& directories, const std::
   out.state = there     ? LogDirMove::State::kArrived
               : copying ? LogDirMove::State::kCopying
                         : LogDirMove::State::kNotThere;
+  out.leaving = there && copying_elsewhere;
   return out;
 }
 

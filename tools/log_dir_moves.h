@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "common/result.h"
 #include "common/types.h"
@@ -21,10 +22,18 @@ struct LogDirMove {
     kGone,      // the broker has no such replica any more
   };
   State state = State::kGone;
+  bool leaving = false;       // kArrived: a copy in another directory is to take its place
   uint64_t copied_bytes = 0;  // kCopying
   uint64_t all_bytes = 0;     // of the present log; grows while it is written
   std::string why;            // kOffline
 };
+
+// What of "orders-3": the topic and the partition. INVALID_REQUEST: it is not of that form.
+Result<std::pair<std::string, PartitionIndex>> ParseReplica(const std::string& text);
+
+// What a request to move has come to, by how the replica was just before it.
+std::string MoveText(const LogDirMove& before, const std::string& replica, BrokerId broker,
+                     const std::string& to);
 
 LogDirMove JudgeMove(const v1::DescribeLogDirsResponse& directories, const std::string& topic_id,
                      PartitionIndex partition, std::string to);

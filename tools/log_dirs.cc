@@ -106,20 +106,15 @@ int Describe(ToolSession& session, const Arguments& arguments) {
   return status != kExitDone && brokers.size() > 1 ? kExitPartly : status;
 }
 
-// "orders-3".
 Result<v1::AlterReplicaLogDirsRequest> MoveRequest(ToolSession& session, const std::string& text,
                                                    const std::string& to) {
-  const size_t dash = text.rfind('-');
-  char* rest = nullptr;
-  const std::string number = dash == std::string::npos ? "" : text.substr(dash + 1);
-  const unsigned long partition = std::strtoul(number.c_str(), &rest, 10);
-  if (number.empty() || *rest != '\0' || partition > UINT32_MAX)
-    return Fail(v1::INVALID_REQUEST, "--move '{}' is not of the form TOPIC-PARTITION", text);
-  TM_ASSIGN_OR_RETURN(const v1::TopicMetadata topic, session.Topic(text.substr(0, dash)));
+  TM_ASSIGN_OR_RETURN(const auto replica, ParseReplica(text));
+  const auto& [name, partition] = replica;
+  TM_ASSIGN_OR_RETURN(const v1::TopicMetadata topic, session.Topic(name));
   v1::AlterReplicaLogDirsRequest request;
   auto* move = request.add_moves();
   move->set_topic_id(topic.id());
-  move->set_partition(static_cast<uint32_t>(partition));
+  move->set_partition(partition);
   move->set_log_dir(to);
   return request;
 }
@@ -182,7 +177,9 @@ int ShowMove(ToolSession& session, BrokerId broker, const v1::AlterReplicaLogDir
   if (now.state == LogDirMove::State::kGone)
     return ReportError({v1::NOT_FOUND, fmt::format("broker {} has no such replica", broker)});
   if (now.state == LogDirMove::State::kArrived) {
-    fmt::print("It is in {} already.\n", move.log_dir());
+    fmt::print("{} {}.\n",
+               now.leaving ? "Would call off the move to another directory: it stays in" : "It is already in",
+               move.log_dir());
   } else {
     fmt::print("Would move {} bytes on broker {} to {}.\n", now.all_bytes, broker, move.log_dir());
   }
@@ -201,19 +198,24 @@ int Move(ToolSession& session, const Arguments& arguments) {
   auto metadata = session.Metadata({}, true);  // so that the broker is known
   if (!metadata) return ReportError(metadata.error());
   if (arguments.Has("dry-run")) return ShowMove(session, *broker, request->moves(0));
+  const auto& move = request->moves(0);
+  const auto directories = session.Run([&] {
+    return session.admin().DescribeLogDirs(*broker, {move.topic_id()}, session.After(kAdminTimeout));
+  });
+  if (!directories) return ReportError(directories.error());
+  const LogDirMove before = JudgeMove(*directories, move.topic_id(), move.partition(), *to);
   auto response = session.Run(
       [&] { return session.admin().AlterReplicaLogDirs(*broker, *request, session.After(kAdminTimeout)); });
   if (!response) return ReportError(response.error());
   const auto& result = response->results(0);
   if (result.has_error()) return ReportError(FromProto(result.error()));
-  if (arguments.Has("wait")) {
+  if (arguments.Has("wait") && before.state != LogDirMove::State::kArrived) {
     if (const auto moved = AwaitMove(session, *broker, request->moves(0)); !moved)
       return ReportError(moved.error());
     fmt::print("Moved {} on broker {} to {}.\n", arguments.GetOr("move", ""), *broker, *to);
     return kExitDone;
   }
-  fmt::print("Moving {} on broker {} to {}; --describe shows how far it is (isFuture).\n",
-             arguments.GetOr("move", ""), *broker, *to);
+  fmt::print("{}\n", MoveText(before, arguments.GetOr("move", ""), *broker, *to));
   return kExitDone;
 }
 
@@ -222,6 +224,10 @@ int RunLogDirs(const Arguments& arguments) {
                                            {"move", {"broker", "to", "dry-run", "wait"}}});
   if (!action) return ReportUsage(action.error());
   if (const auto format = RowFormatOf(arguments); !format) return ReportUsage(format.error());
+  if (*action == "move") {
+    if (const auto replica = ParseReplica(arguments.GetOr("move", "")); !replica)
+      return ReportUsage(replica.error());
+  }
   auto session = ToolSession::Open(arguments);
   if (!session) return ReportOpening(session.error());
   return *action == "describe" ? Describe(**session, arguments) : Move(**session, arguments);

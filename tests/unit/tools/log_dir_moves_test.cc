@@ -43,6 +43,26 @@ TEST(LogDirMove, IsNotThereWhenNothingIsCopied) {
   EXPECT_EQ(JudgeMove(response, "id", 3, "/b").state, State::kNotThere) << "that is somebody else's move";
 }
 
+TEST(LogDirMove, ToWhereItIsSaysSoAndWhetherAnotherMoveIsCalledOff) {
+  v1::DescribeLogDirsResponse response;
+  Add(&response, "/a", 3, 100, false);
+  const LogDirMove there = JudgeMove(response, "id", 3, "/a");
+  EXPECT_FALSE(there.leaving);
+  EXPECT_EQ(MoveText(there, "mv-3", 1, "/a"), "mv-3 is in /a of broker 1 already.");
+  EXPECT_TRUE(MoveText(JudgeMove(response, "id", 3, "/b"), "mv-3", 1, "/b").starts_with("Moving mv-3"));
+  Add(&response, "/b", 3, 40, true);
+  const LogDirMove leaving = JudgeMove(response, "id", 3, "/a");
+  EXPECT_EQ(leaving.state, State::kArrived);
+  EXPECT_TRUE(leaving.leaving);
+  EXPECT_EQ(MoveText(leaving, "mv-3", 1, "/a"), "Called off the move of mv-3 on broker 1: it stays in /a.");
+}
+
+TEST(LogDirMove, AReplicaIsNamedByTopicAndPartition) {
+  EXPECT_EQ(*ParseReplica("a-b-3"), (std::pair<std::string, PartitionIndex>("a-b", 3)));
+  for (const char* wrong : {"mv", "mv-", "mv-x", "-3", "mv-3x", "mv-99999999999", ""})
+    EXPECT_FALSE(ParseReplica(wrong)) << wrong;
+}
+
 TEST(LogDirMove, OtherReplicasDoNotCount) {
   v1::DescribeLogDirsResponse response;
   Add(&response, "/b", 4, 100, false);
