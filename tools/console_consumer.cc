@@ -95,6 +95,7 @@ class Printer {
     for (size_t i = 0; i < count; ++i) {
       added = output_.Add(batch.records[i]);
       if (added) continue;
+      added.error().message = fmt::format("{}, {}", batch.topic, added.error().message);
       if (limits_.skip_on_error) {
         Say("skipped: {}", added.error().message);
         continue;
@@ -157,6 +158,11 @@ Result<ConsumerOptions> ClientOptionsOf(const Arguments& arguments) {
     if (group->empty()) return Fail(v1::INVALID_REQUEST, "--group: the name is empty");
     client["group.id"] = *group;
   }
+  const auto reset = client.find("auto.offset.reset");
+  if (arguments.Has("from-beginning") && reset != client.end() && reset->second != "earliest") {
+    return Fail(v1::INVALID_REQUEST, "--from-beginning and auto.offset.reset={} exclude each other",
+                reset->second);
+  }
   if (client["group.id"].empty()) {
     client.erase("group.id");
   } else if (arguments.Has("partition") || arguments.Has("offset")) {
@@ -166,10 +172,7 @@ Result<ConsumerOptions> ClientOptionsOf(const Arguments& arguments) {
         client["group.id"]);
   } else if (arguments.Has("from-beginning")) {
     // Where the group has committed nothing yet.
-    const auto reset = client.emplace("auto.offset.reset", "earliest").first->second;
-    if (reset != "earliest") {
-      return Fail(v1::INVALID_REQUEST, "--from-beginning and auto.offset.reset={} exclude each other", reset);
-    }
+    client.emplace("auto.offset.reset", "earliest");
   }
   return ConsumerOptions::FromProperties(client);
 }

@@ -107,8 +107,8 @@ Result<std::vector<OffsetOfPartition>> Reset::Ask(const std::string& topic,
 
 Result<> CheckThere(const v1::TopicMetadata& topic, PartitionIndex partition) {
   if (partition < static_cast<PartitionIndex>(topic.partitions_size())) return {};
-  return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "topic '{}' has {} partitions, no {}", topic.name(),
-              topic.partitions_size(), partition);
+  return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "topic '{}' has {}, no {}", topic.name(),
+              Counted(topic.partitions_size(), "partition"), partition);
 }
 
 // What is to be reset: of the file, of --topic, or all that is committed.

@@ -115,10 +115,10 @@ TopicDescriptions DescribeRows(const std::vector<v1::TopicMetadata>& topics,
                         {"min_insync_replicas", own.min_isr ? Json(*own.min_isr) : Json()},
                         {"configs", own.overrides},
                         {"partitions", part.Json()}});
-    out.heads += fmt::format("{}: {} partitions, min ISR {}{}{}\n", topic.name(), topic.partitions_size(),
-                             own.min_isr ? std::to_string(*own.min_isr) : "not known",
-                             own.overrides.empty() ? "" : ", " + own.overrides,
-                             topic.deleting() ? ", being deleted" : "");
+    out.heads += fmt::format(
+        "{}: {}, min ISR {}{}{}\n", topic.name(), Counted(topic.partitions_size(), "partition"),
+        own.min_isr ? std::to_string(*own.min_isr) : "not known",
+        own.overrides.empty() ? "" : ", " + own.overrides, topic.deleting() ? ", being deleted" : "");
   }
   return out;
 }

@@ -50,9 +50,9 @@ int RunInfo(const Arguments& arguments) {
     return kExitDone;
   }
   if (*format == OutputFormat::kTable &&
-      !Print(fmt::format("cluster {}: {} brokers, {} topics, {} partitions\n\n",
-                         Printable(metadata->cluster_id()), metadata->brokers_size(), metadata->topics_size(),
-                         partitions))) {
+      !Print(fmt::format("cluster {}: {}, {}, {}\n\n", Printable(metadata->cluster_id()),
+                         Counted(metadata->brokers_size(), "broker"),
+                         Counted(metadata->topics_size(), "topic"), Counted(partitions, "partition")))) {
     return kExitDone;
   }
   return Finish(brokers, *format);
@@ -100,14 +100,19 @@ Ills IllsOf(const std::vector<v1::TopicMetadata>& topics, const std::map<std::st
   return out;
 }
 
-void AddIll(Listing* listing, const char* problem, const std::vector<std::string>& where,
+// What is wrong, a row each. A table has room for few names, programs get more.
+struct Problems {
+  Listing listing{{"problem", "count", "where", "advice"}};
+  size_t most_names = 20;
+};
+
+void AddIll(Problems* problems, const char* problem, const std::vector<std::string>& where,
             const char* advice) {
-  constexpr size_t kMost = 20;
   if (where.empty()) return;
-  std::vector<std::string> some(where.begin(),
-                                where.begin() + static_cast<long>(std::min(where.size(), kMost)));
-  if (where.size() > kMost) some.push_back(fmt::format("and {} more", where.size() - kMost));
-  listing->Add({problem, where.size(), some, advice});
+  const size_t shown = std::min(where.size(), problems->most_names);
+  std::vector<std::string> some(where.begin(), where.begin() + static_cast<long>(shown));
+  if (where.size() > shown) some.push_back(fmt::format("and {} more", where.size() - shown));
+  problems->listing.Add({problem, where.size(), some, advice});
 }
 
 std::string NameOf(const v1::BrokerEndpoint& broker) {
@@ -115,7 +120,7 @@ std::string NameOf(const v1::BrokerEndpoint& broker) {
 }
 
 // Asks every broker itself, and how its disks are.
-void AskBrokers(ToolSession& session, const v1::MetadataResponse& metadata, Listing* listing) {
+void AskBrokers(ToolSession& session, const v1::MetadataResponse& metadata, Problems* problems) {
   std::vector<std::string> silent, failed, refusing;
   for (const v1::BrokerEndpoint& broker : metadata.brokers()) {
     // Of a topic that is none: the directories without their replicas.
@@ -133,10 +138,10 @@ void AskBrokers(ToolSession& session, const v1::MetadataResponse& metadata, List
         refusing.push_back(fmt::format("{}: {}", name, directory.produce_refused().message()));
     }
   }
-  AddIll(listing, "broker does not answer", silent,
+  AddIll(problems, "broker does not answer", silent,
          "its advertised address may not be reachable from here, or it hangs");
-  AddIll(listing, "log directory offline", failed, "the broker's log says why; replace the disk");
-  AddIll(listing, "disk full", refusing, "produce is refused there: free space, or shorten retention");
+  AddIll(problems, "log directory offline", failed, "the broker's log says why; replace the disk");
+  AddIll(problems, "disk full", refusing, "produce is refused there: free space, or shorten retention");
 }
 
 // How long ZooKeeper is waited for: a broker that waits for it says so after some seconds, and the first one
@@ -144,7 +149,7 @@ void AskBrokers(ToolSession& session, const v1::MetadataResponse& metadata, List
 constexpr Duration kZooKeeperPatience = 15s;
 
 // The brokers' picture may be old: one of them reads something from ZooKeeper for us. False: it cannot.
-bool AskZooKeeper(ToolSession& session, Listing* listing) {
+bool AskZooKeeper(ToolSession& session, Problems* problems) {
   v1::DescribeConfigsRequest request;
   request.add_entities()->set_type(v1::CONFIG_ENTITY_TYPE_BROKER);  // the cluster's defaults
   const auto answer = session.Run(
@@ -155,7 +160,7 @@ bool AskZooKeeper(ToolSession& session, Listing* listing) {
   } else if (answer->results_size() > 0 && answer->results(0).has_error()) {
     why.push_back(ToString(FromProto(answer->results(0).error())));
   }
-  AddIll(listing, "ZooKeeper out of reach", why,
+  AddIll(problems, "ZooKeeper out of reach", why,
          "no topic, config or ISR can change: see to the ensemble, and to the brokers' way to it");
   return why.empty();
 }
@@ -171,31 +176,33 @@ int RunHealth(const Arguments& arguments) {
   if (!metadata) return ReportError(metadata.error());
   std::set<int32_t> live;
   for (const v1::BrokerEndpoint& broker : metadata->brokers()) live.insert(broker.id());
-  Listing listing({"problem", "count", "where", "advice"});
+  Problems problems{.most_names = *format == OutputFormat::kTable ? 5u : 20u};
+  const Listing& listing = problems.listing;
   if (metadata->controller_id() < 0)
-    AddIll(&listing, "no controller", {"cluster"}, "brokers cannot reach ZooKeeper, or are down");
+    AddIll(&problems, "no controller", {"cluster"}, "brokers cannot reach ZooKeeper, or are down");
   std::map<std::string, TopicFacts> facts;
   // First of all, for what is configured is read from there.
-  if (AskZooKeeper(**session, &listing) && !topics->empty()) {
+  if (AskZooKeeper(**session, &problems) && !topics->empty()) {
     auto told = FactsOf(**session, *topics);
     if (told) {
       facts = *std::move(told);
     } else {
-      AddIll(&listing, "configs not known", {ToString(told.error())},
+      AddIll(&problems, "configs not known", {ToString(told.error())},
              "which partitions are under min ISR is not shown; try again");
     }
   }
-  AskBrokers(**session, *metadata, &listing);
+  AskBrokers(**session, *metadata, &problems);
   const Ills ills = IllsOf(*topics, facts, live);
-  AddIll(&listing, "no leader", ills.leaderless, "bring a member of the ISR back: tidemark topic describe");
-  AddIll(&listing, "under min ISR", ills.under_min_isr, "acks=all is refused until brokers are back");
-  AddIll(&listing, "under-replicated", ills.under_replicated, "a broker is down or catching up");
-  AddIll(&listing, "replica offline", ills.offline_replicas,
+  AddIll(&problems, "no leader", ills.leaderless, "bring a member of the ISR back: tidemark topic describe");
+  AddIll(&problems, "under min ISR", ills.under_min_isr, "acks=all is refused until brokers are back");
+  AddIll(&problems, "under-replicated", ills.under_replicated, "a broker is down or catching up");
+  AddIll(&problems, "replica offline", ills.offline_replicas,
          "its disk failed, or its log is damaged: /state of the broker says which and why");
-  AddIll(&listing, "deletion waits", ills.lingering,
+  AddIll(&problems, "deletion waits", ills.lingering,
          "a broker with replicas of it is down; the topic goes when that one is back");
   if (*format == OutputFormat::kTable && listing.size() == 0) {
-    (void)Print(fmt::format("healthy: {} brokers, {} topics\n", metadata->brokers_size(), topics->size()));
+    (void)Print(fmt::format("healthy: {}, {}\n", Counted(metadata->brokers_size(), "broker"),
+                            Counted(topics->size(), "topic")));
     return kExitDone;
   }
   if (*format == OutputFormat::kJson) {

@@ -112,7 +112,8 @@ Result<std::map<Place, Span>> SpansOf(ToolSession& session, const Reading& readi
     for (PartitionIndex p = 0; reading.partitions.empty() && p < count; ++p) partitions.push_back(p);
     for (const PartitionIndex p : partitions) {
       if (p >= count)
-        return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "{} has {} partitions, not {}", name, count, p);
+        return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "{} has {}, not {}", name, Counted(count, "partition"),
+                    p);
     }
     const MonoTime deadline = session.After(kAdminTimeout);
     TM_RETURN_IF_ERROR(session.Run([&] { return EnsureTopic(session.cluster(), name, deadline, {}); }));

@@ -221,8 +221,9 @@ Json GroupJson(const Shown& shown, WallMillis now) {
 
 std::string HeadOf(const Shown& shown) {
   const DescribedGroup& group = shown.group;
-  std::string out = fmt::format("{}: {}, {} members, coordinated by {}\n", Printable(group.group_id()),
-                                WordOf(group.state()), MembersOf(group), shown.coordinator);
+  std::string out =
+      fmt::format("{}: {}, {}, coordinated by {}\n", Printable(group.group_id()), WordOf(group.state()),
+                  Counted(MembersOf(group), "member"), shown.coordinator);
   if (group.last_rebalance().time() != 0)
     out += fmt::format("  last rebalance: {}\n", Printable(group.last_rebalance().detail()));
   for (const DescribedMember& member : group.members()) {
@@ -369,12 +370,13 @@ Result<> CheckIdle(ToolSession& session, GroupAdmin& admin, const std::string& g
   });
   if (away) {
     return Fail(v1::NON_EMPTY_GROUP,
-                "group '{}' keeps the shares of {} static members that may come back; wait for their "
-                "sessions to end ({})",
-                group, members.size(), fmt::join(members, ", "));
+                "group '{}' keeps the shares of {} that may come back; wait for the end of the "
+                "session ({})",
+                group, Counted(members.size(), "static member"), fmt::join(members, ", "));
   }
-  return Fail(v1::NON_EMPTY_GROUP, "group '{}' has {} members, which would not notice; stop them first ({})",
-              group, members.size(), fmt::join(members, ", "));
+  return Fail(v1::NON_EMPTY_GROUP, "group '{}' has {}, which would not notice; stop {} first ({})", group,
+              Counted(members.size(), "member"), members.size() == 1 ? "it" : "them",
+              fmt::join(members, ", "));
 }
 
 std::optional<Offset> PartitionLag::records() const {

@@ -42,7 +42,8 @@ Result<std::map<std::string, std::vector<PartitionIndex>>> ScopeOf(
     for (PartitionIndex p = 0; choice.partitions.empty() && p < count; ++p) partitions.insert(p);
     for (const PartitionIndex p : choice.partitions) {
       if (p >= count)
-        return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "{} has {} partitions, no {}", choice.topic, count, p);
+        return Fail(v1::UNKNOWN_TOPIC_OR_PARTITION, "{} has {}, no {}", choice.topic,
+                    Counted(count, "partition"), p);
       partitions.insert(p);
     }
   }

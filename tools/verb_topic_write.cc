@@ -290,7 +290,8 @@ int RunTrim(const Arguments& arguments) {
   for (PartitionIndex p = 0; partitions_asked->empty() && p < count; ++p) partitions.push_back(p);
   for (const PartitionIndex p : partitions) {
     if (p >= count)
-      return ReportError({v1::UNKNOWN_TOPIC_OR_PARTITION, fmt::format("{} has {} partitions", name, count)});
+      return ReportError(
+          {v1::UNKNOWN_TOPIC_OR_PARTITION, fmt::format("{} has {}", name, Counted(count, "partition"))});
   }
   const auto trims = TrimsOf(**session, name, partitions, *place);
   if (!trims) return ReportError(trims.error());

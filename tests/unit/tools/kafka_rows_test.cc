@@ -74,9 +74,9 @@ TEST(TopicRows, OfADescriptionAreThoseThatTheFilterShows) {
       all.json[0]["partitions"].dump(),
       R"([{"partition":0,"leader":1,"epoch":3,"replicas":[1,2],"isr":[1],"offline":[],"state":"under min ISR"}])");
   EXPECT_EQ(all.json[0]["min_insync_replicas"], 2);
-  EXPECT_THAT(all.heads, HasSubstr("orders: 1 partitions, min ISR 2, a=1\n"));
+  EXPECT_THAT(all.heads, HasSubstr("orders: 1 partition, min ISR 2, a=1\n"));
   EXPECT_TRUE(all.json[2]["min_insync_replicas"].is_null());
-  EXPECT_THAT(all.heads, HasSubstr("clicks: 1 partitions, min ISR not known\n"));
+  EXPECT_THAT(all.heads, HasSubstr("clicks: 1 partition, min ISR not known\n"));
   EXPECT_EQ(all.json[2]["partitions"][0]["state"], "no leader");
   const auto dark = DescribeRows(topics, facts, LiveBrokersIn(metadata), {.unavailable = true});
   EXPECT_EQ(dark.rows.Text(OutputFormat::kCsv),
