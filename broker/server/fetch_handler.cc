@@ -270,8 +270,10 @@ Result<std::shared_ptr<FetchSession>> SessionFor(Shard& shard, const v1::FetchRe
   return session;
 }
 
-// What the reader believes of the session is not so any more.
+// What the reader believes of the session is not so any more. Those of its requests that wait are refused: a
+// slice that a shard still reads must not be changed under it.
 void EndSession(ConnectionInfo* connection, const std::shared_ptr<FetchSession>& session) {
+  session->MarkOver();
   if (connection == nullptr) return;
   auto* fetches = std::any_cast<ConnectionFetches>(&connection->session);
   if (fetches != nullptr && fetches->session == session) fetches->session.reset();
@@ -308,6 +310,11 @@ Task<void> HandleFetch(Shard& shard, std::unique_ptr<RpcCall> call) {
   }
   const std::shared_ptr<FetchSession> session = std::move(*made);
   if (!co_await session->Begin(call->stop_token())) co_return;
+  if (session->over()) {
+    session->End();
+    call->ReplyError({v1::FETCH_SESSION_ID_NOT_FOUND, "the session ended with a request before this one"});
+    co_return;
+  }
   RequestTerms terms = TermsOf(shard, request, call->request().header().client_id(), call->deadline());
   if (!session->reader().follower() &&
       !co_await WaitOutFetchQuota(
@@ -323,17 +330,20 @@ Task<void> HandleFetch(Shard& shard, std::unique_ptr<RpcCall> call) {
     work = Split(shard, request, *session);
   }
   if (!work) {
-    session->End();
     EndSession(call->connection(), session);
+    session->End();
     call->ReplyError(work.error());
     co_return;
   }
+  const FetchAllowance allowance(session->holding(), terms.max_bytes, shard.config().fetch_max_bytes);
+  terms.max_bytes = allowance.bytes();
+  terms.min_bytes = std::min(terms.min_bytes, terms.max_bytes);
   std::optional<std::vector<FetchSliceAnswer>> answers =
       co_await Poll(shard, session, std::move(*work), terms, call->stop_token());
+  // Before the next request is woken: its slices may be at anything.
+  if (!answers) EndSession(call->connection(), session);
   session->End();
   if (!answers) {
-    // Its slices may be at anything: this session is over.
-    EndSession(call->connection(), session);
     call->ReplyError({v1::REQUEST_TIMED_OUT, "a shard did not answer"});
     co_return;
   }

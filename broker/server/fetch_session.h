@@ -3,9 +3,11 @@
 // partitions and are named by handles, never by pointers. Dropping the session drops its slices.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "broker/replica/fetch_slice.h"
@@ -21,6 +23,30 @@ class FetchSession;
 // ended, fetches without one. On the connection's shard.
 struct FetchHolding {
   size_t partitions = 0;
+  // That the fetches under way may be answered with: a request of eighty bytes may ask for fetch.max.bytes,
+  // and hundreds may be pipelined.
+  size_t bytes = 0;
+};
+
+// What one fetch may be answered with, of what its connection has left of `limit`; the first batch it gets in
+// any case. Given back with it, when the answer is made.
+class FetchAllowance {
+ public:
+  FetchAllowance(std::shared_ptr<FetchHolding> holding, size_t wanted, size_t limit)
+      : holding_(std::move(holding)),
+        bytes_(wanted == 0
+                   ? 0
+                   : std::max<size_t>(1, std::min(wanted, limit - std::min(limit, holding_->bytes)))) {
+    holding_->bytes += bytes_;
+  }
+  ~FetchAllowance() { holding_->bytes -= bytes_; }
+  FetchAllowance(const FetchAllowance&) = delete;
+  FetchAllowance& operator=(const FetchAllowance&) = delete;
+  size_t bytes() const { return bytes_; }
+
+ private:
+  const std::shared_ptr<FetchHolding> holding_;
+  const size_t bytes_;
 };
 
 // What a connection keeps of its fetches.
@@ -46,6 +72,8 @@ class FetchSession {
   FetchSession& operator=(const FetchSession&) = delete;
 
   const FetchReader& reader() const { return reader_; }
+  // Of its connection.
+  const std::shared_ptr<FetchHolding>& holding() const { return holding_; }
   // Of the last request begun; 0 before the first.
   uint64_t epoch = 0;
 
@@ -59,6 +87,11 @@ class FetchSession {
   // connection has twice as many with what has not ended yet; the session is over then. Followers may have
   // any number.
   Result<> Hold(const v1::FetchRequest& request);
+
+  // A request was given up while shards had its slices, or refused: nothing is known of them, and nobody uses
+  // the session any more.
+  void MarkOver() { over_ = true; }
+  bool over() const { return over_; }
 
   // The poll under way answers what it has; none is begun again by its request. For a successor on the
   // connection.
@@ -81,6 +114,7 @@ class FetchSession {
   std::vector<bool> used_;
   bool busy_ = false;
   bool cut_ = false;
+  bool over_ = false;
   Notifier idle_;
 };
 

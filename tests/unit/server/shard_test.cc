@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "broker/server/fetch_session.h"
+#include "tests/simulation/env/sim_disk.h"
 #include "tests/unit/server/shard_fixture.h"
 
 namespace tidemark {
@@ -190,6 +192,66 @@ TEST_P(ShardTest, AConnectionHoldsTwiceAsManyWithFetchesThatHaveNotEnded) {
   ASSERT_TRUE(world.RunUntil([&] { return parked->has_value(); }, 10s));
   EXPECT_TRUE(**parked);
   EXPECT_TRUE(Call(Fetch(six))) << "one has ended";
+}
+
+TEST_P(ShardTest, ASessionIsOverWithARequestThatWasGivenUp) {
+  Activate();
+  ASSERT_TRUE(Call(Fetch({{0, 0}, {1, 0}, {2, 0}, {3, 0}}, 0, 1)));
+  for (uint32_t i = 0; i < 4; ++i) ASSERT_TRUE(Call(Produce({{i, "x"}})));
+  for (const bool forgets : {true, false}) {
+    process->pool().SetHung(true);
+    world.disk("broker").SetColdReadChance(1);
+    auto given_up = Begin(Fetch({}, 0, 2));
+    world.RunFor(1s);
+    v1::Request next = Fetch({}, 0, 3);
+    if (forgets)
+      *next.mutable_fetch()->mutable_forgotten() = Fetch({{0, 0}, {1, 0}, {2, 0}}).fetch().topics();
+    auto waiting = Begin(next);
+    ASSERT_TRUE(world.RunUntil([&] { return given_up->has_value() && waiting->has_value(); }, 15s));
+    EXPECT_EQ((*given_up)->error().code, v1::REQUEST_TIMED_OUT);
+    EXPECT_EQ((*waiting)->error().code, v1::FETCH_SESSION_ID_NOT_FOUND);
+    world.disk("broker").SetColdReadChance(0);
+    process->pool().SetHung(false);
+    world.RunFor(1s);
+    EXPECT_EQ(ByPartition(Call(Fetch({{0, 0}, {1, 0}, {2, 0}, {3, 0}}, 0, 1))).size(), 4u);
+  }
+}
+
+// Pipelined on one connection they may not all be answered with as much as one.
+TEST_P(ShardTest, FetchesUnderWayShareWhatOneMayBeAnsweredWith) {
+  Activate();
+  const std::string value(100'000, 'v');
+  for (int i = 0; i < 30; ++i) ASSERT_TRUE(Call(Produce({{0, value}})));
+  world.disk("broker").SetColdReadChance(1);
+  std::vector<std::shared_ptr<std::optional<Result<v1::Response>>>> asked;
+  for (int i = 0; i < 12; ++i) {
+    v1::Request request = Fetch({{0, 0}}, 10'000);
+    request.mutable_fetch()->mutable_topics(0)->mutable_partitions(0)->set_max_bytes(1 << 30);
+    asked.push_back(Begin(request));
+  }
+  ASSERT_TRUE(world.RunUntil(
+      [&] { return std::ranges::all_of(asked, [](const auto& one) { return one->has_value(); }); }, 60s));
+  size_t bytes = 0;
+  for (const auto& one : asked) {
+    auto parts = ByPartition(**one);
+    EXPECT_FALSE(parts[0].records().empty()) << "the first batch comes in any case";
+    bytes += parts[0].records().size();
+  }
+  EXPECT_GT(bytes, 1'900'000u);
+  EXPECT_LT(bytes, 5'000'000u) << "fetch.max.bytes, and the first batch for each of the others";
+}
+
+TEST(FetchAllowance, IsWhatTheConnectionHasLeft) {
+  const auto holding = std::make_shared<FetchHolding>();
+  {
+    const FetchAllowance first(holding, 60, 100), second(holding, 60, 100), third(holding, 60, 100);
+    EXPECT_EQ(first.bytes(), 60u);
+    EXPECT_EQ(second.bytes(), 40u);
+    EXPECT_EQ(third.bytes(), 1u) << "the first batch";
+    const FetchAllowance bounds_only(holding, 0, 100);
+    EXPECT_EQ(bounds_only.bytes(), 0u);
+  }
+  EXPECT_EQ(holding->bytes, 0u);
 }
 
 TEST_P(ShardTest, ASecondFetchOfASessionEndsTheParkedOne) {
