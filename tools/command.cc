@@ -180,6 +180,7 @@ int StatusAfter(ErrorCode code) {
     case v1::BROKER_NOT_AVAILABLE:
     case v1::COORDINATOR_NOT_AVAILABLE:
     case v1::BROKER_NOT_READY:
+    case v1::LEADER_NOT_AVAILABLE:
       return kExitUnreachable;
     default:
       return kExitFailed;

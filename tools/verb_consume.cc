@@ -207,7 +207,7 @@ int RunConsume(const Arguments& arguments) {
   auto session = OpenSession(arguments, reading->options.client);
   if (!session) return ReportOpening(session.error());
   const auto spans = SpansOf(**session, *reading);
-  if (!spans) return ReportError(spans.error(), "tidemark topic list shows what there is");
+  if (!spans) return ReportError(spans.error());
   std::signal(SIGINT, [](int) { g_stopped = true; });
   std::signal(SIGTERM, [](int) { g_stopped = true; });
   std::signal(SIGHUP, [](int) { g_stopped = true; });
