@@ -107,7 +107,8 @@ class GroupRun {
     if (!WaitFor([this] { return Even(); }))
       return Stuck(fmt::format("after a standstill the members do not share evenly: {}", Shares()));
     StopProducers();
-    if (!WaitFor([this] { return AllProcessed(); })) return Stuck("not all that was produced is processed: " + NotProcessed());
+    if (!WaitFor([this] { return AllProcessed(); }))
+      return Stuck("not all that was produced is processed: " + NotProcessed());
     if (!Even()) result_.violations.push_back(fmt::format("quiet, and yet: {}", Shares()));
     StopMembers();
     Check();
