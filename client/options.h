@@ -36,8 +36,8 @@ struct ClientOptions {
   std::function<void(const Error& last)> on_no_contact;
   // Told once of each call of an admin, and of each question for offsets, that has taken some seconds, on the
   // client's loop: how its last try failed (nothing: none has been answered yet; then once more when one
-  // has), and how long it may still take. Of a producer: that records have waited so long; once, until some
-  // are acknowledged.
+  // has), and how long it may still take. Of a producer: that records have been tried in vain for so long; at
+  // most once in delivery.timeout.ms.
   std::function<void(const std::optional<Error>& last, Duration left)> on_slow_call;
   // A sentence for each setting that was given and does nothing here, as enable.idempotence=true: for whoever
   // runs the program. Tools write them to stderr.

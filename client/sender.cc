@@ -132,8 +132,9 @@ void Sender::TellIfSlow(const PartitionQueue& queue, MonoTime now) {
   const PendingBatch& batch = *queue.batches.front();
   // Those that wait for others, or for more records, are in no trouble.
   const bool tried = batch.tries > 0 || batch.waits > 0;
-  if (slow_told_ || !tried || now - batch.created < internal::kSlow || !options_.client.on_slow_call) return;
-  slow_told_ = true;
+  const bool slow = tried && now - batch.created >= internal::kSlow;
+  if (!slow || now < slow_told_until_ || !options_.client.on_slow_call) return;
+  slow_told_until_ = now + options_.delivery_timeout;
   options_.client.on_slow_call(batch.last_error, batch.created + options_.delivery_timeout - now);
 }
 
@@ -304,7 +305,6 @@ void Sender::DecideOne(PartitionQueue& queue, const v1::ProduceResponse::Partiti
 }
 
 void Sender::Succeed(PartitionQueue& queue, Offset base_offset) {
-  slow_told_ = false;
   completions_.push_back({accumulator_.TakeFirst(queue), queue.partition, base_offset});
 }
 

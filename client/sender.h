@@ -69,7 +69,7 @@ class Sender {
   std::function<void()> on_decided_;
   Scope scope_;
   Notifier wake_;
-  bool slow_told_ = false;  // since the last acknowledgement
+  MonoTime slow_told_until_{};  // nothing is told again before
   bool dirty_ = false;
   bool pressure_ = false;
   Backoff backoff_;

@@ -113,7 +113,7 @@ Task<void> ControllerTerm::Work() {
   if (serves) {
     const bool admin =
         brokers_queue_.empty() || (!admins_queue_.empty() && brokers_in_a_row_ >= kBrokersInARow);
-    brokers_in_a_row_ = admin ? 0 : brokers_in_a_row_ + 1;
+    brokers_in_a_row_ = admin || admins_queue_.empty() ? 0 : brokers_in_a_row_ + 1;
     co_await ServeNext(admin ? admins_queue_ : brokers_queue_);
     co_return;
   }

@@ -47,6 +47,11 @@ Task<bool> ControllerTerm::AdvanceDeletion(std::string name) {
     co_await RemoveMarker(name);
     co_return true;
   }
+  // It was unreadable while it was marked, and is neither any more.
+  if (!known->second.deleting && !cluster_.deletions.contains(name)) {
+    deletions_.erase(name);
+    co_return false;
+  }
   if (!options_.delete_topics && !known->second.deleting) {
     LOG(WARNING) << "topic " << name << " is marked for deletion, which delete.topic.enable forbids";
     co_await RemoveMarker(name);

@@ -191,8 +191,8 @@ Result<> Arguments::GroupIdsAreAsGiven() const {
   if (!cut_group_id_) return {};
   return Fail(v1::INVALID_REQUEST,
               "the group id '{}' has blanks around it as text from documents has them, and could be another "
-              "group without them: write '{}' for that one; behind -- ('tidemark group delete -- GROUP') an "
-              "id is taken as it is",
+              "group without them: write '{}' for that one; behind -- ('tidemark "
+              "group describe -- GROUP', and so for seek and delete) an id is taken as it is",
               *cut_group_id_, Trimmed(*cut_group_id_));
 }
 

@@ -209,7 +209,8 @@ Result<ReadGoal> GoalOf(const Arguments& arguments, const ConsumerOptions& optio
   }
   if (!options.group_id.empty() && !goal.records) {
     return Fail(v1::INVALID_REQUEST,
-                "--messages N is required with a group: its other members read a part of the topic");
+                "a number of records (--messages, -n of bench consume) is required with a group: its other "
+                "members read a part of the topic");
   }
   return goal;
 }
@@ -218,7 +219,10 @@ Result<ReadGoal> GoalOf(const Arguments& arguments, const ConsumerOptions& optio
 Result<ConsumerOptions> ReaderOptionsOf(const Arguments& arguments) {
   TM_ASSIGN_OR_RETURN(auto properties, SettingsOfFlags(arguments, "consumer.config", "consumer-property"));
   TM_ASSIGN_OR_RETURN(const auto fetch, arguments.GetInteger("fetch-size", 1, 1 << 30));
-  if (const auto group = arguments.Get("group")) properties["group.id"] = *group;
+  if (const auto group = arguments.Get("group")) {
+    if (group->empty()) return Fail(v1::INVALID_REQUEST, "--group: the name is empty");
+    properties["group.id"] = *group;
+  }
   // A measurement is of what is there.
   properties.try_emplace("auto.offset.reset", "earliest");
   if (fetch) properties["max.partition.fetch.bytes"] = std::to_string(*fetch);

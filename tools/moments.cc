@@ -103,6 +103,8 @@ Result<std::vector<PartitionIndex>> ParsePartitions(const std::string& text) {
       return Fail(v1::INVALID_REQUEST, "'{}' is no list of partitions such as 0,2,5-7", text);
     for (PartitionIndex p = *first; p <= *last; ++p) out.push_back(p);
   }
+  std::ranges::sort(out);
+  out.erase(std::unique(out.begin(), out.end()), out.end());
   return out;
 }
 

@@ -39,7 +39,7 @@ std::string Unescape(std::string_view text) {
 }
 
 std::string AfterBadLine(std::string_view place, uint64_t number, std::optional<uint64_t> acknowledged) {
-  if (!acknowledged) return fmt::format("{} and what follows were not checked", place);
+  if (!acknowledged) return fmt::format("what follows {} was not checked", place);
   if (number <= 1) return "nothing was sent, and what follows was not read";
   return fmt::format("of {} before it {} sent; {} and what follows were not", Counted(number - 1, "line"),
                      *acknowledged == 1 ? "1 was" : fmt::format("{} were", *acknowledged), place);

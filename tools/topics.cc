@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <map>
 
+#include "common/config/properties.h"
 #include "common/config/topic_configs.h"
 #include "tools/action_flags.h"
 #include "tools/commands.h"
@@ -91,6 +92,7 @@ int Create(ToolSession& session, const Arguments& arguments) {
 int DeleteTopics(ToolSession& session, const Arguments& arguments) {
   Result<std::string> text = arguments.Require("topic");
   if (!text) return ReportUsage(text.error());
+  if (CommaList(*text).empty()) return ReportUsage({v1::INVALID_REQUEST, "--topic names none"});
   auto topics = TopicsMeant(session, *text, arguments.Has("if-exists"), TopicWords::kOfWriting);
   if (!topics) return ReportError(topics.error());
   const std::vector<std::string> names = TopicsToDelete(*topics, *text);

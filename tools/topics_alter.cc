@@ -56,6 +56,7 @@ int AlterTopicsAction(ToolSession& session, const Arguments& arguments) {
   }
   const auto lists = ParseReplicaAssignment(arguments.GetOr("replica-assignment", ""));
   if (!lists) return ReportUsage(lists.error());
+  if (CommaList(*text).empty()) return ReportUsage(Error{v1::INVALID_REQUEST, "--topic names none"});
   auto topics = TopicsMeant(session, *text, arguments.Has("if-exists"), TopicWords::kOfWriting);
   if (!topics) return ReportError(topics.error());
   v1::CreatePartitionsRequest request;

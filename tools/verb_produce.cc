@@ -225,6 +225,9 @@ Result<> SendAllOf(ToolSession& session, const Arguments& arguments, LineSender&
 // Before anything is sent: all can be read, as far as that shows without opening them (a named pipe).
 Result<> CheckFiles(const std::vector<std::string>& words) {
   for (size_t i = 1; i < words.size(); ++i) {
+    std::error_code unknown;
+    if (std::filesystem::is_directory(words[i], unknown))
+      return Fail(v1::INVALID_REQUEST, "{} is a directory; nothing was sent", words[i]);
     if (::access(words[i].c_str(), R_OK) == 0) continue;
     return Fail(v1::INVALID_REQUEST, "{} cannot be read: {}; nothing was sent", words[i],
                 std::strerror(errno));

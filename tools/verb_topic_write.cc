@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "client/list_offsets.h"
+#include "common/config/properties.h"
 #include "tools/config_entity.h"
 #include "tools/delete_records.h"
 #include "tools/moments.h"
@@ -97,7 +98,7 @@ Result<std::vector<std::string>> DoomedTopics(ToolSession& session, const Argume
   std::vector<std::string> names;
   if (arguments.Has("regex")) {
     const std::string text = fmt::format("{}", fmt::join(arguments.positionals(), ","));
-    TM_ASSIGN_OR_RETURN(const auto topics, TopicsMeant(session, text, false, TopicWords::kOfReading));
+    TM_ASSIGN_OR_RETURN(const auto topics, TopicsMeant(session, text, false, TopicWords::kOfWriting));
     return TopicsToDelete(topics, text);
   }
   for (const std::string& name : arguments.positionals()) {
@@ -114,6 +115,8 @@ int RunDelete(const Arguments& arguments) {
   const auto format = FormatOf(arguments);
   if (!format) return ReportUsage(format.error());
   for (const std::string& name : arguments.positionals()) {
+    if (CommaList(name).empty())
+      return ReportUsage({v1::INVALID_REQUEST, "a TOPIC is empty; nothing was deleted"});
     if (arguments.Has("regex")) {
       if (const auto match = TopicMatch::Of(name); !match) return ReportUsage(match.error());
       continue;

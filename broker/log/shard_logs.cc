@@ -474,11 +474,12 @@ Task<Result<>> ShardLogs::TakeOut(PartitionKey key, std::string topic, bool remo
   const std::string path = directory.path + "/" + PartitionFolderName(topic, key.partition);
   const std::string doomed = WithSuffix(path, fmt::format(".{:016x}-delete", env_.random().Next()));
   std::vector<std::string> too_many;
-  // False: a topic made anew under the name has set ours aside, and the folder is that one's.
+  // False: a topic made anew under the name has set ours aside, and the folder is that one's, or will be.
   const auto renamed =
       co_await RunBlocking(env_.blocking_pool(), loop_, "take partition out", [&]() -> Result<bool> {
+        TM_ASSIGN_OR_RETURN(const bool exists, env_.files().Exists(path));
         const auto id = ReadPartitionMetadata(env_.files(), path);
-        if (id && *id != key.topic) return false;
+        if (!exists || (id && *id != key.topic)) return false;
         if (remove) {
           TM_RETURN_IF_ERROR(RenameDurably(env_.files(), directory.path, path, doomed));
         } else {
@@ -490,7 +491,7 @@ Task<Result<>> ShardLogs::TakeOut(PartitionKey key, std::string topic, bool remo
     OnDirectoryFailure(*index, renamed.error());
     co_return Fail(v1::KAFKA_STORAGE_ERROR, "{}", renamed.error().message);
   }
-  if (!*renamed) co_return Fail(v1::NOT_FOUND, "{} is another topic's of that name", path);
+  if (!*renamed) co_return Fail(v1::NOT_FOUND, "{} is gone, or another topic's of that name", path);
   dirs_.SettleFound(path);
   dirs_.ForgetFolder(*index, PartitionFolderName(topic, key.partition));
   --directory.partitions;

@@ -197,6 +197,7 @@ Task<Result<BrokerEpoch>> Registration::RegisterUntilDone() {
     if (*tried && keeper_.HoldSession() == *session && (*session)->state() != ZkState::kExpired) {
       registering_ = false;
       registered_once_ = true;
+      stranger_since_.reset();
       SetEpoch(**tried);
       LOG(INFO) << "broker " << id_ << " registered with broker epoch " << **tried;
       co_return **tried;
@@ -250,7 +251,10 @@ Task<Result<std::optional<BrokerEpoch>>> Registration::TryRegister(std::shared_p
 Task<Result<std::optional<BrokerEpoch>>> Registration::FoundExisting(std::shared_ptr<ZkSession> session,
                                                                      ZkResult<ZkNode> node) {
   // It went at this moment.
-  if (!node && node.error() == ZkCode::kNoNode) co_return std::optional<BrokerEpoch>();
+  if (!node && node.error() == ZkCode::kNoNode) {
+    stranger_since_.reset();
+    co_return std::optional<BrokerEpoch>();
+  }
   // Ours: the answer to an earlier try was lost.
   if (node && node->stat.ephemeral_owner == session->session_id()) co_return std::optional(node->stat.czxid);
   const Result<v1::BrokerZnode> other =

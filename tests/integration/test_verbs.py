@@ -113,6 +113,12 @@ class Verbs(ClusterTest):
         self.assertEqual(self.json("topic", "delete", "--regex", "n.*|clicks", "--yes"),
                          [{"topic": "clicks", "result": "deleted"}, {"topic": "new", "result": "deleted"}])
         self.assertEqual(self.json("topic", "delete", "new", "--if-exists", "--yes"), [])
+        # A name stays a name, and none is no topic: not all of them, and not a like one.
+        self.verb("topic", "delete", "--regex", "order.", "--yes", status=4)
+        for nothing in ("", ","):
+            self.verb("topic", "delete", "--regex", nothing, "--yes", status=2)
+            self.verb("topic", "delete", nothing, "--yes", status=2)
+        self.verb("topics", "--delete", "--topic", ",", "--bootstrap-server", self.brokers, status=2)
         self.assertEqual([t["topic"] for t in self.json("topic", "list")], ["orders"])
         status, shown = self.on_a_terminal("n", "topic", "delete", "orders")
         self.assertEqual(status, 7, shown)

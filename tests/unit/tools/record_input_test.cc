@@ -54,7 +54,7 @@ TEST(RecordInput, ALineThatStopsItIsToldWithWhatBecameOfTheOthers) {
   EXPECT_EQ(AfterBadLine("b.csv, line 1", 2, 1),
             "of 1 line before it 1 was sent; b.csv, line 1 and what follows were not");
   EXPECT_EQ(AfterBadLine("line 1", 1, 0), "nothing was sent, and what follows was not read");
-  EXPECT_EQ(AfterBadLine("line 3", 3, std::nullopt), "line 3 and what follows were not checked");
+  EXPECT_EQ(AfterBadLine("line 3", 3, std::nullopt), "what follows line 3 was not checked");
   EXPECT_EQ(Counted(0, "line") + Counted(1, "line") + Counted(2, "line"), "0 lines1 line2 lines");
 }
 

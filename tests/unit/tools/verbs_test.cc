@@ -102,6 +102,7 @@ TEST(LogPlace, RefusesEverythingElseWithTheForms) {
 
 TEST(Partitions, AreListsAndRanges) {
   EXPECT_THAT(*ParsePartitions("0,2,5-7"), ElementsAre(0, 2, 5, 6, 7));
+  EXPECT_THAT(*ParsePartitions("0-3,2,1"), ElementsAre(0, 1, 2, 3)) << "each once";
   EXPECT_THAT(*ParsePartitions(""), IsEmpty());
   for (const char* wrong : {"a", "1-", "3-1", "-1", "1,x", "0-99999999"})
     EXPECT_FALSE(ParsePartitions(wrong)) << wrong;
