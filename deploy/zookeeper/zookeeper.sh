@@ -150,18 +150,22 @@ start() {
   command -v java >/dev/null || fail "java is not installed (deploy/dependencies.sh installs it)"
   mkdir -p "$dir"
   dir=$(cd "$dir" && pwd)
-  local try member configured=no running=yes
+  local try member configured=no found waited
   if [ -r "$dir/members" ]; then configured=yes members=$(cat "$dir/members"); fi
   for try in 1 2 3 4 5; do
     [ "$configured" = yes ] || write_configuration
-    running=yes
+    found=no
     for ((member = 1; member <= members; ++member)); do
-      member_pid "$member" >/dev/null || { running=no; start_member "$member"; }
+      if member_pid "$member" >/dev/null; then found=yes; else start_member "$member"; fi
     done
-    if wait_serving; then
+    waited=0
+    wait_serving || waited=$?
+    if [ "$waited" = 0 ]; then
       cat "$dir/connect"
       return 0
     fi
+    # One that was found may have been ending (kill -9, and start at once): it is started now.
+    if [ "$found" = yes ] && [ "$waited" = 1 ]; then continue; fi
     # Another program may have taken a chosen port meanwhile; a port asked for, or kept, is not ours to change.
     if [ -n "$fixed_port" ] || [ "$configured" = yes ] ||
        ! grep -qs 'Address already in use' "$dir"/member-*/zookeeper.log; then break; fi
